@@ -1,0 +1,88 @@
+"""What travels between the stages of a reply. Every message is plain data (numpy, str, bytes): it pickles cheaply.
+
+thinker → ``TextDelta``*, ``Hiddens``*, ``Finish``
+speech decoder → ``Units``* (and what it was handed to pass on)
+token2wav → ``AudioChunk``*
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opens2s_core.prompt import Message
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sampling:
+    """How the next token is chosen. ``temperature`` 0 is greedy; ``top_p`` in (0, 1]; ``seed`` makes it repeatable."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 512
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplyRequest:
+    """One reply to be made: the conversation so far (its last message is the user's) and how to speak.
+
+    All stages are opened with the same request; each takes what concerns it.
+    """
+
+    messages: tuple[Message, ...]
+    speak: bool = True
+    text: Sampling = field(default_factory=Sampling)
+    units: Sampling = field(default_factory=lambda: Sampling(max_tokens=2048))
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """New text of the reply, whole characters only."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hiddens:
+    """A group of at most M LLM hidden states, float32 (m, d_llm); ``final`` marks the reply's last group."""
+
+    values: NDArray[np.float32]
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """New speech units, int64 (n,) in [0, codebook size); n may be 0 in the ``final`` message."""
+
+    ids: NDArray[np.int64]
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AudioChunk:
+    """New waveform samples, float32 (n,) in [-1, 1] at token2wav's rate; n may be 0 in the ``final`` chunk."""
+
+    samples: NDArray[np.float32]
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The text of the reply is complete (its sound may still be on the way)."""
+
+    reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+
+
+StageMessage = TextDelta | Hiddens | Units | AudioChunk | Finish
+
+
+def is_last(message: Any, *, speak: bool) -> bool:
+    """Whether nothing follows ``message`` in the stream that leaves the last stage of a reply."""
+    return isinstance(message, AudioChunk) and message.final if speak else isinstance(message, Finish)
