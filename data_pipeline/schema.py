@@ -19,19 +19,13 @@ SAMPLE = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
         pa.field("input_ids", pa.list_(pa.int32()), nullable=False),  # an audio slot is one id, -200
-        pa.field(
-            "token_types", pa.list_(pa.int8()), nullable=False
-        ),  # 1 where a spoken reply's hidden states lie
+        pa.field("token_types", pa.list_(pa.int8()), nullable=False),  # 1 where a spoken reply's hidden states lie
         pa.field("labels", pa.list_(pa.int32()), nullable=False),  # -100 where nothing is learned
         pa.field("audios", pa.list_(pa.binary()), nullable=False),  # FLAC, mono, 16 kHz, in reading order
-        pa.field(
-            "units", pa.list_(pa.list_(pa.int32())), nullable=False
-        ),  # per spoken reply, without the end unit
+        pa.field("units", pa.list_(pa.list_(pa.int32())), nullable=False),  # per spoken reply, without the end unit
         pa.field("length", pa.int32(), nullable=False),  # LLM positions once audio slots are filled
         pa.field("text_labels", pa.int32(), nullable=False),  # positions that count in the LLM's loss
-        pa.field(
-            "unit_labels", pa.int32(), nullable=False
-        ),  # positions that count in the speech decoder's loss
+        pa.field("unit_labels", pa.int32(), nullable=False),  # positions that count in the speech decoder's loss
     ]
 )
 """One training sample, ready for the model, made by ``ray_jobs.prepare_data``."""
