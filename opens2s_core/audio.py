@@ -38,7 +38,8 @@ def decode_audio(data: bytes, *, max_seconds: float | None = None) -> tuple[Wave
             limit = -1 if max_seconds is None else int(max_seconds * rate)
             samples = file.read(limit if limit < 0 else limit + 1, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as error:
-        raise AudioError(f"not a readable sound file ({len(data)} bytes): expected wav, flac, ogg, opus or mp3") from error
+        what = f"not a readable sound file ({len(data)} bytes)"
+        raise AudioError(f"{what}: expected wav, flac, ogg, opus or mp3") from error
     if 0 <= limit < len(samples):
         raise AudioError(f"sound is longer than {max_seconds:g} s")
     if not len(samples):
