@@ -1,0 +1,131 @@
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from opens2s_core.audio import log_mel
+from opens2s_core.config import ConfigError, SpeechTokenizerConfig, parse_config
+from opens2s_core.models.speech_tokenizer import SpeechTokenizer, tokenizer_state, visible_keys
+
+GOLDEN = Path(os.environ.get("OPENS2S_PARITY", Path(__file__).parents[2] / "golden")) / "speech_tokenizer_tiny"
+TOLERANCE = 1e-4
+
+
+def close(name, actual, expected):
+    error = (actual.double() - expected.double()).abs().max().item()
+    print(f"{name}: largest error {error:.2e}")
+    assert actual.shape == expected.shape
+    assert error <= TOLERANCE, name
+
+
+@pytest.fixture(scope="module")
+def golden():
+    return load_file(GOLDEN / "golden.safetensors")
+
+
+@pytest.fixture(scope="module")
+def meta():
+    return json.loads((GOLDEN / "meta.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def model():
+    values = json.loads((GOLDEN / "config.json").read_text())
+    known = {field.name for field in dataclasses.fields(SpeechTokenizerConfig)}
+    config = parse_config(SpeechTokenizerConfig, {key: values[key] for key in known & set(values)})
+    model = SpeechTokenizer(config).eval()
+    model.load_state_dict(tokenizer_state(load_file(GOLDEN / "model.safetensors"), config), strict=True)
+    return model
+
+
+@pytest.fixture(scope="module")
+def sounds(golden):
+    return {name: golden[f"audio.{name}_int16"].numpy().astype(np.float32) / 32768 for name in ("short", "long")}
+
+
+def test_units_of_both_files_in_one_call(model, golden, sounds, meta):
+    short, long = model.encode([sounds["short"], sounds["long"]])
+    assert short == golden["tokens.short"].tolist()
+    assert long == golden["tokens.long"].tolist()
+    assert [short, long] == meta["extract"]["tokens"]
+    assert model.encode([sounds["short"]]) == [golden["tokens.short_alone"].tolist()]
+
+
+def test_features_of_one_utterance(model, golden, sounds):
+    features, mask = model.features([sounds["short"]])
+    close("short.input_features", features, golden["short.input_features"])
+    assert torch.equal(mask.int(), golden["short.attention_mask"])
+
+
+@torch.no_grad()
+def test_every_hidden_state_of_one_utterance(model, golden):
+    outputs = []
+    hooks = [layer.register_forward_hook(lambda _m, _a, out: outputs.append(out)) for layer in model.layers]
+    features, mask = golden["short.input_features"], golden["short.attention_mask"]
+    positions = model.embed_positions.weight[: features.shape[2] // 2]
+    close("short.after_convs_gelu", model.convolve(features) - positions, golden["short.after_convs_gelu"])
+    pooled = model(features, mask)
+    for hook in hooks:
+        hook.remove()
+    for i, output in enumerate(outputs):
+        close(f"short.layer{i}", output, golden[f"short.layer{i}"])
+    close("short.pooled", pooled, golden["short.pooled"])
+    ids = model.quantise(pooled)
+    assert torch.equal(ids, golden["short.token_ids"])
+    close("short.last_hidden_state", model.embed(ids), golden["short.last_hidden_state"])
+
+
+@torch.no_grad()
+def test_margin_between_best_and_second_code(model, golden):
+    distance = torch.cdist(golden["short.pooled"][0].double(), model.codebook.weight.double()).square()
+    best, second = distance.topk(2, largest=False).values.T
+    # the recorded gaps are differences of float32 squared distances
+    torch.testing.assert_close((second - best).float(), golden["short.vq_margin"], rtol=1e-3, atol=1e-3)
+
+
+@torch.no_grad()
+def test_padded_pair(model, golden, sounds):
+    features, mask = golden["pair.input_features"], golden["pair.attention_mask"]
+    samples = features.shape[2] * 160
+    for row, (start, stop) in zip(features, golden["pair.crops"].tolist(), strict=True):
+        crop = torch.zeros(samples)
+        crop[: stop - start] = torch.from_numpy(sounds["long"][start:stop])
+        close("pair.input_features", log_mel(crop, model.config.num_mel_bins), row)
+    visible = visible_keys(mask[:, ::2].bool(), model.config.quantize_causal_block_size)
+    assert torch.equal(visible.to(torch.uint8), golden["pair.visible_mask"])
+    pooled = model(features, mask)
+    close("pair.pooled", pooled, golden["pair.pooled"])
+    assert torch.equal(model.quantise(pooled), golden["pair.token_ids"])
+
+
+def test_unit_count_of_any_length(model, meta, sounds):
+    for samples, units in meta["length_rule"]:
+        assert len(model.encode([sounds["long"][:samples]])[0]) == units
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 400_000), st.integers(0, 20_000)), min_size=1, max_size=5))
+def test_units_do_not_depend_on_the_rest_of_the_batch(model, sounds, spans):
+    crops = [sounds["long"][start : start + length] for start, length in spans]
+    assert model.encode(crops) == [model.encode([crop])[0] for crop in crops]
+
+
+def test_equal_codes_give_the_lowest_id():
+    config = SpeechTokenizerConfig(d_model=2, encoder_attention_heads=1, quantize_position=1, pooling_position=1)
+    config = dataclasses.replace(config, encoder_ffn_dim=2, quantize_vocab_size=3)
+    model = SpeechTokenizer(config)
+    with torch.no_grad():
+        model.codebook.weight.copy_(torch.tensor([[9.0, 9.0], [1.0, 0.0], [1.0, 0.0]]))
+    assert model.quantise(torch.tensor([[1.0, 0.1]])).tolist() == [1]
+
+
+def test_pooling_after_the_quantiser_is_refused():
+    with pytest.raises(ConfigError, match="pooling_position 3"):
+        SpeechTokenizer(SpeechTokenizerConfig(pooling_position=3, quantize_position=2))
