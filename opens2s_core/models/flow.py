@@ -1,0 +1,143 @@
+"""Units → log-mel by conditional flow matching (the GLM-4-Voice decoder's first half).
+
+B items, N units, F mel frames. Noise and every other random draw is an argument: nothing here owns a generator.
+"""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from opens2s_core.config import FlowConfig, FlowDecoderConfig, Token2WavConfig
+from opens2s_core.models.flow_encoder import FlowEncoder, LengthRegulator
+from opens2s_core.models.flow_estimator import Estimator
+
+STEPS = 10
+"""Euler steps of the sampler."""
+
+
+def mel_frames(units: int, config: Token2WavConfig) -> int:
+    """Mel frames of the first ``units`` units, rounded down in exact arithmetic (published: 441 n // 64)."""
+    vocoder = config.hift
+    hop = math.prod(vocoder.upsample_rates) * vocoder.istft_params.hop_len
+    return math.floor(units * Fraction(vocoder.sampling_rate) / Fraction(config.flow.input_frame_rate) / hop)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FlowBatch:
+    """Speech to learn from; padding is on the right."""
+
+    units: Tensor  # (B, N) int64
+    unit_lengths: Tensor  # (B,)
+    mel: Tensor  # (B, mel, F)
+    mel_lengths: Tensor  # (B,)
+    speaker: Tensor  # (B, spk_embed_dim), zero where unknown
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FlowDraws:
+    """What chance decides in one training step."""
+
+    prefix: Tensor  # (B,) mel frames that are given, from the start
+    time: Tensor  # (B,) uniform in [0, 1)
+    noise: Tensor  # (B, mel, F) normal
+    guidance: Tensor  # (B,) uniform in [0, 1): no condition is given where it does not exceed training_cfg_rate
+
+
+class FlowDecoder(nn.Module):
+    """The sampler around the velocity field. ``mu`` is the mel that the units suggest, ``cond`` the mel known."""
+
+    def __init__(self, config: FlowDecoderConfig) -> None:
+        super().__init__()
+        self.params = config.cfm_params
+        self.estimator = Estimator(config.estimator)
+
+    def forward(self, mu: Tensor, speaker: Tensor, cond: Tensor, noise: Tensor) -> Tensor:
+        """mu, cond, noise (B, mel, F), speaker (B, mel) → mel (B, mel, F)."""
+        x, t = noise, noise.new_zeros(())
+        for target in time_steps(STEPS, noise)[1:]:
+            step = target - t
+            x = x + step * self.velocity(x, mu, t, speaker, cond)
+            t = t + step
+        return x
+
+    def velocity(self, x: Tensor, mu: Tensor, t: Tensor, speaker: Tensor, cond: Tensor) -> Tensor:
+        """Velocity with guidance away from the unconditioned one; both come from one batch."""
+        batch = 2 * x.shape[0]
+        mask = x.new_ones(batch, 1, x.shape[2])
+        mu, speaker, cond = (torch.cat([given, torch.zeros_like(given)]) for given in (mu, speaker, cond))
+        both = self.estimator(torch.cat([x, x]), mask, mu, t.expand(batch), speaker, cond)
+        given, free = both.chunk(2)
+        rate = self.params.inference_cfg_rate
+        return (1 + rate) * given - rate * free
+
+    def loss(self, mel: Tensor, mask: Tensor, mu: Tensor, speaker: Tensor, cond: Tensor, draws: FlowDraws) -> Tensor:
+        """Mean squared error of the velocity over valid frames and mel channels; mask (B, 1, F)."""
+        t = warp(draws.time)[:, None, None]
+        rest = 1 - self.params.sigma_min
+        noisy = (1 - rest * t) * draws.noise + t * mel
+        keep = (draws.guidance > self.params.training_cfg_rate).to(mel.dtype)[:, None]
+        mu, speaker, cond = mu * keep[:, :, None], speaker * keep, cond * keep[:, :, None]
+        velocity = self.estimator(noisy, mask, mu, t[:, 0, 0], speaker, cond)
+        error = ((velocity - (mel - rest * draws.noise)) * mask).square()
+        return error.sum() / (mask.sum() * mel.shape[1])
+
+
+class Flow(nn.Module):
+    def __init__(self, config: FlowConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.input_embedding = nn.Embedding(config.vocab_size, config.input_size)
+        self.spk_embed_affine_layer = nn.Linear(config.spk_embed_dim, config.output_size)
+        self.encoder = FlowEncoder(config.encoder)
+        self.encoder_proj = nn.Linear(config.encoder.output_size, config.output_size)
+        self.length_regulator = LengthRegulator(config.length_regulator)
+        self.decoder = FlowDecoder(config.decoder)
+
+    def forward(self, units: Tensor, prompt: Tensor, noise: Tensor, speaker: Tensor) -> Tensor:
+        """Mel of the units after the prompt.
+
+        units (B, N) of prompt and new speech together; prompt (B, mel, P) the mel that is already known, P may be 0;
+        noise (B, mel, F) sets the frames of all units; speaker (B, spk_embed_dim), zero for the product's own voice.
+        Returns (B, mel, F - P).
+        """
+        known, frames = prompt.shape[2], noise.shape[2]
+        hidden = self.encode(units, torch.ones_like(units, dtype=torch.bool))
+        mu = self.length_regulator(hidden, frames)
+        cond = functional.pad(prompt, (0, frames - known))
+        return self.decoder(mu, self.voice(speaker), cond, noise)[:, :, known:]
+
+    def encode(self, units: Tensor, valid: Tensor) -> Tensor:
+        """Units (B, N) with validity (B, N) → (B, N, mel). Negative ids count as 0."""
+        embedded = self.input_embedding(units.clamp(min=0)) * valid[:, :, None]
+        return self.encoder_proj(self.encoder(embedded, valid))
+
+    def voice(self, speaker: Tensor) -> Tensor:
+        """Speaker vectors (B, spk_embed_dim), of any length or zero → (B, mel)."""
+        return self.spk_embed_affine_layer(functional.normalize(speaker, dim=1))
+
+    def loss(self, batch: FlowBatch, draws: FlowDraws) -> Tensor:
+        """Flow-matching loss of a batch, a scalar."""
+        hidden = self.encode(batch.units, _valid(batch.unit_lengths, batch.units.shape[1]))
+        frames = batch.mel.shape[2]
+        mask = _valid(batch.mel_lengths, frames)[:, None].to(hidden.dtype)  # (B, 1, F)
+        mu = self.length_regulator(hidden, frames) * mask
+        cond = batch.mel * _valid(draws.prefix, frames)[:, None]
+        return self.decoder.loss(batch.mel, mask, mu, self.voice(batch.speaker), cond, draws)
+
+
+def warp(t: Tensor) -> Tensor:
+    """The cosine schedule on [0, 1]: slow at the start."""
+    return 1 - torch.cos(t * (0.5 * math.pi))
+
+
+def time_steps(steps: int, like: Tensor) -> Tensor:
+    """The (steps + 1,) times that the sampler visits, from 0 to 1."""
+    return warp(torch.linspace(0, 1, steps + 1, device=like.device, dtype=like.dtype))
+
+
+def _valid(lengths: Tensor, size: int) -> Tensor:
+    return torch.arange(size, device=lengths.device) < lengths[:, None]  # (B, size)

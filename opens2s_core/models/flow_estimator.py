@@ -1,0 +1,187 @@
+"""The velocity field of the flow: a U-Net of residual convolutions and transformer blocks over mel frames.
+
+B items, C channels, F frames, E time-embedding width. Masks are 1 for frames and 0 for padding, (B, 1, F).
+Padding is not neutral in the published weights: it takes part in the normalisation statistics, and attention only
+prefers valid frames to padded ones. Nothing is padded in synthesis.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from opens2s_core.config import EstimatorConfig
+
+NORM_GROUPS = 8
+TIME_SCALE = 1000.0
+
+
+def time_sinusoid(t: Tensor, width: int) -> Tensor:
+    """Times (B,) in [0, 1] → (B, width): sines, then cosines."""
+    half = width // 2
+    rates = torch.exp(torch.arange(half, device=t.device) * (-math.log(10000.0) / (half - 1)))
+    angles = TIME_SCALE * t[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+class TimeEmbedding(nn.Module):
+    def __init__(self, width: int, embedded: int) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(width, embedded)
+        self.linear_2 = nn.Linear(embedded, embedded)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear_2(functional.silu(self.linear_1(x)))
+
+
+class ConvBlock(nn.Module):
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.block = nn.Sequential(
+            nn.Conv1d(inputs, outputs, 3, padding=1), nn.GroupNorm(NORM_GROUPS, outputs), nn.Mish()
+        )
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return self.block(x * mask) * mask
+
+
+class ResidualBlock(nn.Module):
+    def __init__(self, inputs: int, outputs: int, time_width: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Mish(), nn.Linear(time_width, outputs))
+        self.block1 = ConvBlock(inputs, outputs)
+        self.block2 = ConvBlock(outputs, outputs)
+        self.res_conv = nn.Conv1d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor, mask: Tensor, time: Tensor) -> Tensor:
+        y = self.block1(x, mask) + self.mlp(time)[:, :, None]
+        return self.block2(y, mask) + self.res_conv(x * mask)
+
+
+class Attention(nn.Module):
+    def __init__(self, width: int, config: EstimatorConfig) -> None:
+        super().__init__()
+        self.heads = config.num_heads
+        inner = config.num_heads * config.attention_head_dim
+        self.to_q = nn.Linear(width, inner, bias=False)
+        self.to_k = nn.Linear(width, inner, bias=False)
+        self.to_v = nn.Linear(width, inner, bias=False)
+        self.to_out = nn.Sequential(nn.Linear(inner, width), nn.Dropout(config.dropout))
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        q, k, v = (
+            linear(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, F, head)
+            for linear in (self.to_q, self.to_k, self.to_v)
+        )
+        y = functional.scaled_dot_product_attention(q, k, v, bias)
+        return self.to_out(y.transpose(1, 2).flatten(2))
+
+
+class GeluProjection(nn.Module):
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.gelu(self.proj(x))
+
+
+class FeedForward(nn.Module):
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.net = nn.Sequential(GeluProjection(width, 4 * width), nn.Dropout(dropout), nn.Linear(4 * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+class TransformerBlock(nn.Module):
+    def __init__(self, width: int, config: EstimatorConfig) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width)
+        self.attn1 = Attention(width, config)
+        self.norm3 = nn.LayerNorm(width)
+        self.ff = FeedForward(width, config.dropout)
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        x = x + self.attn1(self.norm1(x), bias)
+        return x + self.ff(self.norm3(x))
+
+
+class Downsample(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(width, width, 3, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+class Upsample(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose1d(width, width, 4, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+def _same_rate(width: int) -> nn.Module:
+    return nn.Conv1d(width, width, 3, padding=1)
+
+
+class Estimator(nn.Module):
+    """Velocity (B, mel, F) of the noisy mel at time t, given what the units say, the speaker and the known mel."""
+
+    def __init__(self, config: EstimatorConfig) -> None:
+        super().__init__()
+        self.in_channels, widths = config.in_channels, config.channels
+        time_width = 4 * widths[0]
+        self.time_mlp = TimeEmbedding(config.in_channels, time_width)
+
+        def level(inputs: int, outputs: int, *resample: nn.Module) -> nn.ModuleList:
+            blocks = nn.ModuleList(TransformerBlock(outputs, config) for _ in range(config.n_blocks))
+            return nn.ModuleList([ResidualBlock(inputs, outputs, time_width), blocks, *resample])
+
+        last = len(widths) - 1
+        down_pairs = list(zip((config.in_channels, *widths[:-1]), widths, strict=True))
+        self.down_blocks = nn.ModuleList(
+            level(inputs, outputs, Downsample(outputs) if i < last else _same_rate(outputs))
+            for i, (inputs, outputs) in enumerate(down_pairs)
+        )
+        self.mid_blocks = nn.ModuleList(level(widths[-1], widths[-1]) for _ in range(config.num_mid_blocks))
+        up_pairs = list(zip(widths[::-1], (*widths[-2::-1], widths[0]), strict=True))
+        self.up_blocks = nn.ModuleList(
+            level(2 * inputs, outputs, Upsample(outputs) if i < last else _same_rate(outputs))
+            for i, (inputs, outputs) in enumerate(up_pairs)
+        )
+        self.final_block = ConvBlock(widths[0], widths[0])
+        self.final_proj = nn.Conv1d(widths[0], config.out_channels, 1)
+
+    def forward(self, x: Tensor, mask: Tensor, mu: Tensor, t: Tensor, speaker: Tensor, cond: Tensor) -> Tensor:
+        """All of x, mu, cond (B, mel, F); mask (B, 1, F); t (B,); speaker (B, mel) → (B, mel, F)."""
+        time = self.time_mlp(time_sinusoid(t, self.in_channels).to(x.dtype))
+        x = torch.cat([x, mu, speaker[:, :, None].expand(-1, -1, x.shape[2]), cond], dim=1)
+        masks = [mask[:, :, :: 2**i] for i in range(len(self.down_blocks))]
+        biases = [(m.transpose(1, 2) * m)[:, None] for m in masks]  # (B, 1, F, F)
+        skips = []
+        for (residual, blocks, resample), m, bias in zip(self.down_blocks, masks, biases, strict=True):
+            x = _transform(residual(x, m, time), blocks, bias)
+            skips.append(x)
+            x = resample(x * m)
+        for residual, blocks in self.mid_blocks:
+            x = _transform(residual(x, masks[-1], time), blocks, biases[-1])
+        for residual, blocks, resample in self.up_blocks:
+            skip, m, bias = skips.pop(), masks.pop(), biases.pop()
+            x = torch.cat([x[:, :, : skip.shape[2]], skip], dim=1)
+            x = _transform(residual(x, m, time), blocks, bias)
+            x = resample(x * m)
+        return self.final_proj(self.final_block(x, mask) * mask) * mask
+
+
+def _transform(x: Tensor, blocks: nn.ModuleList, bias: Tensor) -> Tensor:
+    x = x.transpose(1, 2)  # (B, F, C)
+    for block in blocks:
+        x = block(x, bias)
+    return x.transpose(1, 2)
