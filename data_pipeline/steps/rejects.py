@@ -1,0 +1,41 @@
+"""Rows that a step cannot use: caught one by one, so that a bad row never kills the job and never disappears."""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
+
+import pyarrow as pa
+
+from data_pipeline.schema import REJECT
+
+
+class Unusable(ValueError):
+    """Why a step cannot use a row, as ``<kind>: <detail>``; reports count the kinds."""
+
+
+class Row(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+RowT = TypeVar("RowT", bound=Row)
+Out = TypeVar("Out")
+
+
+class Rejects:
+    """Collects the rows that the steps of one shard could not use."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, str]] = []
+
+    def sift(self, step: str, use: Callable[[RowT], Out], rows: Iterable[RowT]) -> list[Out]:
+        """``use`` of every row that it accepts, in order; the others are noted with their reason."""
+        kept = []
+        for row in rows:
+            try:
+                kept.append(use(row))
+            except Unusable as error:
+                self.rows.append({"id": row.id, "step": step, "reason": str(error)})
+        return kept
+
+    def table(self) -> pa.Table:
+        return pa.Table.from_pylist(self.rows, schema=REJECT)
