@@ -1,0 +1,78 @@
+"""Sound on the wire: what clients send becomes 16 kHz samples, what the model says the format they asked for."""
+
+import base64
+import binascii
+import io
+import struct
+from typing import Literal
+
+import numpy as np
+import soundfile
+
+from opens2s_core.audio import SAMPLE_RATE, AudioError, Waveform, decode_audio, encode_audio, resample
+
+AudioFormat = Literal["wav", "pcm16", "flac", "mp3", "opus"]
+STREAMED_FORMATS: tuple[AudioFormat, ...] = ("pcm16", "wav")
+"""Formats whose parts can be sent as they come."""
+
+# Resampling from a rate that shares no factor with ours costs gigabytes, so a header could take the server down.
+_INPUT_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000)
+_MAX_CHANNELS = 2
+_OPUS_RATE = 24_000
+_UNKNOWN_LENGTH = 0xFFFFFFFF
+
+
+def decode_input(data: str, *, max_seconds: float) -> Waveform:
+    """Base64 of a sound file → mono float32 samples at 16 kHz. Raises :class:`AudioError`.
+
+    The header is checked before anything is decoded: rate, channels and length (at most ``max_seconds``).
+    """
+    try:
+        raw = base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise AudioError(f"not base64 ({len(data)} characters): {error}") from error
+    if not raw:
+        raise AudioError("sound is empty: it has no bytes")
+    _check_header(raw, max_seconds)
+    samples, rate = decode_audio(raw, max_seconds=max_seconds)
+    return resample(samples, rate, SAMPLE_RATE)
+
+
+def _check_header(raw: bytes, max_seconds: float) -> None:
+    try:
+        info = soundfile.info(io.BytesIO(raw))
+    except (soundfile.SoundFileError, RuntimeError) as error:
+        expected = "expected wav, flac, ogg, opus or mp3"
+        raise AudioError(f"not a readable sound file ({len(raw)} bytes): {expected}") from error
+    if info.samplerate not in _INPUT_RATES:
+        raise AudioError(f"sample rate {info.samplerate} Hz: expected one of {list(_INPUT_RATES)}")
+    if info.channels > _MAX_CHANNELS:
+        raise AudioError(f"{info.channels} channels: expected at most {_MAX_CHANNELS}")
+    if info.frames > max_seconds * info.samplerate:
+        raise AudioError(f"sound of {info.frames / info.samplerate:.1f} s: expected at most {max_seconds:g} s")
+
+
+def pcm16(samples: Waveform) -> bytes:
+    """Samples in [-1, 1] → little-endian signed 16-bit, as a wav file holds them."""
+    return np.rint(np.clip(samples, -1.0, 1.0) * 0x7FFF).astype("<i2").tobytes()
+
+
+def stream_header(audio_format: AudioFormat, rate: int) -> bytes:
+    """What goes before the first samples of a streamed reply: a wav header of unknown length, or nothing."""
+    if audio_format != "wav":
+        return b""
+    form = struct.pack("<4sI4s", b"RIFF", _UNKNOWN_LENGTH, b"WAVE")
+    layout = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
+    return form + layout + struct.pack("<4sI", b"data", _UNKNOWN_LENGTH)
+
+
+def encode_whole(samples: Waveform, rate: int, audio_format: AudioFormat) -> bytes:
+    """A finished reply as a file of the format asked for (``pcm16``: bare samples at ``rate``)."""
+    if audio_format == "pcm16":
+        return pcm16(samples)
+    if audio_format == "opus":
+        # Opus knows only its own few rates, the model's is not among them.
+        file = io.BytesIO()
+        soundfile.write(file, resample(samples, rate, _OPUS_RATE), _OPUS_RATE, format="OGG", subtype="OPUS")
+        return file.getvalue()
+    return encode_audio(samples, rate, container=audio_format)
