@@ -1,27 +1,125 @@
-"""Shards made in parallel with Ray Data."""
+"""From dialogues to training samples: every step in order, one shard at a time."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
-import ray.data
+import pyarrow as pa
 
-from data_pipeline.report import Report
-from data_pipeline.sinks import Shard, ShardContent, Sink
+from data_pipeline.report import Report, count_rejects
+from data_pipeline.schema import DIALOGUE, SAMPLE
+from data_pipeline.sinks import Shard, ShardContent, finished_shards, plan_shards, read_shard
+from data_pipeline.steps.decode import decode_turn, encoded_turn
+from data_pipeline.steps.filter import check_turn
+from data_pipeline.steps.rejects import Rejects
+from data_pipeline.steps.speech_units import UnitEncoder, encode_turns
+from data_pipeline.steps.tokenise import tokenise_turn
+from opens2s_core.audio import SAMPLE_RATE
+from opens2s_core.checkpoint import (
+    OPENS2S,
+    SPEECH_TOKENIZER,
+    CheckpointError,
+    load_prompt_builder,
+    load_speech_tokenizer,
+    read_config,
+)
+from opens2s_core.config import config_to_dict
+from opens2s_core.prompt import PromptBuilder
 
-Make = Callable[[str], ShardContent]
-"""Makes a shard from its ``inputs``; runs in any worker, any number of times, always with the same result."""
+VERSION = 1
+"""Raised when the same dialogues, configuration and model give other samples."""
 
 
-def run_shards(plan: Sequence[Shard], make: Make, sink: Sink) -> Report:
-    """Make and publish the shards of ``plan`` that are not yet there, one Ray task each."""
-    pending = sink.start(plan)
-    if pending:
-        rows = [{"name": shard.name, "inputs": shard.inputs, "fingerprint": shard.fingerprint} for shard in pending]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrepareConfig:
+    """Which turns are used (both sounds within the seconds, replies within the tokens), and how many replies are
+    turned into units at once."""
 
-        def publish(row: dict[str, Any]) -> dict[str, Any]:
-            shard = Shard(**row)
-            sink.publish(shard, make(shard.inputs))
-            return {"name": shard.name}
+    min_seconds: float = 0.5
+    max_seconds: float = 30.0
+    max_text_tokens: int = 256
+    unit_batch: int = 16
 
-        ray.data.from_items(rows).map(publish).materialize()
-    return sink.finish(plan)
+    def __post_init__(self) -> None:
+        if not 0 < self.min_seconds <= self.max_seconds:
+            raise ValueError(
+                f"expected 0 < min_seconds <= max_seconds, got {self.min_seconds:g} and {self.max_seconds:g}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareModel:
+    """The parts of a bundle that decide what a sample looks like."""
+
+    prompts: PromptBuilder
+    audio_positions: Callable[[int], int]
+    units: UnitEncoder
+
+
+def plan_samples(config: PrepareConfig, dialogues: str, bundle: str) -> list[Shard]:
+    """A shard of samples for each shard of ``dialogues`` (an absolute URL)."""
+    inputs = [{"name": name, "fingerprint": mark} for name, mark in finished_shards(dialogues).items()]
+    return plan_shards(
+        inputs, made_by={"config": config_to_dict(config), "model": bundle_fingerprint(bundle), "version": VERSION}
+    )
+
+
+def make_samples(inputs: str, *, config: PrepareConfig, dialogues: str, bundle: str, fingerprint: str) -> ShardContent:
+    """One planned shard of samples. ``fingerprint`` is the bundle's: a worker that holds another loads it anew."""
+    table = read_shard(dialogues, json.loads(inputs)["name"], DIALOGUE)
+    return prepare_turns(table.to_pylist(), config, _load_model(bundle, fingerprint))
+
+
+def prepare_turns(rows: Iterable[Mapping[str, Any]], config: PrepareConfig, model: PrepareModel) -> ShardContent:
+    """Rows of schema DIALOGUE → rows of schema SAMPLE, through every step."""
+    rejects = Rejects()
+    turns = [encoded_turn(row) for row in rows]
+    decoded = rejects.sift("decode", partial(decode_turn, max_seconds=config.max_seconds), turns)
+    checked = rejects.sift("filter", partial(check_turn, min_seconds=config.min_seconds), decoded)
+    encoded = encode_turns(checked, model.units, batch_size=config.unit_batch)
+    tokenise = partial(
+        tokenise_turn,
+        prompts=model.prompts,
+        audio_positions=model.audio_positions,
+        max_text_tokens=config.max_text_tokens,
+    )
+    tokenised = rejects.sift("tokenise", tokenise, encoded)
+    return ShardContent(
+        rows=pa.Table.from_pylist([turn.sample for turn in tokenised], schema=SAMPLE),
+        rejects=rejects.table(),
+        report=Report(
+            rows_in=len(turns),
+            rows_out=len(tokenised),
+            rejected=count_rejects(rejects.rows),
+            audio_seconds=round(sum(turn.audio_samples for turn in tokenised) / SAMPLE_RATE, 3),
+            units=sum(turn.units for turn in tokenised),
+        ),
+    )
+
+
+def bundle_fingerprint(bundle: str) -> str:
+    """A hash of what :class:`PrepareModel` reads: text tokenizer and settings, and the whole speech tokenizer."""
+    root = Path(bundle)
+    settings = [path for path in (root / OPENS2S).glob("*") if path.is_file() and path.suffix != ".safetensors"]
+    if not settings:
+        raise CheckpointError(f"{bundle} is not a bundle: expected {OPENS2S}/ and {SPEECH_TOKENIZER}/ in it")
+    digest = hashlib.sha256()
+    for path in sorted([*settings, *(root / SPEECH_TOKENIZER).glob("*")]):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256")
+        digest.update(f"{path.relative_to(root)} {content.hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _load_model(bundle: str, fingerprint: str) -> PrepareModel:
+    directory = Path(bundle) / OPENS2S
+    return PrepareModel(
+        prompts=load_prompt_builder(directory),
+        audio_positions=read_config(directory).audio_positions,
+        units=load_speech_tokenizer(Path(bundle) / SPEECH_TOKENIZER),
+    )

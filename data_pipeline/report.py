@@ -46,7 +46,7 @@ def render_report(report: Report) -> str:
         f"rows in       {report.rows_in}",
         f"rows out      {report.rows_out}",
         f"rows rejected {sum(report.rejected.values())}",
-        *(f"  {count} × {reason}" for reason, count in report.rejected.items()),
+        *(f"  {count} x {reason}" for reason, count in report.rejected.items()),
         f"audio         {report.audio_seconds / 3600:.3f} h",
     ]
     return "\n".join([*lines, f"speech units  {report.units}"] if report.units else lines)

@@ -2,13 +2,13 @@
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Sequence
+from functools import partial
 
-from data_pipeline.pipeline import run_shards
 from data_pipeline.report import Report, render_report
-from data_pipeline.sinks import ShardContent, Sink, absolute_url
-from data_pipeline.synthesis.dialogues import DialogueConfig, plan_dialogues, speak_dialogues
+from data_pipeline.runner import run_shards
+from data_pipeline.sinks import Sink, absolute_url
+from data_pipeline.synthesis.dialogues import DialogueConfig, make_dialogues, plan_dialogues
 from data_pipeline.synthesis.voices import EspeakSpeaker
 from data_pipeline.synthesis.writers import ClosedDomainWriter
 from ray_jobs.cluster import connect
@@ -16,11 +16,8 @@ from ray_jobs.cluster import connect
 
 def build_dialogues(config: DialogueConfig, output: str) -> Report:
     """Publish the corpus as Parquet shards of schema DIALOGUE at ``output`` (a directory or URL)."""
-    return run_shards(plan_dialogues(config, ClosedDomainWriter()), _make, Sink(absolute_url(output)))
-
-
-def _make(inputs: str) -> ShardContent:
-    return speak_dialogues(json.loads(inputs), EspeakSpeaker())
+    make = partial(make_dialogues, speaker=EspeakSpeaker())
+    return run_shards(plan_dialogues(config, ClosedDomainWriter()), make, Sink(absolute_url(output)))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -35,7 +32,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.turns is not None:
         config = dataclasses.replace(config, turns=args.turns)
     connect()
-    print(render_report(build_dialogues(config, args.output)))
+    report = build_dialogues(config, args.output)
+    print(render_report(report))
+    if not report.rows_out:
+        raise SystemExit(f"no dialogues: all {report.rows_in} turns were rejected")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """Spoken exchanges: written, then said aloud by many users and one reply voice."""
 
-import dataclasses
+import json
 import random
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ from data_pipeline.steps.rejects import Rejects, Unusable
 from data_pipeline.synthesis.voices import REPLY_VOICE, USER_VOICES, Feeling, Speaker, Voice, VoiceError
 from data_pipeline.synthesis.writers import Writer
 from opens2s_core.audio import SAMPLE_RATE, encode_audio, resample
-from opens2s_core.config import config_to_dict
+from opens2s_core.config import config_to_dict, parse_config
 
 VERSION = 1
 """Raised when the same configuration gives other rows."""
@@ -66,17 +65,14 @@ def plan_dialogues(config: DialogueConfig, writer: Writer) -> list[Shard]:
         )
         for index, exchange in enumerate(exchanges)
     ]
-    plain = [dataclasses.asdict(turn) for turn in turns]
+    plain = [config_to_dict(turn) for turn in turns]
     batches = [plain[start : start + config.shard_turns] for start in range(0, len(plain), config.shard_turns)]
     return plan_shards(batches, made_by={"config": config_to_dict(config), "version": VERSION})
 
 
-def speak_dialogues(turns: Sequence[Mapping[str, Any]], speaker: Speaker) -> ShardContent:
-    """The rows (schema DIALOGUE) of the planned turns of one shard."""
-    planned = [
-        PlannedTurn(**{**turn, "user_voice": Voice(**turn["user_voice"]), "reply_voice": Voice(**turn["reply_voice"])})
-        for turn in turns
-    ]
+def make_dialogues(inputs: str, *, speaker: Speaker) -> ShardContent:
+    """The rows (schema DIALOGUE) of one planned shard."""
+    planned = [parse_config(PlannedTurn, turn) for turn in json.loads(inputs)]
     rejects = Rejects()
     spoken = rejects.sift("speak", lambda turn: _speak(turn, speaker), planned)
     return ShardContent(

@@ -32,7 +32,7 @@ class ClosedDomainWriter:
     """
 
     def write(self, count: int, seed: int) -> list[Exchange]:
-        """The first ``count`` of all exchanges as ``seed`` orders them. Raises ValueError when there are not so many."""
+        """The first ``count`` of all exchanges as ``seed`` orders them. ValueError when there are too few."""
         exchanges = _all_exchanges()
         if not 0 <= count <= len(exchanges):
             raise ValueError(f"cannot write {count} exchanges: expected between 0 and {len(exchanges)}")

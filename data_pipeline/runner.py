@@ -1,0 +1,28 @@
+"""Shards made in parallel with Ray Data."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import ray.data
+
+from data_pipeline.report import Report
+from data_pipeline.sinks import Shard, ShardContent, Sink
+
+Make = Callable[[str], ShardContent]
+"""Makes a shard from its ``inputs``; runs in any worker, any number of times, always with the same result."""
+
+
+def run_shards(plan: Sequence[Shard], make: Make, sink: Sink) -> Report:
+    """Make and publish the shards of ``plan`` that are not yet there, one Ray task each."""
+    pending = sink.start(plan)
+    if pending:
+        rows = [{"name": shard.name, "inputs": shard.inputs, "fingerprint": shard.fingerprint} for shard in pending]
+        ray.data.from_items(rows).map(partial(_publish, make=make, sink=sink)).materialize()
+    return sink.finish(plan)
+
+
+def _publish(row: dict[str, Any], *, make: Make, sink: Sink) -> dict[str, Any]:
+    shard = Shard(**row)
+    sink.publish(shard, make(shard.inputs))
+    return {"name": shard.name}
