@@ -89,6 +89,7 @@ class EncoderLayer(nn.Module):
 class InputLayer(nn.Module):
     def __init__(self, config: FlowEncoderConfig) -> None:
         super().__init__()
+        self.scale = math.sqrt(config.output_size)
         self.out = nn.Sequential(
             nn.Linear(config.input_size, config.output_size),
             nn.LayerNorm(config.output_size),
@@ -96,7 +97,7 @@ class InputLayer(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(x) * math.sqrt(self.out[0].out_features)
+        return self.out(x) * self.scale
 
 
 class FlowEncoder(nn.Module):

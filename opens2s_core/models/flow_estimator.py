@@ -127,8 +127,21 @@ class Upsample(nn.Module):
         return self.conv(x)
 
 
-def _same_rate(width: int) -> nn.Module:
-    return nn.Conv1d(width, width, 3, padding=1)
+class TransformerStack(nn.ModuleList):
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        x = x.transpose(1, 2)  # (B, F, C)
+        for block in self:
+            x = block(x, bias)
+        return x.transpose(1, 2)
+
+
+class Level(nn.ModuleList):
+    """A residual block, transformer blocks and, but in the middle of the U, a change of rate: numbered as published."""
+
+    def forward(self, x: Tensor, mask: Tensor, bias: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+        """The level's own output, and the same at the rate of the next level."""
+        x = self[1](self[0](x, mask, time), bias)
+        return x, self[2](x * mask) if len(self) > 2 else x
 
 
 class Estimator(nn.Module):
@@ -140,18 +153,18 @@ class Estimator(nn.Module):
         time_width = 4 * widths[0]
         self.time_mlp = TimeEmbedding(config.in_channels, time_width)
 
-        def level(inputs: int, outputs: int, *resample: nn.Module) -> nn.ModuleList:
-            blocks = nn.ModuleList(TransformerBlock(outputs, config) for _ in range(config.n_blocks))
-            return nn.ModuleList([ResidualBlock(inputs, outputs, time_width), blocks, *resample])
+        def level(inputs: int, outputs: int, *resample: nn.Module) -> Level:
+            blocks = TransformerStack(TransformerBlock(outputs, config) for _ in range(config.n_blocks))
+            return Level([ResidualBlock(inputs, outputs, time_width), blocks, *resample])
 
         last = len(widths) - 1
-        down_pairs = list(zip((config.in_channels, *widths[:-1]), widths, strict=True))
+        down_pairs = zip((config.in_channels, *widths[:-1]), widths, strict=True)
         self.down_blocks = nn.ModuleList(
             level(inputs, outputs, Downsample(outputs) if i < last else _same_rate(outputs))
             for i, (inputs, outputs) in enumerate(down_pairs)
         )
         self.mid_blocks = nn.ModuleList(level(widths[-1], widths[-1]) for _ in range(config.num_mid_blocks))
-        up_pairs = list(zip(widths[::-1], (*widths[-2::-1], widths[0]), strict=True))
+        up_pairs = zip(widths[::-1], (*widths[-2::-1], widths[0]), strict=True)
         self.up_blocks = nn.ModuleList(
             level(2 * inputs, outputs, Upsample(outputs) if i < last else _same_rate(outputs))
             for i, (inputs, outputs) in enumerate(up_pairs)
@@ -166,22 +179,17 @@ class Estimator(nn.Module):
         masks = [mask[:, :, :: 2**i] for i in range(len(self.down_blocks))]
         biases = [(m.transpose(1, 2) * m)[:, None] for m in masks]  # (B, 1, F, F)
         skips = []
-        for (residual, blocks, resample), m, bias in zip(self.down_blocks, masks, biases, strict=True):
-            x = _transform(residual(x, m, time), blocks, bias)
-            skips.append(x)
-            x = resample(x * m)
-        for residual, blocks in self.mid_blocks:
-            x = _transform(residual(x, masks[-1], time), blocks, biases[-1])
-        for residual, blocks, resample in self.up_blocks:
-            skip, m, bias = skips.pop(), masks.pop(), biases.pop()
+        for level, m, bias in zip(self.down_blocks, masks, biases, strict=True):
+            skip, x = level(x, m, bias, time)
+            skips.append(skip)
+        for level in self.mid_blocks:
+            _, x = level(x, masks[-1], biases[-1], time)
+        for level in self.up_blocks:
+            skip = skips.pop()
             x = torch.cat([x[:, :, : skip.shape[2]], skip], dim=1)
-            x = _transform(residual(x, m, time), blocks, bias)
-            x = resample(x * m)
+            _, x = level(x, masks.pop(), biases.pop(), time)
         return self.final_proj(self.final_block(x, mask) * mask) * mask
 
 
-def _transform(x: Tensor, blocks: nn.ModuleList, bias: Tensor) -> Tensor:
-    x = x.transpose(1, 2)  # (B, F, C)
-    for block in blocks:
-        x = block(x, bias)
-    return x.transpose(1, 2)
+def _same_rate(width: int) -> nn.Module:
+    return nn.Conv1d(width, width, 3, padding=1)

@@ -160,6 +160,7 @@ class Vocoder(nn.Module):
         kernels = list(zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True))
         self.resblocks = nn.ModuleList(ResBlock(width, *block) for width in widths[1:] for block in kernels)
         self.conv_post = nn.Conv1d(widths[-1], 2 * self.bins, EDGE_KERNEL, padding=EDGE_KERNEL // 2)
+        assert self.conv_post.bias is not None
         nn.init.constant_(self.conv_post.bias[: self.bins], QUIET)
 
     def forward(self, mel: Tensor, phase_u: Tensor, noise: Tensor, cached_source: Tensor | None = None) -> Tensor:
