@@ -1,8 +1,11 @@
 """Conversations, and the one place where they become token ids: for training and for inference alike."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
+
+from transformers import PreTrainedTokenizerFast
 
 AUDIO_SLOT = -200
 """Stands in ``input_ids`` where the embeddings of one clip are inserted."""
@@ -65,18 +68,10 @@ class Prompt:
     audios: list[Any]
 
 
-class Tokenizer(Protocol):
-    """The part of a transformers tokenizer that prompts need."""
-
-    added_tokens_encoder: dict[str, int]
-
-    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]: ...
-
-
 class PromptBuilder:
     """Turns messages into ids, audio slots, labels and token types. User text can never forge a special token."""
 
-    def __init__(self, tokenizer: Tokenizer, style: PromptStyle) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, style: PromptStyle) -> None:
         self.tokenizer = tokenizer
         self.style = style
         self._special = dict(tokenizer.added_tokens_encoder)
@@ -197,4 +192,4 @@ def _break_literals(text: str, literals: Iterable[str]) -> list[str]:
             cuts.add(at + 1)
             at = text.find(literal, at + 1)
     edges = sorted(cuts)
-    return [text[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [text[a:b] for a, b in itertools.pairwise(edges)]

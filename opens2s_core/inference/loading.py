@@ -1,0 +1,31 @@
+"""From a bundle to engines."""
+
+from pathlib import Path
+from typing import Literal
+
+from opens2s_core.checkpoint import (
+    OPENS2S,
+    TOKEN2WAV,
+    load_speech_decoder,
+    load_thinker,
+    load_token2wav,
+    read_vocabulary,
+)
+from opens2s_core.inference.engine import Engine
+from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
+from opens2s_core.inference.thinker import ThinkerEngine
+from opens2s_core.inference.token2wav import Token2WavEngine
+
+Stage = Literal["thinker", "speech_decoder", "token2wav"]
+
+
+def build_engine(stage: Stage, bundle: str | Path, *, capacity: int) -> Engine:
+    """The engine of one stage; of the bundle only that stage's weights are read."""
+    opens2s = Path(bundle) / OPENS2S
+    match stage:
+        case "thinker":
+            return ThinkerEngine(load_thinker(opens2s), read_vocabulary(opens2s), capacity=capacity)
+        case "speech_decoder":
+            return SpeechDecoderEngine(load_speech_decoder(opens2s), read_vocabulary(opens2s).units, capacity=capacity)
+        case "token2wav":
+            return Token2WavEngine(*load_token2wav(Path(bundle) / TOKEN2WAV), capacity=capacity)

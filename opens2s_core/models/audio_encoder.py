@@ -1,0 +1,107 @@
+"""Qwen2-Audio's encoder over clips of any length, on transformers' modules.
+
+A clip is cut into segments of 30 s, each encoded on its own (positions restart), and the outputs are laid end to end:
+16 kHz → 100 log-mel frames/s → stride-2 convolution → average pooling by 2 → 25 frames/s.
+
+``audio_padding`` says what a segment is padded with. ``full``: silence up to 30 s, to which the frames attend (the
+published weights rely on it). ``masked``: nothing; a short clip costs a short encode.
+"""
+# S segments, F log-mel frames, T encoder frames, D width
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import Qwen2AudioEncoderConfig
+from transformers.models.qwen2_audio.modeling_qwen2_audio import Qwen2AudioEncoder
+
+from opens2s_core.audio import HOP, SEGMENT_FRAMES, Waveform, log_mel
+
+AudioPadding = Literal["full", "masked"]
+
+MIN_SAMPLES = 3 * HOP
+"""Fewer than three log-mel frames give no encoder frame: shorter clips are padded with silence to this."""
+
+
+def mel_frames(num_samples: int) -> int:
+    """Valid log-mel frames of a clip: one per hop begun."""
+    return -(-max(num_samples, MIN_SAMPLES) // HOP)
+
+
+def segment_lengths(frames: int) -> list[int]:
+    """Log-mel frames of each 30 s segment of a clip."""
+    full, rest = divmod(frames, SEGMENT_FRAMES)
+    return [SEGMENT_FRAMES] * full + ([rest] if rest else [])
+
+
+def encoder_frames(frames: int) -> int:
+    """25 Hz output frames of one segment of ``frames`` log-mel frames (0 for fewer than 3)."""
+    return max(((frames - 1) // 2 + 1 - 2) // 2 + 1, 0)
+
+
+def clip_encoder_frames(num_samples: int) -> int:
+    """25 Hz output frames of a whole clip."""
+    return sum(encoder_frames(frames) for frames in segment_lengths(mel_frames(num_samples)))
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFeatures:
+    """Log-mel features of some clips, cut into segments."""
+
+    segments: Tensor  # float32 (S, mel, F), zero beyond each segment's own frames where padding is "masked"
+    frames: list[list[int]]  # per clip, the valid log-mel frames of its segments, in order
+
+    def to(self, device: torch.device | str) -> "AudioFeatures":
+        return AudioFeatures(self.segments.to(device), self.frames)
+
+
+def extract_features(clips: list[Waveform], mel_bins: int, padding: AudioPadding) -> AudioFeatures:
+    """Features of 16 kHz waveforms (n,). The log floor is taken per clip over all it is padded to."""
+    segments: list[Tensor] = []
+    lengths: list[list[int]] = []
+    for clip in clips:
+        frames = mel_frames(len(clip))
+        parts = segment_lengths(frames)
+        padded_frames = len(parts) * SEGMENT_FRAMES if padding == "full" else frames
+        mel = log_mel(functional.pad(torch.from_numpy(clip), (0, padded_frames * HOP - len(clip))), mel_bins)
+        segments += mel.split(SEGMENT_FRAMES, dim=1)
+        lengths.append(parts)
+    width = max(segment.shape[1] for segment in segments)
+    stacked = torch.stack([functional.pad(segment, (0, width - segment.shape[1])) for segment in segments])
+    return AudioFeatures(stacked, lengths)
+
+
+class AudioEncoder(Qwen2AudioEncoder):
+    """transformers' encoder, run over segments of any width up to 30 s."""
+
+    def __init__(self, config: Qwen2AudioEncoderConfig) -> None:
+        super().__init__(config)
+
+    def encode(self, features: AudioFeatures, padding: AudioPadding) -> list[Tensor]:
+        """Valid encoder frames of each clip: list of (T_i, D)."""
+        counts = [encoder_frames(frames) for clip in features.frames for frames in clip]
+        mask = None
+        if padding == "masked":
+            before_pooling = torch.tensor([(frames - 1) // 2 + 1 for clip in features.frames for frames in clip])
+            width = (features.segments.shape[2] - 1) // 2 + 1
+            visible = torch.arange(width) < before_pooling[:, None]
+            mask = visible[:, None, None, :].to(features.segments.device)
+        encoded = self._encode_segments(features.segments, mask)
+        valid = [row[:count] for row, count in zip(encoded, counts, strict=True)]
+        clips: list[Tensor] = []
+        for clip in features.frames:
+            clips.append(torch.cat(valid[: len(clip)]))
+            valid = valid[len(clip) :]
+        return clips
+
+    def _encode_segments(self, segments: Tensor, key_mask: Tensor | None) -> Tensor:
+        x = functional.gelu(self.conv1(segments.to(self.conv1.weight.dtype)))
+        x = functional.gelu(self.conv2(x)).transpose(1, 2)  # (S, T', D)
+        x = x + self.embed_positions.weight[: x.shape[1]]
+        x = functional.dropout(x, p=self.dropout, training=self.training)
+        for layer in self.layers:
+            x = layer(x, key_mask)
+        x = self.avg_pooler(x.transpose(1, 2)).transpose(1, 2)  # (S, T, D)
+        return self.layer_norm(x)

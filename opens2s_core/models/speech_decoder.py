@@ -1,0 +1,59 @@
+"""What speaks: a Qwen3 LM over text tokens and speech units, driven by LLM hidden states.
+
+Its input is a speaker embedding, then M projected hidden states and N unit embeddings in turn (paper section 2.1).
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from transformers import Qwen3Config, Qwen3ForCausalLM
+
+from opens2s_core.models.opens2s_config import OpenS2SConfig
+
+SPEAKER_DIM = 512
+"""Width of a speaker vector; a missing speaker is the zero vector."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitVocabulary:
+    """Where speech units lie in the decoder's vocabulary, and which of its tokens end a reply."""
+
+    offset: int
+    size: int
+    end_ids: tuple[int, ...]
+
+
+class SpeechLM(Qwen3ForCausalLM):
+    """Qwen3 LM with a projection of speaker vectors."""
+
+    def __init__(self, config: Qwen3Config) -> None:
+        super().__init__(config)
+        self.spk2tts = nn.Linear(SPEAKER_DIM, config.hidden_size, bias=False)
+        self.spk_ln = nn.LayerNorm(config.hidden_size)
+        self.post_init()
+
+
+class SpeechDecoder(nn.Module):
+    def __init__(self, config: OpenS2SConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.speech_decoder.hidden_size
+        self.llm2tts = nn.Linear(config.llm.hidden_size, width, bias=False)
+        self.llm_ln = nn.LayerNorm(width)
+        self.tts_lm_model = SpeechLM(config.speech_decoder)
+
+    def embed_hiddens(self, hiddens: Tensor) -> Tensor:
+        """LLM hidden states (…, D_llm) as the speech LM reads them (…, D)."""
+        return self.llm_ln(self.llm2tts(hiddens))
+
+    def embed_units(self, ids: Tensor) -> Tensor:
+        """Ids of the speech LM's vocabulary (…) → (…, D)."""
+        return self.tts_lm_model.get_input_embeddings()(ids)
+
+    def embed_speaker(self, vectors: Tensor) -> Tensor:
+        """Speaker vectors (…, 512) → (…, D)."""
+        return self.tts_lm_model.spk_ln(self.tts_lm_model.spk2tts(vectors))
+
+    def no_speaker(self, batch: int) -> Tensor:
+        """The embedding of a missing speaker, (batch, D)."""
+        return self.embed_speaker(self.llm2tts.weight.new_zeros(batch, SPEAKER_DIM))

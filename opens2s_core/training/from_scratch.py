@@ -1,0 +1,173 @@
+"""A bundle made from nothing: a tokenizer learned from texts, random weights, a codebook drawn from recordings.
+
+It is the start of a run that has no published weights: everything in it has the real architecture, at any size.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import (
+    GenerationConfig,
+    PreTrainedTokenizerFast,
+    Qwen2AudioEncoderConfig,
+    Qwen3Config,
+    WhisperFeatureExtractor,
+)
+from transformers.models.whisper.modeling_whisper import sinusoids
+
+from opens2s_core.audio import SAMPLE_RATE, Waveform
+from opens2s_core.checkpoint import (
+    OPENS2S,
+    SPEECH_TOKENIZER,
+    TOKEN2WAV,
+    save_opens2s,
+    save_speech_tokenizer,
+    save_token2wav,
+)
+from opens2s_core.config import SpeechTokenizerConfig, Token2WavConfig
+from opens2s_core.models.audio_encoder import AudioPadding
+from opens2s_core.models.flow import Flow
+from opens2s_core.models.opens2s import OpenS2S
+from opens2s_core.models.opens2s_config import Interleave, OpenS2SConfig
+from opens2s_core.models.speech_tokenizer import SpeechTokenizer
+from opens2s_core.models.vocoder import Vocoder
+
+SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+THINK_TOKENS = ("<think>", "</think>")
+SPEECH_TOKENS = ("<|im_audio_start|>", "<|im_audio_end|>", "<|im_tts_start|>", "<|im_tts_end|>")
+
+# The cut of words before byte-pair encoding that Qwen's tokenizers use.
+_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransformerSize:
+    width: int
+    layers: int
+    heads: int
+    ffn: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScratchConfig:
+    """Sizes of every model of a bundle."""
+
+    audio_encoder: TransformerSize
+    llm: TransformerSize
+    speech_decoder: TransformerSize
+    text_vocabulary: int = 512
+    context: int = 4096
+    adapter_inner_dim: int = 64
+    interleave: Interleave = field(default_factory=Interleave)
+    audio_padding: AudioPadding = "masked"
+    speech_tokenizer: SpeechTokenizerConfig
+    token2wav: Token2WavConfig
+    seed: int = 0
+
+
+def create_bundle(
+    config: ScratchConfig, texts: Iterable[str], recordings: Sequence[Waveform], directory: str | Path
+) -> None:
+    """Write a bundle into ``directory``. ``recordings`` are 16 kHz; their speech gives the codebook.
+
+    Raises ``ValueError`` if they are too short to fill it.
+    """
+    bundle = Path(directory)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        _create_opens2s(config, train_text_tokenizer(texts, config.text_vocabulary), bundle / OPENS2S)
+        _create_speech_tokenizer(config, recordings, bundle / SPEECH_TOKENIZER)
+        flow, vocoder = Flow(config.token2wav.flow), Vocoder(config.token2wav.hift)
+        save_token2wav(flow, vocoder, config.token2wav, bundle / TOKEN2WAV)
+
+
+def train_text_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """Byte-level BPE of at most ``vocabulary`` merged tokens in Qwen's manner, with the special tokens behind them."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(_WORDS), "isolated"), pre_tokenizers.ByteLevel(False, use_regex=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=vocabulary, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        clean_up_tokenization_spaces=False,
+    )
+    _add_tokens(wrapped, SPECIAL_TOKENS, special=True)
+    _add_tokens(wrapped, THINK_TOKENS, special=False)
+    return wrapped
+
+
+def _add_tokens(tokenizer: PreTrainedTokenizerFast, tokens: Iterable[str], *, special: bool) -> None:
+    tokenizer.add_tokens([AddedToken(t, special=special, normalized=False) for t in tokens], special_tokens=special)
+
+
+def _create_opens2s(config: ScratchConfig, tokenizer: PreTrainedTokenizerFast, path: Path) -> None:
+    tokenizer.save_pretrained(path / "tts")  # the speech decoder shares the words, not the audio tokens
+    speech = PreTrainedTokenizerFast.from_pretrained(str(path / "tts"))
+    codes = config.speech_tokenizer.quantize_vocab_size
+    _add_tokens(speech, (f"<|audio_{code}|>" for code in range(codes)), special=True)
+    _add_tokens(tokenizer, SPEECH_TOKENS, special=True)
+    for owner, where in ((tokenizer, path), (speech, path / "tts")):
+        owner.save_pretrained(where)
+        ends = [owner.convert_tokens_to_ids(token) for token in ("<|im_end|>", "<|endoftext|>")]
+        GenerationConfig(eos_token_id=ends, pad_token_id=ends[1]).save_pretrained(where)
+    mel_bins = config.speech_tokenizer.num_mel_bins
+    WhisperFeatureExtractor(feature_size=mel_bins, sampling_rate=SAMPLE_RATE).save_pretrained(path / "audio")
+    size = config.audio_encoder
+    model = OpenS2S(
+        OpenS2SConfig(
+            audio_encoder=Qwen2AudioEncoderConfig(
+                num_mel_bins=mel_bins,
+                d_model=size.width,
+                encoder_layers=size.layers,
+                encoder_attention_heads=size.heads,
+                encoder_ffn_dim=size.ffn,
+            ),
+            llm=_qwen3(config.llm, len(tokenizer), config.context),
+            speech_decoder=_qwen3(config.speech_decoder, len(speech), config.context),
+            adapter_inner_dim=config.adapter_inner_dim,
+            interleave=config.interleave,
+            audio_padding=config.audio_padding,
+            prompt_style="training",
+        )
+    )
+    positions = model.thinker.audio_encoder_model.embed_positions
+    positions.weight.data.copy_(sinusoids(*positions.weight.shape))
+    save_opens2s(model, path)
+
+
+def _qwen3(size: TransformerSize, vocabulary: int, context: int) -> Qwen3Config:
+    return Qwen3Config(
+        vocab_size=vocabulary,
+        hidden_size=size.width,
+        intermediate_size=size.ffn,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        num_key_value_heads=max(size.heads // 2, 1),
+        head_dim=size.width // size.heads,
+        max_position_embeddings=context,
+        tie_word_embeddings=True,
+    )
+
+
+def _create_speech_tokenizer(config: ScratchConfig, recordings: Sequence[Waveform], path: Path) -> None:
+    model = SpeechTokenizer(config.speech_tokenizer).eval()
+    model.embed_positions.weight.data.copy_(sinusoids(*model.embed_positions.weight.shape))
+    vectors = torch.cat(model.pooled(recordings))
+    codes = config.speech_tokenizer.quantize_vocab_size
+    if len(vectors) < codes:
+        raise ValueError(f"{len(vectors)} units of recorded speech cannot fill a codebook of {codes}: record more")
+    drawn = torch.randperm(len(vectors))[:codes]
+    model.codebook.weight.data.copy_(vectors[drawn])
+    save_speech_tokenizer(model, config.speech_tokenizer, path)

@@ -1,0 +1,159 @@
+"""The training loop: torch and transformers only. How gradients are reduced and where states lie is a backend's."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from opens2s_core.checkpoint import Vocabulary
+from opens2s_core.models.opens2s import OpenS2S
+from opens2s_core.training.batch import Batch, EncodedSample, collate
+from opens2s_core.training.losses import LossSums, forward_losses
+from opens2s_core.training.plan import PlanConfig, Step, plan_steps
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig:
+    """One run. AdamW with linear warm-up and cosine decay to a tenth; norms of gradients are clipped."""
+
+    steps: int
+    learning_rate: float = 1e-3
+    warmup_steps: int = 50
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    text_weight: float = 1.0
+    speech_weight: float = 1.0
+    checkpoint_every: int = 200
+    plan: PlanConfig = field(default_factory=PlanConfig)
+
+    def learning_rate_at(self, step: int) -> float:
+        if step < self.warmup_steps:
+            return self.learning_rate * (step + 1) / self.warmup_steps
+        progress = (step - self.warmup_steps) / max(self.steps - self.warmup_steps, 1)
+        return self.learning_rate * (0.55 + 0.45 * math.cos(math.pi * progress))
+
+    def optimizer(self, model: nn.Module) -> torch.optim.AdamW:
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        return torch.optim.AdamW(trained, lr=self.learning_rate, betas=(0.9, 0.98), weight_decay=self.weight_decay)
+
+
+class Samples(Protocol):
+    """Prepared samples by index, with the numbers from which steps are planned."""
+
+    lengths: Sequence[int]
+    text_labels: Sequence[int]
+    unit_labels: Sequence[int]
+
+    def __getitem__(self, index: int) -> EncodedSample: ...
+
+
+class Backend(Protocol):
+    """Holds the model and its optimizer on this rank among ``world``."""
+
+    model: OpenS2S
+    rank: int
+    world: int
+
+    def losses(self, batch: Batch) -> LossSums:
+        """Forward pass of one pack."""
+        ...
+
+    def backward(self, loss: Tensor, *, last: bool) -> None:
+        """Add the gradients of one pack; they are *summed* over packs and ranks. ``last``: nothing more this step."""
+        ...
+
+    def step(self, learning_rate: float) -> None:
+        """Clip and apply the summed gradients."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What one step showed on this rank."""
+
+    step: int  # steps done
+    text_loss: float  # this rank's share of the mean over the step's labels
+    speech_loss: float
+    text_correct: int
+    speech_correct: int
+
+
+def fit(
+    config: TrainConfig,
+    samples: Samples,
+    vocabulary: Vocabulary,
+    backend: Backend,
+    *,
+    first_step: int,
+    after_step: Callable[[StepReport], None],
+) -> None:
+    """Train from ``first_step`` to ``config.steps``, calling ``after_step`` on every rank behind each.
+
+    The number of workers must divide ``config.plan.packs_per_step``.
+    """
+    if config.plan.packs_per_step % backend.world:
+        raise ValueError(f"{backend.world} workers cannot share {config.plan.packs_per_step} packs a step evenly")
+    backend.model.train()
+    for step in plan_steps(samples.lengths, config.plan, first=first_step, last=config.steps):
+        after_step(_train_step(config, samples, vocabulary, backend, step))
+
+
+def _train_step(
+    config: TrainConfig, samples: Samples, vocabulary: Vocabulary, backend: Backend, step: Step
+) -> StepReport:
+    everything = [index for pack in step.packs for index in pack]
+    text_labels = max(sum(samples.text_labels[i] for i in everything), 1)
+    unit_labels = max(sum(samples.unit_labels[i] for i in everything), 1)
+    own = step.packs[backend.rank :: backend.world]
+    report = StepReport(step.number + 1, 0.0, 0.0, 0, 0)
+    for i, pack in enumerate(own):
+        batch = collate([samples[index] for index in pack], backend.model.config, vocabulary)
+        sums = backend.losses(_to_device(batch, backend.model))
+        text, speech = sums.text / text_labels, sums.speech / unit_labels
+        backend.backward(config.text_weight * text + config.speech_weight * speech, last=i == len(own) - 1)
+        report = _add(report, text, speech, sums)
+    backend.step(config.learning_rate_at(step.number))
+    return report
+
+
+def _add(report: StepReport, text: Tensor, speech: Tensor, sums: LossSums) -> StepReport:
+    return StepReport(
+        report.step,
+        report.text_loss + float(text.detach()),
+        report.speech_loss + float(speech.detach()),
+        report.text_correct + sums.text_correct,
+        report.speech_correct + sums.speech_correct,
+    )
+
+
+def _to_device(batch: Batch, model: OpenS2S) -> Batch:
+    device = model.thinker.device
+    if device.type == "cpu":
+        return batch
+    moved = {name: getattr(batch, name) for name in batch.__slots__}
+    return Batch(**{name: v.to(device) if hasattr(v, "to") else v for name, v in moved.items()})
+
+
+class TorchBackend:
+    """One process, plain torch."""
+
+    def __init__(self, model: OpenS2S, config: TrainConfig) -> None:
+        self.model, self.rank, self.world = model, 0, 1
+        self._max_grad_norm = config.max_grad_norm
+        self._optimizer = config.optimizer(model)
+
+    def losses(self, batch: Batch) -> LossSums:
+        return forward_losses(self.model, batch)
+
+    def backward(self, loss: Tensor, *, last: bool) -> None:
+        loss.backward()
+
+    def step(self, learning_rate: float) -> None:
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._max_grad_norm)
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        self._optimizer.step()
+        self._optimizer.zero_grad()

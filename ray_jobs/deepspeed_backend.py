@@ -1,0 +1,59 @@
+"""ZeRO under the training loop."""
+
+from pathlib import Path
+from typing import Any
+
+import deepspeed
+from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
+from torch import Tensor
+
+from opens2s_core.models.opens2s import OpenS2S
+from opens2s_core.training.batch import Batch
+from opens2s_core.training.loop import TrainConfig
+from opens2s_core.training.losses import LossModel, LossSums
+
+_TAG = "state"
+
+
+class DeepSpeedBackend:
+    """One rank of a ZeRO run (stage 0 to 2) over the process group that Ray Train has set up."""
+
+    def __init__(self, model: OpenS2S, config: TrainConfig, *, rank: int, world: int, zero_stage: int) -> None:
+        self.model, self.rank, self.world = model, rank, world
+        self._packs = config.plan.packs_per_step
+        settings: dict[str, Any] = {
+            "train_micro_batch_size_per_gpu": 1,
+            "gradient_accumulation_steps": self._packs // world,
+            "gradient_clipping": config.max_grad_norm,
+            "zero_optimization": {"stage": zero_stage},
+            "zero_allow_untested_optimizer": True,
+        }
+        wrapped = LossModel(model)
+        self._engine, *_ = deepspeed.initialize(model=wrapped, optimizer=config.optimizer(wrapped), config=settings)
+
+    def losses(self, batch: Batch) -> LossSums:
+        return self._engine(batch)
+
+    def backward(self, loss: Tensor, *, last: bool) -> None:
+        # DeepSpeed averages over packs and ranks; the loop's losses are shares of one sum.
+        self._engine.backward(loss * self._packs)
+        if not last:
+            self._engine.step()  # only counts the pack: the step itself comes behind the last
+
+    def step(self, learning_rate: float) -> None:
+        for group in self._engine.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self._engine.step()
+
+    def save(self, directory: Path) -> None:
+        """Write this rank's part of a checkpoint; all ranks must call it."""
+        self._engine.save_checkpoint(str(directory), tag=_TAG)
+
+    def load(self, directory: Path) -> None:
+        self._engine.load_checkpoint(str(directory), tag=_TAG)
+
+
+def load_zero_weights(directory: Path) -> dict[str, Tensor]:
+    """Full-precision weights of a merged checkpoint directory, in the names of :class:`OpenS2S`."""
+    state = get_fp32_state_dict_from_zero_checkpoint(str(directory), tag=_TAG)
+    return {name.removeprefix("model."): value for name, value in state.items()}
