@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import soundfile
 
-from opens2s_core.audio import SAMPLE_RATE, AudioError, Waveform, decode_audio, encode_audio, resample
+from opens2s_core.audio import SAMPLE_RATE, AudioError, Waveform, decode_audio, resample
 
 AudioFormat = Literal["wav", "pcm16", "flac", "mp3", "opus"]
 STREAMED_FORMATS: tuple[AudioFormat, ...] = ("pcm16", "wav")
@@ -70,9 +70,15 @@ def encode_whole(samples: Waveform, rate: int, audio_format: AudioFormat) -> byt
     """A finished reply as a file of the format asked for (``pcm16``: bare samples at ``rate``)."""
     if audio_format == "pcm16":
         return pcm16(samples)
-    if audio_format == "opus":
+    file = io.BytesIO()
+    if audio_format == "mp3":
+        soundfile.write(file, samples, rate, format="MP3")
+    elif audio_format == "opus":
         # Opus knows only its own few rates, the model's is not among them.
-        file = io.BytesIO()
-        soundfile.write(file, resample(samples, rate, _OPUS_RATE), _OPUS_RATE, format="OGG", subtype="OPUS")
-        return file.getvalue()
-    return encode_audio(samples, rate, container=audio_format)
+        heard = resample(samples, rate, _OPUS_RATE) if len(samples) else samples
+        soundfile.write(file, heard, _OPUS_RATE, format="OGG", subtype="OPUS")
+    else:
+        # As integers: from floats the library rounds otherwise than we do, and a stream would differ from a file.
+        whole = np.frombuffer(pcm16(samples), "<i2")
+        soundfile.write(file, whole, rate, format=audio_format.upper(), subtype="PCM_16")
+    return file.getvalue()

@@ -1,7 +1,9 @@
 """Tiny deterministic engines: real life cycles and message flow, no model. They pickle by name into replicas."""
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,11 +19,15 @@ from opens2s_core.inference.messages import (
     Units,
 )
 from opens2s_core.prompt import Audio, Text
+from serve_app.config import StageName
+from serve_app.engine_thread import EngineThread, relay
+from serve_app.stages import TAKES
 
 SAMPLES_PER_UNIT = 1764
 GROUP = 4
 REFUSED = "refuse me"
 POISON = "poison"
+SETTLE_SECONDS = 2.0
 
 
 @dataclass
@@ -153,3 +159,62 @@ def build_fake_engine(stage: str, bundle: str, *, capacity: int) -> Engine:
         "token2wav": FakeToken2Wav,
     }
     return engines[stage](capacity, step_seconds=0.01)
+
+
+class Joint:
+    """A streaming handle's generator, within one process."""
+
+    def __init__(self, messages: AsyncGenerator[StageMessage, None]) -> None:
+        self._messages = messages
+
+    def __aiter__(self) -> AsyncIterator[StageMessage]:
+        return self
+
+    async def __anext__(self) -> StageMessage:
+        return await anext(self._messages)
+
+    def cancel(self) -> None:
+        self._closing = asyncio.get_running_loop().create_task(self._messages.aclose())
+
+
+class Chain:
+    """The three stages in this process, joined as the deployments join them."""
+
+    def __init__(self, capacity: int) -> None:
+        engines: dict[StageName, FakeEngine] = {
+            "thinker": FakeThinker(capacity),
+            "speech_decoder": FakeSpeechDecoder(capacity),
+            "token2wav": FakeToken2Wav(capacity),
+        }
+        self.stages = {name: EngineThread(engine) for name, engine in engines.items()}
+
+    def reply(self, request: ReplyRequest) -> AsyncGenerator[StageMessage, None]:
+        """What leaves the last stage that the reply needs."""
+        messages = relay(self.stages["thinker"], request, None, None)
+        if request.speak:
+            for name in ("speech_decoder", "token2wav"):
+                messages = relay(self.stages[name], request, Joint(messages), TAKES[name])
+        return messages
+
+    def start(self, request: ReplyRequest) -> Joint:
+        return Joint(self.reply(request))
+
+    async def missing(self) -> list[str]:
+        return []
+
+    async def free(self) -> None:
+        """Returns once every slot of every stage is free; its thread frees a slot soon after it is told to."""
+        async with asyncio.timeout(SETTLE_SECONDS):
+            while any(stage.open_streams for stage in self.stages.values()):
+                await asyncio.sleep(0.01)
+
+    def stop(self) -> None:
+        for stage in self.stages.values():
+            stage.stop()
+
+
+@contextmanager
+def local_chain(capacity: int = 4) -> Iterator[Chain]:
+    made = Chain(capacity)
+    yield made
+    made.stop()

@@ -1,76 +1,21 @@
 """Stages as an event loop sees them: fake engines in their threads, joined as the deployments join them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import numpy as np
 import pytest
-from fakes import POISON, REFUSED, FakeEngine, FakeSpeechDecoder, FakeThinker, FakeToken2Wav, whole_reply
+from fakes import POISON, REFUSED, Chain, FakeSpeechDecoder, Joint, local_chain, whole_reply
 
 from opens2s_core.inference.engine import EngineFull
 from opens2s_core.inference.messages import AudioChunk, Finish, Hiddens, ReplyRequest, StageMessage, TextDelta
 from opens2s_core.prompt import Message, Text
-from serve_app.engine_thread import EngineThread, Upstream, relay
+from serve_app.engine_thread import EngineThread, relay
 from serve_app.errors import RequestRefused, StageFailed
-from serve_app.stages import TAKES
-
-SETTLE_SECONDS = 2.0
 
 
 def request(text: str = "one two three", *, speak: bool = True) -> ReplyRequest:
     return ReplyRequest(messages=(Message("user", (Text(text),)),), speak=speak)
-
-
-class Joint:
-    """A streaming handle's generator, within one process."""
-
-    def __init__(self, messages: AsyncGenerator[StageMessage, None]) -> None:
-        self._messages = messages
-        self.cancelled = False
-
-    def __aiter__(self) -> AsyncIterator[StageMessage]:
-        return self
-
-    async def __anext__(self) -> StageMessage:
-        return await anext(self._messages)
-
-    def cancel(self) -> None:
-        self.cancelled = True
-        asyncio.get_running_loop().create_task(self._messages.aclose())
-
-
-class Chain:
-    """Three stages; ``reply`` pulls from the last."""
-
-    def __init__(self, capacity: int) -> None:
-        engines: dict[str, FakeEngine] = {
-            "thinker": FakeThinker(capacity),
-            "speech_decoder": FakeSpeechDecoder(capacity),
-            "token2wav": FakeToken2Wav(capacity),
-        }
-        self.stages = {name: EngineThread(engine) for name, engine in engines.items()}
-
-    def reply(self, wanted: ReplyRequest) -> AsyncGenerator[StageMessage, None]:
-        upstream: Upstream | None = None
-        for name, stage in self.stages.items():
-            messages = relay(stage, wanted, upstream, TAKES[name])  # type: ignore[index]
-            upstream = Joint(messages)
-        return messages
-
-    async def free(self) -> None:
-        """Returns once every slot of every stage is free; its thread frees a slot soon after it is told to."""
-        async with asyncio.timeout(SETTLE_SECONDS):
-            while any(stage.open_streams for stage in self.stages.values()):
-                await asyncio.sleep(0.01)
-
-
-@contextmanager
-def chain(capacity: int = 4) -> Iterator[Chain]:
-    made = Chain(capacity)
-    yield made
-    for stage in made.stages.values():
-        stage.stop()
 
 
 async def collect(messages: AsyncIterator[StageMessage]) -> list[StageMessage]:
@@ -78,7 +23,7 @@ async def collect(messages: AsyncIterator[StageMessage]) -> list[StageMessage]:
 
 
 def test_a_reply_passes_all_three_stages() -> None:
-    with chain() as stages:
+    with local_chain() as stages:
         messages = asyncio.run(collect(stages.reply(request())))
     text, samples = whole_reply(request())
     assert "".join(message.text for message in messages if isinstance(message, TextDelta)) == text
@@ -89,13 +34,13 @@ def test_a_reply_passes_all_three_stages() -> None:
 
 
 def test_hidden_states_and_units_end_at_the_stage_that_takes_them() -> None:
-    with chain() as stages:
+    with local_chain() as stages:
         messages = asyncio.run(collect(stages.reply(request())))
     assert {type(message) for message in messages} == {TextDelta, AudioChunk, Finish}
 
 
 def test_a_written_reply_ends_with_its_text() -> None:
-    with chain() as stages:
+    with local_chain() as stages:
         thinker = relay(stages.stages["thinker"], request(speak=False), None, None)
         messages = asyncio.run(collect(thinker))
     assert {type(message) for message in messages[:-1]} == {TextDelta}
@@ -123,7 +68,7 @@ def test_replies_at_once_do_not_mix() -> None:
     async def together(stages: Chain) -> list[list[StageMessage]]:
         return await asyncio.gather(*(collect(stages.reply(request(f"number {n}"))) for n in range(4)))
 
-    with chain() as stages:
+    with local_chain() as stages:
         replies = asyncio.run(together(stages))
     texts = ["".join(m.text for m in reply if isinstance(m, TextDelta)) for reply in replies]
     assert texts == [f"you said number {n} " for n in range(4)]
@@ -138,7 +83,7 @@ def test_leaving_at_any_point_frees_every_slot(read: int) -> None:
         await reply.aclose()
         await stages.free()
 
-    with chain() as stages:
+    with local_chain() as stages:
         asyncio.run(leave(stages))
 
 
@@ -151,7 +96,7 @@ def test_a_cancelled_wait_frees_every_slot() -> None:
             await listening
         await stages.free()
 
-    with chain() as stages:
+    with local_chain() as stages:
         asyncio.run(leave(stages))
 
 
@@ -160,7 +105,7 @@ def test_a_finished_reply_leaves_its_slots_to_the_next() -> None:
         for _ in range(3):
             await collect(stages.reply(request()))
 
-    with chain(capacity=1) as stages:
+    with local_chain(capacity=1) as stages:
         asyncio.run(in_turn(stages))
 
 
@@ -172,12 +117,12 @@ def test_a_full_engine_refuses_and_keeps_serving() -> None:
             await collect(stages.reply(request()))
         return begun + [message async for message in first]
 
-    with chain(capacity=1) as stages:
+    with local_chain(capacity=1) as stages:
         assert Finish("stop", 1, 5) in asyncio.run(one_too_many(stages))
 
 
 def test_a_request_the_engine_cannot_serve_is_refused() -> None:
-    with chain() as stages, pytest.raises(RequestRefused, match="too long"):
+    with local_chain() as stages, pytest.raises(RequestRefused, match="too long"):
         asyncio.run(collect(stages.reply(request(REFUSED))))
 
 
@@ -190,7 +135,7 @@ def test_a_failed_engine_ends_its_replies_and_reports_itself() -> None:
             await asyncio.sleep(0.01)
         return outcomes
 
-    with chain() as stages:
+    with local_chain() as stages:
         outcomes = asyncio.run(poisoned(stages))
         assert [type(outcome) for outcome in outcomes] == [StageFailed, StageFailed]
         with pytest.raises(StageFailed, match="poisoned"):
