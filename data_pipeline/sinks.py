@@ -79,8 +79,7 @@ class Sink:
     def start(self, plan: Sequence[Shard]) -> list[Shard]:
         """The shards that are still to be made. What an earlier plan or a killed run left is cleared away."""
         filesystem, root = _open(self.url)
-        if filesystem.exists(f"{root}/_tmp"):
-            filesystem.rm(f"{root}/_tmp", recursive=True)
+        _remove_temporaries(filesystem, root)
         done = {name: _read_json(filesystem, _marker(root, name)) for name in _names(filesystem, f"{root}/_shards")}
         pending = [shard for shard in plan if done.get(shard.name, {}).get("fingerprint") != shard.fingerprint]
         planned = {shard.name for shard in plan}
@@ -109,6 +108,7 @@ class Sink:
         report = merge_reports(Report(**marker["report"]) for marker in markers)
         if not filesystem.exists(f"{root}/_report.json"):
             _put(filesystem, root, "_report.json", _json(report.to_dict()))
+            _remove_temporaries(filesystem, root)
         return report
 
 
@@ -151,6 +151,11 @@ def _marker(root: str, name: str) -> str:
 def _remove(filesystem: AbstractFileSystem, path: str) -> None:
     if filesystem.exists(path):
         filesystem.rm_file(path)
+
+
+def _remove_temporaries(filesystem: AbstractFileSystem, root: str) -> None:
+    if filesystem.exists(f"{root}/_tmp"):
+        filesystem.rm(f"{root}/_tmp", recursive=True)
 
 
 def _put(filesystem: AbstractFileSystem, root: str, name: str, data: bytes) -> None:
