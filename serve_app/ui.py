@@ -26,20 +26,31 @@ from serve_app.ui_client import (
 from serve_app.ui_player import HUSH, player, playing
 
 TITLE = "OpenS2S"
-INTRODUCTION = "Speak, choose a recording or write. The model hears how you say it and answers aloud."
+INTRODUCTION = (
+    "Speak, and the reply begins when you stop; or choose a file, or write, and send it. "
+    "The model hears how you say it and answers aloud."
+)
 DISCLOSURE = "The voice is synthetic, and the empathy is a model's: nobody is listening, and it can be wrong."
 CLIP_AGE_SECONDS = 24 * 3600
 """Recordings and replies are files only so that the browser can replay them; they go after this time."""
 
 # System fonts: the page asks no other machine for anything.
 THEME = gr.themes.Soft(
-    primary_hue="teal", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+    spacing_size="sm",
+    primary_hue="teal",
+    neutral_hue="slate",
+    font=["system-ui", "sans-serif"],
+    font_mono=["ui-monospace", "monospace"],
 )
 CSS = """
 .gradio-container { max-width: 860px !important; margin: 0 auto !important; }
 #header h1 { margin: 0 0 .15em; font-size: 1.5em; }
 #header p { margin: 0; color: var(--body-text-color-subdued); }
 #disclosure { font-size: .85em; color: var(--body-text-color-subdued); text-align: center; }
+#state { align-items: center; }
+#chat { min-height: 200px !important; }
+#chat .minimal-audio-player { height: 3em; min-width: 15em; }
+#chat .icon-button-wrapper { display: none; }
 .notice, .failure { border-left: 4px solid; padding: .6em .9em; border-radius: 6px; }
 .notice { border-color: #d97706; background: #fef3c7; color: #78350f; }
 .failure { border-color: #dc2626; background: #fee2e2; color: #7f1d1d; }
@@ -59,16 +70,25 @@ class Page:
         gr.HTML(f"<h1>{TITLE}</h1><p>{INTRODUCTION}</p>", elem_id="header")
         self.notice = gr.HTML(visible=False, elem_id="notice")
         self.chat = gr.Chatbot(
-            show_label=False, height=360, render_markdown=False, elem_id="chat", placeholder="Say something", buttons=[]
+            show_label=False,
+            height="42vh",
+            render_markdown=False,
+            elem_id="chat",
+            placeholder="Say something",
+            buttons=[],
         )
-        with gr.Row():
-            self.player = player()
-            self.status = gr.HTML(elem_id="status")
+        with gr.Row(elem_id="state"):
+            with gr.Column(scale=0, min_width=110):
+                self.player = player()
+            with gr.Column(scale=1, min_width=220):
+                self.status = gr.HTML(elem_id="status")
         with gr.Row(equal_height=True):
             self.sound = gr.Audio(
                 sources=["microphone", "upload"],
                 type="filepath",
-                label="Speak: it is sent when you stop. Or choose a file",
+                label="Speak",
+                editable=False,
+                buttons=[],
                 elem_id="sound",
                 scale=1,
             )
@@ -179,9 +199,9 @@ class Page:
     def _ended(self, conversation: Conversation, reply: Reply) -> Update:
         """Keeps the exchange, or forgets it where no reply came, so that it is not sent again."""
         reply.end()
-        if not reply.text:
+        if not reply.text and not reply.chunks:
             conversation.turns.pop()
-            return {self.chat: self._shown(conversation)}
+            return {self.chat: self._shown(conversation), self.status: _box("notice", "No reply came.")}
         clip = None
         if reply.chunks:
             clip = self._clip(encode_audio(reply.samples(), reply.rate, container="wav"), "reply.wav")
@@ -201,10 +221,10 @@ class Page:
         """The conversation as the chat component wants it, and the reply that is still coming."""
         shown: list[Update] = []
         for turn in conversation.turns:
-            parts = [turn.text, {"path": turn.clip} if turn.clip else ""]
+            parts = [html.escape(turn.text), {"path": turn.clip} if turn.clip else ""]
             shown += [{"role": turn.role, "content": part} for part in parts if part]
         if coming is not None:
-            shown.append({"role": "assistant", "content": coming.text or "…"})
+            shown.append({"role": "assistant", "content": html.escape(coming.text) or "…"})
         return shown
 
 

@@ -159,10 +159,9 @@ class Endpoint:
             events = aiter(stream)
             while (event := await self._answered(anext(events, None))) is not None:
                 for choice in event.choices:
-                    # The package types text deltas only; audio deltas arrive as an extra field.
-                    audio = (choice.delta.model_extra or {}).get("audio") or {}
-                    words = choice.delta.content or audio.get("transcript") or ""
-                    yield Piece(words, audio.get("data") or "", voice.sample_rate)
+                    audio = choice.delta.audio
+                    words = choice.delta.content or (audio and audio.transcript) or ""
+                    yield Piece(words, (audio and audio.data) or "", voice.sample_rate)
 
     async def _answered(self, answer: Awaitable[T]) -> T:
         try:
