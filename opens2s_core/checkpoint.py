@@ -121,6 +121,12 @@ def load_opens2s(directory: str | Path) -> OpenS2S:
     return model.eval()
 
 
+def load_state(directory: str | Path, state: Mapping[str, Tensor]) -> OpenS2S:
+    """The model that ``directory`` describes with the weights of a training run, in the names of :class:`OpenS2S`."""
+    path = Path(directory)
+    return _load_module(OpenS2S(read_config(path)), state, path)
+
+
 def save_opens2s(model: OpenS2S, directory: str | Path) -> None:
     """Weights and ``config.json`` in the published layout; tokenizers are the caller's to put beside them."""
     path = Path(directory)

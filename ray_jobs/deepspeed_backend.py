@@ -21,6 +21,8 @@ class DeepSpeedBackend:
     def __init__(self, model: OpenS2S, config: TrainConfig, *, rank: int, world: int, zero_stage: int) -> None:
         self.model, self.rank, self.world = model, rank, world
         self._packs = config.plan.packs_per_step
+        # On CPUs DeepSpeed would first compile an extension of its own, which needs a compiler and most of a minute.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         settings: dict[str, Any] = {
             "train_micro_batch_size_per_gpu": 1,
             "gradient_accumulation_steps": self._packs // world,
@@ -45,12 +47,14 @@ class DeepSpeedBackend:
             group["lr"] = learning_rate
         self._engine.step()
 
-    def save(self, directory: Path) -> None:
+    def save(self, directory: Path, step: int) -> None:
         """Write this rank's part of a checkpoint; all ranks must call it."""
-        self._engine.save_checkpoint(str(directory), tag=_TAG)
+        self._engine.save_checkpoint(str(directory), tag=_TAG, client_state={"step": step})
 
-    def load(self, directory: Path) -> None:
-        self._engine.load_checkpoint(str(directory), tag=_TAG)
+    def load(self, directory: Path) -> int:
+        """Restore this rank from a merged checkpoint; returns the steps it has done."""
+        _, state = self._engine.load_checkpoint(str(directory), tag=_TAG)
+        return int(state["step"])
 
 
 def load_zero_weights(directory: Path) -> dict[str, Tensor]:

@@ -1,0 +1,109 @@
+"""Named runs. A recipe is a function that returns one frozen configuration of every job; no flag repeats it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from data_pipeline.pipeline import PrepareConfig
+from data_pipeline.synthesis.dialogues import DialogueConfig
+from opens2s_core.config import (
+    EstimatorConfig,
+    F0PredictorConfig,
+    FlowConfig,
+    FlowDecoderConfig,
+    FlowEncoderConfig,
+    SpeechTokenizerConfig,
+    Token2WavConfig,
+    VocoderConfig,
+)
+from opens2s_core.training.from_scratch import ScratchConfig, TransformerSize
+from opens2s_core.training.loop import TrainConfig
+from opens2s_core.training.plan import PlanConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkersConfig:
+    """The Ray Train workers of a run and how DeepSpeed shares the optimizer among them (ZeRO stage 0, 1 or 2)."""
+
+    count: int
+    cpus: float = 1
+    use_gpu: bool = False
+    zero_stage: int = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    dialogues: DialogueConfig
+    prepare: PrepareConfig
+    scratch: ScratchConfig
+    train: TrainConfig
+    workers: WorkersConfig
+
+
+def demo() -> Recipe:
+    """64 spoken turns, learned by heart on two CPU cores in minutes: every part of the platform, small."""
+    return Recipe(
+        dialogues=DialogueConfig(turns=64),
+        prepare=PrepareConfig(),
+        scratch=_small_models(width=192, layers=3, codes=256),
+        train=TrainConfig(
+            steps=220,
+            learning_rate=1.5e-3,
+            weight_decay=0.0,
+            checkpoint_every=110,
+            plan=PlanConfig(packs_per_step=2, pack_positions=1024),
+        ),
+        workers=WorkersConfig(count=2),
+    )
+
+
+def smoke() -> Recipe:
+    """The same jobs at the size of a test: seconds, and nothing learned."""
+    return Recipe(
+        dialogues=DialogueConfig(turns=8, shard_turns=4),
+        prepare=PrepareConfig(),
+        scratch=_small_models(width=32, layers=2, codes=64),
+        train=TrainConfig(
+            steps=6,
+            warmup_steps=2,
+            checkpoint_every=3,
+            plan=PlanConfig(packs_per_step=2, pack_positions=256),
+        ),
+        workers=WorkersConfig(count=2),
+    )
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {"demo": demo, "smoke": smoke}
+
+
+def _small_models(*, width: int, layers: int, codes: int) -> ScratchConfig:
+    lm = TransformerSize(width=width, layers=layers, heads=4, ffn=width * 8 // 3)
+    return ScratchConfig(
+        audio_encoder=TransformerSize(width=width * 2 // 3 // 4 * 4, layers=2, heads=4, ffn=width * 8 // 3),
+        llm=lm,
+        speech_decoder=lm,
+        speech_tokenizer=SpeechTokenizerConfig(
+            d_model=64,
+            encoder_attention_heads=4,
+            encoder_ffn_dim=128,
+            quantize_causal_block_size=40,
+            quantize_position=2,
+            pooling_position=1,
+            quantize_vocab_size=codes,
+        ),
+        token2wav=Token2WavConfig(
+            flow=FlowConfig(
+                input_size=64,
+                vocab_size=codes,
+                encoder=FlowEncoderConfig(
+                    input_size=64, output_size=64, attention_heads=4, linear_units=128, num_blocks=2
+                ),
+                decoder=FlowDecoderConfig(
+                    estimator=EstimatorConfig(
+                        channels=(64, 64), attention_head_dim=16, n_blocks=1, num_mid_blocks=2, num_heads=4
+                    )
+                ),
+            ),
+            hift=VocoderConfig(base_channels=64, f0_predictor=F0PredictorConfig(cond_channels=64)),
+            trained=False,
+        ),
+    )
