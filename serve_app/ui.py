@@ -71,7 +71,7 @@ class Page:
         self.notice = gr.HTML(visible=False, elem_id="notice")
         self.chat = gr.Chatbot(
             show_label=False,
-            height="42vh",
+            height="36vh",
             render_markdown=False,
             elem_id="chat",
             placeholder="Say something",
@@ -102,7 +102,7 @@ class Page:
                     submit_btn=False,
                     elem_id="text",
                 )
-                with gr.Row():
+                with gr.Row(elem_id="actions"):
                     self.send = gr.Button("Send", variant="primary", min_width=80)
                     self.stop = gr.Button("Stop", min_width=80)
                     self.clear = gr.Button("Clear", min_width=80)
@@ -112,16 +112,15 @@ class Page:
         gr.HTML(f"<p>{DISCLOSURE}</p>", elem_id="disclosure")
 
     def _add_settings(self) -> None:
-        unset = "endpoint's own"
         with gr.Accordion("Settings", open=False):
             self.speak = gr.Radio([("Voice and text", True), ("Text only", False)], value=True, label="Reply with")
             with gr.Row():
-                self.temperature = gr.Number(None, label="Temperature", minimum=0, placeholder=unset, min_width=120)
-                self.top_p = gr.Number(None, label="Top p", minimum=0, maximum=1, placeholder=unset, min_width=120)
+                self.temperature = gr.Slider(0, 2, 0, label="Temperature", info="0: always the likeliest word")
+                self.top_p = gr.Slider(0.01, 1, 1, label="Top p", info="1: every word may be chosen")
                 self.max_tokens = gr.Number(
-                    None, label="Most text tokens", minimum=1, precision=0, placeholder=unset, min_width=120
+                    0, label="Most text tokens", info="0: as the endpoint decides", minimum=0, precision=0
                 )
-            self.system_prompt = gr.Textbox("", label="System prompt", lines=2, placeholder=unset)
+            self.system_prompt = gr.Textbox("", label="System prompt", lines=2, placeholder="as the endpoint decides")
 
     def wire(self, page: gr.Blocks) -> None:
         """Connects the components; called once, inside the page."""
@@ -228,11 +227,9 @@ class Page:
         return shown
 
 
-def _settings(
-    temperature: float | None, top_p: float | None, max_tokens: int | None, system_prompt: str, speak: bool
-) -> Settings:
+def _settings(temperature: float, top_p: float, max_tokens: int, system_prompt: str, speak: bool) -> Settings:
     return Settings(
-        temperature=temperature, top_p=top_p, max_tokens=max_tokens, system_prompt=system_prompt, speak=speak
+        temperature=temperature, top_p=top_p, max_tokens=max_tokens or None, system_prompt=system_prompt, speak=speak
     )
 
 

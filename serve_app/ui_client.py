@@ -30,10 +30,10 @@ class Voice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """What a person may choose for a reply; ``None`` leaves the choice to the endpoint."""
+    """What a person may choose for a reply; ``None``, or an empty prompt, leaves the choice to the endpoint."""
 
-    temperature: float | None = None
-    top_p: float | None = None
+    temperature: float = 0.0
+    top_p: float = 1.0
     max_tokens: int | None = None
     system_prompt: str = ""
     speak: bool = True
@@ -145,12 +145,9 @@ class Endpoint:
         """The reply to the last turn, as it comes. Closing the iterator hangs up. Raises :class:`EndpointError`."""
         voice = await self.voice()
         spoken = {"modalities": ["text", "audio"], "audio": {"voice": "default", "format": "pcm16"}}
-        chosen = {
-            "temperature": settings.temperature,
-            "top_p": settings.top_p,
-            "max_completion_tokens": settings.max_tokens,
-        }
-        request: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
+        request: dict[str, Any] = {"temperature": settings.temperature, "top_p": settings.top_p}
+        if settings.max_tokens is not None:
+            request["max_completion_tokens"] = settings.max_tokens
         request |= spoken if settings.speak else {"modalities": ["text"]}
         messages = to_messages(turns, settings.system_prompt)
         create: Any = self._client.chat.completions.create  # its overloads cannot type a request built as a dict

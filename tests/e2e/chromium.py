@@ -61,7 +61,7 @@ class TalkPage:
     def choose_file(self, path: Path) -> None:
         self.page.get_by_label("Upload file").click()
         self.page.locator("#sound input[type=file]").set_input_files(path)
-        expect(self.page.locator("#sound audio")).to_be_attached()
+        expect(self.page.locator("#sound audio").first).to_be_attached()
         self.press("Send")
 
     def record(self, milliseconds: int) -> None:
@@ -70,11 +70,11 @@ class TalkPage:
         self.page.locator("#sound .stop-button").click()
 
     def press(self, button: str) -> None:
-        self.page.get_by_role("button", name=button, exact=True).click()
+        self.page.locator("#actions").get_by_role("button", name=button).click()
 
     def replies(self) -> list[str]:
         """The words of the replies so far, oldest first."""
-        return [text for text in self.page.locator("#chat .bot.message").all_inner_texts() if text.strip()]
+        return self.page.locator("#chat .bot .message-content").all_inner_texts()
 
     def wait_until_done(self, timeout: int = 30_000) -> None:
         """Until the line with the latencies of the last reply is there."""

@@ -55,8 +55,9 @@ class FakeEndpoint:
         return StreamingResponse(self.stream(body), media_type="text/event-stream")
 
     async def stream(self, body: dict[str, Any]) -> AsyncIterator[str]:
+        words = WORDS * 100 if "ramble" in written(body) else WORDS
         try:
-            for i, word in enumerate(WORDS):
+            for i, word in enumerate(words):
                 if "speak" in written(body) and i == 3:
                     await asyncio.sleep(60)
                 yield event({"audio": {"id": "a", "transcript": word, "data": sine(i)}} if spoken(body) else word)
@@ -189,7 +190,9 @@ def test_second_turn_carries_the_first(talk: TalkPage, fake: FakeEndpoint, recor
     assert roles == ["user", "assistant", "user"]
     assert fake.requests[1]["messages"][0] == fake.requests[0]["messages"][0]
     assert fake.requests[1]["messages"][1]["content"] == REPLY
-    expect(talk.page.locator("#chat .minimal-audio-player")).to_have_count(3)  # what was said once, what was answered twice
+    expect(talk.page.locator("#chat .minimal-audio-player")).to_have_count(
+        3
+    )  # what was said once, what was answered twice
 
 
 def test_refusal_is_shown_and_the_page_goes_on(talk: TalkPage, fake: FakeEndpoint) -> None:
@@ -217,7 +220,7 @@ def test_stop_hangs_up_silences_and_keeps_what_was_heard(talk: TalkPage, fake: F
     expect(talk.player).to_have_attribute("data-playing", "false")
     assert fake.hung_up.wait(5)
     talk.wait_until_done()
-    assert talk.replies() == ["I hear that "]
+    assert talk.replies() == ["I hear that"]
 
 
 def test_sending_interrupts_the_reply_in_progress(talk: TalkPage, fake: FakeEndpoint) -> None:
@@ -230,7 +233,7 @@ def test_sending_interrupts_the_reply_in_progress(talk: TalkPage, fake: FakeEndp
 
 
 def test_closing_the_tab_hangs_up(talk: TalkPage, fake: FakeEndpoint) -> None:
-    talk.write("speak slowly")
+    talk.write("ramble")
     expect(talk.page.locator("#chat")).to_contain_text("I hear that")
     talk.page.close()
     assert fake.hung_up.wait(20)
@@ -250,14 +253,16 @@ def test_clear_forgets_the_conversation(talk: TalkPage, fake: FakeEndpoint) -> N
 def test_settings_reach_the_endpoint(talk: TalkPage, fake: FakeEndpoint) -> None:
     talk.page.get_by_role("button", name="Settings").click()
     talk.page.get_by_label("Text only").check()
-    talk.page.get_by_label("Temperature").fill("0.5")
+    talk.page.get_by_role("spinbutton", name="Temperature").fill("0.5")
+    talk.page.get_by_label("Most text tokens").fill("40")
     talk.page.get_by_label("System prompt").fill("Be brief.")
     talk.write("hello")
     talk.wait_until_done()
     request = fake.requests[0]
     assert request["modalities"] == ["text"]
     assert request["temperature"] == 0.5
-    assert "top_p" not in request
+    assert request["top_p"] == 1
+    assert request["max_completion_tokens"] == 40
     assert request["messages"][0] == {"role": "system", "content": "Be brief."}
     assert talk.replies() == [REPLY]
     assert talk.samples() == 0
