@@ -11,6 +11,7 @@ import ray
 from ray import serve
 
 from opens2s_core.checkpoint import read_bundle_info
+from ray_jobs.cluster import connect
 from serve_app.app import build_app
 from serve_app.config import ServeConfig
 from serve_app.ingress import SYNTHETIC_NOTICE, UNTRAINED_NOTICE
@@ -34,7 +35,7 @@ def main() -> None:
     config = ServeConfig(bundle=str(args.bundle.resolve()), host=args.host, port=args.port)
     info = read_bundle_info(config.bundle)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    ray.init()
+    connect()
     try:
         deploy(config)
         print(f"Serving {config.model} at http://{config.host}:{config.port}/v1. {SYNTHETIC_NOTICE}")

@@ -16,6 +16,7 @@ from serve_app.errors import ApiError
 _SHOWN_CHARS = 60
 _MAX_SEED = 2**63
 _MAX_UNITS = 2048
+_UNITS_PER_TOKEN = 16
 
 
 class _Wire(BaseModel):
@@ -164,7 +165,8 @@ def reply_request(chat: ChatRequest, limits: Limits) -> ReplyRequest:
         messages=_conversation(chat.messages, limits),
         speak=chat.speak,
         text=text,
-        units=Sampling(max_tokens=_MAX_UNITS, seed=seed),
+        # A voice that finds no end is cut: 16 units are 1.28 s, longer than any token takes to say.
+        units=Sampling(max_tokens=min(_MAX_UNITS, _UNITS_PER_TOKEN * max_tokens), seed=seed),
         seed=seed,
     )
 

@@ -1,0 +1,251 @@
+"""A caller's view of the served platform, through the unmodified ``openai`` package."""
+
+import base64
+import io
+import secrets
+import time
+import wave
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import fakes
+import httpx
+import numpy as np
+import openai
+import pytest
+from fakes import POISON, build_fake_engine
+from numpy.typing import NDArray
+from ray import cloudpickle, serve
+from small_service import CAPACITY, serve_config
+
+from opens2s_core.audio import encode_audio
+from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling
+from opens2s_core.inference.pipeline import Pipeline, reply_text
+from opens2s_core.prompt import Audio, Message
+from serve_app.app import build_app
+from serve_app.audio_codec import decode_input, pcm16
+
+pytestmark = pytest.mark.ray
+
+MODEL = "opens2s"
+SPOKEN: dict[str, Any] = {"modalities": ["text", "audio"], "audio": {"voice": "default", "format": "pcm16"}}
+TOKENS = 6
+LONG = 2048
+
+
+def client(address: str) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
+
+
+def sound(seconds: float = 1.0) -> str:
+    samples = np.random.default_rng(0).normal(0, 0.1, int(seconds * 16_000)).astype(np.float32)
+    return base64.b64encode(encode_audio(samples, 16_000, container="wav")).decode()
+
+
+def heard(data: str) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}]}]
+
+
+def written(text: str) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": text}]
+
+
+def asked(seed: int, **fields: Any) -> dict[str, Any]:
+    """A spoken reply to one second of sound, another for each seed."""
+    request = {"model": MODEL, "messages": heard(sound()), "max_tokens": TOKENS, "temperature": 1.0, "seed": seed}
+    return {**request, **SPOKEN, **fields}
+
+
+def text_of(chunks: list[Any]) -> str:
+    return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+
+
+def audio_of(chunks: list[Any]) -> list[dict[str, Any]]:
+    """The audio deltas; the package hands them on untyped."""
+    deltas = (chunk.choices[0].delta for chunk in chunks if chunk.choices)
+    return [delta.audio for delta in deltas if getattr(delta, "audio", None)]
+
+
+def transcript_of(deltas: list[dict[str, Any]]) -> str:
+    return "".join(delta.get("transcript", "") for delta in deltas)
+
+
+def sound_of(deltas: list[dict[str, Any]]) -> bytes:
+    return b"".join(base64.b64decode(delta.get("data", "")) for delta in deltas)
+
+
+Alone = Callable[[int], tuple[str, bytes]]
+
+
+@pytest.fixture(scope="module")
+def alone(tiny_bundle: Path) -> Alone:
+    """The oracle: text and pcm16 of the reply to ``asked(seed)`` from the same engines without Ray."""
+    pipeline = Pipeline.load(tiny_bundle)
+    message = Message("user", (Audio(decode_input(sound(), max_seconds=5)),))
+
+    @cache
+    def reply(seed: int) -> tuple[str, bytes]:
+        text = Sampling(temperature=1.0, max_tokens=TOKENS, seed=seed)
+        units = Sampling(max_tokens=16 * TOKENS, seed=seed)
+        messages = list(pipeline.reply(ReplyRequest(messages=(message,), text=text, units=units, seed=seed)))
+        samples = [message.samples for message in messages if isinstance(message, AudioChunk)]
+        return reply_text(messages), pcm16(np.concatenate(samples))
+
+    return reply
+
+
+def samples_in(pcm: bytes) -> NDArray[np.int64]:
+    return np.frombuffer(pcm, "<i2").astype(np.int64)
+
+
+def assert_same_sound(ours: bytes, theirs: bytes) -> None:
+    """Equal but for the rounding of float sums, which other batches and thread counts order otherwise."""
+    np.testing.assert_allclose(samples_in(ours), samples_in(theirs), rtol=0, atol=4)
+
+
+def test_a_whole_spoken_reply_is_that_of_the_engines(served: str, alone: Alone) -> None:
+    reply = client(served).chat.completions.create(**asked(0))
+    audio = reply.choices[0].message.audio
+    assert audio is not None
+    assert audio.transcript == alone(0)[0]
+    assert_same_sound(base64.b64decode(audio.data), alone(0)[1])
+    assert reply.usage is not None
+    assert reply.usage.completion_tokens <= TOKENS
+
+
+@pytest.mark.parametrize(("audio_format", "header_bytes"), [("pcm16", 0), ("wav", 44)])
+def test_a_streamed_spoken_reply_is_that_of_the_engines(
+    served: str, alone: Alone, audio_format: str, header_bytes: int
+) -> None:
+    fields = {"stream": True, "stream_options": {"include_usage": True}}
+    audio = {"voice": "default", "format": audio_format}
+    chunks = list(client(served).chat.completions.create(**asked(0, audio=audio, **fields)))
+    deltas = audio_of(chunks)
+    assert transcript_of(deltas) == alone(0)[0]
+    assert_same_sound(sound_of(deltas)[header_bytes:], alone(0)[1])
+    assert "expires_at" in deltas[-1]
+    assert chunks[-2].choices[0].finish_reason in ("stop", "length")
+    assert chunks[-1].usage.completion_tokens <= TOKENS
+
+
+def test_sound_comes_before_the_reply_is_complete(served: str) -> None:
+    stream = client(served).chat.completions.create(**asked(0, max_tokens=64, stream=True))
+    arrivals = [time.monotonic() for chunk in stream if any("data" in delta for delta in audio_of([chunk]))]
+    assert len(arrivals) > 10
+    assert arrivals[-1] - arrivals[0] > 0.1
+
+
+def test_a_whole_wav_plays_at_the_rate_of_the_model(served: str) -> None:
+    reply = client(served).chat.completions.create(**asked(0, audio={"voice": "default", "format": "wav"}))
+    (listed,) = client(served).models.list().data
+    with wave.open(io.BytesIO(base64.b64decode(reply.choices[0].message.audio.data))) as file:
+        assert file.getframerate() == listed.sample_rate  # type: ignore[attr-defined]
+        assert file.getnframes() > 0
+
+
+def test_a_written_reply_is_the_same_whole_and_streamed(served: str) -> None:
+    fields = asked(0, modalities=["text"])
+    whole = client(served).chat.completions.create(**fields).choices[0].message
+    chunks = list(client(served).chat.completions.create(**fields, stream=True))
+    assert whole.audio is None
+    assert text_of(chunks) == whole.content
+    assert audio_of(chunks) == []
+
+
+def test_callers_at_once_hear_what_each_would_hear_alone(served: str, alone: Alone) -> None:
+    def call(seed: int) -> list[dict[str, Any]]:
+        return audio_of(list(client(served).chat.completions.create(**asked(seed, stream=True))))
+
+    seeds = range(2 * CAPACITY)
+    with ThreadPoolExecutor(len(seeds)) as pool:
+        replies = list(pool.map(call, seeds))
+    for seed, deltas in zip(seeds, replies, strict=True):
+        assert transcript_of(deltas) == alone(seed)[0]
+        assert_same_sound(sound_of(deltas), alone(seed)[1])
+
+
+BAD = [
+    ({"model": "gpt-4o"}, 404, "model"),
+    ({"messages": []}, 400, "messages"),
+    ({"messages": heard("not base64!")}, 400, "messages[0].content[0].input_audio.data"),
+    ({"messages": heard(base64.b64encode(b"no sound").decode())}, 400, "messages[0].content[0].input_audio.data"),
+    ({"messages": heard("")}, 400, "messages[0].content[0].input_audio.data"),
+    ({"messages": heard(sound(21))}, 400, "messages[0].content[0].input_audio.data"),
+    ({"audio": {"voice": "default", "format": "aiff"}}, 400, "audio.format"),
+    ({"modalities": ["video"]}, 400, "modalities[0]"),
+    ({"messages": written("word " * 6_000)}, 400, "messages"),
+    ({"messages": heard("A" * 3 * 2**20)}, 413, None),
+]
+
+
+@pytest.mark.parametrize(("fields", "status", "param"), BAD)
+def test_bad_input_is_refused_by_name(served: str, fields: Any, status: int, param: str | None) -> None:
+    with pytest.raises(openai.APIStatusError) as refused:
+        client(served).chat.completions.create(**{"model": MODEL, "messages": written("a"), **fields})
+    assert refused.value.status_code == status
+    assert refused.value.param == param
+    assert "Traceback" not in refused.value.message
+
+
+def test_callers_who_leave_free_their_places(served: str) -> None:
+    for _ in range(3):
+        streams = [client(served).chat.completions.create(**asked(n, max_tokens=LONG, stream=True)) for n in range(4)]
+        for stream in streams:
+            assert audio_of([next(stream) for _ in range(3)])
+        for stream in streams:
+            stream.close()
+        left = time.monotonic()
+        client(served).chat.completions.create(**asked(0, max_tokens=1))
+        assert time.monotonic() - left < 3
+
+
+def test_a_caller_too_many_is_told_when_to_come_back(served: str) -> None:
+    speaking = [client(served).chat.completions.create(**asked(n, max_tokens=LONG, stream=True)) for n in range(4)]
+
+    def call(n: int) -> httpx.Response:
+        return httpx.post(f"{served}/v1/chat/completions", json=asked(n, max_tokens=1), timeout=60)
+
+    with ThreadPoolExecutor(2 * CAPACITY) as pool:
+        calls = [pool.submit(call, n) for n in range(2 * CAPACITY)]
+        while sum(call.done() for call in calls) < CAPACITY:
+            time.sleep(0.05)
+        refused = [call.result() for call in calls if call.done()]
+        for stream in speaking:
+            stream.close()
+        answers = [call.result().status_code for call in calls]
+    assert sorted(answers) == [200] * CAPACITY + [503] * CAPACITY
+    for response in refused:
+        assert response.json()["error"]["code"] == "overloaded"
+        assert int(response.headers["retry-after"]) > 0
+
+
+def test_each_reply_has_a_request_id(served: str) -> None:
+    name = secrets.token_hex(8)
+    body = asked(0, max_tokens=1, modalities=["text"])
+    named = httpx.post(f"{served}/v1/chat/completions", json=body, headers={"x-request-id": name})
+    assert named.headers["x-request-id"] == name
+    assert httpx.get(f"{served}/health").headers["x-request-id"]
+
+
+def test_health_and_readiness_answer(served: str) -> None:
+    assert httpx.get(f"{served}/health").status_code == 200
+    assert httpx.get(f"{served}/ready", timeout=30).json() == {"status": "ready"}
+
+
+@pytest.mark.slow
+def test_a_failed_engine_is_told_and_replaced(serve_port: int, tiny_bundle: Path) -> None:
+    cloudpickle.register_pickle_by_value(fakes)  # replicas cannot import what lies among the tests
+    serve.run(build_app(serve_config(tiny_bundle), build_fake_engine), name="fake", route_prefix="/fake")
+    address = f"http://127.0.0.1:{serve_port}/fake"
+    with pytest.raises(openai.APIError) as told:
+        list(client(address).chat.completions.create(model=MODEL, messages=written(POISON), stream=True))
+    assert told.value.code == "stage_failed"
+    deadline = time.monotonic() + 60
+    ask = {"model": MODEL, "messages": written("are you there")}
+    while httpx.post(f"{address}/v1/chat/completions", json=ask).status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    serve.delete("fake")
