@@ -12,6 +12,7 @@ from data_pipeline.synthesis.dialogues import DialogueConfig, make_dialogues, pl
 from data_pipeline.synthesis.voices import EspeakSpeaker
 from data_pipeline.synthesis.writers import ClosedDomainWriter
 from ray_jobs.cluster import connect
+from ray_jobs.recipes import RECIPES
 
 
 def build_dialogues(config: DialogueConfig, output: str) -> Report:
@@ -21,8 +22,6 @@ def build_dialogues(config: DialogueConfig, output: str) -> Report:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    from ray_jobs.recipes import RECIPES
-
     parser = argparse.ArgumentParser(prog="python -m ray_jobs.build_dialogues", description=__doc__)
     parser.add_argument("--recipe", required=True, choices=sorted(RECIPES), help="named configuration of the run")
     parser.add_argument("--output", required=True, help="directory or URL (s3://bucket/path) of the dataset")

@@ -9,9 +9,9 @@ import ray
 def connect() -> None:
     """Join the cluster this job was submitted to or that ``RAY_ADDRESS`` names; start a local one where there is none.
 
-    Does nothing when the process is connected already. Progress bars stay, Ray's own messages only from warnings up.
+    Does nothing when the process is connected already. Progress is shown; of Ray's own messages only warnings.
     """
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data._internal.execution").setLevel(logging.WARNING)
     if ray.is_initialized():
         return
     # `ray job submit` sets RAY_ADDRESS for the job's own process.

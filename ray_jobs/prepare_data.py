@@ -11,6 +11,7 @@ from data_pipeline.report import Report, render_report
 from data_pipeline.runner import run_shards
 from data_pipeline.sinks import Sink, absolute_url
 from ray_jobs.cluster import connect
+from ray_jobs.recipes import RECIPES
 
 
 def prepare_data(config: PrepareConfig, dialogues: str, model: str, output: str) -> Report:
@@ -21,8 +22,6 @@ def prepare_data(config: PrepareConfig, dialogues: str, model: str, output: str)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    from ray_jobs.recipes import RECIPES
-
     parser = argparse.ArgumentParser(prog="python -m ray_jobs.prepare_data", description=__doc__)
     parser.add_argument("--recipe", required=True, choices=sorted(RECIPES), help="named configuration of the run")
     parser.add_argument("--input", required=True, help="directory or URL of dialogues (ray_jobs.build_dialogues)")
