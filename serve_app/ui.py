@@ -27,7 +27,7 @@ from serve_app.ui_player import HUSH, player, playing
 
 TITLE = "OpenS2S"
 INTRODUCTION = (
-    "Speak, and the reply begins when you stop; or choose a file, or write, and send it. "
+    "Speak, and the reply begins when you stop; or choose a file or write, and press Send. "
     "The model hears how you say it and answers aloud."
 )
 DISCLOSURE = "The voice is synthetic, and the empathy is a model's: nobody is listening, and it can be wrong."
@@ -45,8 +45,8 @@ THEME = gr.themes.Soft(
 CSS = """
 .gradio-container { max-width: 860px !important; margin: 0 auto !important; }
 #header h1 { margin: 0 0 .15em; font-size: 1.5em; }
-#header p { margin: 0; color: var(--body-text-color-subdued); }
-#disclosure { font-size: .85em; color: var(--body-text-color-subdued); text-align: center; }
+#header p { margin: 0; }
+#disclosure { font-size: .9em; font-style: italic; }
 #state { align-items: center; }
 #chat { min-height: 200px !important; }
 #chat .minimal-audio-player { height: 3em; min-width: 15em; }
@@ -67,11 +67,11 @@ class Page:
     def __init__(self, endpoint: Endpoint, examples: Sequence[Path]) -> None:
         self.endpoint = endpoint
         self.conversation = gr.State(lambda: Conversation())  # gradio cannot take a dataclass itself as the factory
-        gr.HTML(f"<h1>{TITLE}</h1><p>{INTRODUCTION}</p>", elem_id="header")
+        gr.HTML(f"<h1>{TITLE}</h1><p>{INTRODUCTION}</p><p id='disclosure'>{DISCLOSURE}</p>", elem_id="header")
         self.notice = gr.HTML(visible=False, elem_id="notice")
         self.chat = gr.Chatbot(
             show_label=False,
-            height="36vh",
+            height="34vh",
             render_markdown=False,
             elem_id="chat",
             placeholder="Say something",
@@ -109,7 +109,6 @@ class Page:
         if examples:
             gr.Examples([[str(path)] for path in examples], [self.sound], label="Examples")
         self._add_settings()
-        gr.HTML(f"<p>{DISCLOSURE}</p>", elem_id="disclosure")
 
     def _add_settings(self) -> None:
         with gr.Accordion("Settings", open=False):
