@@ -21,7 +21,7 @@ from serve_app.engine_thread import Upstream
 from serve_app.errors import ApiError
 from serve_app.openai_api import ChatRequest, parse_chat, reply_request
 from serve_app.replies import Reply, ReplyShape, collect, events
-from serve_app.stages import call_reply
+from serve_app.stages import ReplyCall
 
 SYNTHETIC_NOTICE = "The voice is synthetic and the empathy is a model's."
 UNTRAINED_NOTICE = "The voice of this checkpoint is untrained: what it says aloud is noise."
@@ -177,11 +177,10 @@ class Ingress:
 
     def start(self, request: ReplyRequest) -> Upstream:
         """A written reply needs the thinker alone; a spoken one is pulled from the end of the chain."""
-        return call_reply(self._spoken if request.speak else self._written, request)
+        return ReplyCall(self._spoken if request.speak else self._written, request)
 
     async def missing(self) -> list[str]:
         """Stages without a running replica, by what Serve's own health checks say: they pass even a full stage."""
         status = await asyncio.to_thread(serve.status)
         here = status.applications[serve.get_replica_context().app_name].deployments
-        running = {name: {state.value for state in stage.replica_states} for name, stage in here.items()}
-        return [name for name, states in running.items() if "RUNNING" not in states]
+        return [name for name, stage in here.items() if "RUNNING" not in stage.replica_states]
