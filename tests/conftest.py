@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import ray
+import torch
 
 from data_pipeline.synthesis.writers import ClosedDomainWriter
 from opens2s_core.audio import SAMPLE_RATE
+from opens2s_core.checkpoint import OPENS2S, load_opens2s, save_opens2s
 from opens2s_core.config import (
     EstimatorConfig,
     F0PredictorConfig,
@@ -76,4 +78,16 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = [text for exchange in exchanges for text in (exchange.user_text, exchange.reply_text)]
     noise = np.random.default_rng(0).normal(0, 0.1, 10 * SAMPLE_RATE).astype(np.float32)
     create_bundle(TINY, texts, [noise], bundle)
+    _stir(bundle / OPENS2S)
     return bundle
+
+
+def _stir(directory: Path) -> None:
+    """Larger random weights: a model fresh from its initialisation only ever repeats the last token."""
+    model = load_opens2s(directory)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(0, 0.3, generator=generator)
+    save_opens2s(model, directory)

@@ -1,0 +1,81 @@
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+
+from opens2s_core.checkpoint import OPENS2S, load_opens2s, read_vocabulary
+from opens2s_core.prompt import PromptBuilder
+from opens2s_core.training.loop import StepReport, TorchBackend, TrainConfig, fit
+from opens2s_core.training.plan import PlanConfig
+from tests.opens2s_core.training.samples import ListedSamples, kinds_of_samples
+
+
+class OneOfTwo(TorchBackend):
+    """Rank 0 or 1 of two: applies nothing, so that the gradients of both can be added up."""
+
+    def __init__(self, *args: object, rank: int) -> None:
+        super().__init__(*args)  # type: ignore[arg-type]
+        self.rank, self.world = rank, 2
+
+    def step(self, learning_rate: float) -> None:
+        pass
+
+
+@pytest.fixture
+def parts(tiny_bundle: Path) -> tuple:
+    path = tiny_bundle / OPENS2S
+    vocabulary = read_vocabulary(path)
+    model = load_opens2s(path)
+    prompts = PromptBuilder(vocabulary.tokenizer, "training")
+    return model, vocabulary, ListedSamples(list(kinds_of_samples(prompts).values()), model.config)
+
+
+def config(steps: int) -> TrainConfig:
+    plan = PlanConfig(packs_per_step=2, pack_positions=300)
+    return TrainConfig(steps=steps, warmup_steps=5, learning_rate=5e-3, weight_decay=0.0, plan=plan)
+
+
+def test_training_lowers_both_losses(parts: tuple) -> None:
+    model, vocabulary, samples = parts
+    reports: list[StepReport] = []
+    run = config(60)
+    fit(run, samples, vocabulary, TorchBackend(model, run), first_step=0, after_step=reports.append)
+    assert [report.step for report in reports] == list(range(1, 61))
+    first, last = reports[:6], reports[-6:]
+    assert sum(r.text_loss for r in last) < 0.3 * sum(r.text_loss for r in first)
+    assert sum(r.speech_loss for r in last) < 0.6 * sum(r.speech_loss for r in first)
+
+
+def test_the_gradient_of_a_step_is_the_sum_over_workers(parts: tuple) -> None:
+    model, vocabulary, samples = parts
+    run = config(1)
+    gradients = []
+    for rank in (0, 1):
+        own = copy.deepcopy(model)
+        fit(run, samples, vocabulary, OneOfTwo(own, run, rank=rank), first_step=0, after_step=lambda report: None)
+        gradients.append({name: p.grad for name, p in own.named_parameters() if p.grad is not None})
+
+    class Keep(TorchBackend):
+        def step(self, learning_rate: float) -> None:
+            pass
+
+    fit(run, samples, vocabulary, Keep(model, run), first_step=0, after_step=lambda report: None)
+    for name, parameter in model.named_parameters():
+        if parameter.grad is not None:
+            shares = gradients[0].get(name, 0) + gradients[1].get(name, 0)
+            torch.testing.assert_close(parameter.grad, shares, atol=1e-6, rtol=1e-4, msg=name)
+
+
+def test_workers_must_divide_the_packs(parts: tuple) -> None:
+    model, vocabulary, samples = parts
+    run = TrainConfig(steps=1, plan=PlanConfig(packs_per_step=3))
+    with pytest.raises(ValueError, match="2 workers cannot share 3 packs"):
+        fit(run, samples, vocabulary, OneOfTwo(model, run, rank=0), first_step=0, after_step=lambda report: None)
+
+
+def test_the_learning_rate_warms_up_and_decays() -> None:
+    rates = [config(100).learning_rate_at(step) for step in range(100)]
+    assert rates[0] < rates[4] == pytest.approx(5e-3)
+    assert rates[5:] == sorted(rates[5:], reverse=True)
+    assert rates[-1] == pytest.approx(5e-4, rel=0.1)

@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional
+
+from opens2s_core.checkpoint import OPENS2S, Vocabulary, load_opens2s, read_vocabulary
+from opens2s_core.models.opens2s import OpenS2S
+from opens2s_core.prompt import AUDIO_SLOT, IGNORED, PromptBuilder
+from opens2s_core.training.batch import EncodedSample, collate, load_clip
+from opens2s_core.training.losses import forward_losses
+from tests.opens2s_core.training.samples import kinds_of_samples
+
+
+@pytest.fixture(scope="module")
+def model(tiny_bundle: Path) -> OpenS2S:
+    return load_opens2s(tiny_bundle / OPENS2S)
+
+
+@pytest.fixture(scope="module")
+def vocabulary(tiny_bundle: Path) -> Vocabulary:
+    return read_vocabulary(tiny_bundle / OPENS2S)
+
+
+@pytest.fixture(scope="module")
+def samples(vocabulary: Vocabulary) -> dict[str, EncodedSample]:
+    return kinds_of_samples(PromptBuilder(vocabulary.tokenizer, "training"))
+
+
+@torch.no_grad()
+def slow_losses(model: OpenS2S, vocabulary: Vocabulary, sample: EncodedSample) -> tuple[float, float]:
+    """One sample at a time, position by position, as the paper says it."""
+    thinker, decoder = model.thinker, model.speech_decoder
+    sounds = [load_clip(audio) for audio in sample.audios]
+    clips = iter(thinker.embed_audio(thinker.audio_features(sounds)) if sounds else [])
+    rows, labels, spoken = [], [], []
+    for token, label, kind in zip(sample.input_ids, sample.labels, sample.token_types, strict=True):
+        audio = token == AUDIO_SLOT
+        row = next(clips) if audio else thinker.llm_model.get_input_embeddings()(torch.tensor([token]))
+        rows.append(row)
+        labels += [IGNORED] * len(row) if audio else [label]
+        spoken += [0] * len(row) if audio else [kind]
+    hidden = thinker.llm_model.model(inputs_embeds=torch.cat(rows)[None]).last_hidden_state[0]
+    logits = thinker.llm_model.lm_head(hidden)
+    text = sum(
+        float(functional.cross_entropy(logits[i - 1], torch.tensor(label)))
+        for i, label in enumerate(labels)
+        if label != IGNORED
+    )
+    speech = 0.0
+    starts = [i for i, kind in enumerate(spoken) if kind and not spoken[i - 1]]
+    for start, units in zip(starts, sample.units, strict=True):
+        end = spoken.index(0, start)
+        speech += _slow_speech(decoder, vocabulary, hidden[start:end], units)
+    return text, speech
+
+
+def _slow_speech(decoder: torch.nn.Module, vocabulary: Vocabulary, hidden: torch.Tensor, units: list[int]) -> float:
+    ids = [vocabulary.units.offset + unit for unit in units] + [vocabulary.units.end_ids[0]]
+    hiddens, waiting = list(decoder.embed_hiddens(hidden)), list(ids)  # type: ignore[operator]
+    sequence, targets = [decoder.no_speaker(1)[0]], [IGNORED]  # type: ignore[operator]
+    while hiddens or waiting:
+        for _ in range(min(4, len(hiddens))):
+            sequence.append(hiddens.pop(0))
+            targets.append(IGNORED)
+        for _ in range(min(8, len(waiting))):
+            targets.append(waiting.pop(0))
+            sequence.append(decoder.embed_units(torch.tensor(targets[-1])))  # type: ignore[operator]
+    lm = decoder.tts_lm_model
+    logits = lm.lm_head(lm.model(inputs_embeds=torch.stack(sequence)[None]).last_hidden_state[0])  # type: ignore
+    return float(functional.cross_entropy(logits[:-1], torch.tensor(targets[1:]), reduction="sum"))
+
+
+def test_a_batch_of_every_kind_has_the_losses_of_its_samples(
+    model: OpenS2S, vocabulary: Vocabulary, samples: dict[str, EncodedSample]
+) -> None:
+    sums = forward_losses(model, collate(list(samples.values()), model.config, vocabulary))
+    slow = [slow_losses(model, vocabulary, sample) for sample in samples.values()]
+    assert float(sums.text.detach()) == pytest.approx(sum(text for text, _ in slow), rel=1e-4)
+    assert float(sums.speech.detach()) == pytest.approx(sum(speech for _, speech in slow), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["speech to text", "text to speech", "text to text", None])
+def test_every_module_takes_part_in_every_batch(
+    model: OpenS2S, vocabulary: Vocabulary, samples: dict[str, EncodedSample], kind: str | None
+) -> None:
+    model.zero_grad()
+    sums = forward_losses(model, collate([samples[kind]] if kind else [], model.config, vocabulary))
+    (sums.text + sums.speech).backward()
+    trained = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
+    without = [name for name, grad in trained.items() if grad is None]
+    assert without == ["speech_decoder.tts_lm_model.spk2tts.weight"] or not without
+    assert all(bool(grad.isfinite().all()) for grad in trained.values() if grad is not None)
+    if kind is None:
+        assert all(not bool(grad.any()) for grad in trained.values() if grad is not None)
