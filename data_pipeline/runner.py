@@ -18,11 +18,12 @@ def run_shards(plan: Sequence[Shard], make: Make, sink: Sink) -> Report:
     pending = sink.start(plan)
     if pending:
         rows = [{"name": shard.name, "inputs": shard.inputs, "fingerprint": shard.fingerprint} for shard in pending]
-        ray.data.from_items(rows).map(partial(_publish, make=make, sink=sink)).materialize()
+        ray.data.from_items(rows).map(partial(publish_shard, make=make, sink=sink)).materialize()
     return sink.finish(plan)
 
 
-def _publish(row: dict[str, Any], *, make: Make, sink: Sink) -> dict[str, Any]:
+def publish_shard(row: dict[str, Any], *, make: Make, sink: Sink) -> dict[str, Any]:
+    """What one task does; the progress bar shows this name."""
     shard = Shard(**row)
     sink.publish(shard, make(shard.inputs))
     return {"name": shard.name}

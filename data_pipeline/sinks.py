@@ -24,6 +24,8 @@ from fsspec.spec import AbstractFileSystem
 from data_pipeline.report import Report, merge_reports
 from data_pipeline.schema import REJECT
 
+ROW_GROUP = 64
+"""Rows that are read together: a reader of single samples, as training is, fetches little else."""
 _SHARD_NAME = re.compile(r"\d{5}-of-\d{5}")
 
 
@@ -172,7 +174,7 @@ def _put(filesystem: AbstractFileSystem, root: str, name: str, data: bytes) -> N
 
 def _parquet(table: pa.Table) -> bytes:
     buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer)
+    pq.write_table(table, buffer, row_group_size=ROW_GROUP)
     return buffer.getvalue().to_pybytes()
 
 

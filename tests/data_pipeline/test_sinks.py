@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from unittest.mock import patch
@@ -13,6 +13,8 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import s3fs
+from fake_s3 import fake_s3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,9 +66,22 @@ def times(directory: Path) -> dict[str, int]:
     return {str(path.relative_to(directory)): path.stat().st_mtime_ns for path in directory.rglob("*")}
 
 
-@pytest.fixture(params=["disk", "object store"])
+@pytest.fixture(scope="module")
+def s3() -> Iterator[None]:
+    with fake_s3() as address, pytest.MonkeyPatch.context() as patched:
+        patched.setenv("AWS_ENDPOINT_URL", address)
+        patched.setenv("AWS_ACCESS_KEY_ID", "test")
+        patched.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        yield
+        s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture(params=["disk", "s3"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return absolute_url(str(tmp_path)) if request.param == "disk" else f"memory://{uuid.uuid4().hex}/data"
+    if request.param == "disk":
+        return absolute_url(str(tmp_path))
+    request.getfixturevalue("s3")
+    return f"s3://bucket/{uuid.uuid4().hex}"
 
 
 def test_every_row_is_published_once_and_counted(url: str) -> None:
