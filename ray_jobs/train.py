@@ -60,7 +60,7 @@ def train(config: TrainConfig, workers: WorkersConfig, data: str, model: str, ou
             storage_path=storage,
             failure_config=ray.train.FailureConfig(max_failures=3),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
-            logging_config=ray.train.LoggingConfig(log_level="WARNING"),
+            logging_config=ray.train.LoggingConfig(log_level="WARNING"),  # type: ignore[call-arg] # of its version 2
         ),
     ).fit()
     assert result.metrics is not None

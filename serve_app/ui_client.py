@@ -72,7 +72,7 @@ class Reply:
     _asked: float = field(default_factory=time.monotonic)
 
     def add(self, piece: Piece) -> None:
-        now = time.monotonic() - self._asked
+        now = self.elapsed()
         if piece.text:
             self.text += piece.text
             self.first_text = self.first_text or now
@@ -82,7 +82,10 @@ class Reply:
             self.first_audio = self.first_audio or now
 
     def end(self) -> None:
-        self.whole = time.monotonic() - self._asked
+        self.whole = self.elapsed()
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self._asked
 
     def samples(self) -> NDArray[np.float32]:
         """All samples so far, mono in [-1, 1]."""

@@ -80,7 +80,7 @@ class SpeechDecoderEngine:
 
     def _read(self, stream: _Stream, group: Hiddens) -> None:
         weight = self.model.llm2tts.weight
-        hiddens = torch.from_numpy(group.values).to(weight.device, weight.dtype)
+        hiddens = torch.tensor(group.values, dtype=weight.dtype, device=weight.device)
         stream.pending = torch.cat([stream.pending, self.model.embed_hiddens(hiddens)])
         stream.last_round = group.final
         budget = self._budget(stream) - stream.spoken

@@ -65,7 +65,7 @@ def extract_features(clips: list[Waveform], mel_bins: int, padding: AudioPadding
         frames = mel_frames(len(clip))
         parts = segment_lengths(frames)
         padded_frames = len(parts) * SEGMENT_FRAMES if padding == "full" else frames
-        mel = log_mel(functional.pad(torch.from_numpy(clip), (0, padded_frames * HOP - len(clip))), mel_bins)
+        mel = log_mel(functional.pad(torch.tensor(clip), (0, padded_frames * HOP - len(clip))), mel_bins)
         segments += mel.split(SEGMENT_FRAMES, dim=1)
         lengths.append(parts)
     width = max(segment.shape[1] for segment in segments)

@@ -1,0 +1,42 @@
+# make demo       the whole platform on this machine: trains a small model once, serves it, opens a page
+# make test       everything that needs no GPU and no network
+# make test-slow  what takes longer
+# make check      lint, format, types, import rules
+
+PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3))
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: demo test test-slow check chromium clean
+
+demo: $(VENV)/installed
+	@$(BIN)/python -m ray_jobs.demo $(ARGS)
+
+test: $(VENV)/installed chromium
+	$(BIN)/python -m pytest $(ARGS)
+
+test-slow: $(VENV)/installed chromium
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+check: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(VENV)/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || \
+		{ echo "Python 3.11 or 3.12 is needed, $(PYTHON) is another: make PYTHON=/path/to/python3.11 …"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+# Tests of the page use Debian's Chromium; where it cannot be installed they are skipped and say so.
+chromium:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } || \
+		echo "no Chromium and no way to install it: the tests of the page will be skipped"
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,178 @@
+"""The whole platform on this machine: ``python -m ray_jobs.demo``.
+
+Brings up a local Ray, makes a small model if there is none, serves it in three stages and opens a page to talk to it.
+With ``--once`` it makes a single exchange over HTTP and ends.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import httpx
+import ray
+import soundfile
+
+from opens2s_core.audio import AudioError, decode_audio
+from opens2s_core.checkpoint import read_bundle_info
+from ray_jobs.build_dialogues import build_dialogues
+from ray_jobs.evaluate import read_dialogues
+from ray_jobs.export import export
+from ray_jobs.init_model import init_model
+from ray_jobs.prepare_data import prepare_data
+from ray_jobs.recipes import demo
+from ray_jobs.serve import deploy
+from ray_jobs.train import train
+from serve_app.config import ServeConfig
+from serve_app.exchange import converse
+from serve_app.ingress import SYNTHETIC_NOTICE, UNTRAINED_NOTICE
+from serve_app.ui import build_page, launch
+from serve_app.ui_client import Endpoint, EndpointError, Settings
+
+HOST = "127.0.0.1"
+
+
+class DemoError(Exception):
+    """What a person at the command line should read instead of a traceback."""
+
+
+def make_model(workspace: Path) -> Path:
+    """The demo's bundle, made by the real jobs where it is not there yet; each finished step is a resume point."""
+    bundle, recipe = workspace / "model", demo()
+    dialogues, start, samples, run = (str(workspace / name) for name in ("dialogues", "start", "samples", "run"))
+    steps: list[tuple[str, Callable[[], object]]] = [
+        ("building a small spoken corpus", lambda: build_dialogues(recipe.dialogues, dialogues)),
+        ("starting a model from nothing", lambda: init_model(recipe.scratch, dialogues, start)),
+        ("preparing training samples", lambda: prepare_data(recipe.prepare, dialogues, start, samples)),
+        ("training with DeepSpeed", lambda: train(recipe.train, recipe.workers, samples, start, run)),
+        ("writing examples", lambda: write_examples(dialogues, workspace / "examples")),
+        ("exporting the model", lambda: export(run, start, str(bundle))),
+    ]
+    if bundle.exists():
+        return bundle
+    print(f"No checkpoint in {workspace}: making a small one, once.", flush=True)
+    for number, (name, step) in enumerate(steps, 1):
+        begun = time.monotonic()
+        print(f"[{number}/{len(steps)}] {name}", flush=True)
+        step()
+        print(f"[{number}/{len(steps)}] {name}: done in {time.monotonic() - begun:.0f} s", flush=True)
+    return bundle
+
+
+def write_examples(dialogues: str, directory: Path) -> None:
+    """Every user turn as a wav file, and ``examples.tsv`` with what is said in it and the reply that was learned."""
+    directory.mkdir(parents=True, exist_ok=True)
+    lines = ["file\tfeeling\tsaid\treply"]
+    for turn in read_dialogues(dialogues):
+        samples, rate = decode_audio(turn["user_audio"])
+        soundfile.write(directory / f"{turn['id']}.wav", samples, rate)
+        lines.append("\t".join([f"{turn['id']}.wav", turn["user_feeling"], turn["user_text"], turn["reply_text"]]))
+    (directory / "examples.tsv").write_text("\n".join(lines) + "\n")
+
+
+def run_once(endpoint: str, audio: Path, out: Path | None) -> None:
+    """Say one sound file to the endpoint, print the reply and its latency, write its sound."""
+    try:
+        sound, rate = decode_audio(audio.read_bytes())
+        said = asyncio.run(converse(Endpoint(endpoint), sound, rate, Settings()))
+    except (OSError, AudioError, EndpointError) as error:
+        raise DemoError(f"{audio}: {error}") from error
+    print(f"\nreply: {said.text}\n\n{said.table()}")
+    if out:
+        soundfile.write(out, said.samples, said.sample_rate)
+        print(f"\nthe reply's sound is in {out}")
+
+
+def is_serving(endpoint: str) -> bool:
+    """Whether a model of ours answers there, all stages ready."""
+    try:
+        models = httpx.get(f"{endpoint}/v1/models", timeout=2).json()
+        return models["data"][0]["owned_by"] == "opens2s" and httpx.get(f"{endpoint}/ready", timeout=10).is_success
+    except (httpx.HTTPError, ValueError, LookupError, TypeError):
+        return False
+
+
+def free_port(wanted: int) -> int:
+    """``wanted``, or another port where that one is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, wanted))
+        except OSError:
+            probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m ray_jobs.demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--workspace", type=Path, default=Path("runs/demo"), help="where the demo's model is kept")
+    parser.add_argument("--bundle", type=Path, help="serve this bundle instead of the demo's own model")
+    parser.add_argument("--once", action="store_true", help="make one exchange over HTTP and end")
+    parser.add_argument("--audio", type=Path, help="sound file to say with --once (default: one of the examples)")
+    parser.add_argument("--out", type=Path, help="wav file for the reply's sound, with --once")
+    parser.add_argument("--port", type=int, default=8000, help="of the HTTP endpoint (another if it is taken)")
+    parser.add_argument("--page-port", type=int, default=7860, help="of the page (another if it is taken)")
+    args = parser.parse_args(argv)
+    if not args.once and (args.audio or args.out):
+        parser.error("--audio and --out belong to --once")
+    if args.audio and not args.audio.is_file():
+        parser.error(f"--audio {args.audio}: no such file")
+    return args
+
+
+def run(args: argparse.Namespace) -> None:
+    endpoint = f"http://{HOST}:{args.port}"
+    examples = sorted((args.workspace / "examples").glob("*.wav"))
+    if args.once and examples and not args.bundle and is_serving(endpoint):
+        return run_once(endpoint, args.audio or examples[0], args.out)  # a demo runs already: talk to it
+    dashboard = start_ray()
+    bundle = args.bundle or make_model(args.workspace)
+    examples = sorted((args.workspace / "examples").glob("*.wav"))
+    config = ServeConfig(bundle=str(bundle.resolve()), host=HOST, port=free_port(args.port))
+    endpoint = f"http://{HOST}:{config.port}"
+    print("Deploying thinker, speech decoder and token2wav ...", flush=True)
+    deploy(config)
+    print(SYNTHETIC_NOTICE)
+    if not read_bundle_info(bundle).voice_trained:
+        print(UNTRAINED_NOTICE)
+    if args.once:
+        if not args.audio and not examples:
+            raise DemoError("--once with a bundle of your own needs --audio FILE")
+        return run_once(endpoint, args.audio or examples[0], args.out)
+    page = launch(build_page(endpoint, examples[:4]), host=HOST, port=free_port(args.page_port))
+    print(f"\n  page       {page}\n  endpoint   {endpoint}/v1\n  dashboard  {dashboard}\n\nCtrl-C ends it.", flush=True)
+    signal.pause()
+    return None
+
+
+def start_ray() -> str:
+    """A Ray of this process's own, which ends with it; returns its dashboard's address."""
+    os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")  # its logs are in files and in the dashboard
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    context = ray.init(address="local", include_dashboard=True, dashboard_host=HOST, logging_level=logging.WARNING)
+    return f"http://{context.dashboard_url}"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        run(args)
+    except KeyboardInterrupt:
+        print("\nStopping.")
+    except DemoError as error:
+        sys.exit(f"error: {error}")
+    finally:
+        ray.shutdown()  # Serve and its replicas end with this Ray
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Say every dialogue of a corpus to a served model: ``python -m ray_jobs.evaluate --dialogues DIR --endpoint URL``.
+
+Prints how often the reply's text is exactly the corpus's, and with ``--json`` keeps every answer.
+"""
+
+import argparse
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from data_pipeline.schema import DIALOGUE
+from data_pipeline.sinks import finished_shards, read_shard
+from opens2s_core.audio import decode_audio
+from serve_app.exchange import Exchange, converse
+from serve_app.ui_client import Endpoint, Settings
+
+
+def read_dialogues(dialogues: str) -> Iterator[dict[str, Any]]:
+    """Rows of schema DIALOGUE, in order."""
+    for shard in finished_shards(dialogues):
+        yield from read_shard(dialogues, shard, DIALOGUE).to_pylist()
+
+
+def evaluate(dialogues: str, endpoint: str) -> list[dict[str, Any]]:
+    """One row a dialogue: its id, what was expected, what the model said, whether they agree, and the times."""
+    return asyncio.run(_evaluate(list(read_dialogues(dialogues)), Endpoint(endpoint)))
+
+
+async def _evaluate(turns: Sequence[dict[str, Any]], endpoint: Endpoint) -> list[dict[str, Any]]:
+    rows = []
+    for turn in tqdm(turns, desc="exchanges", unit="turn"):
+        said: Exchange = await converse(endpoint, *decode_audio(turn["user_audio"]), Settings())
+        rows.append(
+            {
+                "id": turn["id"],
+                "expected": turn["reply_text"],
+                "said": said.text,
+                "right": said.text == turn["reply_text"],
+                "first_text": said.first_text,
+                "first_audio": said.first_audio,
+                "real_time_factor": said.real_time_factor,
+            }
+        )
+    return rows
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m ray_jobs.evaluate", description=__doc__)
+    parser.add_argument("--dialogues", required=True, help="directory or URL of dialogues (ray_jobs.build_dialogues)")
+    parser.add_argument("--endpoint", default="http://127.0.0.1:8000", help="where the model is served")
+    parser.add_argument("--json", type=Path, help="file to keep every answer in")
+    args = parser.parse_args(argv)
+    rows = evaluate(args.dialogues, args.endpoint)
+    right = sum(row["right"] for row in rows)
+    print(f"{right} of {len(rows)} replies ({right / len(rows):.0%}) are word for word those of the corpus")
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
