@@ -45,9 +45,10 @@ def _stage(
 ) -> serve.Application:
     deployment = serve.deployment(
         name=name,
-        # Every reply holds a slot in each stage for as long as it lasts; as many again may wait for one.
+        # Every reply holds a slot in each stage for as long as it lasts. Serve counts a burst as waiting until it is
+        # assigned, so room for twice the capacity lets as many in at once as can be served or wait.
         max_ongoing_requests=size.capacity,
-        max_queued_requests=size.capacity,
+        max_queued_requests=2 * size.capacity,
         autoscaling_config={
             "min_replicas": size.min_replicas,
             "max_replicas": size.max_replicas,
