@@ -45,6 +45,9 @@ def main() -> None:
     except KeyboardInterrupt:
         print("Stopping.")
     finally:
+        # Interrupted once more, it would leave processes behind.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         serve.shutdown()
         ray.shutdown()
 

@@ -1,0 +1,49 @@
+"""The job that serves, started and stopped as a person does it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+def answers(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/ready").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_it_serves_until_it_is_interrupted_and_leaves_no_process(tiny_bundle: Path, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "ray_jobs.serve", "--bundle", str(tiny_bundle), "--port", str(port)]
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    log = tmp_path / "log"
+    with log.open("w") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as job:
+        try:
+            deadline = time.monotonic() + 120
+            while not answers(address):
+                assert job.poll() is None, log.read_text()
+                assert time.monotonic() < deadline
+                time.sleep(0.5)
+            started = psutil.Process(job.pid).children(recursive=True)
+            body = {"model": "opens2s", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 2}
+            assert httpx.post(f"{address}/v1/chat/completions", json=body).status_code == 200
+        finally:
+            job.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+            job.send_signal(signal.SIGINT)
+        assert job.wait(timeout=60) == 0
+    assert "untrained" in log.read_text()
+    assert psutil.wait_procs(started, timeout=20)[1] == []
