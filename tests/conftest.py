@@ -1,10 +1,21 @@
 """Fixtures that whole packages share: one local Ray, and a bundle of the real architecture at the smallest size."""
 
 import logging
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import numpy as np
+import psutil
 import pytest
 import ray
 import torch
@@ -23,6 +34,10 @@ from opens2s_core.config import (
     VocoderConfig,
 )
 from opens2s_core.training.from_scratch import ScratchConfig, TransformerSize, create_bundle
+
+# Ray's processes, ``ray job`` and this one must agree; this Ray listens on the loopback alone.
+os.environ["RAY_AUTH_MODE"] = "disabled"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 CODES = 64
 SMALL = TransformerSize(width=32, layers=1, heads=2, ffn=64)
@@ -56,18 +71,83 @@ TINY = ScratchConfig(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A Ray of this session's own, as ``ray start --head`` makes it."""
+
+    address: str
+    environment: dict[str, str]  # for commands that should find it
+
+
 @pytest.fixture(scope="session")
-def ray_local() -> Iterator[str]:
-    """A small Ray of this session's own; gives its address."""
-    context = ray.init(
-        address="local",
-        num_cpus=4,
-        include_dashboard=False,
-        object_store_memory=256 * 2**20,
-        logging_level=logging.WARNING,
-    )
-    yield context.address_info["address"]
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    gcs, dashboard, client, agent = free_ports(4)
+    temp = Path(tempfile.mkdtemp(prefix="ray-"))  # short: socket paths have a limit
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
+    options = {
+        "node-ip-address": "127.0.0.1",
+        "port": gcs,
+        "dashboard-host": "127.0.0.1",
+        "dashboard-port": dashboard,
+        "ray-client-server-port": client,
+        "dashboard-agent-listen-port": agent,
+        "num-cpus": 8,
+        "object-store-memory": 256 * 2**20,
+        "temp-dir": temp,
+    }
+    command += [f"--{name}={value}" for name, value in options.items()]
+    # Jobs say `python`: as in an activated environment, it is this one.
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    with (temp / "start.log").open("wb") as log:
+        head = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+    address, url = f"127.0.0.1:{gcs}", f"http://127.0.0.1:{dashboard}"
+    try:
+        wait_for(f"{url}/api/version", head, temp / "start.log")
+        yield Cluster(address, environment | {"RAY_ADDRESS": url})
+    finally:
+        end(head)
+        shutil.rmtree(temp, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def ray_local(cluster: Cluster) -> Iterator[str]:
+    """This process connected to the session's Ray; gives its address."""
+    ray.init(address=cluster.address, logging_level=logging.WARNING)
+    yield cluster.address
     ray.shutdown()
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as probes:
+        sockets = [probes.enter_context(socket.socket()) for _ in range(count)]
+        for probe in sockets:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in sockets]
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 90) -> None:
+    """Until ``url`` answers; says what ``process`` wrote if it ends instead."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        with suppress(httpx.HTTPError):
+            if httpx.get(url, timeout=2).status_code < 500:
+                return
+        time.sleep(0.2)
+    raise AssertionError(f"{url} did not answer within {seconds:g} s\n{log.read_text()}")
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all it started, gently first."""
+    family = [*psutil.Process(process.pid).children(recursive=True)] if process.poll() is None else []
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(5)
+    for member in family:
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
+    process.kill()
+    process.wait()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,59 @@
+"""Every job, submitted as people submit it, one after the other on one cluster."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from opens2s_core.checkpoint import OPENS2S, load_opens2s
+from tests.conftest import Cluster
+
+ROOT = Path(__file__).parents[2]
+
+
+def submit(cluster: Cluster, *job: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ray.scripts.scripts", "job", "submit", "--working-dir", str(ROOT), "--"]
+    return subprocess.run(
+        [*command, "python", "-m", *job], env=cluster.environment, capture_output=True, text=True, timeout=500, cwd=ROOT
+    )
+
+
+@pytest.fixture(scope="module")
+def workspace(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all jobs of the smoke recipe have run, from nothing to a bundle."""
+    path = tmp_path_factory.mktemp("jobs")
+    dialogues, start, samples, run, model = (str(path / n) for n in ("dialogues", "start", "samples", "run", "model"))
+    recipe = ("--recipe", "smoke")
+    for job in (
+        ("ray_jobs.build_dialogues", *recipe, "--output", dialogues),
+        ("ray_jobs.init_model", *recipe, "--dialogues", dialogues, "--output", start),
+        ("ray_jobs.prepare_data", *recipe, "--input", dialogues, "--model", start, "--output", samples),
+        ("ray_jobs.train", *recipe, "--data", samples, "--model", start, "--output", run),
+        ("ray_jobs.export", "--run", run, "--model", start, "--output", model),
+    ):
+        done = submit(cluster, *job)
+        assert done.returncode == 0, f"{job}\n{done.stdout}\n{done.stderr}"
+    return path
+
+
+def test_the_jobs_lead_from_nothing_to_a_trained_bundle(workspace: Path) -> None:
+    start, trained = (load_opens2s(workspace / name / OPENS2S).state_dict() for name in ("start", "model"))
+    assert start.keys() == trained.keys()
+    changed = [name for name in start if not start[name].equal(trained[name])]
+    assert "thinker.llm_model.model.layers.0.mlp.up_proj.weight" in changed
+    assert "speech_decoder.llm2tts.weight" in changed
+    assert "thinker.audio_encoder_model.embed_positions.weight" not in changed
+
+
+def test_no_row_was_lost_on_the_way(workspace: Path) -> None:
+    for dataset in ("dialogues", "samples"):
+        report = json.loads((workspace / dataset / "_report.json").read_text())
+        assert (report["rows_in"], report["rows_out"]) == (8, 8)
+
+
+def test_a_job_that_fails_says_so_with_its_exit_code(cluster: Cluster, tmp_path: Path) -> None:
+    done = submit(cluster, "ray_jobs.export", "--run", str(tmp_path), "--model", "m", "--output", str(tmp_path / "o"))
+    assert done.returncode != 0
+    assert "expected a training run with a checkpoint" in done.stdout + done.stderr
