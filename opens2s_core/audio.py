@@ -1,6 +1,7 @@
 """Waveforms: reading and writing them, changing their rate, and the Whisper log-mel features of the encoders."""
 
 import io
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -19,6 +20,11 @@ SEGMENT_SECONDS = 30
 SEGMENT_FRAMES = SEGMENT_SECONDS * SAMPLE_RATE // HOP
 """Log-mel frames of one encoder segment."""
 
+MIN_RATE, MAX_RATE = 4_000, 192_000
+"""Hz, of files that are read."""
+MAX_CHANNELS = 2
+_MAX_FILTERS = 10_000_000
+
 Waveform = NDArray[np.float32]
 
 
@@ -29,25 +35,38 @@ class AudioError(ValueError):
 def decode_audio(data: bytes, *, max_seconds: float | None = None) -> tuple[Waveform, int]:
     """Read wav, flac, ogg, mp3 or opus bytes as mono float32 in [-1, 1]; returns samples and their rate in Hz.
 
-    The header's duration is checked against ``max_seconds`` before anything is decoded, and no more than that is
-    ever decoded, so a small file that claims or unpacks to hours costs nothing. Raises :class:`AudioError`.
+    Rate, channels and length (at most ``max_seconds``) are checked in the header before anything is decoded, and no
+    more than that is ever decoded, so a small file that unpacks to hours costs nothing. Raises :class:`AudioError`.
     """
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
+            _check_header(file, max_seconds)
             rate = file.samplerate
-            limit = -1 if max_seconds is None else int(max_seconds * rate)
-            samples = file.read(limit if limit < 0 else limit + 1, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as error:
+            limit = -1 if max_seconds is None else int(max_seconds * rate) + 1
+            samples = file.read(limit, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, RuntimeError, TypeError) as error:
         what = f"not a readable sound file ({len(data)} bytes)"
         raise AudioError(f"{what}: expected wav, flac, ogg, opus or mp3") from error
-    if 0 <= limit < len(samples):
-        raise AudioError(f"sound is longer than {max_seconds:g} s")
+    if len(samples) == limit:
+        raise AudioError(f"sound of more than {max_seconds:g} s: expected at most {max_seconds:g} s")
     if not len(samples):
         raise AudioError("sound is empty: it has no samples")
     mono = samples.mean(axis=1, dtype=np.float32)
     if not np.isfinite(mono).all():
         raise AudioError("sound has samples that are not finite numbers")
     return np.clip(mono, -1.0, 1.0), rate
+
+
+def _check_header(file: soundfile.SoundFile, max_seconds: float | None) -> None:
+    rate = file.samplerate
+    # The filter bank of the resampler grows with the product of both rates over their common factor.
+    filters = rate * SAMPLE_RATE // math.gcd(rate, SAMPLE_RATE) ** 2
+    if not MIN_RATE <= rate <= MAX_RATE or filters > _MAX_FILTERS:
+        raise AudioError(f"sample rate {rate} Hz: expected a usual one, such as 8000, 16000, 44100 or 48000 Hz")
+    if file.channels > MAX_CHANNELS:
+        raise AudioError(f"{file.channels} channels: expected at most {MAX_CHANNELS}")
+    if max_seconds is not None and file.frames > max_seconds * rate:
+        raise AudioError(f"sound of {file.frames / rate:.1f} s: expected at most {max_seconds:g} s")
 
 
 def encode_audio(samples: Waveform, rate: int, *, container: str = "flac") -> bytes:
@@ -60,7 +79,7 @@ def encode_audio(samples: Waveform, rate: int, *, container: str = "flac") -> by
 
 def resample(samples: Waveform, from_rate: int, to_rate: int) -> Waveform:
     """Whole-signal windowed-sinc resampling (torchaudio's defaults)."""
-    if from_rate == to_rate:
+    if from_rate == to_rate or not len(samples):
         return samples
     return torchaudio.functional.resample(torch.from_numpy(samples), from_rate, to_rate).numpy()
 

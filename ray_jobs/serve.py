@@ -48,7 +48,7 @@ def main() -> None:
         # Interrupted once more, it would leave processes behind.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        serve.shutdown()
+        serve.delete(APP_NAME)  # a Ray that was there before may serve others' applications too
         ray.shutdown()
 
 

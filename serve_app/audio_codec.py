@@ -15,41 +15,20 @@ AudioFormat = Literal["wav", "pcm16", "flac", "mp3", "opus"]
 STREAMED_FORMATS: tuple[AudioFormat, ...] = ("pcm16", "wav")
 """Formats whose parts can be sent as they come."""
 
-# Resampling from a rate that shares no factor with ours costs gigabytes, so a header could take the server down.
-_INPUT_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000)
-_MAX_CHANNELS = 2
 _OPUS_RATE = 24_000
 _UNKNOWN_LENGTH = 0xFFFFFFFF
 
 
 def decode_input(data: str, *, max_seconds: float) -> Waveform:
-    """Base64 of a sound file → mono float32 samples at 16 kHz. Raises :class:`AudioError`.
-
-    The header is checked before anything is decoded: rate, channels and length (at most ``max_seconds``).
-    """
+    """Base64 of a sound file of at most ``max_seconds`` → mono samples at 16 kHz. Raises :class:`AudioError`."""
     try:
         raw = base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError) as error:
         raise AudioError(f"not base64 ({len(data)} characters): {error}") from error
     if not raw:
         raise AudioError("sound is empty: it has no bytes")
-    _check_header(raw, max_seconds)
     samples, rate = decode_audio(raw, max_seconds=max_seconds)
     return resample(samples, rate, SAMPLE_RATE)
-
-
-def _check_header(raw: bytes, max_seconds: float) -> None:
-    try:
-        info = soundfile.info(io.BytesIO(raw))
-    except (soundfile.SoundFileError, RuntimeError) as error:
-        expected = "expected wav, flac, ogg, opus or mp3"
-        raise AudioError(f"not a readable sound file ({len(raw)} bytes): {expected}") from error
-    if info.samplerate not in _INPUT_RATES:
-        raise AudioError(f"sample rate {info.samplerate} Hz: expected one of {list(_INPUT_RATES)}")
-    if info.channels > _MAX_CHANNELS:
-        raise AudioError(f"{info.channels} channels: expected at most {_MAX_CHANNELS}")
-    if info.frames > max_seconds * info.samplerate:
-        raise AudioError(f"sound of {info.frames / info.samplerate:.1f} s: expected at most {max_seconds:g} s")
 
 
 def pcm16(samples: Waveform) -> bytes:
@@ -75,8 +54,7 @@ def encode_whole(samples: Waveform, rate: int, audio_format: AudioFormat) -> byt
         soundfile.write(file, samples, rate, format="MP3")
     elif audio_format == "opus":
         # Opus knows only its own few rates, the model's is not among them.
-        heard = resample(samples, rate, _OPUS_RATE) if len(samples) else samples
-        soundfile.write(file, heard, _OPUS_RATE, format="OGG", subtype="OPUS")
+        soundfile.write(file, resample(samples, rate, _OPUS_RATE), _OPUS_RATE, format="OGG", subtype="OPUS")
     else:
         # As integers: from floats the library rounds otherwise than we do, and a stream would differ from a file.
         whole = np.frombuffer(pcm16(samples), "<i2")

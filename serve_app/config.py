@@ -11,10 +11,10 @@ class StageConfig:
     """One stage: ``capacity`` replies at once in each replica; ``cpus`` and ``gpus`` are what a replica reserves."""
 
     capacity: int = 4
-    cpus: float = 0.5
+    cpus: float = 0.25
     gpus: float = 0.0
     min_replicas: int = 1
-    max_replicas: int = 1
+    max_replicas: int = 2
 
     def __post_init__(self) -> None:
         if self.capacity < 1:

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import s3fs
-from fake_s3 import fake_s3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +30,7 @@ from data_pipeline.sinks import (
     plan_shards,
     read_shard,
 )
+from tests.data_pipeline.fake_s3 import fake_s3
 
 ROWS = pa.schema([pa.field("id", pa.string(), nullable=False)])
 

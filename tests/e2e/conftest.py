@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from ray import serve
-from small_service import serve_config
 
 from serve_app.app import build_app
+from tests.e2e.small_service import serve_config
 
 
 @pytest.fixture(scope="session")

@@ -11,15 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import fakes
 import httpx
 import numpy as np
 import openai
 import pytest
-from fakes import POISON, build_fake_engine
 from numpy.typing import NDArray
 from ray import cloudpickle, serve
-from small_service import CAPACITY, serve_config
 
 from opens2s_core.audio import encode_audio
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling
@@ -27,6 +24,9 @@ from opens2s_core.inference.pipeline import Pipeline, reply_text
 from opens2s_core.prompt import Audio, Message
 from serve_app.app import build_app
 from serve_app.audio_codec import decode_input, pcm16
+from tests import fakes
+from tests.e2e.small_service import CAPACITY, serve_config
+from tests.fakes import POISON, build_fake_engine
 
 pytestmark = pytest.mark.ray
 

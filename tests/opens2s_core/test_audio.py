@@ -1,5 +1,8 @@
+import io
+
 import numpy as np
 import pytest
+import soundfile
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,7 +45,7 @@ def test_a_header_without_samples_is_empty() -> None:
 def test_sound_longer_than_the_limit_is_refused() -> None:
     data = encode_audio(tone(2.0), SAMPLE_RATE)
     assert len(decode_audio(data, max_seconds=2.0)[0]) == 2 * SAMPLE_RATE
-    with pytest.raises(AudioError, match=r"longer than 1.9 s"):
+    with pytest.raises(AudioError, match=r"sound of 2\.0 s: expected at most 1\.9 s"):
         decode_audio(data, max_seconds=1.9)
 
 
@@ -57,3 +60,22 @@ def test_log_mel_is_whispers() -> None:
     extractor = WhisperFeatureExtractor(feature_size=80)
     expected = extractor(samples, sampling_rate=SAMPLE_RATE, padding="longest", return_tensors="pt").input_features[0]
     torch.testing.assert_close(log_mel(torch.from_numpy(samples), 80), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("rate", [44_101, 16_001, 3_000, 384_000])
+def test_rates_that_would_cost_gigabytes_to_change_are_refused(rate: int) -> None:
+    with pytest.raises(AudioError, match=f"sample rate {rate} Hz: expected a usual one"):
+        decode_audio(encode_audio(tone(0.1, rate), rate, container="wav"))
+
+
+@pytest.mark.parametrize("rate", [4_000, 8_000, 11_025, 24_000, 32_000, 37_800, 44_100, 48_000, 96_000, 192_000])
+def test_usual_rates_are_read_and_changed(rate: int) -> None:
+    samples, own = decode_audio(encode_audio(tone(0.1, rate), rate, container="wav"))
+    assert len(resample(samples, own, SAMPLE_RATE)) == 1600
+
+
+def test_many_channels_are_refused() -> None:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.zeros((10, 3)), SAMPLE_RATE, format="WAV")
+    with pytest.raises(AudioError, match="3 channels: expected at most 2"):
+        decode_audio(buffer.getvalue())

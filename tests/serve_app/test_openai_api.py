@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import POISON, REFUSED, local_chain, whole_reply
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
@@ -22,6 +21,7 @@ from serve_app.config import Limits, ServeConfig
 from serve_app.errors import ApiError
 from serve_app.ingress import create_api
 from serve_app.openai_api import parse_chat, reply_request
+from tests.fakes import POISON, REFUSED, local_chain, whole_reply
 
 RATE = 22_050
 LIMITS = Limits(max_audio_seconds=2.0, max_messages=5, max_text_chars=100, max_tokens=64, max_body_bytes=500_000)

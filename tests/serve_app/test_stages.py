@@ -5,13 +5,13 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import numpy as np
 import pytest
-from fakes import POISON, REFUSED, Chain, FakeSpeechDecoder, Joint, local_chain, whole_reply
 
 from opens2s_core.inference.engine import EngineFull
 from opens2s_core.inference.messages import AudioChunk, Finish, Hiddens, ReplyRequest, StageMessage, TextDelta
 from opens2s_core.prompt import Message, Text
 from serve_app.engine_thread import EngineThread, relay
 from serve_app.errors import RequestRefused, StageFailed
+from tests.fakes import POISON, REFUSED, Chain, FakeSpeechDecoder, Joint, local_chain, whole_reply
 
 
 def request(text: str = "one two three", *, speak: bool = True) -> ReplyRequest:
