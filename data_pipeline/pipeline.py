@@ -30,19 +30,20 @@ from opens2s_core.checkpoint import (
 from opens2s_core.config import config_to_dict
 from opens2s_core.prompt import PromptBuilder
 
-VERSION = 1
+VERSION = 2
 """Raised when the same dialogues, configuration and model give other samples."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrepareConfig:
-    """Which turns are used (both sounds within the seconds, replies within the tokens), and how many replies are
-    turned into units at once."""
+    """Which turns are used (both sounds within the seconds, replies within the tokens), how many replies are turned
+    into units at once, and whether each turn is learned from its written words as well."""
 
     min_seconds: float = 0.5
     max_seconds: float = 30.0
     max_text_tokens: int = 256
     unit_batch: int = 16
+    written_questions: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.min_seconds <= self.max_seconds:
@@ -86,14 +87,16 @@ def prepare_turns(rows: Iterable[Mapping[str, Any]], config: PrepareConfig, mode
         prompts=model.prompts,
         audio_positions=model.audio_positions,
         max_text_tokens=config.max_text_tokens,
+        written_questions=config.written_questions,
     )
     tokenised = rejects.sift("tokenise", tokenise, encoded)
+    samples = [sample for turn in tokenised for sample in turn.samples]
     return ShardContent(
-        rows=pa.Table.from_pylist([turn.sample for turn in tokenised], schema=SAMPLE),
+        rows=pa.Table.from_pylist(samples, schema=SAMPLE),
         rejects=rejects.table(),
         report=Report(
             rows_in=len(turns),
-            rows_out=len(tokenised),
+            rows_out=len(samples),
             rejected=count_rejects(rejects.rows),
             audio_seconds=round(sum(turn.audio_samples for turn in tokenised) / SAMPLE_RATE, 3),
             units=sum(turn.units for turn in tokenised),

@@ -156,7 +156,8 @@ def run(args: argparse.Namespace) -> None:
 def start_ray() -> str:
     """A Ray of this process's own, which ends with it; returns its dashboard's address."""
     os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")  # its logs are in files and in the dashboard
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    for name in ("ray.data", "ray.serve"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     context = ray.init(address="local", include_dashboard=True, dashboard_host=HOST, logging_level=logging.WARNING)
     return f"http://{context.dashboard_url}"
 

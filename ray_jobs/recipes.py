@@ -43,7 +43,7 @@ def demo() -> Recipe:
     """64 spoken turns, learned by heart on two CPU cores in minutes: every part of the platform, small."""
     return Recipe(
         dialogues=DialogueConfig(turns=64),
-        prepare=PrepareConfig(),
+        prepare=PrepareConfig(written_questions=True),
         scratch=_small_models(width=192, layers=3, codes=256),
         train=TrainConfig(
             steps=220,
@@ -60,7 +60,7 @@ def smoke() -> Recipe:
     """The same jobs at the size of a test: seconds, and nothing learned."""
     return Recipe(
         dialogues=DialogueConfig(turns=8, shard_turns=4),
-        prepare=PrepareConfig(),
+        prepare=PrepareConfig(written_questions=True),
         scratch=_small_models(width=32, layers=2, codes=64),
         train=TrainConfig(
             steps=6,

@@ -24,6 +24,9 @@ from ray_jobs.cluster import connect
 from ray_jobs.recipes import RECIPES, WorkersConfig
 from ray_jobs.runs import latest_checkpoint, split_run
 
+_BAR_STEPS = 5
+"""Steps between two movements of the progress bar: each is a line in a log that is no terminal."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainJob:
@@ -83,14 +86,14 @@ def _train_worker(settings: dict[str, Any]) -> None:
             first_step = backend.load(Path(directory))
     samples = ParquetSamples(job.data)
     bar = tqdm_ray.tqdm(desc="training", total=job.config.steps, unit="step") if rank == 0 else None
-    if bar:
+    if bar and first_step:
         bar.update(first_step)
 
     def after_step(report: StepReport) -> None:
         metrics = _over_all_ranks(report)
-        if bar:
+        if bar and (report.step % _BAR_STEPS == 0 or report.step == job.config.steps):
             bar.set_description(f"training: text {metrics['text_loss']:.3f}, speech {metrics['speech_loss']:.3f}")
-            bar.update(1)
+            bar.update((report.step - 1) % _BAR_STEPS + 1)
         if report.step % job.config.checkpoint_every == 0 or report.step == job.config.steps:
             with tempfile.TemporaryDirectory() as directory:
                 backend.save(Path(directory), report.step)

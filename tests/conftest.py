@@ -113,7 +113,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def ray_local(cluster: Cluster) -> Iterator[str]:
     """This process connected to the session's Ray; gives its address."""
     ray.init(address=cluster.address, logging_level=logging.WARNING)
-    yield cluster.address
+    yield ray.get_runtime_context().gcs_address
     ray.shutdown()
 
 

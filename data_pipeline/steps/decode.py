@@ -13,6 +13,7 @@ class EncodedTurn:
     """A row of schema DIALOGUE, as far as training needs it."""
 
     id: str
+    user_text: str
     user_audio: bytes
     reply_text: str
     reply_audio: bytes
@@ -23,6 +24,7 @@ class DecodedTurn:
     """Waveforms are mono at 16 kHz; ``user_audio`` stays encoded for the sample."""
 
     id: str
+    user_text: str
     user_audio: bytes
     user: Waveform
     reply_text: str
@@ -30,13 +32,14 @@ class DecodedTurn:
 
 
 def encoded_turn(row: Mapping[str, Any]) -> EncodedTurn:
-    return EncodedTurn(**{name: row[name] for name in ("id", "user_audio", "reply_text", "reply_audio")})
+    return EncodedTurn(**{name: row[name] for name in ("id", "user_text", "user_audio", "reply_text", "reply_audio")})
 
 
 def decode_turn(turn: EncodedTurn, *, max_seconds: float) -> DecodedTurn:
     """Both sounds of a turn; a longer one is refused before it is decoded whole. Raises :class:`Unusable`."""
     return DecodedTurn(
         id=turn.id,
+        user_text=turn.user_text,
         user_audio=turn.user_audio,
         user=_decode("user", turn.user_audio, max_seconds),
         reply_text=turn.reply_text,

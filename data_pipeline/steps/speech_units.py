@@ -21,6 +21,7 @@ class UnitTurn:
     """A turn whose reply is speech units."""
 
     id: str
+    user_text: str
     user_audio: bytes
     user_samples: int
     reply_text: str
@@ -38,6 +39,7 @@ def encode_turns(turns: Sequence[DecodedTurn], encoder: UnitEncoder, *, batch_si
     return [
         UnitTurn(
             id=turn.id,
+            user_text=turn.user_text,
             user_audio=turn.user_audio,
             user_samples=len(turn.user),
             reply_text=turn.reply_text,

@@ -82,13 +82,11 @@ class AudioEncoder(Qwen2AudioEncoder):
     def encode(self, features: AudioFeatures, padding: AudioPadding) -> list[Tensor]:
         """Valid encoder frames of each clip: list of (T_i, D)."""
         counts = [encoder_frames(frames) for clip in features.frames for frames in clip]
-        mask = None
+        valid_mel = None
         if padding == "masked":
-            before_pooling = torch.tensor([(frames - 1) // 2 + 1 for clip in features.frames for frames in clip])
-            width = (features.segments.shape[2] - 1) // 2 + 1
-            visible = torch.arange(width) < before_pooling[:, None]
-            mask = visible[:, None, None, :].to(features.segments.device)
-        encoded = self._encode_segments(features.segments, mask)
+            lengths = torch.tensor([frames for clip in features.frames for frames in clip])
+            valid_mel = (torch.arange(features.segments.shape[2]) < lengths[:, None]).to(features.segments.device)
+        encoded = self._encode_segments(features.segments, valid_mel)
         valid = [row[:count] for row, count in zip(encoded, counts, strict=True)]
         clips: list[Tensor] = []
         for clip in features.frames:
@@ -96,8 +94,13 @@ class AudioEncoder(Qwen2AudioEncoder):
             valid = valid[len(clip) :]
         return clips
 
-    def _encode_segments(self, segments: Tensor, key_mask: Tensor | None) -> Tensor:
+    def _encode_segments(self, segments: Tensor, valid_mel: Tensor | None) -> Tensor:
+        """(S, mel, F) → (S, T, D); frames that are not ``valid_mel`` (S, F) are as if they were not there."""
         x = functional.gelu(self.conv1(segments.to(self.conv1.weight.dtype)))
+        key_mask = None
+        if valid_mel is not None:
+            x = x * valid_mel[:, None].to(x.dtype)  # the next convolution would see the bias of the first
+            key_mask = valid_mel[:, ::2][:, None, None, :]
         x = functional.gelu(self.conv2(x)).transpose(1, 2)  # (S, T', D)
         x = x + self.embed_positions.weight[: x.shape[1]]
         x = functional.dropout(x, p=self.dropout, training=self.training)

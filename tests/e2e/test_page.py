@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,15 @@ import soundfile
 from playwright.sync_api import Browser, expect
 
 from opens2s_core.audio import decode_audio
-from serve_app.exchange import converse
+from serve_app.exchange import Exchange, converse
 from serve_app.ui import build_page, launch
 from serve_app.ui_client import Endpoint, Settings
 from tests.conftest import free_ports
 from tests.e2e.chromium import TalkPage, open_chromium
 
 pytestmark = pytest.mark.ray
+
+TOKENS = 6
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +33,19 @@ def page(browser: Browser, served: str) -> Iterator[TalkPage]:
     blocks = build_page(served)
     address = launch(blocks, host="127.0.0.1", port=free_ports(1)[0])
     tab = browser.new_page()
-    yield TalkPage(tab, address)
+    talk = TalkPage(tab, address)
+    tab.get_by_text("Settings").first.click()
+    tab.get_by_label("Most text tokens").fill(str(TOKENS))
+    yield talk
     tab.close()
     blocks.close()
+
+
+def exchange(endpoint: str, recording: Path) -> Exchange:
+    """What the endpoint says to it, asked beside the browser (whose driver has an event loop of its own here)."""
+    sound, settings = decode_audio(recording.read_bytes()), Settings(max_tokens=TOKENS)
+    with ThreadPoolExecutor(1) as other:
+        return other.submit(lambda: asyncio.run(converse(Endpoint(endpoint), *sound, settings))).result()
 
 
 @pytest.fixture
@@ -47,7 +60,7 @@ def test_a_file_is_answered_with_the_words_and_sound_of_the_endpoint(
 ) -> None:
     page.choose_file(recording)
     page.wait_until_done()
-    said = asyncio.run(converse(Endpoint(served), *decode_audio(recording.read_bytes()), Settings(temperature=0.0)))
+    said = exchange(served, recording)
     assert " ".join(page.replies()[0].split()) == " ".join(said.text.split())
     assert page.samples() == len(said.samples) > 0
     page.page.screenshot(path=tmp_path / "page.png")

@@ -9,7 +9,7 @@ TONE = np.round(np.sin(np.arange(16000) / 20) * 16384).astype(np.float32) / 3276
 
 
 def turn(user: bytes, reply: bytes) -> EncodedTurn:
-    return EncodedTurn(id="t", user_audio=user, reply_text="Hello.", reply_audio=reply)
+    return EncodedTurn(id="t", user_text="Hi.", user_audio=user, reply_text="Hello.", reply_audio=reply)
 
 
 def test_both_sounds_are_decoded_and_the_users_stays_encoded() -> None:
@@ -34,7 +34,7 @@ FLAC = encode_audio(TONE, 16000)
         (b"no sound", FLAC, r"^bad user audio: not a readable sound file \(8 bytes\)"),
         (FLAC, b"", r"^bad reply audio: not a readable sound file \(0 bytes\)"),
         (FLAC[: len(FLAC) // 2], FLAC, r"^bad user audio: "),
-        (FLAC, encode_audio(np.tile(TONE, 3), 16000), r"^bad reply audio: sound is longer than 2 s"),
+        (FLAC, encode_audio(np.tile(TONE, 3), 16000), r"^bad reply audio: sound of 3\.0 s: expected at most 2 s"),
         (encode_audio(TONE, 8000), FLAC, r"^wrong rate of user audio: 8000 Hz, expected 16000"),
     ],
 )

@@ -12,7 +12,7 @@ def tone(samples: int, peak: float = 0.5) -> Waveform:
 
 
 def turn(user: Waveform, reply: Waveform, reply_text: str = "Hello.") -> DecodedTurn:
-    return DecodedTurn(id="t", user_audio=b"", user=user, reply_text=reply_text, reply=reply)
+    return DecodedTurn(id="t", user_text="Hi.", user_audio=b"", user=user, reply_text=reply_text, reply=reply)
 
 
 def test_half_a_second_of_speech_is_enough() -> None:

@@ -25,6 +25,7 @@ def test_every_turn_gets_its_own_replys_units_in_full_batches(lengths: list[int]
     turns = [
         DecodedTurn(
             id=str(index),
+            user_text="Hi.",
             user_audio=b"u",
             user=np.zeros(7, np.float32),
             reply_text="r",
