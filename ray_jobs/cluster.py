@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 
 import ray
 
@@ -17,3 +18,13 @@ def connect() -> None:
     # `ray job submit` sets RAY_ADDRESS for the job's own process.
     address = "auto" if "RAY_ADDRESS" in os.environ else "local"
     ray.init(address=address, logging_level=logging.WARNING)
+
+
+def end_on_signals() -> None:
+    """Let SIGINT and SIGTERM raise ``KeyboardInterrupt``, so that what was started is ended.
+
+    To be called after Ray is initialised, which aborts on SIGTERM by itself. Shells start background jobs with SIGINT
+    ignored: it counts again.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)

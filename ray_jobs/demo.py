@@ -22,6 +22,7 @@ import soundfile
 from opens2s_core.audio import AudioError, decode_audio
 from opens2s_core.checkpoint import read_bundle_info
 from ray_jobs.build_dialogues import build_dialogues
+from ray_jobs.cluster import end_on_signals
 from ray_jobs.evaluate import read_dialogues
 from ray_jobs.export import export
 from ray_jobs.init_model import init_model
@@ -148,7 +149,8 @@ def run(args: argparse.Namespace) -> None:
             raise DemoError("--once with a bundle of your own needs --audio FILE")
         return run_once(endpoint, args.audio or examples[0], args.out)
     page = launch(build_page(endpoint, examples[:4]), host=HOST, port=free_port(args.page_port))
-    print(f"\n  page       {page}\n  endpoint   {endpoint}/v1\n  dashboard  {dashboard}\n\nCtrl-C ends it.", flush=True)
+    places = f"\n  page       {page}\n  endpoint   {endpoint}/v1\n  dashboard  {dashboard}"
+    print(f"{places} (where it asks for a token: .venv/bin/ray get-auth-token)\n\nCtrl-C ends it.", flush=True)
     signal.pause()
     return None
 
@@ -159,12 +161,13 @@ def start_ray() -> str:
     for name in ("ray.data", "ray.serve"):
         logging.getLogger(name).setLevel(logging.WARNING)
     context = ray.init(address="local", include_dashboard=True, dashboard_host=HOST, logging_level=logging.WARNING)
+    end_on_signals()
     return f"http://{context.dashboard_url}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_on_signals()
     try:
         run(args)
     except KeyboardInterrupt:

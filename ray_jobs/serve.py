@@ -11,7 +11,7 @@ import ray
 from ray import serve
 
 from opens2s_core.checkpoint import read_bundle_info
-from ray_jobs.cluster import connect
+from ray_jobs.cluster import connect, end_on_signals
 from serve_app.app import build_app
 from serve_app.config import ServeConfig
 from serve_app.ingress import SYNTHETIC_NOTICE, UNTRAINED_NOTICE
@@ -34,8 +34,8 @@ def main() -> None:
 
     config = ServeConfig(bundle=str(args.bundle.resolve()), host=args.host, port=args.port)
     info = read_bundle_info(config.bundle)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     connect()
+    end_on_signals()
     try:
         deploy(config)
         print(f"Serving {config.model} at http://{config.host}:{config.port}/v1. {SYNTHETIC_NOTICE}")

@@ -4,6 +4,7 @@ A run that was killed goes on from its last checkpoint when it is started again;
 """
 
 import argparse
+import logging
 import os
 import tempfile
 from collections.abc import Sequence
@@ -63,7 +64,6 @@ def train(config: TrainConfig, workers: WorkersConfig, data: str, model: str, ou
             storage_path=storage,
             failure_config=ray.train.FailureConfig(max_failures=3),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
-            logging_config=ray.train.LoggingConfig(log_level="WARNING"),  # type: ignore[call-arg] # of its version 2
         ),
     ).fit()
     assert result.metrics is not None
@@ -72,6 +72,7 @@ def train(config: TrainConfig, workers: WorkersConfig, data: str, model: str, ou
 
 def _train_worker(settings: dict[str, Any]) -> None:
     job: TrainJob = settings["job"]
+    logging.getLogger("ray.train").setLevel(logging.WARNING)  # the bar says it shorter
     if not torch.cuda.is_available():
         os.environ["DS_ACCELERATOR"] = "cpu"
     from ray_jobs.deepspeed_backend import DeepSpeedBackend  # chooses its accelerator at import
