@@ -172,6 +172,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         run(args)
     except KeyboardInterrupt:
         print("\nStopping.")
+        if args.once:
+            sys.exit(130)  # the exchange was not made
     except DemoError as error:
         sys.exit(f"error: {error}")
     finally:
