@@ -1,16 +1,12 @@
 import gc
-import json
-import os
 import weakref
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file
 
 from opens2s_core.config import (
     EstimatorConfig,
@@ -28,17 +24,18 @@ from opens2s_core.inference.token2wav import CHUNKS, LOOK_BACK, Token2WavEngine,
 from opens2s_core.inference.vocoder_stream import look_ahead, open_vocoder_stream, source_noise, vocode
 from opens2s_core.models.flow import Flow, mel_frames
 from opens2s_core.models.vocoder import Vocoder, fold_weight_norm, samples_per_frame
+from tests.opens2s_core.parity import Golden
 
-GOLDEN = Path(os.environ.get("OPENS2S_PARITY", Path(__file__).parents[2] / "golden")) / "token2wav_tiny"
+GOLDEN = Golden("token2wav_tiny")
 VOCABULARY = 32
 
 
 @pytest.fixture(scope="module")
 def vocoder():
     """The golden vocoder: its pitch is voiced in parts, and its sound is loud enough to show a difference."""
-    config = parse_config(Token2WavConfig, json.loads((GOLDEN / "config.json").read_text())).hift
+    config = parse_config(Token2WavConfig, GOLDEN.values("config")).hift
     vocoder = Vocoder(config).eval()
-    vocoder.load_state_dict(fold_weight_norm(load_file(GOLDEN / "hift.safetensors")))
+    vocoder.load_state_dict(fold_weight_norm(GOLDEN.tensors("hift")))
     return vocoder
 
 
@@ -139,7 +136,7 @@ def one_shot(vocoder, mel, seed):
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=6).filter(sum), st.integers(0, 2**32))
 @torch.no_grad()
 def test_streamed_vocoder_equals_one_shot(vocoder, sizes, seed):
-    mel = load_file(GOLDEN / "golden.safetensors")["stream.0.mel"].repeat(1, 1, 3)[:, :, : sum(sizes)]
+    mel = GOLDEN.tensors()["stream.0.mel"].repeat(1, 1, 3)[:, :, : sum(sizes)]
     stream = open_vocoder_stream(vocoder, seed)
     pieces = list(mel.split(sizes, dim=2))
     samples = [vocode(vocoder, stream, piece, final=i == len(pieces) - 1) for i, piece in enumerate(pieces)]

@@ -1,48 +1,37 @@
-import json
-import os
-from pathlib import Path
-
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from opens2s_core.config import Token2WavConfig, parse_config
 from opens2s_core.models.flow import Flow, FlowBatch, FlowDraws, mel_frames, time_steps
 from opens2s_core.models.flow_encoder import LengthRegulator
 from opens2s_core.models.flow_estimator import time_sinusoid
+from tests.opens2s_core.parity import Golden, close
 
-GOLDEN = Path(os.environ.get("OPENS2S_PARITY", Path(__file__).parents[2] / "golden")) / "token2wav_tiny"
+GOLDEN = Golden("token2wav_tiny")
 ONE_PASS = 1e-4
 SAMPLED = 5e-4
 """Tolerances of the golden data: one network pass, and ten steps of the sampler."""
 
 
-def close(name, actual, expected, tolerance):
-    error = (actual.double() - expected.double()).abs().max().item()
-    print(f"{name}: largest error {error:.2e}")
-    assert actual.shape == expected.shape
-    assert error <= tolerance, name
-
-
 @pytest.fixture(scope="module")
 def golden():
-    return load_file(GOLDEN / "golden.safetensors")
+    return GOLDEN.tensors()
 
 
 @pytest.fixture(scope="module")
 def meta():
-    return json.loads((GOLDEN / "meta.json").read_text())
+    return GOLDEN.values("meta")
 
 
 @pytest.fixture(scope="module")
 def config():
-    return parse_config(Token2WavConfig, json.loads((GOLDEN / "config.json").read_text()))
+    return parse_config(Token2WavConfig, GOLDEN.values("config"))
 
 
 @pytest.fixture(scope="module")
 def flow(config):
     flow = Flow(config.flow).eval()
-    flow.load_state_dict(load_file(GOLDEN / "flow.safetensors"), strict=True)
+    flow.load_state_dict(GOLDEN.tensors("flow"), strict=True)
     return flow
 
 

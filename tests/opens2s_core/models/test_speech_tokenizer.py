@@ -1,47 +1,37 @@
 import dataclasses
-import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file
 
 from opens2s_core.audio import log_mel
 from opens2s_core.config import ConfigError, SpeechTokenizerConfig, parse_config
 from opens2s_core.models.speech_tokenizer import SpeechTokenizer, tokenizer_state, visible_keys
+from tests.opens2s_core.parity import Golden, close
 
-GOLDEN = Path(os.environ.get("OPENS2S_PARITY", Path(__file__).parents[2] / "golden")) / "speech_tokenizer_tiny"
+GOLDEN = Golden("speech_tokenizer_tiny")
 TOLERANCE = 1e-4
-
-
-def close(name, actual, expected):
-    assert actual.shape == expected.shape
-    error = max((actual.double() - expected.double()).abs().flatten().tolist(), default=0.0)
-    print(f"{name}: largest error {error:.2e}")
-    assert error <= TOLERANCE, name
 
 
 @pytest.fixture(scope="module")
 def golden():
-    return load_file(GOLDEN / "golden.safetensors")
+    return GOLDEN.tensors()
 
 
 @pytest.fixture(scope="module")
 def meta():
-    return json.loads((GOLDEN / "meta.json").read_text())
+    return GOLDEN.values("meta")
 
 
 @pytest.fixture(scope="module")
 def model():
-    values = json.loads((GOLDEN / "config.json").read_text())
+    values = GOLDEN.values("config")
     known = {field.name for field in dataclasses.fields(SpeechTokenizerConfig)}
     config = parse_config(SpeechTokenizerConfig, {key: values[key] for key in known & set(values)})
     model = SpeechTokenizer(config).eval()
-    model.load_state_dict(tokenizer_state(load_file(GOLDEN / "model.safetensors"), config), strict=True)
+    model.load_state_dict(tokenizer_state(GOLDEN.tensors("model"), config), strict=True)
     return model
 
 
@@ -60,7 +50,7 @@ def test_units_of_both_files_in_one_call(model, golden, sounds, meta):
 
 def test_features_of_one_utterance(model, golden, sounds):
     features, mask = model.features([sounds["short"]])
-    close("short.input_features", features, golden["short.input_features"])
+    close("short.input_features", features, golden["short.input_features"], TOLERANCE)
     assert torch.equal(mask.int(), golden["short.attention_mask"])
 
 
@@ -70,16 +60,16 @@ def test_every_hidden_state_of_one_utterance(model, golden):
     hooks = [layer.register_forward_hook(lambda _m, _a, out: outputs.append(out)) for layer in model.layers]
     features, mask = golden["short.input_features"], golden["short.attention_mask"]
     positions = model.embed_positions.weight[: features.shape[2] // 2]
-    close("short.after_convs_gelu", model.convolve(features) - positions, golden["short.after_convs_gelu"])
+    close("short.after_convs_gelu", model.convolve(features) - positions, golden["short.after_convs_gelu"], TOLERANCE)
     pooled = model(features, mask)
     for hook in hooks:
         hook.remove()
     for i, output in enumerate(outputs):
-        close(f"short.layer{i}", output, golden[f"short.layer{i}"])
-    close("short.pooled", pooled, golden["short.pooled"])
+        close(f"short.layer{i}", output, golden[f"short.layer{i}"], TOLERANCE)
+    close("short.pooled", pooled, golden["short.pooled"], TOLERANCE)
     ids = model.quantise(pooled)
     assert torch.equal(ids, golden["short.token_ids"])
-    close("short.last_hidden_state", model.embed(ids), golden["short.last_hidden_state"])
+    close("short.last_hidden_state", model.embed(ids), golden["short.last_hidden_state"], TOLERANCE)
 
 
 @torch.no_grad()
@@ -97,11 +87,11 @@ def test_padded_pair(model, golden, sounds):
     for row, (start, stop) in zip(features, golden["pair.crops"].tolist(), strict=True):
         crop = torch.zeros(samples)
         crop[: stop - start] = torch.from_numpy(sounds["long"][start:stop])
-        close("pair.input_features", log_mel(crop, model.config.num_mel_bins), row)
+        close("pair.input_features", log_mel(crop, model.config.num_mel_bins), row, TOLERANCE)
     visible = visible_keys(mask[:, ::2].bool(), model.config.quantize_causal_block_size)
     assert torch.equal(visible.to(torch.uint8), golden["pair.visible_mask"])
     pooled = model(features, mask)
-    close("pair.pooled", pooled, golden["pair.pooled"])
+    close("pair.pooled", pooled, golden["pair.pooled"], TOLERANCE)
     assert torch.equal(model.quantise(pooled), golden["pair.token_ids"])
 
 
@@ -115,7 +105,7 @@ def test_unit_count_of_any_length(model, meta, sounds):
 def test_a_sound_is_the_same_whatever_shares_its_batch(model, sounds, spans):
     crops = [sounds["long"][start : start + length] for start, length in spans]
     for together, crop in zip(model.pooled(crops), crops, strict=True):
-        close("pooled alone", together, model.pooled([crop])[0])
+        close("pooled alone", together, model.pooled([crop])[0], TOLERANCE)
 
 
 def test_equal_codes_give_the_lowest_id():

@@ -1,44 +1,34 @@
 import dataclasses
-import json
-import os
-from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from opens2s_core.config import Token2WavConfig, VocoderConfig, parse_config
 from opens2s_core.models.vocoder import Vocoder, decode_context, fold_weight_norm, samples_per_frame
+from tests.opens2s_core.parity import Golden, close
 
-GOLDEN = Path(os.environ.get("OPENS2S_PARITY", Path(__file__).parents[2] / "golden")) / "token2wav_tiny"
+GOLDEN = Golden("token2wav_tiny")
 HIDDEN = 1e-4
 PITCH = 1e-3
 WAVE = 1e-3
 """Tolerances of the golden data: hidden states, Hz, samples."""
 
 
-def close(name, actual, expected, tolerance):
-    error = (actual.double() - expected.double()).abs().max().item()
-    print(f"{name}: largest error {error:.2e}")
-    assert actual.shape == expected.shape
-    assert error <= tolerance, name
-
-
 @pytest.fixture(scope="module")
 def golden():
-    return load_file(GOLDEN / "golden.safetensors")
+    return GOLDEN.tensors()
 
 
 @pytest.fixture(scope="module")
 def meta():
-    return json.loads((GOLDEN / "meta.json").read_text())
+    return GOLDEN.values("meta")
 
 
 @pytest.fixture(scope="module")
 def vocoder():
-    config = parse_config(Token2WavConfig, json.loads((GOLDEN / "config.json").read_text())).hift
+    config = parse_config(Token2WavConfig, GOLDEN.values("config")).hift
     vocoder = Vocoder(config).eval()
-    vocoder.load_state_dict(fold_weight_norm(load_file(GOLDEN / "hift.safetensors")), strict=True)
+    vocoder.load_state_dict(fold_weight_norm(GOLDEN.tensors("hift")), strict=True)
     return vocoder
 
 
