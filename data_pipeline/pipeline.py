@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -29,6 +28,7 @@ from opens2s_core.checkpoint import (
 )
 from opens2s_core.config import config_to_dict
 from opens2s_core.prompt import PromptBuilder
+from opens2s_core.storage import fetch_directory
 
 VERSION = 2
 """Raised when the same dialogues, configuration and model give other samples."""
@@ -106,7 +106,7 @@ def prepare_turns(rows: Iterable[Mapping[str, Any]], config: PrepareConfig, mode
 
 def bundle_fingerprint(bundle: str) -> str:
     """A hash of what :class:`PrepareModel` reads: text tokenizer and settings, and the whole speech tokenizer."""
-    root = Path(bundle)
+    root = fetch_directory(bundle)
     settings = [path for path in (root / OPENS2S).glob("*") if path.is_file() and path.suffix != ".safetensors"]
     if not settings:
         raise CheckpointError(f"{bundle} is not a bundle: expected {OPENS2S}/ and {SPEECH_TOKENIZER}/ in it")
@@ -120,9 +120,10 @@ def bundle_fingerprint(bundle: str) -> str:
 
 @lru_cache(maxsize=1)
 def _load_model(bundle: str, fingerprint: str) -> PrepareModel:
-    directory = Path(bundle) / OPENS2S
+    root = fetch_directory(bundle)
+    directory = root / OPENS2S
     return PrepareModel(
         prompts=load_prompt_builder(directory),
         audio_positions=read_config(directory).audio_positions,
-        units=load_speech_tokenizer(Path(bundle) / SPEECH_TOKENIZER),
+        units=load_speech_tokenizer(root / SPEECH_TOKENIZER),
     )

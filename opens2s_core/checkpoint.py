@@ -33,6 +33,7 @@ from opens2s_core.models.speech_tokenizer import SpeechTokenizer
 from opens2s_core.models.thinker import Thinker
 from opens2s_core.models.vocoder import Vocoder
 from opens2s_core.prompt import PromptBuilder
+from opens2s_core.storage import fetch_directory
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -179,7 +180,7 @@ def read_token2wav_config(directory: str | Path) -> Token2WavConfig:
 
 
 def read_bundle_info(bundle: str | Path) -> BundleInfo:
-    config = read_token2wav_config(Path(bundle) / TOKEN2WAV)
+    config = read_token2wav_config(fetch_directory(bundle) / TOKEN2WAV)
     return BundleInfo(sample_rate=config.hift.sampling_rate, voice_trained=config.trained)
 
 

@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import httpx
@@ -21,6 +22,7 @@ import soundfile
 
 from opens2s_core.audio import AudioError, decode_audio
 from opens2s_core.checkpoint import read_bundle_info
+from opens2s_core.storage import absolute_directory
 from ray_jobs.build_dialogues import build_dialogues
 from ray_jobs.cluster import end_on_signals
 from ray_jobs.evaluate import read_dialogues
@@ -37,6 +39,7 @@ from serve_app.ui import build_page, launch
 from serve_app.ui_client import Endpoint, EndpointError, Settings
 
 HOST = "127.0.0.1"
+_PAGE_EXAMPLES = 6
 
 
 class DemoError(Exception):
@@ -77,6 +80,15 @@ def write_examples(dialogues: str, directory: Path) -> None:
     (directory / "examples.tsv").write_text("\n".join(lines) + "\n")
 
 
+def read_examples(directory: Path) -> dict[Path, str]:
+    """Each wav file that :func:`write_examples` wrote, and what is said in it; empty where it has not run."""
+    table = directory / "examples.tsv"
+    if not table.exists():
+        return {}
+    rows = [line.split("\t") for line in table.read_text().splitlines()[1:]]
+    return {directory / file: said for file, _, said, _ in rows}
+
+
 def run_once(endpoint: str, audio: Path, out: Path | None) -> None:
     """Say one sound file to the endpoint, print the reply and its latency, write its sound."""
     try:
@@ -115,7 +127,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m ray_jobs.demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--workspace", type=Path, default=Path("runs/demo"), help="where the demo's model is kept")
-    parser.add_argument("--bundle", type=Path, help="serve this bundle instead of the demo's own model")
+    parser.add_argument("--bundle", help="directory or URL of a bundle to serve instead of the demo's own model")
     parser.add_argument("--once", action="store_true", help="make one exchange over HTTP and end")
     parser.add_argument("--audio", type=Path, help="sound file to say with --once (default: one of the examples)")
     parser.add_argument("--out", type=Path, help="wav file for the reply's sound, with --once")
@@ -131,13 +143,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     endpoint = f"http://{HOST}:{args.port}"
-    examples = sorted((args.workspace / "examples").glob("*.wav"))
+    examples = read_examples(args.workspace / "examples")
     if args.once and examples and not args.bundle and is_serving(endpoint):
-        return run_once(endpoint, args.audio or examples[0], args.out)  # a demo runs already: talk to it
+        return run_once(endpoint, args.audio or next(iter(examples)), args.out)  # a demo runs already: talk to it
     dashboard = start_ray()
-    bundle = args.bundle or make_model(args.workspace)
-    examples = sorted((args.workspace / "examples").glob("*.wav"))
-    config = ServeConfig(bundle=str(bundle.resolve()), host=HOST, port=free_port(args.port))
+    bundle = args.bundle or str(make_model(args.workspace))
+    examples = read_examples(args.workspace / "examples")
+    config = ServeConfig(bundle=absolute_directory(bundle), host=HOST, port=free_port(args.port))
     endpoint = f"http://{HOST}:{config.port}"
     print("Deploying thinker, speech decoder and token2wav ...", flush=True)
     deploy(config)
@@ -147,8 +159,9 @@ def run(args: argparse.Namespace) -> None:
     if args.once:
         if not args.audio and not examples:
             raise DemoError("--once with a bundle of your own needs --audio FILE")
-        return run_once(endpoint, args.audio or examples[0], args.out)
-    page = launch(build_page(endpoint, examples[:4]), host=HOST, port=free_port(args.page_port))
+        return run_once(endpoint, args.audio or next(iter(examples)), args.out)
+    offered = dict(islice(examples.items(), _PAGE_EXAMPLES))
+    page = launch(build_page(endpoint, offered), host=HOST, port=free_port(args.page_port))
     places = f"\n  page       {page}\n  endpoint   {endpoint}/v1\n  dashboard  {dashboard}"
     print(f"{places} (where it asks for a token: .venv/bin/ray get-auth-token)\n\nCtrl-C ends it.", flush=True)
     signal.pause()

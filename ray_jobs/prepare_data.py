@@ -4,19 +4,19 @@
 import argparse
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from data_pipeline.pipeline import PrepareConfig, bundle_fingerprint, make_samples, plan_samples
 from data_pipeline.report import Report, render_report
 from data_pipeline.runner import run_shards
 from data_pipeline.sinks import Sink, absolute_url
+from opens2s_core.storage import absolute_directory
 from ray_jobs.cluster import connect
 from ray_jobs.recipes import RECIPES
 
 
 def prepare_data(config: PrepareConfig, dialogues: str, model: str, output: str) -> Report:
     """Publish samples (schema SAMPLE) of the ``dialogues`` dataset at ``output``, by the bundle directory ``model``."""
-    source, bundle = absolute_url(dialogues), str(Path(model).resolve())
+    source, bundle = absolute_url(dialogues), absolute_directory(model)
     make = partial(make_samples, config=config, dialogues=source, bundle=bundle, fingerprint=bundle_fingerprint(bundle))
     return run_shards(plan_samples(config, source, bundle), make, Sink(absolute_url(output)))
 
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m ray_jobs.prepare_data", description=__doc__)
     parser.add_argument("--recipe", required=True, choices=sorted(RECIPES), help="named configuration of the run")
     parser.add_argument("--input", required=True, help="directory or URL of dialogues (ray_jobs.build_dialogues)")
-    parser.add_argument("--model", required=True, help="bundle directory whose tokenizers are used")
+    parser.add_argument("--model", required=True, help="directory or URL of the bundle whose tokenizers are used")
     parser.add_argument("--output", required=True, help="directory or URL (s3://bucket/path) of the samples")
     args = parser.parse_args(argv)
     connect()

@@ -5,12 +5,12 @@ python -m ray_jobs.serve --bundle DIR [--host 127.0.0.1] [--port 8000]
 
 import argparse
 import signal
-from pathlib import Path
 
 import ray
 from ray import serve
 
 from opens2s_core.checkpoint import read_bundle_info
+from opens2s_core.storage import absolute_directory
 from ray_jobs.cluster import connect, end_on_signals
 from serve_app.app import build_app
 from serve_app.config import ServeConfig
@@ -27,20 +27,20 @@ def deploy(config: ServeConfig) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", required=True, type=Path, help="directory with opens2s/ and token2wav/")
+    parser.add_argument("--bundle", required=True, help="directory or URL with opens2s/ and token2wav/ in it")
     parser.add_argument("--host", default=ServeConfig(bundle="").host)
     parser.add_argument("--port", type=int, default=ServeConfig(bundle="").port)
     args = parser.parse_args()
 
-    config = ServeConfig(bundle=str(args.bundle.resolve()), host=args.host, port=args.port)
+    config = ServeConfig(bundle=absolute_directory(args.bundle), host=args.host, port=args.port)
     info = read_bundle_info(config.bundle)
     connect()
     end_on_signals()
     try:
         deploy(config)
-        print(f"Serving {config.model} at http://{config.host}:{config.port}/v1. {SYNTHETIC_NOTICE}")
+        print(f"Serving {config.model} at http://{config.host}:{config.port}/v1. {SYNTHETIC_NOTICE}", flush=True)
         if not info.voice_trained:
-            print(UNTRAINED_NOTICE)
+            print(UNTRAINED_NOTICE, flush=True)
         signal.pause()
     except KeyboardInterrupt:
         print("Stopping.")

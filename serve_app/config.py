@@ -37,7 +37,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServeConfig:
-    """A deployment of the checkpoint directory ``bundle``, which clients know by the name ``model``."""
+    """A deployment of the bundle at ``bundle`` (a directory or URL), which clients know by the name ``model``."""
 
     bundle: str
     model: str = "opens2s"

@@ -5,9 +5,10 @@
 
 import argparse
 import html
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
@@ -64,7 +65,7 @@ class Page:
     """The components of the page and what happens when they are used. One for all browsers; a tab's state is its
     :class:`Conversation`."""
 
-    def __init__(self, endpoint: Endpoint, examples: Sequence[Path]) -> None:
+    def __init__(self, endpoint: Endpoint, examples: Mapping[Path, str]) -> None:
         self.endpoint = endpoint
         self.conversation = gr.State(lambda: Conversation())  # gradio cannot take a dataclass itself as the factory
         gr.HTML(f"<h1>{TITLE}</h1><p>{INTRODUCTION}</p><p id='disclosure'>{DISCLOSURE}</p>", elem_id="header")
@@ -107,7 +108,8 @@ class Page:
                     self.stop = gr.Button("Stop", min_width=80)
                     self.clear = gr.Button("Clear", min_width=80)
         if examples:
-            gr.Examples([[str(path)] for path in examples], [self.sound], label="Examples")
+            clips, labels = [[str(path)] for path in examples], list(examples.values())
+            gr.Examples(clips, [self.sound], label="Examples", example_labels=labels)
         self._add_settings()
 
     def _add_settings(self) -> None:
@@ -244,8 +246,11 @@ def _latency(reply: Reply) -> str:
     return f'<div class="latency">{" · ".join(parts)}</div>'
 
 
-def build_page(endpoint: str, examples: Sequence[Path] = ()) -> gr.Blocks:
-    """The page that talks to the HTTP endpoint at ``endpoint`` (without ``/v1``), offering ``examples`` to send."""
+def build_page(endpoint: str, examples: Mapping[Path, str] = MappingProxyType({})) -> gr.Blocks:
+    """The page that talks to the HTTP endpoint at ``endpoint`` (without ``/v1``).
+
+    ``examples`` are sound files to send, each with a few words that say what is in it.
+    """
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, CLIP_AGE_SECONDS)) as blocks:
         Page(Endpoint(endpoint), examples).wire(blocks)
     return blocks.queue(default_concurrency_limit=None)  # how many may speak at once is the endpoint's to say

@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 import ray
+import s3fs
 import torch
 
 from data_pipeline.synthesis.writers import ClosedDomainWriter
@@ -34,6 +35,7 @@ from opens2s_core.config import (
     VocoderConfig,
 )
 from opens2s_core.training.from_scratch import ScratchConfig, TransformerSize, create_bundle
+from tests.fake_s3 import fake_s3
 
 # Ray's processes, ``ray job`` and this one must agree; this Ray listens on the loopback alone.
 os.environ["RAY_AUTH_MODE"] = "disabled"
@@ -115,6 +117,17 @@ def ray_local(cluster: Cluster) -> Iterator[str]:
     ray.init(address=cluster.address, logging_level=logging.WARNING)
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[None]:
+    """An object store that s3fs finds under ``s3://bucket/``."""
+    with fake_s3() as address, pytest.MonkeyPatch.context() as patched:
+        patched.setenv("AWS_ENDPOINT_URL", address)
+        patched.setenv("AWS_ACCESS_KEY_ID", "test")
+        patched.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        yield
+        s3fs.S3FileSystem.clear_instance_cache()
 
 
 def free_ports(count: int) -> list[int]:

@@ -15,17 +15,19 @@ from opens2s_core.inference.engine import Engine
 from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
 from opens2s_core.inference.thinker import ThinkerEngine
 from opens2s_core.inference.token2wav import Token2WavEngine
+from opens2s_core.storage import fetch_directory
 
 Stage = Literal["thinker", "speech_decoder", "token2wav"]
 
 
 def build_engine(stage: Stage, bundle: str | Path, *, capacity: int) -> Engine:
-    """The engine of one stage; of the bundle only that stage's weights are read."""
-    opens2s = Path(bundle) / OPENS2S
+    """The engine of one stage of the bundle, a directory or URL; only that stage's weights are loaded."""
+    directory = fetch_directory(bundle)
+    opens2s = directory / OPENS2S
     match stage:
         case "thinker":
             return ThinkerEngine(load_thinker(opens2s), read_vocabulary(opens2s), capacity=capacity)
         case "speech_decoder":
             return SpeechDecoderEngine(load_speech_decoder(opens2s), read_vocabulary(opens2s).units, capacity=capacity)
         case "token2wav":
-            return Token2WavEngine(*load_token2wav(Path(bundle) / TOKEN2WAV), capacity=capacity)
+            return Token2WavEngine(*load_token2wav(directory / TOKEN2WAV), capacity=capacity)

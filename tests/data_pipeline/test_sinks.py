@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from unittest.mock import patch
@@ -13,7 +13,6 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import s3fs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,7 +29,6 @@ from data_pipeline.sinks import (
     plan_shards,
     read_shard,
 )
-from tests.data_pipeline.fake_s3 import fake_s3
 
 ROWS = pa.schema([pa.field("id", pa.string(), nullable=False)])
 
@@ -64,16 +62,6 @@ def files(directory: Path) -> dict[str, bytes]:
 
 def times(directory: Path) -> dict[str, int]:
     return {str(path.relative_to(directory)): path.stat().st_mtime_ns for path in directory.rglob("*")}
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[None]:
-    with fake_s3() as address, pytest.MonkeyPatch.context() as patched:
-        patched.setenv("AWS_ENDPOINT_URL", address)
-        patched.setenv("AWS_ACCESS_KEY_ID", "test")
-        patched.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        yield
-        s3fs.S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture(params=["disk", "s3"])

@@ -108,7 +108,7 @@ def endpoint(fake: FakeEndpoint) -> Iterator[str]:
 
 @pytest.fixture
 def address(endpoint: str, recording: Path) -> Iterator[str]:
-    page = build_page(endpoint, examples=[recording])
+    page = build_page(endpoint, examples={recording: "a tone"})
     yield launch(page, host="127.0.0.1", port=free_port())
     page.close(verbose=False)
 

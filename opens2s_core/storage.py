@@ -1,0 +1,105 @@
+"""Directories of weights that may lie elsewhere: on S3, say, where every machine of a cluster finds them."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fsspec.core import url_to_fs
+
+_COMPLETE = "_complete"
+"""Written last into a directory at a URL, which shows its files one by one; its content names what was put there."""
+
+
+class StorageError(ValueError):
+    """A directory that is not there, or not yet whole."""
+
+
+def is_url(directory: str | Path) -> bool:
+    return "://" in str(directory)
+
+
+def absolute_directory(directory: str | Path) -> str:
+    """``directory`` as it is called in every process, whatever its working directory."""
+    return str(directory) if is_url(directory) else str(Path(directory).resolve())
+
+
+def fetch_directory(directory: str | Path) -> Path:
+    """``directory`` as a path of this machine: itself if it is one, else a copy that is fetched once and kept.
+
+    Copies lie under ``OPENS2S_CACHE`` (default ``~/.cache/opens2s``). Raises :class:`StorageError`.
+    """
+    if not is_url(directory):
+        return Path(directory)
+    filesystem, root = url_to_fs(str(directory), use_listings_cache=False)
+    if not filesystem.exists(f"{root}/{_COMPLETE}"):
+        raise StorageError(f"{directory}: expected a whole directory with {_COMPLETE} in it")
+    mark = filesystem.cat_file(f"{root}/{_COMPLETE}")
+    name = hashlib.sha256(f"{directory}\n".encode() + mark).hexdigest()[:32]
+    cache = Path(os.environ.get("OPENS2S_CACHE", Path.home() / ".cache" / "opens2s"))
+    target = cache / name
+    if not target.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as temporary:
+            copy = Path(temporary, name)
+            filesystem.get(f"{root}/", f"{copy}/", recursive=True)
+            _move(copy, target)
+    return target
+
+
+@contextmanager
+def new_directory(directory: str | Path) -> Iterator[Path]:
+    """A local directory to write into, which replaces ``directory`` (a path or URL) when the block ends well.
+
+    At a path it appears whole or not at all; at a URL it counts once its last file is there.
+    """
+    if is_url(directory):
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary)
+            _upload(Path(temporary), str(directory))
+        return
+    target = Path(directory)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f"{target.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    yield unfinished
+    shutil.rmtree(target, ignore_errors=True)
+    unfinished.rename(target)
+
+
+def _upload(source: Path, url: str) -> None:
+    filesystem, root = url_to_fs(url, use_listings_cache=False)
+    if filesystem.exists(f"{root}/{_COMPLETE}"):
+        filesystem.rm_file(f"{root}/{_COMPLETE}")
+    filesystem.put(f"{source}/", f"{root}/", recursive=True)
+    filesystem.pipe_file(f"{root}/{_COMPLETE}", _digest(source).encode())
+
+
+def is_published(directory: str | Path) -> bool:
+    """Whether a whole directory is there."""
+    if not is_url(directory):
+        return Path(directory).exists()
+    filesystem, root = url_to_fs(str(directory), use_listings_cache=False)
+    return bool(filesystem.exists(f"{root}/{_COMPLETE}"))
+
+
+def _move(source: Path, target: Path) -> None:
+    try:
+        source.rename(target)
+    except OSError:
+        if not target.exists():  # else another process of this machine was first
+            raise
+
+
+def _digest(directory: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(directory.rglob("*")):
+        if path.is_file():
+            digest.update(str(path.relative_to(directory)).encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
