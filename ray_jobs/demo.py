@@ -11,8 +11,7 @@ import os
 import signal
 import socket
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -20,86 +19,45 @@ import httpx
 import ray
 import soundfile
 
-from opens2s_core.audio import AudioError, decode_audio
+from opens2s_core.audio import AudioError, Waveform, decode_audio
 from opens2s_core.checkpoint import read_bundle_info
 from opens2s_core.storage import absolute_directory
-from ray_jobs.build_dialogues import build_dialogues
 from ray_jobs.cluster import end_on_signals
-from ray_jobs.evaluate import read_dialogues
-from ray_jobs.export import export
-from ray_jobs.init_model import init_model
-from ray_jobs.prepare_data import prepare_data
+from ray_jobs.demo_model import make_model, read_examples
 from ray_jobs.recipes import demo
 from ray_jobs.serve import deploy
-from ray_jobs.train import train
 from serve_app.config import ServeConfig
-from serve_app.exchange import converse
+from serve_app.exchange import Exchange, converse
 from serve_app.ingress import SYNTHETIC_NOTICE, UNTRAINED_NOTICE
 from serve_app.ui import build_page, launch
 from serve_app.ui_client import Endpoint, EndpointError, Settings
 
 HOST = "127.0.0.1"
 _PAGE_EXAMPLES = 6
+_SOUND_FILES = (".wav", ".flac", ".mp3", ".ogg")
 
 
 class DemoError(Exception):
     """What a person at the command line should read instead of a traceback."""
 
 
-def make_model(workspace: Path) -> Path:
-    """The demo's bundle, made by the real jobs where it is not there yet; each finished step is a resume point."""
-    bundle, recipe = workspace / "model", demo()
-    dialogues, start, samples, run = (str(workspace / name) for name in ("dialogues", "start", "samples", "run"))
-    steps: list[tuple[str, Callable[[], object]]] = [
-        ("building a small spoken corpus", lambda: build_dialogues(recipe.dialogues, dialogues)),
-        ("starting a model from nothing", lambda: init_model(recipe.scratch, dialogues, start)),
-        ("preparing training samples", lambda: prepare_data(recipe.prepare, dialogues, start, samples)),
-        ("training with DeepSpeed", lambda: train(recipe.train, recipe.workers, samples, start, run)),
-        ("writing examples", lambda: write_examples(dialogues, workspace / "examples")),
-        ("exporting the model", lambda: export(run, start, str(bundle))),
-    ]
-    if bundle.exists():
-        return bundle
-    print(f"No checkpoint in {workspace}: making a small one, once.", flush=True)
-    for number, (name, step) in enumerate(steps, 1):
-        begun = time.monotonic()
-        print(f"[{number}/{len(steps)}] {name}", flush=True)
-        step()
-        print(f"[{number}/{len(steps)}] {name}: done in {time.monotonic() - begun:.0f} s", flush=True)
-    return bundle
-
-
-def write_examples(dialogues: str, directory: Path) -> None:
-    """Every user turn as a wav file, and ``examples.tsv`` with what is said in it and the reply that was learned."""
-    directory.mkdir(parents=True, exist_ok=True)
-    lines = ["file\tfeeling\tsaid\treply"]
-    for turn in read_dialogues(dialogues):
-        samples, rate = decode_audio(turn["user_audio"])
-        soundfile.write(directory / f"{turn['id']}.wav", samples, rate)
-        lines.append("\t".join([f"{turn['id']}.wav", turn["user_feeling"], turn["user_text"], turn["reply_text"]]))
-    (directory / "examples.tsv").write_text("\n".join(lines) + "\n")
-
-
-def read_examples(directory: Path) -> dict[Path, str]:
-    """Each wav file that :func:`write_examples` wrote, and what is said in it; empty where it has not run."""
-    table = directory / "examples.tsv"
-    if not table.exists():
-        return {}
-    rows = [line.split("\t") for line in table.read_text().splitlines()[1:]]
-    return {directory / file: said for file, _, said, _ in rows}
-
-
 def run_once(endpoint: str, audio: Path, out: Path | None) -> None:
     """Say one sound file to the endpoint, print the reply and its latency, write its sound."""
     try:
         sound, rate = decode_audio(audio.read_bytes())
-        said = asyncio.run(converse(Endpoint(endpoint), sound, rate, Settings()))
+        notice, said = asyncio.run(_exchange(Endpoint(endpoint), sound, rate))
     except (OSError, AudioError, EndpointError) as error:
         raise DemoError(f"{audio}: {error}") from error
-    print(f"\nreply: {said.text}\n\n{said.table()}")
+    print(f"{notice}\n\nreply: {said.text}\n\n{said.table()}")
     if out:
         soundfile.write(out, said.samples, said.sample_rate)
         print(f"\nthe reply's sound is in {out}")
+
+
+async def _exchange(endpoint: Endpoint, sound: Waveform, rate: int) -> tuple[str, Exchange]:
+    """What people must be told of the voice, and what it says to ``sound``."""
+    voice = await endpoint.voice()
+    return voice.notice, await converse(endpoint, sound, rate, Settings())
 
 
 def is_serving(endpoint: str) -> bool:
@@ -130,7 +88,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--bundle", help="directory or URL of a bundle to serve instead of the demo's own model")
     parser.add_argument("--once", action="store_true", help="make one exchange over HTTP and end")
     parser.add_argument("--audio", type=Path, help="sound file to say with --once (default: one of the examples)")
-    parser.add_argument("--out", type=Path, help="wav file for the reply's sound, with --once")
+    parser.add_argument("--out", type=Path, help="sound file (wav, flac, mp3, ogg) for the reply, with --once")
     parser.add_argument("--port", type=int, default=8000, help="of the HTTP endpoint (another if it is taken)")
     parser.add_argument("--page-port", type=int, default=7860, help="of the page (another if it is taken)")
     args = parser.parse_args(argv)
@@ -138,6 +96,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--audio and --out belong to --once")
     if args.audio and not args.audio.is_file():
         parser.error(f"--audio {args.audio}: no such file")
+    if args.out and (args.out.suffix not in _SOUND_FILES or not args.out.absolute().parent.is_dir()):
+        parser.error(
+            f"--out {args.out}: expected a name that ends in {', '.join(_SOUND_FILES)}, in a folder that exists"
+        )
     return args
 
 
@@ -153,15 +115,15 @@ def run(args: argparse.Namespace) -> None:
     endpoint = f"http://{HOST}:{config.port}"
     print("Deploying thinker, speech decoder and token2wav ...", flush=True)
     deploy(config)
-    print(SYNTHETIC_NOTICE)
-    if not read_bundle_info(bundle).voice_trained:
-        print(UNTRAINED_NOTICE)
     if args.once:
         if not args.audio and not examples:
             raise DemoError("--once with a bundle of your own needs --audio FILE")
         return run_once(endpoint, args.audio or next(iter(examples)), args.out)
     offered = dict(islice(examples.items(), _PAGE_EXAMPLES))
     page = launch(build_page(endpoint, offered), host=HOST, port=free_port(args.page_port))
+    print(SYNTHETIC_NOTICE)
+    if not read_bundle_info(bundle).voice_trained:
+        print(UNTRAINED_NOTICE)
     places = f"\n  page       {page}\n  endpoint   {endpoint}/v1\n  dashboard  {dashboard}"
     print(f"{places} (where it asks for a token: .venv/bin/ray get-auth-token)\n\nCtrl-C ends it.", flush=True)
     signal.pause()
@@ -173,7 +135,13 @@ def start_ray() -> str:
     os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")  # its logs are in files and in the dashboard
     for name in ("ray.data", "ray.serve"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    context = ray.init(address="local", include_dashboard=True, dashboard_host=HOST, logging_level=logging.WARNING)
+    context = ray.init(
+        address="local",
+        num_cpus=max(os.cpu_count() or 1, demo().workers.count),  # a single core trains too, only slower
+        include_dashboard=True,
+        dashboard_host=HOST,
+        logging_level=logging.WARNING,
+    )
     end_on_signals()
     return f"http://{context.dashboard_url}"
 

@@ -1,0 +1,59 @@
+"""The demo's model, made from nothing by the real jobs at small scale."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import soundfile
+
+from opens2s_core.audio import decode_audio
+from ray_jobs.build_dialogues import build_dialogues
+from ray_jobs.evaluate import read_dialogues
+from ray_jobs.export import export
+from ray_jobs.init_model import init_model
+from ray_jobs.prepare_data import prepare_data
+from ray_jobs.recipes import demo
+from ray_jobs.train import train
+
+
+def make_model(workspace: Path) -> Path:
+    """The demo's bundle, made by the real jobs where it is not there yet; each finished step is a resume point."""
+    bundle, recipe = workspace / "model", demo()
+    dialogues, start, samples, run = (str(workspace / name) for name in ("dialogues", "start", "samples", "run"))
+    steps: list[tuple[str, Callable[[], object]]] = [
+        ("building a small spoken corpus", lambda: build_dialogues(recipe.dialogues, dialogues)),
+        ("starting a model from nothing", lambda: init_model(recipe.scratch, dialogues, start)),
+        ("preparing training samples", lambda: prepare_data(recipe.prepare, dialogues, start, samples)),
+        ("training with DeepSpeed", lambda: train(recipe.train, recipe.workers, samples, start, run)),
+        ("writing examples", lambda: write_examples(dialogues, workspace / "examples")),
+        ("exporting the model", lambda: export(run, start, str(bundle))),
+    ]
+    if bundle.exists():
+        return bundle
+    print(f"No checkpoint in {workspace}: making a small one, once.", flush=True)
+    for number, (name, step) in enumerate(steps, 1):
+        begun = time.monotonic()
+        print(f"[{number}/{len(steps)}] {name}", flush=True)
+        step()
+        print(f"[{number}/{len(steps)}] {name}: done in {time.monotonic() - begun:.0f} s", flush=True)
+    return bundle
+
+
+def write_examples(dialogues: str, directory: Path) -> None:
+    """Every user turn as a wav file, and ``examples.tsv`` with what is said in it and the reply that was learned."""
+    directory.mkdir(parents=True, exist_ok=True)
+    lines = ["file\tfeeling\tsaid\treply"]
+    for turn in read_dialogues(dialogues):
+        samples, rate = decode_audio(turn["user_audio"])
+        soundfile.write(directory / f"{turn['id']}.wav", samples, rate)
+        lines.append("\t".join([f"{turn['id']}.wav", turn["user_feeling"], turn["user_text"], turn["reply_text"]]))
+    (directory / "examples.tsv").write_text("\n".join(lines) + "\n")
+
+
+def read_examples(directory: Path) -> dict[Path, str]:
+    """Each wav file that :func:`write_examples` wrote, and what is said in it; empty where it has not run."""
+    table = directory / "examples.tsv"
+    if not table.exists():
+        return {}
+    rows = [line.split("\t") for line in table.read_text().splitlines()[1:]]
+    return {directory / file: said for file, _, said, _ in rows}
