@@ -50,9 +50,13 @@ def test_s3_places_reach_every_process(cluster: dict[str, Any], place: str) -> N
 
 
 def test_nodes_install_this_checkout_with_everything(cluster: dict[str, Any]) -> None:
-    [(remote, local)] = cluster["file_mounts"].items()
-    assert (ROOT / local / "pyproject.toml").is_file()
+    [remote] = [remote for remote, local in cluster["file_mounts"].items() if local == "."]
     assert f'pip install -e "{remote}[all]"' in cluster["setup_commands"]
+
+
+def test_nodes_and_commands_share_a_token(cluster: dict[str, Any]) -> None:
+    assert "--env RAY_AUTH_MODE=token" in cluster["docker"]["run_options"]
+    assert "/home/ray/.ray/auth_token" in cluster["file_mounts"]
 
 
 @pytest.mark.parametrize("path", [(), ("available_node_types", "gpu_train"), ("docker",)])
