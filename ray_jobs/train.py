@@ -24,7 +24,7 @@ from opens2s_core.storage import absolute_directory, fetch_directory
 from opens2s_core.training.loop import StepReport, TrainConfig, fit
 from ray_jobs.cluster import connect
 from ray_jobs.recipes import RECIPES, WorkersConfig
-from ray_jobs.runs import latest_checkpoint, split_run
+from ray_jobs.runs import latest_checkpoint, run_storage
 
 _BAR_STEPS = 5
 """Steps between two movements of the progress bar: each is a line in a log that is no terminal."""
@@ -45,7 +45,7 @@ def train(config: TrainConfig, workers: WorkersConfig, data: str, model: str, ou
     finished = latest_checkpoint(output)
     if finished is not None and finished.metrics["step"] >= config.steps:
         return finished.metrics
-    storage, name = split_run(output)
+    storage = run_storage(output)
     job = TrainJob(
         config=config,
         zero_stage=workers.zero_stage,
@@ -61,8 +61,9 @@ def train(config: TrainConfig, workers: WorkersConfig, data: str, model: str, ou
             num_workers=workers.count, use_gpu=workers.use_gpu, resources_per_worker={"CPU": workers.cpus}
         ),
         run_config=ray.train.RunConfig(
-            name=name,
-            storage_path=storage,
+            name=storage.name,
+            storage_path=storage.path,
+            storage_filesystem=storage.filesystem,
             failure_config=ray.train.FailureConfig(max_failures=3),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
         ),

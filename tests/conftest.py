@@ -75,14 +75,14 @@ TINY = ScratchConfig(
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A Ray of this session's own, as ``ray start --head`` makes it."""
+    """A Ray of this session's own, as ``ray start --head`` makes it; its processes find the object store too."""
 
     address: str
     environment: dict[str, str]  # for commands that should find it
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(s3: None) -> Iterator[Cluster]:
     gcs, dashboard, client, agent = free_ports(4)
     temp = Path(tempfile.mkdtemp(prefix="ray-"))  # short: socket paths have a limit
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
@@ -119,13 +119,14 @@ def ray_local(cluster: Cluster) -> Iterator[str]:
     ray.shutdown()
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[None]:
-    """An object store that s3fs finds under ``s3://bucket/``."""
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An object store that s3fs finds under ``s3://bucket/``, and a place of its own for what is fetched from it."""
     with fake_s3() as address, pytest.MonkeyPatch.context() as patched:
         patched.setenv("AWS_ENDPOINT_URL", address)
         patched.setenv("AWS_ACCESS_KEY_ID", "test")
         patched.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patched.setenv("OPENS2S_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
         s3fs.S3FileSystem.clear_instance_cache()
 

@@ -1,5 +1,6 @@
 """An S3 that forgets: enough of its protocol, on a port of its own, for a client to put, get, list and delete."""
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +8,7 @@ from email.utils import formatdate
 from hashlib import md5
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, unescape
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -35,6 +36,13 @@ class _Handler(BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         self.objects.pop(self._key(), None)
         self._answer(204)
+
+    def do_POST(self) -> None:
+        """Delete many: the only thing that clients post here."""
+        assert "delete" in parse_qs(urlsplit(self.path).query, keep_blank_values=True), self.path
+        for key in re.findall(r"<Key>(.*?)</Key>", self._body().decode()):
+            self.objects.pop(f"{self._key()}/{unescape(key)}", None)
+        self._answer(200, b"<DeleteResult></DeleteResult>")
 
     def log_message(self, *_args: object) -> None:
         pass

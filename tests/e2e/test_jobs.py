@@ -1,13 +1,16 @@
-"""Every job, submitted as people submit it, one after the other on one cluster."""
+"""Every job, submitted as people submit it, one after the other on one cluster, with all they share on S3."""
 
 import json
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
+import s3fs
 
 from opens2s_core.checkpoint import OPENS2S, load_opens2s
+from opens2s_core.storage import fetch_directory
 from tests.conftest import Cluster
 
 ROOT = Path(__file__).parents[2]
@@ -21,10 +24,10 @@ def submit(cluster: Cluster, *job: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def workspace(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all jobs of the smoke recipe have run, from nothing to a bundle."""
-    path = tmp_path_factory.mktemp("jobs")
-    dialogues, start, samples, run, model = (str(path / n) for n in ("dialogues", "start", "samples", "run", "model"))
+def workspace(cluster: Cluster) -> str:
+    """The URL under which all jobs of the smoke recipe have run, from nothing to a bundle."""
+    url = f"s3://bucket/{uuid.uuid4().hex}"
+    dialogues, start, samples, run, model = (f"{url}/{n}" for n in ("dialogues", "start", "samples", "run", "model"))
     recipe = ("--recipe", "smoke")
     for job in (
         ("ray_jobs.build_dialogues", *recipe, "--output", dialogues),
@@ -35,11 +38,13 @@ def workspace(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Pat
     ):
         done = submit(cluster, *job)
         assert done.returncode == 0, f"{job}\n{done.stdout}\n{done.stderr}"
-    return path
+    return url
 
 
-def test_the_jobs_lead_from_nothing_to_a_trained_bundle(workspace: Path) -> None:
-    start, trained = (load_opens2s(workspace / name / OPENS2S).state_dict() for name in ("start", "model"))
+def test_the_jobs_lead_from_nothing_to_a_trained_bundle(workspace: str) -> None:
+    start, trained = (
+        load_opens2s(fetch_directory(f"{workspace}/{name}") / OPENS2S).state_dict() for name in ("start", "model")
+    )
     assert start.keys() == trained.keys()
     changed = [name for name in start if not start[name].equal(trained[name])]
     assert "thinker.llm_model.model.layers.0.mlp.up_proj.weight" in changed
@@ -47,10 +52,10 @@ def test_the_jobs_lead_from_nothing_to_a_trained_bundle(workspace: Path) -> None
     assert "thinker.audio_encoder_model.embed_positions.weight" not in changed
 
 
-def test_no_row_was_lost_on_the_way(workspace: Path) -> None:
+def test_no_row_was_lost_on_the_way(workspace: str) -> None:
     # Each turn is learned from its sound and from its words.
     for dataset, rows in (("dialogues", 8), ("samples", 16)):
-        report = json.loads((workspace / dataset / "_report.json").read_text())
+        report = json.loads(s3fs.S3FileSystem().cat_file(f"{workspace}/{dataset}/_report.json"))
         assert (report["rows_in"], report["rows_out"]) == (8, rows)
 
 
