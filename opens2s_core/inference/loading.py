@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from opens2s_core.checkpoint import (
     OPENS2S,
     TOKEN2WAV,
@@ -22,12 +24,15 @@ Stage = Literal["thinker", "speech_decoder", "token2wav"]
 
 def build_engine(stage: Stage, bundle: str | Path, *, capacity: int) -> Engine:
     """The engine of one stage of the bundle, a directory or URL; only that stage's weights are loaded."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"  # a replica without a GPU of its own sees none
     directory = fetch_directory(bundle)
     opens2s = directory / OPENS2S
     match stage:
         case "thinker":
-            return ThinkerEngine(load_thinker(opens2s), read_vocabulary(opens2s), capacity=capacity)
+            return ThinkerEngine(load_thinker(opens2s).to(device), read_vocabulary(opens2s), capacity=capacity)
         case "speech_decoder":
-            return SpeechDecoderEngine(load_speech_decoder(opens2s), read_vocabulary(opens2s).units, capacity=capacity)
+            decoder = load_speech_decoder(opens2s).to(device)
+            return SpeechDecoderEngine(decoder, read_vocabulary(opens2s).units, capacity=capacity)
         case "token2wav":
-            return Token2WavEngine(*load_token2wav(directory / TOKEN2WAV), capacity=capacity)
+            flow, vocoder = load_token2wav(directory / TOKEN2WAV)
+            return Token2WavEngine(flow.to(device), vocoder.to(device), capacity=capacity)
