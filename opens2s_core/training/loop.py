@@ -77,8 +77,6 @@ class StepReport:
     step: int  # steps done
     text_loss: float  # this rank's share of the mean over the step's labels
     speech_loss: float
-    text_correct: int
-    speech_correct: int
 
 
 def fit(
@@ -108,25 +106,16 @@ def _train_step(
     text_labels = max(sum(samples.text_labels[i] for i in everything), 1)
     unit_labels = max(sum(samples.unit_labels[i] for i in everything), 1)
     own = step.packs[backend.rank :: backend.world]
-    report = StepReport(step.number + 1, 0.0, 0.0, 0, 0)
+    text_loss = speech_loss = 0.0
     for i, pack in enumerate(own):
         batch = collate([samples[index] for index in pack], backend.model.config, vocabulary)
         sums = backend.losses(_to_device(batch, backend.model))
         text, speech = sums.text / text_labels, sums.speech / unit_labels
         backend.backward(config.text_weight * text + config.speech_weight * speech, last=i == len(own) - 1)
-        report = _add(report, text, speech, sums)
+        text_loss += float(text.detach())
+        speech_loss += float(speech.detach())
     backend.step(config.learning_rate_at(step.number))
-    return report
-
-
-def _add(report: StepReport, text: Tensor, speech: Tensor, sums: LossSums) -> StepReport:
-    return StepReport(
-        report.step,
-        report.text_loss + float(text.detach()),
-        report.speech_loss + float(speech.detach()),
-        report.text_correct + sums.text_correct,
-        report.speech_correct + sums.speech_correct,
-    )
+    return StepReport(step.number + 1, text_loss, speech_loss)
 
 
 def _to_device(batch: Batch, model: OpenS2S) -> Batch:

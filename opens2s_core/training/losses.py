@@ -14,12 +14,10 @@ from opens2s_core.training.batch import Batch
 
 @dataclass(frozen=True, slots=True)
 class LossSums:
-    """Cross entropies summed over labels (scalars with gradient), and what a report wants to know."""
+    """Cross entropies summed over labels: scalars with gradient."""
 
     text: Tensor
     speech: Tensor
-    text_correct: int
-    speech_correct: int
 
 
 class LossModel(nn.Module):
@@ -40,7 +38,7 @@ def forward_losses(model: OpenS2S, batch: Batch) -> LossSums:
     stand_in = audio[0].sum() * 0.0 if batch.audio_is_stand_in else 0.0
     embeddings = thinker.embed_prompt(batch.input_ids, [] if batch.audio_is_stand_in else audio)
     hidden = thinker.llm_model.model(inputs_embeds=embeddings, attention_mask=batch.attention_mask).last_hidden_state
-    text, text_correct = _cross_entropy_sum(hidden, batch.labels, thinker.llm_model.lm_head)
+    text = _cross_entropy_sum(hidden, batch.labels, thinker.llm_model.lm_head)
 
     replies = hidden.flatten(0, 1)[batch.hidden_index]  # (R, H, D_llm)
     parts = [
@@ -52,14 +50,13 @@ def forward_losses(model: OpenS2S, batch: Batch) -> LossSums:
     inputs = sources.gather(1, batch.order[..., None].expand(-1, -1, sources.shape[2]))  # (R, L, D)
     lm = decoder.tts_lm_model
     spoken = lm.model(inputs_embeds=inputs, attention_mask=batch.speech_mask).last_hidden_state
-    speech, speech_correct = _cross_entropy_sum(spoken, batch.speech_labels, lm.lm_head)
-    return LossSums(text + stand_in, speech, text_correct, speech_correct)
+    speech = _cross_entropy_sum(spoken, batch.speech_labels, lm.lm_head)
+    return LossSums(text + stand_in, speech)
 
 
-def _cross_entropy_sum(hidden: Tensor, labels: Tensor, head: nn.Module) -> tuple[Tensor, int]:
+def _cross_entropy_sum(hidden: Tensor, labels: Tensor, head: nn.Module) -> Tensor:
     """Cross entropy of each label given the position before it; the head runs at labelled positions only."""
     targets = labels[:, 1:]
     learned = targets != IGNORED
     logits = head(hidden[:, :-1][learned]).float()  # (labels, V)
-    loss = functional.cross_entropy(logits, targets[learned], reduction="sum")
-    return loss, int((logits.argmax(-1) == targets[learned]).sum())
+    return functional.cross_entropy(logits, targets[learned], reduction="sum")

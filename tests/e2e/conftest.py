@@ -1,6 +1,5 @@
 """The served platform, once for all tests of this folder, on a tiny bundle."""
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,15 +7,14 @@ import pytest
 from ray import serve
 
 from serve_app.app import build_app
+from tests.conftest import free_ports
 from tests.e2e.small_service import serve_config
 
 
 @pytest.fixture(scope="session")
 def serve_port(ray_local: str) -> Iterator[int]:
     """Serve without an application."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    [port] = free_ports(1)
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     yield port
     serve.shutdown()

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,13 +11,13 @@ import httpx
 import psutil
 import pytest
 
+from tests.conftest import free_ports
+
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def test_it_serves_until_it_is_interrupted_and_leaves_no_process(tiny_bundle: Path, tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    [port] = free_ports(1)
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "ray_jobs.serve", "--bundle", str(tiny_bundle), "--port", str(port)]
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}

@@ -20,6 +20,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from playwright.sync_api import Browser, expect
 
 from serve_app.ui import DISCLOSURE, build_page, launch
+from tests.conftest import free_ports
 from tests.e2e.chromium import TalkPage, open_chromium
 
 RATE = 22_050
@@ -109,13 +110,8 @@ def endpoint(fake: FakeEndpoint) -> Iterator[str]:
 @pytest.fixture
 def address(endpoint: str, recording: Path) -> Iterator[str]:
     page = build_page(endpoint, examples={recording: "a tone"})
-    yield launch(page, host="127.0.0.1", port=free_port())
+    yield launch(page, host="127.0.0.1", port=free_ports(1)[0])
     page.close(verbose=False)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]
 
 
 @pytest.fixture(scope="session")
@@ -296,9 +292,9 @@ def test_page_asks_no_other_machine_for_anything(browser: Browser, address: str)
 
 
 def test_silent_endpoint_is_reported(browser: Browser) -> None:
-    page = build_page(f"http://127.0.0.1:{free_port()}")
+    page = build_page(f"http://127.0.0.1:{free_ports(1)[0]}")
     context = browser.new_context()
-    talk = TalkPage(context.new_page(), launch(page, host="127.0.0.1", port=free_port()))
+    talk = TalkPage(context.new_page(), launch(page, host="127.0.0.1", port=free_ports(1)[0]))
     expect(talk.notice).to_contain_text("does not answer")
     talk.write("hello")
     expect(talk.status).to_contain_text("does not answer")
