@@ -10,7 +10,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,12 @@ def read_shard(url: str, name: str, schema: pa.Schema) -> pa.Table:
     if not table.schema.equals(schema):
         raise DatasetError(f"{path} has columns {table.schema.names}, expected those of the schema {schema.names}")
     return table
+
+
+def read_rows(url: str, schema: pa.Schema) -> Iterator[dict[str, Any]]:
+    """Every row of a finished dataset, in order. Raises :class:`DatasetError`."""
+    for name in finished_shards(url):
+        yield from read_shard(url, name, schema).to_pylist()
 
 
 def _open(url: str) -> tuple[AbstractFileSystem, str]:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import soundfile
 
+from data_pipeline.schema import DIALOGUE
+from data_pipeline.sinks import read_rows
 from opens2s_core.audio import decode_audio
 from ray_jobs.build_dialogues import build_dialogues
-from ray_jobs.evaluate import read_dialogues
 from ray_jobs.export import export
 from ray_jobs.init_model import init_model
 from ray_jobs.prepare_data import prepare_data
@@ -43,7 +44,7 @@ def write_examples(dialogues: str, directory: Path) -> None:
     """Every user turn as a wav file, and ``examples.tsv`` with what is said in it and the reply that was learned."""
     directory.mkdir(parents=True, exist_ok=True)
     lines = ["file\tfeeling\tsaid\treply"]
-    for turn in read_dialogues(dialogues):
+    for turn in read_rows(dialogues, DIALOGUE):
         samples, rate = decode_audio(turn["user_audio"])
         soundfile.write(directory / f"{turn['id']}.wav", samples, rate)
         lines.append("\t".join([f"{turn['id']}.wav", turn["user_feeling"], turn["user_text"], turn["reply_text"]]))

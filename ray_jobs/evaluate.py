@@ -6,28 +6,22 @@ Prints how often the reply's text is exactly the corpus's, and with ``--json`` k
 import argparse
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from data_pipeline.schema import DIALOGUE
-from data_pipeline.sinks import finished_shards, read_shard
+from data_pipeline.sinks import read_rows
 from opens2s_core.audio import decode_audio
 from serve_app.exchange import Exchange, converse
 from serve_app.ui_client import Endpoint, Settings
 
 
-def read_dialogues(dialogues: str) -> Iterator[dict[str, Any]]:
-    """Rows of schema DIALOGUE, in order."""
-    for shard in finished_shards(dialogues):
-        yield from read_shard(dialogues, shard, DIALOGUE).to_pylist()
-
-
 def evaluate(dialogues: str, endpoint: str) -> list[dict[str, Any]]:
     """One row a dialogue: its id, what was expected, what the model said, whether they agree, and the times."""
-    return asyncio.run(_evaluate(list(read_dialogues(dialogues)), Endpoint(endpoint)))
+    return asyncio.run(_evaluate(list(read_rows(dialogues, DIALOGUE)), Endpoint(endpoint)))
 
 
 async def _evaluate(turns: Sequence[dict[str, Any]], endpoint: Endpoint) -> list[dict[str, Any]]:

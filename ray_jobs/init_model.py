@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 
 from data_pipeline.schema import DIALOGUE
-from data_pipeline.sinks import finished_shards, read_shard
+from data_pipeline.sinks import read_rows
 from opens2s_core.storage import is_published, new_directory
 from opens2s_core.training.batch import load_clip
 from opens2s_core.training.from_scratch import ScratchConfig, create_bundle
@@ -21,10 +21,9 @@ def init_model(config: ScratchConfig, dialogues: str, output: str) -> None:
         print(f"{output} is there already")
         return
     texts, recordings = [], []
-    for shard in finished_shards(dialogues):
-        for row in read_shard(dialogues, shard, DIALOGUE).to_pylist():
-            texts += [row["user_text"], row["reply_text"]]
-            recordings.append(load_clip(row["reply_audio"]))
+    for row in read_rows(dialogues, DIALOGUE):
+        texts += [row["user_text"], row["reply_text"]]
+        recordings.append(load_clip(row["reply_audio"]))
     with new_directory(output) as bundle:
         create_bundle(config, texts, recordings, bundle)
 

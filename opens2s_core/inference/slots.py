@@ -1,12 +1,18 @@
-"""The open streams of an engine."""
+"""The open streams of an engine, and what every engine does with them alike."""
 
 import itertools
-from collections.abc import Iterator
-from typing import Generic, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Generic, Protocol, TypeVar
 
 from opens2s_core.inference.engine import EngineFull, StreamId
+from opens2s_core.inference.messages import StageMessage
 
-State = TypeVar("State")
+
+class StreamState(Protocol):
+    output: list[StageMessage]  # made, and not taken yet
+
+
+State = TypeVar("State", bound=StreamState)
 
 
 class Slots(Generic[State]):
@@ -28,11 +34,27 @@ class Slots(Generic[State]):
     def __getitem__(self, stream: StreamId) -> State:
         return self._states[stream]
 
-    def __len__(self) -> int:
-        return len(self._states)
-
     def states(self) -> Iterator[State]:
         return iter(self._states.values())
 
     def free(self, stream: StreamId) -> None:
         self._states.pop(stream, None)
+
+
+class SlotEngine(Generic[State]):
+    """The half of an engine's life cycle that does not depend on what it computes."""
+
+    def __init__(self, capacity: int) -> None:
+        self._slots: Slots[State] = Slots(capacity)
+
+    @property
+    def capacity(self) -> int:
+        return self._slots.capacity
+
+    def chunks(self, stream: StreamId) -> Sequence[StageMessage]:
+        state = self._slots[stream]
+        output, state.output = state.output, []
+        return output
+
+    def close(self, stream: StreamId) -> None:
+        self._slots.free(stream)

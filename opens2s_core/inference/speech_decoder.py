@@ -1,7 +1,6 @@
 """The speech decoder's engine: groups of M hidden states in, groups of N speech units out, for many streams."""
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +11,7 @@ from transformers import DynamicCache
 from opens2s_core.inference.engine import StreamId
 from opens2s_core.inference.messages import Hiddens, ReplyRequest, StageMessage, Units
 from opens2s_core.inference.sampling import new_generator, sample
-from opens2s_core.inference.slots import Slots
+from opens2s_core.inference.slots import SlotEngine
 from opens2s_core.models.speech_decoder import SpeechDecoder, UnitVocabulary
 
 
@@ -31,24 +30,20 @@ class _Stream:
     done: bool = False
 
 
-class SpeechDecoderEngine:
+class SpeechDecoderEngine(SlotEngine[_Stream]):
     """Serves up to ``capacity`` replies. A step speaks one unit of every stream that has hidden states to speak from.
 
     An end unit before the last group ends only its round, as in the published loop; it is never handed out.
     """
 
     def __init__(self, model: SpeechDecoder, vocabulary: UnitVocabulary, *, capacity: int) -> None:
+        super().__init__(capacity)
         self.model = model
         self.vocabulary = vocabulary
-        self._slots: Slots[_Stream] = Slots(capacity)
         self._choices = torch.tensor(
             [*range(vocabulary.offset, vocabulary.offset + vocabulary.size), *vocabulary.end_ids],
             device=model.llm2tts.weight.device,
         )
-
-    @property
-    def capacity(self) -> int:
-        return self._slots.capacity
 
     @torch.inference_mode()
     def open(self, request: ReplyRequest) -> StreamId:
@@ -69,14 +64,6 @@ class SpeechDecoderEngine:
                 self._speak(stream)
                 worked = True
         return worked
-
-    def chunks(self, stream: StreamId) -> Sequence[StageMessage]:
-        state = self._slots[stream]
-        output, state.output = state.output, []
-        return output
-
-    def close(self, stream: StreamId) -> None:
-        self._slots.free(stream)
 
     def _read(self, stream: _Stream, group: Hiddens) -> None:
         weight = self.model.llm2tts.weight

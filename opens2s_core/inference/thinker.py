@@ -4,7 +4,6 @@ The hidden state handed out for a token is the one that predicted it, so n token
 hidden states: the layout on which the speech decoder was trained.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +16,7 @@ from opens2s_core.checkpoint import Vocabulary
 from opens2s_core.inference.engine import StreamId
 from opens2s_core.inference.messages import Finish, Hiddens, ReplyRequest, StageMessage, TextDelta
 from opens2s_core.inference.sampling import new_generator, sample
-from opens2s_core.inference.slots import Slots
+from opens2s_core.inference.slots import SlotEngine
 from opens2s_core.models.thinker import Thinker, expand_audio_slots
 from opens2s_core.prompt import Prompt, PromptBuilder
 
@@ -36,18 +35,14 @@ class _Stream:
     done: bool = False
 
 
-class ThinkerEngine:
+class ThinkerEngine(SlotEngine[_Stream]):
     """Serves up to ``capacity`` replies. A step decodes one token of every stream and prefills at most one prompt."""
 
     def __init__(self, model: Thinker, vocabulary: Vocabulary, *, capacity: int) -> None:
+        super().__init__(capacity)
         self.model = model
         self.vocabulary = vocabulary
         self.prompts = PromptBuilder(vocabulary.tokenizer, model.config.prompt_style)
-        self._slots: Slots[_Stream] = Slots(capacity)
-
-    @property
-    def capacity(self) -> int:
-        return self._slots.capacity
 
     def open(self, request: ReplyRequest) -> StreamId:
         """``ValueError`` for a conversation that, with its longest reply, does not fit the model's context."""
@@ -77,14 +72,6 @@ class ThinkerEngine:
         for stream in waiting[:1]:
             self._advance(stream, self._prompt(stream))
         return bool(live)
-
-    def chunks(self, stream: StreamId) -> Sequence[StageMessage]:
-        state = self._slots[stream]
-        output, state.output = state.output, []
-        return output
-
-    def close(self, stream: StreamId) -> None:
-        self._slots.free(stream)
 
     def _prompt(self, stream: _Stream) -> Tensor:
         audio: list[Tensor] = []

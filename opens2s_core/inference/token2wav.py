@@ -5,7 +5,6 @@ belongs to the absolute frame it is for, and each chunk costs the same however l
 the new units and a bounded look-back, whose mel is already decided.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -16,7 +15,7 @@ from opens2s_core.config import Token2WavConfig
 from opens2s_core.inference.engine import StreamId
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, StageMessage, Units
 from opens2s_core.inference.noise import NoiseKey, normal_frames
-from opens2s_core.inference.slots import Slots
+from opens2s_core.inference.slots import SlotEngine
 from opens2s_core.inference.vocoder_stream import VocoderStream, open_vocoder_stream, vocode
 from opens2s_core.models.flow import Flow, mel_frames
 from opens2s_core.models.vocoder import Vocoder
@@ -50,21 +49,17 @@ class _Stream:
         return not self.done and (self.final or len(self.units) >= next_boundary(self.rendered))
 
 
-class Token2WavEngine:
+class Token2WavEngine(SlotEngine[_Stream]):
     """Serves up to ``capacity`` replies. A step makes one chunk of every reply whose units for it are there.
 
     Of the request only ``seed`` matters. It computes where the models' weights are.
     """
 
     def __init__(self, flow: Flow, vocoder: Vocoder, *, capacity: int) -> None:
+        super().__init__(capacity)
         self.flow, self.vocoder = flow.eval(), vocoder.eval()
         self.config = Token2WavConfig(flow=flow.config, hift=vocoder.config)
         self._device = flow.encoder_proj.weight.device
-        self._slots: Slots[_Stream] = Slots(capacity)
-
-    @property
-    def capacity(self) -> int:
-        return self._slots.capacity
 
     def open(self, request: ReplyRequest) -> StreamId:
         """Raises :class:`EngineFull`, or ``ValueError`` for a negative seed."""
@@ -91,14 +86,6 @@ class Token2WavEngine:
         for stream in due:
             self._advance(stream)
         return bool(due)
-
-    def chunks(self, stream: StreamId) -> Sequence[StageMessage]:
-        state = self._slots[stream]
-        output, state.output = state.output, []
-        return output
-
-    def close(self, stream: StreamId) -> None:
-        self._slots.free(stream)
 
     def _advance(self, stream: _Stream) -> None:
         boundary = next_boundary(stream.rendered)
