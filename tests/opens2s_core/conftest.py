@@ -1,0 +1,16 @@
+"""Shows, with ``-s``, how closely every group of golden tensors was met."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.opens2s_core.parity import LARGEST_ERRORS, golden_root
+
+
+@pytest.fixture(scope="session", autouse=True)
+def largest_errors() -> Iterator[None]:
+    yield
+    if LARGEST_ERRORS:
+        print(f"\nlargest error of each group of golden tensors in {golden_root()}")
+        for group, (error, tolerance) in sorted(LARGEST_ERRORS.items()):
+            print(f"  {group:48} {error:9.2e}  of {tolerance:.0e}")
