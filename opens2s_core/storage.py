@@ -15,11 +15,27 @@ _COMPLETE = "_complete"
 
 
 class StorageError(ValueError):
-    """A directory that is not there, or not yet whole."""
+    """A directory that is not there or not yet whole, or a path that leaves it."""
 
 
 def is_url(directory: str | Path) -> bool:
     return "://" in str(directory)
+
+
+def inside(root: str | Path, path: str, *, allow_outside: bool = False) -> Path:
+    """Where ``path``, as some file under ``root`` gives it, lies: relative paths start at ``root``.
+
+    Judged by its letters alone: an absolute path, one that ``..`` leads out of ``root``, or one with a NUL raises
+    :class:`StorageError`. Links are followed wherever they point, since the caches of model hubs are made of links;
+    a NUL is refused even with ``allow_outside``.
+    """
+    if "\0" in path:
+        raise StorageError(f"{path!r}: expected a path without a NUL")
+    base = os.path.abspath(root)  # of "." every path would be a part
+    resolved = Path(os.path.abspath(os.path.join(base, path)))
+    if not (allow_outside or (not os.path.isabs(path) and resolved.is_relative_to(base))):
+        raise StorageError(f"{path!r}: expected a relative path inside {root}")
+    return resolved
 
 
 def absolute_directory(directory: str | Path) -> str:

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
+from opens2s_core.checkpoint.errors import CheckpointError
 from opens2s_core.config import (
     ConfigError,
     SpeechTokenizerConfig,
@@ -44,10 +45,6 @@ _TIED_HEADS = {
     "llm_model.lm_head.weight": "llm_model.model.embed_tokens.weight",
     "tts_lm_model.lm_head.weight": "tts_lm_model.model.embed_tokens.weight",
 }
-
-
-class CheckpointError(ValueError):
-    """A directory that does not hold the weights it should; names what is missing, unknown or of another shape."""
 
 
 @dataclass(frozen=True, slots=True)

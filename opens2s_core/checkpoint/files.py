@@ -1,0 +1,173 @@
+"""Files of a checkpoint directory: JSON, and tensors in one file or many shards.
+
+Nothing is ever unpickled beyond plain tensors, and no file outside the directory is opened.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import split_state_dict_into_shards_factory
+from safetensors.torch import save_file
+from torch import Tensor
+
+from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.shards import Shard, open_shard
+from opens2s_core.storage import StorageError, inside
+
+SHARD_BYTES = 5 * 10**9
+"""Largest shard written, unless one tensor alone is larger."""
+
+_SUFFIXES = (".safetensors", ".pt", ".bin")
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises :class:`CheckpointError`."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: expected a JSON file: {error}") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path}: expected a JSON object, got {type(values).__name__}")
+    return values
+
+
+def write_json(path: str | Path, values: Mapping[str, Any]) -> None:
+    Path(path).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class LazyTensor:
+    """A tensor that can be read when it is needed; its shape and type are known before."""
+
+    shape: torch.Size
+    dtype: torch.dtype
+    read: Callable[[], Tensor]
+
+    @property
+    def nbytes(self) -> int:
+        return self.shape.numel() * self.dtype.itemsize
+
+
+class TensorFiles(Mapping[str, LazyTensor]):
+    """The tensors ``stem`` of a directory by name, in file order: shapes and types are known, values not yet read.
+
+    They lie in ``model.safetensors``, in ``model-00001-of-00002.safetensors`` and so on, with or without
+    ``model.safetensors.index.json`` (where there is one, only the shards it names count), or in ``.pt`` and ``.bin``
+    files of the same names. Raises :class:`CheckpointError` where there are none, where one is missing, leaves the
+    directory or holds anything but a flat mapping of names to tensors.
+    """
+
+    def __init__(self, directory: str | Path, stem: str = "model") -> None:
+        self.directory = Path(directory)
+        self._tensors: dict[str, LazyTensor] = {}
+        owners: dict[str, Path] = {}
+        for path, named in _shard_paths(self.directory, stem).items():
+            shard = open_shard(path)
+            if missing := sorted(named - shard.keys()):
+                raise CheckpointError(f"{path}: expected the tensors that the index names, missing are {missing}")
+            for name, (shape, dtype) in shard.items():
+                if name in owners:
+                    raise CheckpointError(f"{name} is in both {owners[name]} and {path}")
+                owners[name] = path
+                self._tensors[name] = LazyTensor(shape, dtype, _reader(shard, name))
+
+    def __getitem__(self, name: str) -> LazyTensor:
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def read(self, name: str) -> Tensor:
+        """One tensor on the CPU, as stored; it may share the file's memory map, so do not write to the file."""
+        return self._tensors[name].read()
+
+
+def write_tensors(
+    tensors: Mapping[str, Tensor | LazyTensor],
+    directory: str | Path,
+    stem: str = "model",
+    max_bytes: int = SHARD_BYTES,
+) -> None:
+    """Write ``tensors`` as one safetensors file, or as shards of at most ``max_bytes`` with an index.
+
+    Lazy tensors are read one shard at a time. Older files of that stem are replaced, also where ``tensors`` still
+    maps them.
+    """
+    target = Path(directory)
+    target.mkdir(parents=True, exist_ok=True)
+    split = split_state_dict_into_shards_factory(
+        dict(tensors),
+        get_storage_size=lambda tensor: tensor.nbytes,
+        filename_pattern=f"{stem}{{suffix}}.safetensors",
+        max_shard_size=max_bytes,
+    )
+    for filename, names in split.filename_to_tensors.items():
+        shard = {name: _value(tensors[name]).contiguous() for name in names}
+        save_file(shard, target / f"{filename}.unfinished", {"format": "pt"})
+    for old in _files_of(target, stem):
+        old.unlink()
+    for filename in split.filename_to_tensors:
+        (target / f"{filename}.unfinished").rename(target / filename)
+    if split.is_sharded:
+        index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
+        write_json(target / f"{stem}.safetensors.index.json", index)
+
+
+def _value(tensor: Tensor | LazyTensor) -> Tensor:
+    return tensor.read() if isinstance(tensor, LazyTensor) else tensor.detach()
+
+
+def _reader(shard: Shard, name: str) -> Callable[[], Tensor]:
+    return lambda: shard.read(name)
+
+
+def _shard_paths(directory: Path, stem: str) -> dict[Path, set[str]]:
+    """The files to read, and which tensors an index expects in each."""
+    for suffix in _SUFFIXES:
+        index = directory / f"{stem}{suffix}.index.json"
+        if index.exists():
+            return _indexed(index)
+        single, shards = directory / f"{stem}{suffix}", _numbered(directory, stem, suffix)
+        if single.exists() and shards:
+            raise CheckpointError(f"{directory}: expected one file or many, got {single.name} beside {shards[0].name}")
+        if single.exists() or shards:
+            return {path: set() for path in shards or [single]}
+    raise CheckpointError(f"{directory}: expected {stem}.safetensors, shards of that name, {stem}.pt or {stem}.bin")
+
+
+def _indexed(index: Path) -> dict[Path, set[str]]:
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
+        raise CheckpointError(f"{index}: expected a weight_map from names to files")
+    paths: dict[Path, set[str]] = {}
+    for name, file in weight_map.items():
+        try:
+            paths.setdefault(inside(index.parent, file), set()).add(name)
+        except StorageError as error:
+            raise CheckpointError(f"{index}: {name}: {error}") from error
+    return dict(sorted(paths.items()))
+
+
+def _numbered(directory: Path, stem: str, suffix: str) -> list[Path]:
+    """Shards of one set, all of them."""
+    pattern = re.compile(rf"{re.escape(stem)}-(\d+)-of-(\d+){re.escape(suffix)}")
+    found = {path: match for path in sorted(directory.glob("*")) if (match := pattern.fullmatch(path.name))}
+    totals = {int(match[2]) for match in found.values()}
+    numbers = sorted(int(match[1]) for match in found.values())
+    if found and (len(totals) > 1 or numbers != list(range(1, max(totals) + 1))):
+        raise CheckpointError(f"{directory}: expected all shards of one set, got {[path.name for path in found]}")
+    return list(found)
+
+
+def _files_of(directory: Path, stem: str) -> list[Path]:
+    suffix = "|".join(map(re.escape, _SUFFIXES))
+    pattern = re.compile(rf"{re.escape(stem)}(-\d+-of-\d+)?({suffix})(\.index\.json)?")
+    return [path for path in directory.iterdir() if pattern.fullmatch(path.name)]
