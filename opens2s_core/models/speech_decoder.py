@@ -51,8 +51,9 @@ class SpeechDecoder(nn.Module):
         return self.tts_lm_model.get_input_embeddings()(ids)
 
     def embed_speaker(self, vectors: Tensor) -> Tensor:
-        """Speaker vectors (…, 512) → (…, D)."""
-        return self.tts_lm_model.spk_ln(self.tts_lm_model.spk2tts(vectors))
+        """Speaker vectors (…, 512) → (…, D). The zero vector, a speaker not known, gives the bias of the norm."""
+        projection = self.tts_lm_model.spk2tts
+        return self.tts_lm_model.spk_ln(projection(vectors.to(projection.weight.dtype)))
 
     def no_speaker(self, batch: int) -> Tensor:
         """The embedding of a missing speaker, (batch, D)."""

@@ -1,8 +1,12 @@
-"""From samples to the tensors of one forward pass."""
+"""From samples to the tensors of one forward pass.
+
+A clip's frames and a reply's sequence are reached through indices instead of padded copies, so what a batch holds is
+small and every tensor has one owner. Layouts: README of the published model's golden data, sections (d) and (f).
+"""
 # B rows, T positions, R spoken replies, H hidden states, U units, L = 1 + H + U speech decoder positions
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import numpy as np
@@ -13,7 +17,8 @@ from torch import Tensor
 from opens2s_core.audio import SAMPLE_RATE, Waveform, decode_audio, resample
 from opens2s_core.checkpoint import Vocabulary
 from opens2s_core.models.audio_encoder import AudioFeatures, extract_features
-from opens2s_core.models.opens2s_config import OpenS2SConfig
+from opens2s_core.models.opens2s_config import Interleave, OpenS2SConfig
+from opens2s_core.models.speech_decoder import SPEAKER_DIM
 from opens2s_core.models.thinker import expand_audio_slots
 from opens2s_core.prompt import AUDIO_SLOT, IGNORED
 
@@ -26,7 +31,24 @@ class EncodedSample:
     token_types: list[int]
     labels: list[int]
     audios: list[bytes]  # encoded sound of each slot, in reading order
-    units: list[list[int]]  # codebook ids of each spoken reply, in reading order
+    units: list[list[int]]  # codebook ids of each spoken reply, in reading order, without the end unit
+    speakers: list[list[float]] = field(default_factory=list)
+    """Speaker vector of each spoken reply, empty where it is not known; no entry at all where none is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replies:
+    """Spoken replies as the speech decoder learns them: where their parts lie, and in which order it reads them."""
+
+    hidden_index: Tensor  # int64 (R, H) into the flattened (B · T) hidden states
+    speech_ids: Tensor  # int64 (R, U) in the speech decoder's vocabulary, the end unit included
+    speakers: Tensor  # float32 (R, 512), zeros where not known
+    order: Tensor  # int64 (R, L) into [speaker, hiddens, units] of each reply
+    mask: Tensor  # bool (R, L)
+    labels: Tensor  # int64 (R, L)
+
+    def to(self, device: torch.device | str) -> "Replies":
+        return Replies(*(getattr(self, name).to(device) for name in self.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,77 +60,107 @@ class Batch:
     labels: Tensor  # int64 (B, T)
     audio: AudioFeatures
     audio_is_stand_in: bool
-    hidden_index: Tensor  # int64 (R, H) into the flattened (B · T) hidden states
-    speech_ids: Tensor  # int64 (R, U) in the speech decoder's vocabulary, the end unit included
-    order: Tensor  # int64 (R, L) into [speaker, hiddens, units] of each reply
-    speech_mask: Tensor  # bool (R, L)
-    speech_labels: Tensor  # int64 (R, L)
+    replies: Replies
 
 
 def load_clip(data: bytes) -> Waveform:
-    """Encoded sound → 16 kHz waveform (n,)."""
+    """Encoded sound → 16 kHz waveform (n,). Raises :class:`~opens2s_core.audio.AudioError`."""
     return resample(*decode_audio(data), SAMPLE_RATE)
 
 
 def collate(samples: Sequence[EncodedSample], config: OpenS2SConfig, vocabulary: Vocabulary) -> Batch:
-    """Right-padded tensors of some samples (possibly none)."""
+    """Right-padded tensors of some samples (possibly none).
+
+    Raises ``ValueError`` for a speaker vector that is not 512 numbers, or speakers that do not match the replies.
+    """
     clips = [load_clip(audio) for sample in samples for audio in sample.audios]
     lengths = iter([config.audio_positions(len(clip)) for clip in clips])
     rows, types, labels = [], [], []
     for sample in samples:
         own = [next(lengths) for _ in sample.audios]
         rows.append(expand_audio_slots(sample.input_ids, own))
-        types.append(_stretch(sample.token_types, sample.input_ids, own))
-        labels.append(_stretch(sample.labels, sample.input_ids, own))
+        types.append(stretch(sample.token_types, sample.input_ids, own))
+        labels.append(stretch(sample.labels, sample.input_ids, own))
     rows, types, labels = rows or [[vocabulary.pad_id]], types or [[0]], labels or [[IGNORED]]
-    input_ids = _pad(rows, vocabulary.pad_id)
     silence = np.zeros(SAMPLE_RATE, dtype=np.float32)
     return Batch(
-        input_ids=input_ids,
+        input_ids=_pad(rows, vocabulary.pad_id),
         attention_mask=_pad([[1] * len(row) for row in rows], 0).bool(),
         labels=_pad(labels, IGNORED),
         audio=extract_features(clips or [silence], config.audio_encoder.num_mel_bins, config.audio_padding),
         audio_is_stand_in=not clips,
-        **_speech(samples, types, input_ids.shape[1], config, vocabulary),
+        replies=_replies(samples, types, config.interleave, vocabulary),
     )
 
 
-def _speech(
-    samples: Sequence[EncodedSample], types: list[list[int]], width: int, config: OpenS2SConfig, vocabulary: Vocabulary
-) -> dict[str, Tensor]:
-    """Index tensors of the spoken replies: runs of token type 1, matched to the units in reading order."""
-    runs = [[row * width + i for i in run] for row, kinds in enumerate(types) for run in _runs_of_ones(kinds)]
-    offset, end = vocabulary.units.offset, vocabulary.units.end_ids[0]
-    speech = [[offset + unit for unit in units] + [end] for sample in samples for units in sample.units]
-    assert len(runs) == len(speech), "as many spoken stretches as replies with units"
-    stand_in = not runs
-    runs, speech = runs or [[0]], speech or [[end]]
-    hidden_index, speech_ids = _pad(runs, 0), _pad(speech, end)
-    orders, labels = [], []
-    for run, ids in zip(runs, speech, strict=True):
-        order = config.interleave.order(len(run), len(ids))
-        is_unit = order > len(run)
-        learned = np.where(is_unit, np.array([0, *ids])[np.maximum(order - len(run), 0)], IGNORED)
-        labels.append([IGNORED] * len(order) if stand_in else learned.tolist())
-        # Hidden states of all replies are padded to one width, so units start behind the widest.
-        orders.append(np.where(is_unit, order - len(run) + hidden_index.shape[1], order).tolist())
-    return {
-        "hidden_index": hidden_index,
-        "speech_ids": speech_ids,
-        "order": _pad(orders, 0),
-        "speech_mask": _pad([[1] * len(order) for order in orders], 0).bool(),
-        "speech_labels": _pad(labels, IGNORED),
-    }
-
-
-def _stretch(values: list[int], input_ids: list[int], lengths: list[int]) -> list[int]:
+def stretch(values: list[int], input_ids: list[int], lengths: list[int]) -> list[int]:
+    """Repeat the value at the i-th audio slot of ``input_ids`` ``lengths[i]`` times; all three lists are per row."""
     remaining = iter(lengths)
     counts: NDArray[np.int64] = np.array([next(remaining) if token == AUDIO_SLOT else 1 for token in input_ids])
     return np.repeat(values, counts).tolist()
 
 
-def _runs_of_ones(kinds: list[int]) -> list[list[int]]:
-    return [list(group) for kind, group in groupby(range(len(kinds)), key=kinds.__getitem__) if kind == 1]
+def spoken_runs(types: list[list[int]]) -> list[list[int]]:
+    """Runs of token type 1 in rows of types, as indices into the flattened (B · T) positions of the padded rows."""
+    width = max(map(len, types))
+    runs = []
+    for row, kinds in enumerate(types):
+        groups = groupby(range(len(kinds)), key=kinds.__getitem__)
+        runs += [[row * width + i for i in group] for kind, group in groups if kind == 1]
+    return runs
+
+
+def collate_replies(
+    runs: Sequence[Sequence[int]], speech: Sequence[Sequence[int]], speakers: Tensor, interleave: Interleave
+) -> Replies:
+    """Index tensors of R ≥ 1 spoken replies.
+
+    ``runs``: positions of each one's hidden states, as :func:`spoken_runs` gives them. ``speech``: ids of each in the
+    speech decoder's vocabulary, learned as they are, so normally with the end unit. ``speakers``: (R, 512).
+    """
+    hidden_index, speech_ids = _pad(runs, 0), _pad(speech, 0)
+    orders, labels = [], []
+    for run, ids in zip(runs, speech, strict=True):
+        order = interleave.order(len(run), len(ids))
+        is_unit = order > len(run)
+        labels.append(np.where(is_unit, np.array([0, *ids])[np.maximum(order - len(run), 0)], IGNORED).tolist())
+        # Hidden states of all replies are padded to one width, so units start behind the widest.
+        orders.append(np.where(is_unit, order - len(run) + hidden_index.shape[1], order).tolist())
+    return Replies(
+        hidden_index=hidden_index,
+        speech_ids=speech_ids,
+        speakers=speakers,
+        order=_pad(orders, 0),
+        mask=_pad([[1] * len(order) for order in orders], 0).bool(),
+        labels=_pad(labels, IGNORED),
+    )
+
+
+def _replies(
+    samples: Sequence[EncodedSample], types: list[list[int]], interleave: Interleave, vocabulary: Vocabulary
+) -> Replies:
+    """Runs of token type 1, matched to the units in reading order."""
+    offset, end = vocabulary.units.offset, vocabulary.units.end_ids[0]
+    speech = [[offset + unit for unit in units] + [end] for sample in samples for units in sample.units]
+    runs = spoken_runs(types)
+    assert len(runs) == len(speech), "as many spoken stretches as replies with units"
+    if not runs:
+        stand_in = collate_replies([[0]], [[end]], torch.zeros(1, SPEAKER_DIM), interleave)
+        return replace(stand_in, labels=torch.full_like(stand_in.labels, IGNORED))
+    speakers = [vector for sample in samples for vector in _speakers(sample)]
+    return collate_replies(runs, speech, torch.tensor(speakers, dtype=torch.float32), interleave)
+
+
+def _speakers(sample: EncodedSample) -> list[list[float]]:
+    """A vector of every spoken reply."""
+    if not sample.speakers:
+        return [[0.0] * SPEAKER_DIM] * len(sample.units)
+    if len(sample.speakers) != len(sample.units):
+        raise ValueError(f"{len(sample.speakers)} speakers for {len(sample.units)} spoken replies: expected one each")
+    for vector in sample.speakers:
+        if len(vector) not in (0, SPEAKER_DIM):
+            raise ValueError(f"speaker vector of {len(vector)} numbers: expected {SPEAKER_DIM}, or none if not known")
+    return [vector or [0.0] * SPEAKER_DIM for vector in sample.speakers]
 
 
 def _pad(rows: Sequence[Sequence[int]], value: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The two losses of joint training: the words and the speech units."""
+"""The two losses of joint training: the words and the speech units (README of the golden data, sections (d) to (f))."""
 # B rows, T positions, R replies, L speech decoder positions, D width
 
 from dataclasses import dataclass
@@ -8,8 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from opens2s_core.models.opens2s import OpenS2S
+from opens2s_core.models.speech_decoder import SpeechDecoder
+from opens2s_core.models.thinker import Thinker
 from opens2s_core.prompt import IGNORED
-from opens2s_core.training.batch import Batch
+from opens2s_core.training.batch import Batch, Replies
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +34,43 @@ class LossModel(nn.Module):
 
 
 def forward_losses(model: OpenS2S, batch: Batch) -> LossSums:
-    """Teacher-forced pass over a batch; every module takes part, whatever the batch holds."""
-    thinker, decoder = model.thinker, model.speech_decoder
-    audio = thinker.embed_audio(batch.audio)
-    stand_in = audio[0].sum() * 0.0 if batch.audio_is_stand_in else 0.0
-    embeddings = thinker.embed_prompt(batch.input_ids, [] if batch.audio_is_stand_in else audio)
-    hidden = thinker.llm_model.model(inputs_embeds=embeddings, attention_mask=batch.attention_mask).last_hidden_state
-    text = _cross_entropy_sum(hidden, batch.labels, thinker.llm_model.lm_head)
+    """Teacher-forced pass over a batch; every module takes part, whatever the batch holds.
 
-    replies = hidden.flatten(0, 1)[batch.hidden_index]  # (R, H, D_llm)
+    A sum without labels is zero, with zero gradient (the published code gives NaN for such a batch).
+    """
+    return losses_given_audio(model, batch, model.thinker.embed_audio(batch.audio))
+
+
+def losses_given_audio(model: OpenS2S, batch: Batch, audio: list[Tensor]) -> LossSums:
+    """The losses of a batch whose clips are embedded already: ``audio`` is a list of (audio_positions, D_llm)."""
+    hidden = read_batch(model.thinker, batch, audio)
+    text = _cross_entropy_sum(hidden, batch.labels, model.thinker.llm_model.lm_head)
+    if batch.audio_is_stand_in:
+        text = text + audio[0].sum() * 0.0
+    lm = model.speech_decoder.tts_lm_model
+    inputs = speech_inputs(model.speech_decoder, hidden, batch.replies)
+    spoken = lm.model(inputs_embeds=inputs, attention_mask=batch.replies.mask).last_hidden_state
+    return LossSums(text, _cross_entropy_sum(spoken, batch.replies.labels, lm.lm_head))
+
+
+def read_batch(thinker: Thinker, batch: Batch, audio: list[Tensor]) -> Tensor:
+    """The LLM's last hidden states (B, T, D_llm), behind its final norm; those of padding mean nothing."""
+    embeddings = thinker.embed_prompt(batch.input_ids, [] if batch.audio_is_stand_in else audio)
+    return thinker.llm_model.model(inputs_embeds=embeddings, attention_mask=batch.attention_mask).last_hidden_state
+
+
+def speech_inputs(decoder: SpeechDecoder, hidden: Tensor, replies: Replies) -> Tensor:
+    """What the speech LM reads (R, L, D) of hidden states (B, T, D_llm): speaker, then hiddens and units in turn.
+
+    Behind a reply's own length, where ``replies.mask`` is false, stands something finite that means nothing.
+    """
     parts = [
-        decoder.no_speaker(len(replies))[:, None],
-        decoder.embed_hiddens(replies),
-        decoder.embed_units(batch.speech_ids),
+        decoder.embed_speaker(replies.speakers)[:, None],
+        decoder.embed_hiddens(hidden.flatten(0, 1)[replies.hidden_index]),
+        decoder.embed_units(replies.speech_ids),
     ]
     sources = torch.cat(parts, dim=1)  # (R, 1 + H + U, D)
-    inputs = sources.gather(1, batch.order[..., None].expand(-1, -1, sources.shape[2]))  # (R, L, D)
-    lm = decoder.tts_lm_model
-    spoken = lm.model(inputs_embeds=inputs, attention_mask=batch.speech_mask).last_hidden_state
-    speech = _cross_entropy_sum(spoken, batch.speech_labels, lm.lm_head)
-    return LossSums(text + stand_in, speech)
+    return sources.gather(1, replies.order[..., None].expand(-1, -1, sources.shape[2]))
 
 
 def _cross_entropy_sum(hidden: Tensor, labels: Tensor, head: nn.Module) -> Tensor:

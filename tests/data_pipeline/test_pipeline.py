@@ -80,7 +80,7 @@ def test_the_counts_are_those_of_the_tensors(model: PrepareModel, tiny_bundle: P
         batch = collate([EncodedSample(*(sample[name] for name in names))], config, vocabulary)
         assert sample["length"] == batch.input_ids.shape[1]
         assert sample["text_labels"] == int((batch.labels != IGNORED).sum())
-        assert sample["unit_labels"] == int((batch.speech_labels != IGNORED).sum())
+        assert sample["unit_labels"] == int((batch.replies.labels != IGNORED).sum())
 
 
 def test_bad_rows_are_set_aside_with_step_and_reason_and_the_others_go_on(model: PrepareModel) -> None:
