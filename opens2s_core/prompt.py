@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from transformers import PreTrainedTokenizerFast
@@ -14,10 +14,13 @@ IGNORED = -100
 DEFAULT_SYSTEM = "You are a helpful assistant."
 
 Role = Literal["system", "user", "assistant"]
-PromptStyle = Literal["training", "chat"]
-"""How an assistant turn opens. ``training``: ``<think></think>``, as the reference's training tool writes it.
-``chat``: a think block with blank lines, and plain past turns, as Qwen3's chat template writes it and the reference
-serves it. A checkpoint remembers which one it was trained with."""
+PromptStyle = Literal["training", "plain", "chat"]
+"""How an assistant turn opens; a checkpoint remembers which one it was trained with.
+
+``training``: an empty think block, ``<think></think>``, as the reference's training tool writes it.
+``plain``: no think block, as that tool writes it where thinking is on.
+``chat``: a think block with blank lines before the reply and bare past turns, as Qwen3's chat template writes it and
+the reference serves it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +39,12 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """A reply that is said aloud: its words and, for training, its speech units (codebook ids)."""
+    """A reply that is said aloud: its words and, for training, its speech units (codebook ids) and its speaker's
+    vector (512 numbers; empty where unknown)."""
 
     text: str
     units: tuple[int, ...] = ()
+    speaker: tuple[float, ...] = ()
 
 
 Content = Text | Audio | Spoken
@@ -47,19 +52,23 @@ Content = Text | Audio | Spoken
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """A turn. Sounds are the user's; spoken words, never empty, the assistant's. A first system message that says
+    nothing stands for no system turn at all; without one there is the default."""
+
     role: Role
     content: tuple[Content, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSample:
-    """One conversation as the LLM reads it; the three lists have one entry a position (one a slot for a clip)."""
+    """One conversation as the LLM reads it; the first three lists have one entry a position (one a slot for a clip)."""
 
-    input_ids: list[int]
-    token_types: list[int]  # 1 on a spoken reply, whose hidden states drive the speech decoder
-    labels: list[int]
-    audios: list[Any]  # Audio.source of each slot, in reading order
-    units: list[tuple[int, ...]]  # per spoken reply, in reading order
+    input_ids: list[int] = field(default_factory=list)
+    token_types: list[int] = field(default_factory=list)  # 1 on a spoken reply, whose hidden states drive the voice
+    labels: list[int] = field(default_factory=list)
+    audios: list[Any] = field(default_factory=list)  # Audio.source of each slot, in reading order
+    units: list[tuple[int, ...]] = field(default_factory=list)  # per spoken reply, in reading order
+    speakers: list[tuple[float, ...]] = field(default_factory=list)  # per spoken reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,33 +81,41 @@ class PromptBuilder:
     """Turns messages into ids, audio slots, labels and token types. User text can never forge a special token."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, style: PromptStyle) -> None:
+        """``ValueError`` for a tokenizer that lacks a special token which the style writes."""
         self.tokenizer = tokenizer
         self.style = style
         self._special = dict(tokenizer.added_tokens_encoder)
+        needed = _MARKERS if style == "plain" else _MARKERS + _THINK
+        if missing := [token for token in needed if token not in self._special]:
+            raise ValueError(f"the tokenizer lacks the special tokens {missing}")
 
     def training_sample(self, messages: Sequence[Message]) -> TrainingSample:
-        """The conversation with labels on every assistant turn (``<think></think>`` and headers are not learned)."""
-        builder = _SampleBuilder(self)
-        for message in _with_system(messages):
-            builder.turn(message)
-        return builder.sample
+        """The conversation with labels on assistant turns (headers and think blocks are not learned).
+
+        In ``chat`` style a reply looks otherwise once it is past, so only a last turn is learned and speaks.
+        ``ValueError`` for content in a turn that cannot hold it, see :class:`Message`.
+        """
+        sample = TrainingSample()
+        turns = _turns(messages)
+        for i, message in enumerate(turns):
+            if message.role == "assistant" and (self.style != "chat" or i == len(turns) - 1):
+                self._learn(sample, message)
+            else:
+                _append(sample, self._encode(self._past_turn(message)))
+            sample.audios.extend(_sounds(message))
+        return sample
 
     def prompt(self, messages: Sequence[Message], *, speak: bool) -> Prompt:
-        """The conversation up to where the reply begins; ``speak`` opens a spoken reply, else a written one."""
-        audios: list[Any] = []
-        parts: list[str | int] = []
-        for message in _with_system(messages):
-            parts += [*self._header(message.role), *self._past_turn_opening(message.role)]
-            for item in message.content:
-                parts += self._content(item)
-                if isinstance(item, Audio):
-                    audios.append(item.source)
-            parts += self._footer()
-        parts += self._header("assistant")
-        parts += self._opening()
+        """The conversation up to where the reply begins; ``speak`` opens a spoken reply, else a written one.
+
+        ``ValueError`` for content in a turn that cannot hold it, see :class:`Message`.
+        """
+        turns = _turns(messages)
+        ids = [token for message in turns for token in self._encode(self._past_turn(message))]
+        ids += self._encode([*self._header("assistant"), *self._opening()])
         if speak:
-            parts.append(self._id("<|im_tts_start|>"))
-        return Prompt(self._encode(parts), audios)
+            ids.append(self._special["<|im_tts_start|>"])
+        return Prompt(ids, [sound for message in turns for sound in _sounds(message)])
 
     def encode_text(self, text: str) -> list[int]:
         """Ids of ``text`` as plain words: what looks like a special token is spelled out, never made."""
@@ -107,80 +124,94 @@ class PromptBuilder:
             ids += self.tokenizer.encode(piece, add_special_tokens=False)
         return ids
 
-    def _id(self, token: str) -> int:
-        return self._special[token]
+    def _learn(self, sample: TrainingSample, message: Message) -> None:
+        _append(sample, self._encode([*self._header("assistant"), *self._opening()]))
+        for item in message.content:
+            spoken = isinstance(item, Spoken)
+            _append(sample, self._encode(self._content(item)), learned=True, spoken=spoken)
+            if isinstance(item, Spoken):
+                sample.units.append(item.units)
+                sample.speakers.append(item.speaker)
+        _append(sample, self._encode(self._footer()), learned=True)
+
+    def _past_turn(self, message: Message) -> list[str | int]:
+        parts = self._header(message.role)
+        if message.role == "assistant" and self.style != "chat":
+            parts += self._opening()
+        for item in message.content:
+            bare = self.style == "chat" and isinstance(item, Spoken)  # the reference serves past replies as plain text
+            parts += self._content(Text(item.text) if bare else item)
+        return parts + self._footer()
 
     def _header(self, role: Role) -> list[str | int]:
-        return [self._id("<|im_start|>"), role, "\n"]
+        return [self._special["<|im_start|>"], role, "\n"]
 
     def _footer(self) -> list[str | int]:
-        return [self._id("<|im_end|>"), "\n"]
+        return [self._special["<|im_end|>"], "\n"]
 
     def _opening(self) -> list[str | int]:
-        think, end = self._id("<think>"), self._id("</think>")
-        return [think, end] if self.style == "training" else [think, "\n\n", end, "\n\n"]
-
-    def _past_turn_opening(self, role: Role) -> list[str | int]:
-        return self._opening() if role == "assistant" and self.style == "training" else []
+        if self.style == "plain":
+            return []
+        start, end = (self._special[token] for token in _THINK)
+        return [start, end] if self.style == "training" else [start, "\n\n", end, "\n\n"]
 
     def _content(self, item: Content) -> list[str | int]:
         match item:
             case Text(text):
                 return [text]
             case Audio():
-                return [self._id("<|im_audio_start|>"), AUDIO_SLOT, self._id("<|im_audio_end|>")]
+                return [self._special["<|im_audio_start|>"], AUDIO_SLOT, self._special["<|im_audio_end|>"]]
             case Spoken(text):
-                if self.style == "chat":  # the reference serves past replies as plain text
-                    return [text]
-                return [self._id("<|im_tts_start|>"), text, self._id("<|im_tts_end|>")]
+                return [self._special["<|im_tts_start|>"], text, self._special["<|im_tts_end|>"]]
 
     def _encode(self, parts: Iterable[str | int]) -> list[int]:
-        """``training`` encodes each piece on its own; ``chat`` joins neighbours first, as one template string does."""
+        """Ids are themselves. ``chat`` joins neighbouring text before it encodes it, as one template string does; the
+        other styles encode each piece on its own, as the reference's training tool does."""
         ids: list[int] = []
-        text = ""
-        for part in parts:
-            if isinstance(part, str) and self.style == "chat":
-                text += part
-                continue
-            if text:
-                ids += self.encode_text(text)
-                text = ""
-            ids += [part] if isinstance(part, int) else self.encode_text(part)
-        return ids + (self.encode_text(text) if text else [])
+        for is_text, group in itertools.groupby(parts, key=lambda part: isinstance(part, str)):
+            run = list(group)
+            if is_text and self.style == "chat":
+                run = ["".join(map(str, run))]
+            for part in run:
+                ids += self.encode_text(part) if isinstance(part, str) else [part]
+        return ids
 
 
-class _SampleBuilder:
-    def __init__(self, prompts: PromptBuilder) -> None:
-        self._prompts = prompts
-        self.sample = TrainingSample([], [], [], [], [])
+_MARKERS = (
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|im_audio_start|>",
+    "<|im_audio_end|>",
+    "<|im_tts_start|>",
+    "<|im_tts_end|>",
+)
+_THINK = ("<think>", "</think>")
 
-    def turn(self, message: Message) -> None:
-        prompts, learned = self._prompts, message.role == "assistant"
-        self._add(prompts._header(message.role))
-        if learned:
-            self._add(prompts._opening())
+
+def _turns(messages: Sequence[Message]) -> list[Message]:
+    """The turns that are written: with the default system turn, or without an empty one."""
+    for message in messages:
         for item in message.content:
-            spoken = isinstance(item, Spoken)
-            if (isinstance(item, Audio) and message.role != "user") or (spoken and not learned):
-                raise ValueError(f"a {message.role} turn cannot hold {type(item).__name__}")
-            self._add(prompts._content(item), learned=learned, spoken=spoken)
-            if isinstance(item, Audio):
-                self.sample.audios.append(item.source)
-            if isinstance(item, Spoken):
-                self.sample.units.append(item.units)
-        self._add(prompts._footer(), learned=learned)
-
-    def _add(self, parts: list[str | int], *, learned: bool = False, spoken: bool = False) -> None:
-        ids = self._prompts._encode(parts)
-        self.sample.input_ids.extend(ids)
-        self.sample.token_types.extend([int(spoken)] * len(ids))
-        self.sample.labels.extend(ids if learned else [IGNORED] * len(ids))
+            if isinstance(item, Audio) and message.role != "user":
+                raise ValueError(f"a {message.role} turn cannot hold Audio: expected sounds in user turns only")
+            if isinstance(item, Spoken) and message.role != "assistant":
+                raise ValueError(f"a {message.role} turn cannot hold Spoken: expected it in assistant turns only")
+            if isinstance(item, Spoken) and not item.text:
+                raise ValueError(f"a spoken reply of {len(item.units)} units has no words: expected some")
+    if not messages or messages[0].role != "system":
+        return [Message("system", (Text(DEFAULT_SYSTEM),)), *messages]
+    silent = all(item == Text("") for item in messages[0].content)
+    return list(messages[1:] if silent else messages)
 
 
-def _with_system(messages: Sequence[Message]) -> list[Message]:
-    if messages and messages[0].role == "system":
-        return list(messages)
-    return [Message("system", (Text(DEFAULT_SYSTEM),)), *messages]
+def _sounds(message: Message) -> list[Any]:
+    return [item.source for item in message.content if isinstance(item, Audio)]
+
+
+def _append(sample: TrainingSample, ids: list[int], *, learned: bool = False, spoken: bool = False) -> None:
+    sample.input_ids.extend(ids)
+    sample.token_types.extend([int(spoken)] * len(ids))
+    sample.labels.extend(ids if learned else [IGNORED] * len(ids))
 
 
 def _break_literals(text: str, literals: Iterable[str]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from opens2s_core.models.speech_decoder import SPEAKER_DIM
 from opens2s_core.prompt import Message
 
 FinishReason = Literal["stop", "length"]
@@ -30,7 +31,8 @@ class Sampling:
 class ReplyRequest:
     """One reply to be made: the conversation so far (its last message is the user's) and how to speak.
 
-    All stages are opened with the same request; each takes what concerns it.
+    All stages are opened with the same request; each takes what concerns it. ``speaker``, float32 (512,), says whose
+    voice the speech decoder takes up; None is nobody's. ``ValueError`` for a vector of another shape or not finite.
     """
 
     messages: tuple[Message, ...]
@@ -38,6 +40,15 @@ class ReplyRequest:
     text: Sampling = field(default_factory=Sampling)
     units: Sampling = field(default_factory=lambda: Sampling(max_tokens=2048))
     seed: int = 0
+    speaker: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        if self.speaker is None:
+            return
+        if self.speaker.shape != (SPEAKER_DIM,):
+            raise ValueError(f"speaker vector of shape {self.speaker.shape}: expected ({SPEAKER_DIM},)")
+        if not np.isfinite(self.speaker).all():
+            raise ValueError(f"speaker vector holds {self.speaker[~np.isfinite(self.speaker)][0]}: expected finite numbers")
 
 
 @dataclass(frozen=True, slots=True)

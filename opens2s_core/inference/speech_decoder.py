@@ -47,7 +47,7 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
 
     @torch.inference_mode()
     def open(self, request: ReplyRequest) -> StreamId:
-        return self._slots.take(_Stream(request, self.model.no_speaker(1), new_generator(request.units)))
+        return self._slots.take(_Stream(request, self._speaker(request), new_generator(request.units)))
 
     def push(self, stream: StreamId, message: StageMessage) -> None:
         if not isinstance(message, Hiddens):
@@ -64,6 +64,13 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
                 self._speak(stream)
                 worked = True
         return worked
+
+    def _speaker(self, request: ReplyRequest) -> Tensor:
+        """The embedding with which a reply begins, (1, D)."""
+        if request.speaker is None:
+            return self.model.no_speaker(1)
+        weight = self.model.llm2tts.weight
+        return self.model.embed_speaker(torch.tensor(request.speaker[None], dtype=weight.dtype, device=weight.device))
 
     def _read(self, stream: _Stream, group: Hiddens) -> None:
         weight = self.model.llm2tts.weight
