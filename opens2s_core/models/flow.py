@@ -16,7 +16,7 @@ from opens2s_core.models.flow_encoder import FlowEncoder, LengthRegulator
 from opens2s_core.models.flow_estimator import Estimator
 
 STEPS = 10
-"""Euler steps of the sampler."""
+"""Euler steps of the sampler, as published."""
 
 
 def mel_frames(units: int, config: Token2WavConfig) -> int:
@@ -55,10 +55,10 @@ class FlowDecoder(nn.Module):
         self.params = config.cfm_params
         self.estimator = Estimator(config.estimator)
 
-    def forward(self, mu: Tensor, speaker: Tensor, cond: Tensor, noise: Tensor) -> Tensor:
+    def forward(self, mu: Tensor, speaker: Tensor, cond: Tensor, noise: Tensor, steps: int = STEPS) -> Tensor:
         """mu, cond, noise (B, mel, F), speaker (B, mel) → mel (B, mel, F)."""
         x, t = noise, noise.new_zeros(())
-        for target in time_steps(STEPS, noise)[1:]:
+        for target in time_steps(steps, noise)[1:]:
             step = target - t
             x = x + step * self.velocity(x, mu, t, speaker, cond)
             t = t + step

@@ -169,11 +169,15 @@ class Vocoder(nn.Module):
         phase_u (B, H + 1, 1) uniform in [0, 1), noise (B, H + 1, S) normal; ``cached_source`` (B, 1, s) replaces the
         start of the new source.
         """
+        return self.decode(mel, self.excite(mel, phase_u, noise, cached_source))
+
+    def excite(self, mel: Tensor, phase_u: Tensor, noise: Tensor, cached_source: Tensor | None = None) -> Tensor:
+        """The excitation (B, 1, S) that :meth:`forward` decodes."""
         start = mel.new_zeros(mel.shape[0], dtype=torch.float64)
         source, _ = self.source(self.f0(mel), phase_u, noise, start)
         if cached_source is not None:
             source = torch.cat([cached_source, source[:, :, cached_source.shape[2] :]], dim=2)
-        return self.decode(mel, source)
+        return source
 
     def f0(self, mel: Tensor) -> Tensor:
         """Pitch in Hz (B, F); below the voiced threshold it means none."""

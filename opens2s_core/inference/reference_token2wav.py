@@ -1,0 +1,172 @@
+"""Token2wav as the published code streams it, faults and all: for parity, and as the base line of what replaces it.
+
+Every call renders the whole reply again behind the mel that was already returned, holds its last frames back and
+cross-fades them with the next call's. Kept as they are: the fade's halves sum to more than one, a frame is given to the
+vocoder twice, a later call is a frame short, the harmonic phase restarts. Dropout, which the published code leaves on,
+is off, and its global random state is a private generator.
+
+Source: tests/golden/token2wav_tiny/README.md, "Streaming" and facts 9, 10, 12 and 15.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from opens2s_core.config import Token2WavConfig
+from opens2s_core.models.flow import Flow
+from opens2s_core.models.vocoder import Vocoder, samples_per_frame
+
+SEED = 42
+"""Of the generator that every call starts anew."""
+OVERLAP_UNITS = 5
+CACHED_FRAMES = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReferenceStreaming:
+    """The numbers of the published streaming."""
+
+    unit_rate: float  # units a second
+    sampling_rate: int  # Hz
+    hop: int  # samples; with the rate it counts mel frames, and neither need be the vocoder's
+    mel_overlap: int  # frames held back and cross-faded
+    mel_cache: int  # frames that the vocoder gets a second time
+    source_cache: int  # samples held back, and as many of the excitation kept
+
+    @classmethod
+    def of(cls, config: Token2WavConfig, sampling_rate: int = 22050, hop: int = 256) -> "ReferenceStreaming":
+        """As the published code computes them; it writes the two rates out, whatever the vocoder's are."""
+        rate = config.flow.input_frame_rate
+        return cls(
+            unit_rate=rate,
+            sampling_rate=sampling_rate,
+            hop=hop,
+            mel_overlap=reference_frames(OVERLAP_UNITS, rate, sampling_rate, hop),
+            mel_cache=CACHED_FRAMES,
+            source_cache=CACHED_FRAMES * hop,
+        )
+
+    def frames(self, units: int) -> int:
+        """Mel frames of the first ``units`` units."""
+        return reference_frames(units, self.unit_rate, self.sampling_rate, self.hop)
+
+
+def reference_frames(units: int, unit_rate: float, sampling_rate: int, hop: int) -> int:
+    """Mel frames of so many units in float32, which may round to one fewer than there are."""
+    return int(torch.tensor(units) / unit_rate * sampling_rate / hop)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReferenceDraws:
+    """What chance decides in one call: F frames of the reply so far, S samples that the vocoder makes."""
+
+    z: Tensor  # (1, mel, F) normal
+    phase_u: Tensor  # (1, H + 1, 1) uniform in [0, 1)
+    noise: Tensor  # (1, H + 1, S) normal
+
+
+def seeded_draws(config: Token2WavConfig, frames: int, vocoder_frames: int) -> ReferenceDraws:
+    """The draws of every published call; a third one of the vocoder's is never used and comes last, so it is left."""
+    generator = torch.Generator().manual_seed(SEED)
+    harmonics, samples = config.hift.nb_harmonics + 1, vocoder_frames * samples_per_frame(config.hift)
+    z = torch.randn(1, config.flow.output_size, frames, generator=generator)
+    phase_u = torch.rand(1, harmonics, 1, generator=generator)
+    return ReferenceDraws(z=z, phase_u=phase_u, noise=torch.randn(1, harmonics, samples, generator=generator))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tails:
+    """What a call leaves for the next one."""
+
+    mel_overlap: Tensor  # (1, mel, frames) to fade out
+    mel: Tensor  # (1, mel, frames) to vocode again
+    source: Tensor  # (1, 1, samples) to begin the next excitation
+    speech: Tensor  # (1, samples) held back; the next call makes them anew
+
+
+@dataclass(slots=True)
+class ReferenceStream:
+    """One reply: N units so far, P mel frames returned so far; no tails before the first and after the final call."""
+
+    units: Tensor  # (1, N)
+    mel: Tensor  # (1, mel, P)
+    tails: Tails | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReferenceCall:
+    """What one call made."""
+
+    mel_raw: Tensor  # (1, mel, frames) of the flow, before the cross-fade
+    mel: Tensor  # (1, mel, F) that the vocoder got and that later calls go on from
+    source: Tensor  # (1, 1, S) excitation
+    speech: Tensor  # (1, samples) in [-audio_limit, audio_limit], to be heard
+
+
+class ReferenceToken2Wav:
+    """The published streaming around one flow and one vocoder, batch 1. It computes where their weights are."""
+
+    def __init__(self, flow: Flow, vocoder: Vocoder, streaming: ReferenceStreaming | None = None) -> None:
+        self.flow, self.vocoder = flow.eval(), vocoder.eval()
+        self.config = Token2WavConfig(flow=flow.config, hift=vocoder.config)
+        self.streaming = streaming or ReferenceStreaming.of(self.config)
+        self._device = flow.encoder_proj.weight.device
+        mel, samples = self._zeros(1, self.config.flow.output_size, 0), self._zeros(1, 1, 0)
+        self._no_tails = Tails(mel_overlap=mel, mel=mel, source=samples, speech=samples[0])
+
+    def open(self) -> ReferenceStream:
+        return ReferenceStream(self._zeros(1, 0).long(), self._no_tails.mel)
+
+    @torch.inference_mode()
+    def call(
+        self, stream: ReferenceStream, units: Tensor, *, final: bool, draws: ReferenceDraws | None = None
+    ) -> ReferenceCall:
+        """Speak the next units (1, n) of a reply; ``draws`` defaults to the published ones.
+
+        Raises ``ValueError`` if the units make fewer frames than were held back, or none to be heard: the published
+        code fails then too.
+        """
+        tails = stream.tails or self._no_tails
+        said = torch.cat([stream.units, units.to(self._device)], dim=1)
+        frames, held = self.streaming.frames(said.shape[1]), 0 if final else self.streaming.mel_overlap
+        new, least = frames - stream.mel.shape[2], max(tails.mel_overlap.shape[2], held + 1)
+        if new < least:
+            raise ValueError(f"expected units for at least {least} frames, got {units.shape[1]} units for {new}")
+        heard = tails.mel.shape[2] + new - held
+        draws = draws or seeded_draws(self.config, frames, heard)
+        z, phase_u, noise = (draw.to(self._device) for draw in (draws.z, draws.phase_u, draws.noise))
+        raw = self.flow(said, stream.mel, z, self._zeros(1, self.config.flow.spk_embed_dim))
+        faded = torch.cat([tails.mel, cross_fade(raw, tails.mel_overlap)], dim=2)
+        mel = faded[:, :, :heard]
+        source = self.vocoder.excite(mel, phase_u, noise, tails.source)
+        speech = self.vocoder.decode(mel, source)
+        stream.units, stream.mel = said, torch.cat([stream.mel, mel], dim=2)
+        stream.tails = None if final else self._keep(faded, mel, source, speech)
+        kept = speech.shape[1] - (0 if final else self.streaming.source_cache)
+        return ReferenceCall(mel_raw=raw, mel=mel, source=source, speech=speech[:, :kept])
+
+    def _keep(self, faded: Tensor, mel: Tensor, source: Tensor, speech: Tensor) -> Tails:
+        numbers = self.streaming
+        return Tails(
+            mel_overlap=faded[:, :, -numbers.mel_overlap :],
+            mel=mel[:, :, -numbers.mel_cache :],
+            source=source[:, :, -numbers.source_cache :],
+            speech=speech[:, -numbers.source_cache :],
+        )
+
+    def _zeros(self, *shape: int) -> Tensor:
+        return torch.zeros(shape, device=self._device)
+
+
+def fade_window(frames: int, like: Tensor) -> Tensor:
+    """Hamming window (2 frames,) float64: its first half fades in, its second fades out; they sum to 1.06 to 1.08."""
+    return torch.hamming_window(2 * frames, periodic=False, dtype=torch.float64, device=like.device)
+
+
+def cross_fade(mel: Tensor, tail: Tensor) -> Tensor:
+    """Mel (1, mel, F) whose first frames are mixed with the tail (1, mel, f), f ≤ F, that was held back for them."""
+    overlap = tail.shape[2]
+    window = fade_window(overlap, mel)
+    mixed = mel[:, :, :overlap] * window[:overlap] + tail * window[overlap:]
+    return torch.cat([mixed.to(mel.dtype), mel[:, :, overlap:]], dim=2)
