@@ -7,9 +7,12 @@ import deepspeed
 from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 from torch import Tensor
 
+from opens2s_core.checkpoint import write_json
+from opens2s_core.checkpoint.lora import ADAPTER_CONFIG, read_lora_config
+from opens2s_core.models.lora import has_lora, lora_config, lora_parts, merge_weight
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.training.batch import Batch
-from opens2s_core.training.loop import TrainConfig
+from opens2s_core.training.loop import TrainConfig, prepare_model
 from opens2s_core.training.losses import LossModel, LossSums
 
 _TAG = "state"
@@ -19,7 +22,7 @@ class DeepSpeedBackend:
     """One rank of a ZeRO run (stage 0 to 2) over the process group that Ray Train has set up."""
 
     def __init__(self, model: OpenS2S, config: TrainConfig, *, rank: int, world: int, zero_stage: int) -> None:
-        self.model, self.rank, self.world = model, rank, world
+        self.model, self.rank, self.world = prepare_model(model, config), rank, world
         self._packs = config.plan.packs_per_step
         # On CPUs DeepSpeed would first compile an extension of its own, which needs a compiler and most of a minute.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
@@ -50,6 +53,8 @@ class DeepSpeedBackend:
     def save(self, directory: Path, step: int) -> None:
         """Write this rank's part of a checkpoint; all ranks must call it."""
         self._engine.save_checkpoint(str(directory), tag=_TAG, client_state={"step": step})
+        if self.rank == 0 and has_lora(self.model.thinker):
+            write_json(directory / ADAPTER_CONFIG, lora_config(self.model.thinker))
 
     def load(self, directory: Path) -> int:
         """Restore this rank from a merged checkpoint; returns the steps it has done."""
@@ -58,6 +63,13 @@ class DeepSpeedBackend:
 
 
 def load_zero_weights(directory: Path) -> dict[str, Tensor]:
-    """Full-precision weights of a merged checkpoint directory, in the names of :class:`OpenS2S`."""
+    """Full-precision weights of a merged checkpoint directory, in the names of :class:`OpenS2S`.
+
+    LoRA is added to the weights that it belongs to.
+    """
     state = get_fp32_state_dict_from_zero_checkpoint(str(directory), tag=_TAG)
-    return {name.removeprefix("model."): value for name, value in state.items()}
+    state = {name.removeprefix("model."): value for name, value in state.items()}
+    config = read_lora_config(directory) if (directory / ADAPTER_CONFIG).exists() else {}
+    return {
+        name: merge_weight(name, [state[part] for part in parts], config) for name, parts in lora_parts(state).items()
+    }

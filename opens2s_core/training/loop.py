@@ -1,14 +1,17 @@
 """The training loop: torch and transformers only. How gradients are reduced and where states lie is a backend's."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from opens2s_core.checkpoint import Vocabulary
+from opens2s_core.models.lora import LoraSettings, add_lora
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.training.batch import Batch, EncodedSample, collate
 from opens2s_core.training.losses import LossSums, forward_losses
@@ -17,7 +20,10 @@ from opens2s_core.training.plan import PlanConfig, Step, plan_steps
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainConfig:
-    """One run. AdamW with linear warm-up and cosine decay to a tenth; norms of gradients are clipped."""
+    """One run. AdamW with linear warm-up and cosine decay to a tenth; norms of gradients are clipped.
+
+    With ``lora`` the LLM's own weights stay frozen and learn through LoRA; all other modules train as without.
+    """
 
     steps: int
     learning_rate: float = 1e-3
@@ -27,6 +33,7 @@ class TrainConfig:
     text_weight: float = 1.0
     speech_weight: float = 1.0
     checkpoint_every: int = 200
+    lora: LoraSettings | None = None
     plan: PlanConfig = field(default_factory=PlanConfig)
 
     def learning_rate_at(self, step: int) -> float:
@@ -38,6 +45,13 @@ class TrainConfig:
     def optimizer(self, model: nn.Module) -> torch.optim.AdamW:
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         return torch.optim.AdamW(trained, lr=self.learning_rate, betas=(0.9, 0.98), weight_decay=self.weight_decay)
+
+
+def prepare_model(model: OpenS2S, config: TrainConfig) -> OpenS2S:
+    """``model`` with what ``config`` trains beside its own weights; a backend calls it before it makes an optimizer."""
+    if config.lora is not None:
+        add_lora(model.thinker, config.lora, seed=config.plan.seed)
+    return model
 
 
 class Samples(Protocol):
@@ -105,17 +119,26 @@ def _train_step(
     everything = [index for pack in step.packs for index in pack]
     text_labels = max(sum(samples.text_labels[i] for i in everything), 1)
     unit_labels = max(sum(samples.unit_labels[i] for i in everything), 1)
-    own = step.packs[backend.rank :: backend.world]
+    own = range(backend.rank, len(step.packs), backend.world)
     text_loss = speech_loss = 0.0
-    for i, pack in enumerate(own):
-        batch = collate([samples[index] for index in pack], backend.model.config, vocabulary)
-        sums = backend.losses(_to_device(batch, backend.model))
+    for pack in own:
+        batch = collate([samples[index] for index in step.packs[pack]], backend.model.config, vocabulary)
+        with _random_numbers_of(config.plan.seed, step.number, pack, backend.model.thinker.device):
+            sums = backend.losses(_to_device(batch, backend.model))
         text, speech = sums.text / text_labels, sums.speech / unit_labels
-        backend.backward(config.text_weight * text + config.speech_weight * speech, last=i == len(own) - 1)
+        backend.backward(config.text_weight * text + config.speech_weight * speech, last=pack == own[-1])
         text_loss += float(text.detach())
         speech_loss += float(speech.detach())
     backend.step(config.learning_rate_at(step.number))
     return StepReport(step.number + 1, text_loss, speech_loss)
+
+
+@contextmanager
+def _random_numbers_of(seed: int, step: int, pack: int, device: torch.device) -> Iterator[None]:
+    """Dropout within depends on the pack alone: neither on the number of workers nor on a resume."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(int(np.random.SeedSequence((seed, step, pack)).generate_state(1, np.uint64)[0]))
+        yield
 
 
 def _to_device(batch: Batch, model: OpenS2S) -> Batch:
@@ -130,7 +153,7 @@ class TorchBackend:
     """One process, plain torch."""
 
     def __init__(self, model: OpenS2S, config: TrainConfig) -> None:
-        self.model, self.rank, self.world = model, 0, 1
+        self.model, self.rank, self.world = prepare_model(model, config), 0, 1
         self._max_grad_norm = config.max_grad_norm
         self._optimizer = config.optimizer(model)
 

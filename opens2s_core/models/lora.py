@@ -1,0 +1,201 @@
+"""LoRA on the LLM (arXiv 2106.09685): small trained factors beside frozen weights, with peft's layers and names.
+
+peft is imported where it is used: models without LoRA need torch and transformers only.
+"""
+# O outputs, I inputs, r rank
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from opens2s_core.config import ConfigError
+from opens2s_core.models.thinker import Thinker
+
+_ADAPTER = "default"
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "r": int,
+    "lora_alpha": (int, float),
+    "lora_dropout": (int, float),
+    "target_modules": (list, str),
+    "layers_to_transform": (list, int),
+    "layers_pattern": (list, str),
+    "rank_pattern": dict,
+    "alpha_pattern": dict,
+    "use_rslora": bool,
+}
+"""What matters of a peft configuration of plain LoRA."""
+
+_INERT = {"task_type", "base_model_name_or_path", "revision", "auto_mapping", "inference_mode", "peft_version"} | {
+    "megatron_core",
+    "qalora_group_size",
+}
+"""What changes nothing, whatever its value."""
+
+_PLAIN = {"peft_type": ("LORA",), "bias": ("none",), "init_lora_weights": (True, "gaussian")}
+"""The values that plain LoRA has; some other beginnings of A and B have changed the base weights."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoraSettings:
+    """Defaults of the published training tool. ``targets`` name linear layers of the LLM; its biases stay frozen."""
+
+    rank: int = 16
+    alpha: int = 16
+    dropout: float = 0.05
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+
+
+def add_lora(thinker: Thinker, settings: LoraSettings, *, seed: int) -> None:
+    """Freeze the LLM and put trainable LoRA layers into it, in place. The output stays what it was: B is zero.
+
+    A is drawn from ``seed``. Raises :class:`ConfigError` for an unknown target, or where LoRA is there already.
+    """
+    _expect_no_lora(thinker)
+    modules = thinker.llm_model.model.named_modules()
+    known = {name.rpartition(".")[2] for name, module in modules if isinstance(module, nn.Linear)}
+    if unknown := sorted(set(settings.targets) - known):
+        raise ConfigError(f"LoRA targets {unknown}: not in the LLM; there are {sorted(known)}")
+    config = {
+        "r": settings.rank,
+        "lora_alpha": settings.alpha,
+        "lora_dropout": settings.dropout,
+        "target_modules": list(settings.targets),
+    }
+    attach_lora(thinker, config, seed=seed)
+
+
+def attach_lora(thinker: Thinker, config: Mapping[str, Any], *, seed: int = 0) -> None:
+    """As :func:`add_lora`, from a configuration that :func:`plain_lora_config` has accepted."""
+    from peft import LoraConfig, inject_adapter_in_model
+    from peft.tuners.lora import LoraLayer
+
+    llm = thinker.llm_model
+    _expect_no_lora(thinker)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        inject_adapter_in_model(LoraConfig(**config), llm, _ADAPTER)  # draws on the CPU, wherever the LLM is
+    llm.train(llm.training)  # new layers start in training mode
+    names = [name for name, module in llm.named_modules() if isinstance(module, LoraLayer)]
+    if outside := [name for name in names if not name.startswith("model.layers.")]:
+        detach_lora(thinker)
+        raise ConfigError(f"LoRA on {outside}: expected linear layers of the LLM's blocks only")
+
+
+def has_lora(thinker: Thinker) -> bool:
+    return hasattr(thinker.llm_model, "peft_config")
+
+
+def lora_config(thinker: Thinker) -> dict[str, Any]:
+    """The configuration of the attached LoRA as plain data, under peft's names (``adapter_config.json``)."""
+    configs: dict[str, Any] = thinker.llm_model.peft_config
+    [config] = configs.values()
+    used = {key: value for key, value in config.to_dict().items() if key in _KINDS}
+    if not isinstance(used["target_modules"], str):
+        used["target_modules"] = sorted(used["target_modules"])
+    return {"peft_type": "LORA", "task_type": "CAUSAL_LM", "bias": "none", **used}
+
+
+def plain_lora_config(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """What matters of a peft configuration, under its names; no model or path that it names is ever followed.
+
+    Raises :class:`ConfigError` for anything beyond plain LoRA on linear layers (DoRA, trained biases, whole modules
+    saved beside, …) and for values that are missing or of another type.
+    """
+    others = {key: value for key, value in values.items() if key not in _KINDS and key not in _INERT}
+    if beyond := {key: value for key, value in others.items() if value and value not in _PLAIN.get(key, ())}:
+        raise ConfigError(f"{where}: expected plain LoRA, got {beyond}")
+    if missing := sorted({"r", "lora_alpha", "target_modules"} - set(values)):
+        raise ConfigError(f"{where}: missing keys {missing}")
+    used = {key: values[key] for key in _KINDS if values.get(key) is not None}
+    if wrong := {key: value for key, value in used.items() if not isinstance(value, _KINDS[key])}:
+        raise ConfigError(f"{where}: expected values as peft writes them, got {wrong}")
+    return used
+
+
+def lora_parameters(thinker: Thinker) -> dict[str, nn.Parameter]:
+    """A (r, I) and B (O, r) of every layer, by their names in peft's files."""
+    marker = f".{_ADAPTER}."
+    return {
+        f"base_model.model.{name.replace(marker, '.')}": parameter
+        for name, parameter in thinker.llm_model.named_parameters()
+        if ".lora_" in name
+    }
+
+
+def merge_lora(thinker: Thinker) -> None:
+    """Add LoRA to the LLM's weights and remove its layers: names are plain again, and all parameters trainable.
+
+    Raises :class:`ConfigError` where there is no LoRA.
+    """
+    if not has_lora(thinker):
+        raise ConfigError("expected an LLM with LoRA to merge, got one without")
+    from peft.tuners.lora import LoraLayer
+
+    for module in thinker.llm_model.modules():
+        if isinstance(module, LoraLayer):
+            module.merge()
+    detach_lora(thinker)
+
+
+def detach_lora(thinker: Thinker) -> None:
+    """Remove LoRA without merging it."""
+    from peft.tuners.lora import LoraLayer
+
+    llm = thinker.llm_model
+    for name, module in list(llm.named_modules()):
+        if isinstance(module, LoraLayer):
+            llm.set_submodule(name, module.get_base_layer())
+    del llm.peft_config
+    llm.requires_grad_(True)
+
+
+def lora_parts(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Of what each tensor of a model consists when LoRA was attached as it was saved, by plain name.
+
+    Either ``(name,)`` or the names of base weight, A and B. The LLM's names may have one level more, as peft's wrapper
+    gives it in published checkpoints (``llm_model.model.model.layers.0.self_attn.q_proj.base_layer.weight``). Names
+    that belong to nothing stay as they are.
+    """
+    given = list(names)
+    parts: dict[str, tuple[str, ...]] = {}
+    for name in given:
+        module, _, leaf = name.rpartition(".base_layer.")
+        if module and leaf == "weight":
+            factors = [f"{module}.lora_{factor}.{_ADAPTER}.weight" for factor in "AB"]
+            parts[_plain_name(f"{module}.{leaf}")] = (name, *factors)
+        elif module:
+            parts[_plain_name(f"{module}.{leaf}")] = (name,)
+    taken = {name for names in parts.values() for name in names}
+    return parts | {_plain_name(name): (name,) for name in given if name not in taken}
+
+
+def merge_weight(name: str, parts: list[Tensor], config: Mapping[str, Any]) -> Tensor:
+    """The tensor of plain ``name`` from its :func:`lora_parts`: base (O, I), A (r, I), B (O, r) → (O, I)."""
+    if len(parts) == 1:
+        return parts[0]
+    base, a, b = (part.float() for part in parts)
+    return (base + b @ a * _scaling(name, len(a), config)).to(parts[0].dtype)
+
+
+def _expect_no_lora(thinker: Thinker) -> None:
+    if has_lora(thinker):
+        raise ConfigError(f"expected an LLM without LoRA, got one with {lora_config(thinker)}; merge it first")
+
+
+def _scaling(name: str, rank: int, config: Mapping[str, Any]) -> float:
+    from peft.utils.other import get_pattern_key
+
+    layer = name.rpartition("llm_model.")[2].removesuffix(".weight")
+    patterns = config.get("alpha_pattern", {})
+    alpha = patterns.get(get_pattern_key(patterns.keys(), layer), config["lora_alpha"])
+    return alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank
+
+
+def _plain_name(name: str) -> str:
+    for inside in ("model.", "lm_head."):
+        name = name.replace(f"llm_model.model.{inside}", f"llm_model.{inside}")
+    return name
