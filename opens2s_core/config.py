@@ -133,7 +133,7 @@ class EstimatorConfig:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlowDecoderConfig:
     in_channels: int = 240
-    n_spks: int = 1
+    n_spks: Literal[1] = 1
     spk_emb_dim: int = 80
     cfm_params: FlowMatchingConfig = FlowMatchingConfig()
     estimator: EstimatorConfig = EstimatorConfig()
@@ -163,7 +163,7 @@ class IstftConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class F0PredictorConfig:
-    num_class: int = 1
+    num_class: Literal[1] = 1
     in_channels: int = 80
     cond_channels: int = 512
 
@@ -215,3 +215,4 @@ class SpeechTokenizerConfig:
     pooling_position: int = 16
     pooling_kernel_size: int = 4
     quantize_vocab_size: int = 16384
+    quantize_ema_decay: float | None = 0.99

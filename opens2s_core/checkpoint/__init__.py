@@ -5,29 +5,34 @@ decoder's tokenizer and settings in ``tts/``, and the feature extractor's settin
 reply needs, side by side: ``opens2s/``, ``speech_tokenizer/`` and ``token2wav/``.
 """
 
-from opens2s_core.checkpoint.errors import CheckpointError
-from opens2s_core.checkpoint.files import LazyTensor, TensorFiles, read_json, write_json, write_tensors
-from opens2s_core.checkpoint.opens2s import (
+from opens2s_core.checkpoint.bundle import (
     OPENS2S,
     SPEECH_TOKENIZER,
     TOKEN2WAV,
     BundleInfo,
-    Vocabulary,
+    opens2s_directory,
+    read_bundle_info,
+)
+from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.files import LazyTensor, TensorFiles, read_json, write_json, write_tensors
+from opens2s_core.checkpoint.opens2s import (
     load_opens2s,
     load_prompt_builder,
     load_speech_decoder,
-    load_speech_tokenizer,
     load_state,
     load_thinker,
-    load_token2wav,
-    read_bundle_info,
     read_config,
-    read_token2wav_config,
-    read_vocabulary,
     save_opens2s,
-    save_speech_tokenizer,
-    save_token2wav,
 )
+from opens2s_core.checkpoint.published import import_published, publish
+from opens2s_core.checkpoint.speech_tokenizer import (
+    load_speech_tokenizer,
+    read_speech_tokenizer_config,
+    save_speech_tokenizer,
+)
+from opens2s_core.checkpoint.tagged_yaml import read_yaml
+from opens2s_core.checkpoint.token2wav import load_token2wav, read_token2wav_config, save_token2wav
+from opens2s_core.checkpoint.vocabulary import Vocabulary, read_vocabulary
 
 __all__ = [
     "OPENS2S",
@@ -38,6 +43,7 @@ __all__ = [
     "LazyTensor",
     "TensorFiles",
     "Vocabulary",
+    "import_published",
     "load_opens2s",
     "load_prompt_builder",
     "load_speech_decoder",
@@ -45,11 +51,15 @@ __all__ = [
     "load_state",
     "load_thinker",
     "load_token2wav",
+    "opens2s_directory",
+    "publish",
     "read_bundle_info",
     "read_config",
     "read_json",
+    "read_speech_tokenizer_config",
     "read_token2wav_config",
     "read_vocabulary",
+    "read_yaml",
     "save_opens2s",
     "save_speech_tokenizer",
     "save_token2wav",

@@ -53,9 +53,7 @@ def read_lora_config(directory: str | Path) -> dict[str, Any]:
     return plain_lora_config(read_json(path), str(path))
 
 
-def merge_lora_tensors(
-    tensors: Mapping[str, LazyTensor], config: object, where: str
-) -> dict[str, LazyTensor]:
+def merge_lora_tensors(tensors: Mapping[str, LazyTensor], config: object, where: str) -> dict[str, LazyTensor]:
     """Tensors of a model saved with LoRA attached, under plain names and with LoRA merged into them as they are read.
 
     ``config`` is ``lora_config`` of the directory's ``config.json``. Tensors without LoRA pass as they are. Raises

@@ -23,15 +23,20 @@ Stage = Literal["thinker", "speech_decoder", "token2wav"]
 
 
 def build_engine(stage: Stage, bundle: str | Path, *, capacity: int) -> Engine:
-    """The engine of one stage of the bundle, a directory or URL; only that stage's weights are loaded."""
+    """The engine of one stage of the bundle, a directory or URL; only that stage's weights are loaded.
+
+    On a GPU the language models keep the type they are stored in; a CPU computes in float32.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"  # a replica without a GPU of its own sees none
+    dtype = torch.float32 if device == "cpu" else None
     directory = fetch_directory(bundle)
     opens2s = directory / OPENS2S
     match stage:
         case "thinker":
-            return ThinkerEngine(load_thinker(opens2s).to(device), read_vocabulary(opens2s), capacity=capacity)
+            thinker = load_thinker(opens2s, dtype).to(device)
+            return ThinkerEngine(thinker, read_vocabulary(opens2s), capacity=capacity)
         case "speech_decoder":
-            decoder = load_speech_decoder(opens2s).to(device)
+            decoder = load_speech_decoder(opens2s, dtype).to(device)
             return SpeechDecoderEngine(decoder, read_vocabulary(opens2s).units, capacity=capacity)
         case "token2wav":
             flow, vocoder = load_token2wav(directory / TOKEN2WAV)

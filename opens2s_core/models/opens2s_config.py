@@ -1,7 +1,8 @@
 """What an OpenS2S checkpoint's ``config.json`` says."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +11,14 @@ from transformers import Qwen2AudioEncoderConfig, Qwen3Config
 from opens2s_core.config import ConfigError
 from opens2s_core.models.adapter import adapter_frames
 from opens2s_core.models.audio_encoder import AudioPadding, clip_encoder_frames
+from opens2s_core.models.transformers_config import parse_transformers_config, published_config
 from opens2s_core.prompt import PromptStyle
 
 _FOREIGN_KEYS = {"architectures", "torch_dtype", "dtype", "transformers_version", "lora_config", "model_type"}
 """What the published config.json also holds and what does not concern the architecture."""
+_SUB_CONFIGS = ("audio_encoder_config", "llm_config", "tts_lm_config")
+_PUBLISHED_KEYS = {*_SUB_CONFIGS, "adapter_inner_dim", "conv_kernel_sizes", "interleave_strategy"}
+_OWN_KEYS = {"audio_padding", "prompt_style"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +29,9 @@ class Interleave:
     units: int = 8
 
     @classmethod
-    def parse(cls, text: str) -> "Interleave":
-        """From the published notation, e.g. ``"4:8"``."""
-        hiddens, _, units = text.partition(":")
+    def parse(cls, text: object) -> "Interleave":
+        """From the published notation, e.g. ``"4:8"``. Raises :class:`ConfigError`."""
+        hiddens, _, units = str(text).partition(":")
         if not (hiddens.isdigit() and units.isdigit() and int(hiddens) and int(units)):
             raise ConfigError(f"interleave_strategy {text!r}: expected two positive whole numbers such as '4:8'")
         return cls(int(hiddens), int(units))
@@ -62,39 +67,62 @@ class OpenS2SConfig:
     prompt_style: PromptStyle = "chat"
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "OpenS2SConfig":
-        """Parse the published layout. Missing or unknown keys raise :class:`ConfigError`."""
+    def from_dict(cls, values: Mapping[str, Any]) -> "OpenS2SConfig":
+        """Parse the published layout, which stays as it is. Raises :class:`ConfigError` for missing or unknown keys and
+        for values of the wrong kind."""
         values = {key: value for key, value in values.items() if key not in _FOREIGN_KEYS}
-        try:
-            parsed = cls(
-                audio_encoder=Qwen2AudioEncoderConfig(**values.pop("audio_encoder_config")),
-                llm=Qwen3Config(**values.pop("llm_config")),
-                speech_decoder=Qwen3Config(**values.pop("tts_lm_config")),
-                adapter_inner_dim=values.pop("adapter_inner_dim"),
-                adapter_kernel_sizes=tuple(int(k) for k in values.pop("conv_kernel_sizes").split(",")),
-                interleave=Interleave.parse(values.pop("interleave_strategy")),
-                audio_padding=values.pop("audio_padding", "full"),
-                prompt_style=values.pop("prompt_style", "chat"),
-            )
-        except KeyError as error:
-            raise ConfigError(f"config.json: missing key {error}") from error
-        if values:
-            raise ConfigError(f"config.json: unknown keys {sorted(values)}")
-        return parsed
+        if missing := sorted(_PUBLISHED_KEYS - set(values)):
+            raise ConfigError(f"config.json: missing keys {missing}")
+        if unknown := sorted(set(values) - _PUBLISHED_KEYS - _OWN_KEYS):
+            raise ConfigError(f"config.json: unknown keys {unknown}")
+        audio_encoder, llm, speech_decoder = (values[key] for key in _SUB_CONFIGS)
+        return cls(
+            audio_encoder=parse_transformers_config(Qwen2AudioEncoderConfig, audio_encoder, _SUB_CONFIGS[0]),
+            llm=parse_transformers_config(Qwen3Config, llm, _SUB_CONFIGS[1]),
+            speech_decoder=parse_transformers_config(Qwen3Config, speech_decoder, _SUB_CONFIGS[2]),
+            adapter_inner_dim=_positive("adapter_inner_dim", values["adapter_inner_dim"]),
+            adapter_kernel_sizes=_kernel_sizes(values["conv_kernel_sizes"]),
+            interleave=Interleave.parse(values["interleave_strategy"]),
+            audio_padding=_one_of(AudioPadding, "audio_padding", values.get("audio_padding", "full")),
+            prompt_style=_one_of(PromptStyle, "prompt_style", values.get("prompt_style", "chat")),
+        )
 
     def to_dict(self) -> dict[str, Any]:
+        """The published layout, in which :meth:`published` leaves nothing but what was published."""
+        return self.published() | {"audio_padding": self.audio_padding, "prompt_style": self.prompt_style}
+
+    def published(self) -> dict[str, Any]:
+        """What the reference's own code understands of it."""
+        configs = zip(_SUB_CONFIGS, (self.audio_encoder, self.llm, self.speech_decoder), strict=True)
         return {
             "architectures": ["OmniSpeechModel"],
-            "audio_encoder_config": self.audio_encoder.to_dict(),
-            "llm_config": self.llm.to_dict(),
-            "tts_lm_config": self.speech_decoder.to_dict(),
+            **{key: published_config(config) for key, config in configs},
             "adapter_inner_dim": self.adapter_inner_dim,
             "conv_kernel_sizes": ",".join(map(str, self.adapter_kernel_sizes)),
             "interleave_strategy": str(self.interleave),
-            "audio_padding": self.audio_padding,
-            "prompt_style": self.prompt_style,
+            "lora_config": None,
         }
 
     def audio_positions(self, num_samples: int) -> int:
         """LLM positions that a clip of ``num_samples`` at 16 kHz takes."""
         return adapter_frames(clip_encoder_frames(num_samples), len(self.adapter_kernel_sizes))
+
+
+def _positive(key: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError(f"config.json: {key}: expected a positive whole number, got {value!r}")
+    return value
+
+
+def _kernel_sizes(text: object) -> tuple[int, ...]:
+    """From the published notation, e.g. ``"5,5"``."""
+    sizes = [size.strip() for size in str(text).split(",")]
+    if not all(size.isdecimal() and int(size) for size in sizes):
+        raise ConfigError(f"config.json: conv_kernel_sizes: expected positive numbers such as '5,5', got {text!r}")
+    return tuple(map(int, sizes))
+
+
+def _one_of(kind: Any, key: str, value: object) -> Any:
+    if value not in get_args(kind):
+        raise ConfigError(f"config.json: {key}: expected one of {list(get_args(kind))}, got {value!r}")
+    return value

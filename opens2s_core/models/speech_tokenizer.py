@@ -3,7 +3,7 @@
 B segments, F log-mel frames (100 a second), T = F / 2 encoder frames, N = T / pool units, D = d_model.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,25 +20,15 @@ SEGMENTS_PER_BATCH = 16
 """Bounds memory; which segments share a batch does not change their units."""
 
 
-def tokenizer_state(state: Mapping[str, Tensor], config: SpeechTokenizerConfig) -> dict[str, Tensor]:
-    """The weights of a published checkpoint that :class:`SpeechTokenizer` loads strictly.
-
-    Published files hold more: layers after the quantiser, the final layer norm and the quantiser's running averages.
-    Names come with or without the prefix ``model.encoder.``.
-    """
-    bare = {name.removeprefix("model.encoder."): value for name, value in state.items()}
-    unused = ("layer_norm.", "ema_count", "ema_weight")
-
-    def needed(name: str) -> bool:
-        if name.startswith("layers."):
-            return int(name.split(".")[1]) < config.quantize_position
-        return not name.startswith(unused)
-
-    return {name: value for name, value in bare.items() if needed(name)}
-
-
 class SpeechTokenizer(nn.Module):
-    """Waveforms to unit ids (GLM-4-Voice speech tokenizer, its encoder half)."""
+    """Waveforms to unit ids (GLM-4-Voice speech tokenizer, its encoder half).
+
+    Where the codebook is learned from running averages (``quantize_ema_decay``), ``ema_count`` (K,) and
+    ``ema_weight`` (K, D) are kept beside it: how often each code was used, and the sum of what it stood for.
+    """
+
+    ema_count: Tensor
+    ema_weight: Tensor
 
     def __init__(self, config: SpeechTokenizerConfig) -> None:
         super().__init__()
@@ -57,6 +47,9 @@ class SpeechTokenizer(nn.Module):
         self.layers = nn.ModuleList(WhisperEncoderLayer(whisper) for _ in range(config.quantize_position))
         self.codebook = nn.Embedding(config.quantize_vocab_size, width)
         self.embed_positions2 = nn.Embedding(config.max_source_positions // pool, width)
+        if config.quantize_ema_decay is not None:
+            self.register_buffer("ema_count", torch.ones(config.quantize_vocab_size))
+            self.register_buffer("ema_weight", self.codebook.weight.detach().clone())
 
     @property
     def samples_per_unit(self) -> int:

@@ -28,13 +28,30 @@ def fold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Replace each pair ``weight_g``, ``weight_v`` by the ``weight`` they stand for (norm over every axis but 0)."""
     folded = {}
     for name, value in state.items():
-        if name.endswith(".weight_v"):
-            layer = name.removesuffix("_v")
-            norm = torch.linalg.vector_norm(value, dim=tuple(range(1, value.dim())), keepdim=True)
-            folded[layer] = value * (state[f"{layer}_g"] / norm)
-        elif not name.endswith(".weight_g"):
+        layer = name.removesuffix("_v")
+        if name.endswith(".weight_v") and f"{layer}_g" in state:
+            folded[layer] = value * (state[f"{layer}_g"] / _norm(value))
+        elif not (name.endswith(".weight_g") and f"{name.removesuffix('_g')}_v" in state):
             folded[name] = value
     return folded
+
+
+def unfold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The pairs ``weight_g``, ``weight_v`` of the layers that the published files weight-normalise: all convolutions
+    but those of the source. :func:`fold_weight_norm` gives ``state`` back bit for bit."""
+    unfolded = {}
+    for name, value in state.items():
+        if name.endswith(".weight") and value.dim() == 3 and not name.startswith("source_downs."):
+            norm = _norm(value)
+            unfolded[f"{name}_g"] = norm
+            unfolded[f"{name}_v"] = value.where(norm > 0, 1)  # a direction must have a length
+        else:
+            unfolded[name] = value
+    return unfolded
+
+
+def _norm(weight: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(weight, dim=tuple(range(1, weight.dim())), keepdim=True)
 
 
 def samples_per_frame(config: VocoderConfig) -> int:

@@ -67,7 +67,7 @@ def test_missing_unknown_and_misshaped_tensors_are_listed(opens2s: Path) -> None
     with pytest.raises(CheckpointError, match=r"missing llm2tts.weight; llm_ln.bias has shape \(3,\), expected"):
         load_speech_decoder(opens2s)
     save_file(state | {"surprise": torch.zeros(1)}, opens2s / "model.safetensors")
-    with pytest.raises(CheckpointError, match=r"unknown tensors .*surprise"):
+    with pytest.raises(CheckpointError, match=r"unknown surprise"):
         load_opens2s(opens2s)
 
 
@@ -78,7 +78,7 @@ def test_unknown_and_missing_settings_are_named(opens2s: Path) -> None:
         load_thinker(opens2s)
     del config["llm_config"]
     (opens2s / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ConfigError, match="missing key 'llm_config'"):
+    with pytest.raises(ConfigError, match=r"missing keys \['llm_config'\]"):
         load_thinker(opens2s)
 
 

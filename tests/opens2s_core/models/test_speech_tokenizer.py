@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opens2s_core.audio import log_mel
-from opens2s_core.config import ConfigError, SpeechTokenizerConfig, parse_config
-from opens2s_core.models.speech_tokenizer import SpeechTokenizer, tokenizer_state, visible_keys
+from opens2s_core.checkpoint import load_speech_tokenizer
+from opens2s_core.config import ConfigError, SpeechTokenizerConfig
+from opens2s_core.models.speech_tokenizer import SpeechTokenizer, visible_keys
 from tests.opens2s_core.parity import Golden, close
 
 GOLDEN = Golden("speech_tokenizer_tiny")
@@ -27,12 +28,7 @@ def meta():
 
 @pytest.fixture(scope="module")
 def model():
-    values = GOLDEN.values("config")
-    known = {field.name for field in dataclasses.fields(SpeechTokenizerConfig)}
-    config = parse_config(SpeechTokenizerConfig, {key: values[key] for key in known & set(values)})
-    model = SpeechTokenizer(config).eval()
-    model.load_state_dict(tokenizer_state(GOLDEN.tensors("model"), config), strict=True)
-    return model
+    return load_speech_tokenizer(GOLDEN.path)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,33 @@
+"""Bundles: what a reply needs, side by side."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.token2wav import read_token2wav_config
+from opens2s_core.storage import fetch_directory
+
+OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV = "opens2s", "speech_tokenizer", "token2wav"
+
+
+def opens2s_directory(model: str | Path) -> Path:
+    """The OpenS2S directory that ``model``, a path or URL, is, or that lies in it if it is a bundle."""
+    path = fetch_directory(model)
+    for directory in (path / OPENS2S, path):
+        if (directory / "config.json").exists():
+            return directory
+    raise CheckpointError(f"{model}: expected a bundle with {OPENS2S}/config.json, or an OpenS2S directory")
+
+
+@dataclass(frozen=True, slots=True)
+class BundleInfo:
+    """What a client should know of a bundle."""
+
+    sample_rate: int  # Hz, of the sound that comes out
+    voice_trained: bool
+
+
+def read_bundle_info(bundle: str | Path) -> BundleInfo:
+    """Of a directory or URL. Raises as :func:`read_token2wav_config` does."""
+    config = read_token2wav_config(fetch_directory(bundle) / TOKEN2WAV)
+    return BundleInfo(sample_rate=config.hift.sampling_rate, voice_trained=config.trained)

@@ -1,0 +1,64 @@
+"""Modules filled with tensors, without a random initialisation and without a second copy."""
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from transformers.models.qwen3.modeling_qwen3 import Qwen3Model, Qwen3RotaryEmbedding
+
+from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.files import LazyTensor
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def build_empty(build: Callable[[], M]) -> M:
+    """A module whose parameters have shapes and no values (on the meta device)."""
+    with torch.device("meta"):
+        return build()
+
+
+def differences(
+    given: Mapping[str, Tensor | LazyTensor],
+    expected: Mapping[str, Tensor | LazyTensor],
+    optional: Collection[str] = (),
+) -> list[str]:
+    """What is missing, unknown or mis-shaped among ``given``, a line each; ``optional`` names may be absent."""
+    problems = [f"missing {name}" for name in sorted(set(expected) - set(given) - set(optional))]
+    problems += [f"unknown {name}" for name in sorted(set(given) - set(expected))]
+    return problems + [
+        f"{name} has shape {tuple(given[name].shape)}, expected {tuple(expected[name].shape)}"
+        for name in sorted(set(given) & set(expected))
+        if given[name].shape != expected[name].shape
+    ]
+
+
+def check_tensors(
+    given: Mapping[str, Tensor | LazyTensor],
+    expected: Mapping[str, Tensor | LazyTensor],
+    where: Path,
+    optional: Collection[str] = (),
+) -> None:
+    """Raise :class:`CheckpointError` with all :func:`differences`."""
+    if problems := differences(given, expected, optional):
+        raise CheckpointError(f"{where}: " + "; ".join(problems))
+
+
+def assign(module: M, state: Mapping[str, Tensor]) -> M:
+    """Make ``state`` the values of a :func:`build_empty` module, in the types they have; returns it in eval mode.
+
+    Parameters that ``state`` lacks share the values of others, and are the caller's to tie.
+    """
+    module.load_state_dict(state, strict=False, assign=True)
+    for part in module.modules():
+        if isinstance(part, Qwen3Model):
+            part.rotary_emb = Qwen3RotaryEmbedding(part.config)  # computed, so in no file
+    return module.eval()
+
+
+def value(tensor: Tensor | LazyTensor, dtype: torch.dtype | None = None) -> Tensor:
+    """The values of a tensor, in ``dtype`` where that is given."""
+    values = tensor.read() if isinstance(tensor, LazyTensor) else tensor
+    return values if dtype is None else values.to(dtype)

@@ -1,0 +1,129 @@
+"""Between bundles and the directories that the published code reads.
+
+Ours: safetensors, the vocoder folded, tied heads left out, and in ``config.json`` how audio is padded and how prompts
+open. Published: every tensor under its published name and in the file format that the published code asks for.
+"""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+from transformers import WhisperFeatureExtractor
+
+from opens2s_core.audio import SAMPLE_RATE
+from opens2s_core.checkpoint import opens2s as opens2s_files
+from opens2s_core.checkpoint import speech_tokenizer as tokenizer_files
+from opens2s_core.checkpoint.bundle import OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV, opens2s_directory
+from opens2s_core.checkpoint.files import read_json, write_json, write_tensors
+from opens2s_core.checkpoint.token2wav import (
+    load_token2wav,
+    read_token2wav_config,
+    save_published_token2wav,
+    save_token2wav,
+)
+from opens2s_core.models.audio_encoder import AudioPadding
+from opens2s_core.prompt import PromptStyle
+from opens2s_core.storage import fetch_directory
+
+_BESIDE_WEIGHTS = (
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template*",
+    "generation_config.json",
+    "preprocessor_config.json",
+)
+_PREPROCESSOR = "preprocessor_config.json"
+
+
+def publish(model: str | Path, output: str | Path) -> None:
+    """Write ``opens2s/``, ``speech_tokenizer/`` and ``token2wav/`` as the published code reads them into ``output``.
+
+    ``model`` is a bundle, of which those parts are written that are there, or an OpenS2S directory; a path or URL.
+    Heads that are tied are written out, since the published code does not tie them. Raises :class:`CheckpointError`
+    or :class:`ConfigError`.
+    """
+    source, target = fetch_directory(model), Path(output)
+    _publish_opens2s(opens2s_directory(source), target / OPENS2S)
+    if (source / SPEECH_TOKENIZER).is_dir():
+        _publish_speech_tokenizer(source / SPEECH_TOKENIZER, target / SPEECH_TOKENIZER)
+    if (source / TOKEN2WAV).is_dir():
+        config = read_token2wav_config(source / TOKEN2WAV)
+        save_published_token2wav(*load_token2wav(source / TOKEN2WAV), config, target / TOKEN2WAV)
+
+
+def import_published(
+    output: str | Path,
+    *,
+    opens2s: str | Path | None = None,
+    speech_tokenizer: str | Path | None = None,
+    token2wav: str | Path | None = None,
+    prompt_style: PromptStyle = "chat",
+    audio_padding: AudioPadding = "full",
+) -> None:
+    """Write a bundle into ``output`` from published directories (paths or URLs); what is not given is left out of it.
+
+    ``prompt_style`` and ``audio_padding`` say how the model was trained, which its files do not. Raises
+    :class:`CheckpointError` or :class:`ConfigError`.
+    """
+    bundle = Path(output)
+    if opens2s is not None:
+        source = fetch_directory(opens2s)
+        model = opens2s_files.load_opens2s(source)
+        config = dataclasses.replace(model.config, prompt_style=prompt_style, audio_padding=audio_padding)
+        opens2s_files.write_opens2s(opens2s_files.saved_state(model), config.to_dict(), bundle / OPENS2S)
+        _copy_opens2s_settings(source, bundle / OPENS2S)
+    if speech_tokenizer is not None:
+        source = fetch_directory(speech_tokenizer)
+        tokenizer = tokenizer_files.load_speech_tokenizer(source)
+        tokenizer_files.save_speech_tokenizer(tokenizer, tokenizer.config, bundle / SPEECH_TOKENIZER)
+        _copy_settings(source, bundle / SPEECH_TOKENIZER)
+    if token2wav is not None:
+        source = fetch_directory(token2wav)
+        save_token2wav(*load_token2wav(source), read_token2wav_config(source), bundle / TOKEN2WAV)
+
+
+def _publish_opens2s(source: Path, target: Path) -> None:
+    model = opens2s_files.load_opens2s(source)
+    state = opens2s_files.published_state(model)
+    copies = {head: state[head].clone() for head in opens2s_files.shared_heads(model)}
+    opens2s_files.write_opens2s(state | copies, model.config.published(), target)
+    _copy_opens2s_settings(source, target)
+    for config in target.rglob("tokenizer_config.json"):
+        write_json(config, _former_tokenizer_config(read_json(config)))
+
+
+def _publish_speech_tokenizer(source: Path, target: Path) -> None:
+    model = tokenizer_files.load_speech_tokenizer(source)
+    write_tensors(tokenizer_files.published_state(model), target)
+    write_json(target / "config.json", tokenizer_files.published_config(model.config))
+    _copy_settings(source, target)
+    if not (target / _PREPROCESSOR).exists():
+        mel_bins = model.config.num_mel_bins
+        WhisperFeatureExtractor(feature_size=mel_bins, sampling_rate=SAMPLE_RATE).save_pretrained(target)
+
+
+def _former_tokenizer_config(values: dict[str, object]) -> dict[str, object]:
+    """As transformers 4 wrote and reads it: its version 5 gave a class and a list of tokens other names."""
+    values = dict(values)
+    if values.get("tokenizer_class") == "TokenizersBackend":
+        values["tokenizer_class"] = "PreTrainedTokenizerFast"
+    if isinstance(extra := values.get("extra_special_tokens"), list):
+        del values["extra_special_tokens"]
+        values["additional_special_tokens"] = extra
+    return values
+
+
+def _copy_opens2s_settings(source: Path, target: Path) -> None:
+    for place in (".", "tts", "audio"):
+        _copy_settings(source / place, target / place)
+
+
+def _copy_settings(source: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for pattern in _BESIDE_WEIGHTS:
+        for path in source.glob(pattern):
+            if path.is_file():
+                shutil.copyfile(path, target / path.name)

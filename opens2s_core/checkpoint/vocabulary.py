@@ -1,0 +1,54 @@
+"""What the tokenizers and generation settings of an OpenS2S directory say."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerFast
+
+from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.files import read_json
+from opens2s_core.models.speech_decoder import UnitVocabulary
+
+_UNIT_TOKEN = re.compile(r"<\|audio_(\d+)\|>")
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What the two tokenizers of an OpenS2S directory say."""
+
+    tokenizer: PreTrainedTokenizerFast
+    text_end_ids: tuple[int, ...]
+    pad_id: int
+    units: UnitVocabulary
+
+
+def read_vocabulary(directory: str | Path) -> Vocabulary:
+    """Tokenizer, end ids and unit range of an OpenS2S directory. Raises :class:`CheckpointError`."""
+    path = Path(directory)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(str(path))
+    speech = PreTrainedTokenizerFast.from_pretrained(str(path / "tts"))
+    units = {
+        int(match[1]): token_id
+        for token, token_id in speech.added_tokens_encoder.items()
+        if (match := _UNIT_TOKEN.fullmatch(token))
+    }
+    offset = units.get(0, -1)
+    if not units or units != {code: offset + code for code in range(len(units))}:
+        raise CheckpointError(f"{path / 'tts'}: expected tokens <|audio_0|>, <|audio_1|>, … in a row, got {len(units)}")
+    return Vocabulary(
+        tokenizer=tokenizer,
+        text_end_ids=_ids(path, "eos_token_id"),
+        pad_id=_ids(path, "pad_token_id")[0],
+        units=UnitVocabulary(offset, len(units), _ids(path / "tts", "eos_token_id")),
+    )
+
+
+def _ids(directory: Path, key: str) -> tuple[int, ...]:
+    """One id or a list of them, as generation settings hold both."""
+    path = directory / "generation_config.json"
+    value = read_json(path).get(key)
+    ids = value if isinstance(value, list) else [value]
+    if not ids or not all(type(one) is int for one in ids):
+        raise CheckpointError(f"{path}: {key}: expected an id or a list of ids, got {value!r}")
+    return tuple(ids)
