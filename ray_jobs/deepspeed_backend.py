@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import deepspeed
-from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
+import torch
 from torch import Tensor
 
 from opens2s_core.checkpoint import write_json
@@ -65,10 +65,12 @@ class DeepSpeedBackend:
 def load_zero_weights(directory: Path) -> dict[str, Tensor]:
     """Full-precision weights of a merged checkpoint directory, in the names of :class:`OpenS2S`.
 
-    LoRA is added to the weights that it belongs to.
+    LoRA is added to the weights that it belongs to. The tensors may share the file's memory map.
     """
-    state = get_fp32_state_dict_from_zero_checkpoint(str(directory), tag=_TAG)
-    state = {name.removeprefix("model."): value for name, value in state.items()}
+    # Every rank holds all weights up to ZeRO-2, frozen ones among them, which DeepSpeed's own reader forgets in ZeRO-1.
+    saved = torch.load(directory / _TAG / "mp_rank_00_model_states.pt", weights_only=True, mmap=True)["module"]
+    assert all(value.dtype == torch.float32 for value in saved.values()), "master weights are elsewhere otherwise"
+    state = {name.removeprefix("model."): value for name, value in saved.items()}
     config = read_lora_config(directory) if (directory / ADAPTER_CONFIG).exists() else {}
     return {
         name: merge_weight(name, [state[part] for part in parts], config) for name, parts in lora_parts(state).items()

@@ -69,7 +69,10 @@ def add_lora(thinker: Thinker, settings: LoraSettings, *, seed: int) -> None:
 
 
 def attach_lora(thinker: Thinker, config: Mapping[str, Any], *, seed: int = 0) -> None:
-    """As :func:`add_lora`, from a configuration that :func:`plain_lora_config` has accepted."""
+    """As :func:`add_lora`, from a configuration that :func:`plain_lora_config` has accepted.
+
+    Raises :class:`ConfigError` also where nothing of the LLM is meant, or more than linear layers of its blocks.
+    """
     from peft import LoraConfig, inject_adapter_in_model
     from peft.tuners.lora import LoraLayer
 
@@ -77,7 +80,10 @@ def attach_lora(thinker: Thinker, config: Mapping[str, Any], *, seed: int = 0) -
     _expect_no_lora(thinker)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        inject_adapter_in_model(LoraConfig(**config), llm, _ADAPTER)  # draws on the CPU, wherever the LLM is
+        try:
+            inject_adapter_in_model(LoraConfig(**config), llm, _ADAPTER)  # draws on the CPU, wherever the LLM is
+        except ValueError as error:
+            raise ConfigError(f"LoRA that cannot be put into the LLM: {error}") from error
     llm.train(llm.training)  # new layers start in training mode
     names = [name for name, module in llm.named_modules() if isinstance(module, LoraLayer)]
     if outside := [name for name in names if not name.startswith("model.layers.")]:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from opens2s_core.checkpoint import OPENS2S, load_opens2s, read_vocabulary
+from opens2s_core.models.lora import LoraSettings
 from opens2s_core.prompt import PromptBuilder
 from opens2s_core.training.loop import StepReport, TorchBackend, TrainConfig, fit
 from opens2s_core.training.plan import PlanConfig
@@ -31,9 +32,9 @@ def parts(tiny_bundle: Path) -> tuple:
     return model, vocabulary, ListedSamples(list(kinds_of_samples(prompts).values()), model.config)
 
 
-def config(steps: int) -> TrainConfig:
+def config(steps: int, lora: LoraSettings | None = None) -> TrainConfig:
     plan = PlanConfig(packs_per_step=2, pack_positions=300)
-    return TrainConfig(steps=steps, warmup_steps=5, learning_rate=5e-3, weight_decay=0.0, plan=plan)
+    return TrainConfig(steps=steps, warmup_steps=5, learning_rate=5e-3, weight_decay=0.0, lora=lora, plan=plan)
 
 
 def test_training_lowers_both_losses(parts: tuple) -> None:
@@ -47,9 +48,29 @@ def test_training_lowers_both_losses(parts: tuple) -> None:
     assert sum(r.speech_loss for r in last) < 0.6 * sum(r.speech_loss for r in first)
 
 
-def test_the_gradient_of_a_step_is_the_sum_over_workers(parts: tuple) -> None:
+def test_with_lora_the_llm_itself_stays_as_it_is(parts: tuple) -> None:
     model, vocabulary, samples = parts
-    run = config(1)
+    before = copy.deepcopy(model.state_dict())
+    reports: list[StepReport] = []
+    run = config(30, LoraSettings(rank=4))
+    fit(run, samples, vocabulary, TorchBackend(model, run), first_step=0, after_step=reports.append)
+    assert sum(r.text_loss for r in reports[-6:]) < 0.9 * sum(r.text_loss for r in reports[:6])
+    for name, value in model.state_dict().items():
+        plain = name.replace(".base_layer", "")
+        if ".lora_" in name:
+            assert bool(value.any()), name
+        elif plain.startswith("thinker.llm_model."):
+            assert torch.equal(value, before[plain]), name
+    for learned in ("thinker.audio_adapter", "thinker.audio_encoder_model.conv1", "speech_decoder.llm2tts"):
+        name = next(name for name in before if name.startswith(learned))
+        assert not torch.equal(model.state_dict()[name], before[name]), name
+
+
+# Dropout, too, must not depend on who computes a pack.
+@pytest.mark.parametrize("lora", [None, LoraSettings(rank=4, dropout=0.5)])
+def test_the_gradient_of_a_step_is_the_sum_over_workers(parts: tuple, lora: LoraSettings | None) -> None:
+    model, vocabulary, samples = parts
+    run = config(1, lora)
     gradients = []
     for rank in (0, 1):
         own = copy.deepcopy(model)
@@ -65,6 +86,14 @@ def test_the_gradient_of_a_step_is_the_sum_over_workers(parts: tuple) -> None:
         if parameter.grad is not None:
             shares = gradients[0].get(name, 0) + gradients[1].get(name, 0)
             torch.testing.assert_close(parameter.grad, shares, atol=1e-6, rtol=1e-4, msg=name)
+
+
+def test_training_leaves_the_random_numbers_of_others_alone(parts: tuple) -> None:
+    model, vocabulary, samples = parts
+    run = config(2, LoraSettings(rank=4))
+    state = torch.get_rng_state()
+    fit(run, samples, vocabulary, TorchBackend(model, run), first_step=0, after_step=lambda report: None)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_workers_must_divide_the_packs(parts: tuple) -> None:
