@@ -160,6 +160,23 @@ def test_cross_fade_is_too_loud_and_only_where_two_calls_overlap():
     assert torch.equal(cross_fade(mel, mel[:, :, :0]), mel)
 
 
+def test_a_steady_mel_comes_out_louder_wherever_two_calls_meet(reference, golden, meta, monkeypatch):
+    monkeypatch.setattr(
+        reference.flow,
+        "forward",
+        lambda _units, prompt, noise, _speaker: torch.ones_like(noise[:, :, prompt.shape[2] :]),
+    )
+    overlap, cached = reference.streaming.mel_overlap, reference.streaming.mel_cache
+    window = fade_window(overlap, golden["cfm.z"])
+    faded = (window[:overlap] + window[overlap:]).float()
+    for _, chunk, made, _ in replay(reference, golden, meta, "stream"):
+        expected = torch.ones_like(made.mel)
+        if chunk["prompt_tokens"]:
+            fresh = expected[:, :, cached:]
+            fresh[:, :, :overlap] = faded[: fresh.shape[2]]
+        torch.testing.assert_close(made.mel, expected)
+
+
 def test_a_frame_is_vocoded_twice(reference, golden, meta):
     known = None
     for _, chunk, made, _ in replay(reference, golden, meta, "stream"):
