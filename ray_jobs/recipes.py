@@ -1,7 +1,7 @@
 """Named runs. A recipe is a function that returns one frozen configuration of every job; no flag repeats it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from data_pipeline.pipeline import PrepareConfig
 from data_pipeline.synthesis.dialogues import DialogueConfig
@@ -15,6 +15,7 @@ from opens2s_core.config import (
     Token2WavConfig,
     VocoderConfig,
 )
+from opens2s_core.models.lora import LoraSettings
 from opens2s_core.training.from_scratch import ScratchConfig, TransformerSize
 from opens2s_core.training.loop import TrainConfig
 from opens2s_core.training.plan import PlanConfig
@@ -72,7 +73,13 @@ def smoke() -> Recipe:
     )
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {"demo": demo, "smoke": smoke}
+def smoke_lora() -> Recipe:
+    """As smoke, with LoRA on the LLM in place of its own weights."""
+    recipe = smoke()
+    return replace(recipe, train=replace(recipe.train, lora=LoraSettings(rank=4)))
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {"demo": demo, "smoke": smoke, "smoke_lora": smoke_lora}
 
 
 def _small_models(*, width: int, layers: int, codes: int) -> ScratchConfig:

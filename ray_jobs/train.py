@@ -19,8 +19,8 @@ from ray.train.torch import TorchTrainer
 
 from data_pipeline.samples import ParquetSamples
 from data_pipeline.sinks import absolute_url
-from opens2s_core.checkpoint import OPENS2S, load_opens2s, read_vocabulary
-from opens2s_core.storage import absolute_directory, fetch_directory
+from opens2s_core.checkpoint import load_opens2s, opens2s_directory, read_vocabulary
+from opens2s_core.storage import absolute_directory
 from opens2s_core.training.loop import StepReport, TrainConfig, fit
 from ray_jobs.cluster import connect
 from ray_jobs.recipes import RECIPES, WorkersConfig
@@ -37,7 +37,7 @@ class TrainJob:
     config: TrainConfig
     zero_stage: int
     data: str
-    bundle: str
+    model: str
 
 
 def train(config: TrainConfig, workers: WorkersConfig, data: str, model: str, output: str) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def train(config: TrainConfig, workers: WorkersConfig, data: str, model: str, ou
         config=config,
         zero_stage=workers.zero_stage,
         data=absolute_url(data),
-        bundle=absolute_directory(model),
+        model=absolute_directory(model),
     )
     # Ray waits for its own health checks at each report: the default of 2 s would dominate a short run.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
@@ -81,8 +81,8 @@ def _train_worker(settings: dict[str, Any]) -> None:
 
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
-    opens2s = fetch_directory(job.bundle) / OPENS2S
-    model = load_opens2s(opens2s).to(ray.train.torch.get_device())
+    opens2s = opens2s_directory(job.model)
+    model = load_opens2s(opens2s, dtype=torch.float32).to(ray.train.torch.get_device())
     backend = DeepSpeedBackend(model, job.config, rank=rank, world=world, zero_stage=job.zero_stage)
     first_step = 0
     if checkpoint := ray.train.get_checkpoint():
@@ -118,7 +118,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m ray_jobs.train", description=__doc__)
     parser.add_argument("--recipe", required=True, choices=sorted(RECIPES), help="named configuration of the run")
     parser.add_argument("--data", required=True, help="directory or URL of prepared samples (ray_jobs.prepare_data)")
-    parser.add_argument("--model", required=True, help="directory or URL of the bundle to start from")
+    parser.add_argument(
+        "--model", required=True, help="directory or URL to start from: a bundle, or an OpenS2S directory alone"
+    )
     parser.add_argument("--output", required=True, help="directory or URL of the run and its checkpoints")
     args = parser.parse_args(argv)
     recipe = RECIPES[args.recipe]()

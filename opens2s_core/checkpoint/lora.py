@@ -8,6 +8,7 @@ from torch import Tensor
 
 from opens2s_core.checkpoint.errors import CheckpointError
 from opens2s_core.checkpoint.files import LazyTensor, TensorFiles, read_json, write_json, write_tensors
+from opens2s_core.checkpoint.modules import differences
 from opens2s_core.models.lora import (
     attach_lora,
     detach_lora,
@@ -40,7 +41,7 @@ def load_lora(thinker: Thinker, directory: str | Path) -> None:
     files = TensorFiles(path, _ADAPTER_STEM)
     attach_lora(thinker, config)
     own = lora_parameters(thinker)
-    if problems := _differences({name: files[name].shape for name in files}, {n: p.shape for n, p in own.items()}):
+    if problems := differences(files, own):
         detach_lora(thinker)
         raise CheckpointError(f"{path}: " + "; ".join(problems))
     for name, parameter in own.items():
@@ -84,13 +85,3 @@ def _reader(
 
 def _fits(base: tuple[int, ...], a: tuple[int, ...], b: tuple[int, ...]) -> bool:
     return len(base) == len(a) == len(b) == 2 and a[0] == b[1] and base == (b[0], a[1])
-
-
-def _differences(given: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> list[str]:
-    problems = [f"missing {name}" for name in sorted(set(expected) - set(given))]
-    problems += [f"unknown {name}" for name in sorted(set(given) - set(expected))]
-    return problems + [
-        f"{name} has shape {tuple(given[name])}, expected {tuple(expected[name])}"
-        for name in sorted(set(given) & set(expected))
-        if given[name] != expected[name]
-    ]

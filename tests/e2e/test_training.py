@@ -1,6 +1,7 @@
 """Training on Ray Train and DeepSpeed: what it learns is what one plain process learns, killed or not."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,12 +14,14 @@ import torch
 
 from data_pipeline.samples import ParquetSamples
 from opens2s_core.checkpoint import OPENS2S, load_opens2s, read_vocabulary
+from opens2s_core.models.lora import LoraSettings, merge_lora
+from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.training.loop import TorchBackend, TrainConfig, fit
 from ray_jobs.build_dialogues import build_dialogues
 from ray_jobs.export import export
 from ray_jobs.init_model import init_model
 from ray_jobs.prepare_data import prepare_data
-from ray_jobs.recipes import WorkersConfig, smoke
+from ray_jobs.recipes import WorkersConfig, smoke, smoke_lora
 from ray_jobs.train import train
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -58,22 +61,51 @@ def weights(workspace: Path, run: str, config: TrainConfig, workers: WorkersConf
     return load_opens2s(workspace / f"{run}-model" / OPENS2S).state_dict()
 
 
-def test_two_zero_workers_learn_what_one_process_learns(workspace: Path, undisturbed: dict[str, torch.Tensor]) -> None:
+def in_one_process(workspace: Path, config: TrainConfig) -> tuple[OpenS2S, list[float]]:
+    """What one plain process learns, and its text losses."""
     model = load_opens2s(workspace / "start" / OPENS2S)
     vocabulary = read_vocabulary(workspace / "start" / OPENS2S)
     samples = ParquetSamples(str(workspace / "samples"))
     losses: list[float] = []
     fit(
-        RUN,
+        config,
         samples,
         vocabulary,
-        TorchBackend(model, RUN),
+        TorchBackend(model, config),
         first_step=0,
         after_step=lambda report: losses.append(report.text_loss),
     )
+    return model, losses
+
+
+def test_two_zero_workers_learn_what_one_process_learns(workspace: Path, undisturbed: dict[str, torch.Tensor]) -> None:
+    model, losses = in_one_process(workspace, RUN)
     assert losses[-1] < 0.9 * losses[0]
     for name, value in model.state_dict().items():
         torch.testing.assert_close(undisturbed[name], value, atol=2e-4, rtol=2e-3, msg=name)
+
+
+def test_lora_is_learned_alike_and_exported_merged(workspace: Path) -> None:
+    run = replace(smoke_lora().train, steps=20, checkpoint_every=10)
+    exported = weights(workspace, "lora", run, WorkersConfig(count=2))
+    model, _ = in_one_process(workspace, run)
+    merge_lora(model.thinker)
+    start = load_opens2s(workspace / "start" / OPENS2S).state_dict()
+    assert exported.keys() == start.keys()
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(exported[name], value, atol=2e-4, rtol=2e-3, msg=name)
+    learned = {name for name, value in start.items() if not torch.equal(value, exported[name])}
+    in_llm = {name.split(".")[-2] for name in learned if name.startswith("thinker.llm_model.")}
+    assert in_llm == set(LoraSettings().targets)
+    assert any(name.startswith("speech_decoder.") for name in learned)
+
+
+def test_an_opens2s_directory_alone_is_enough(workspace: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(workspace / "start" / OPENS2S, tmp_path / "model")
+    run = replace(RUN, steps=1)
+    assert (
+        train(run, WorkersConfig(count=1), str(workspace / "samples"), str(model), str(tmp_path / "run"))["step"] == 1
+    )
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(
