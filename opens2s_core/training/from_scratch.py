@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import (
     GenerationConfig,
     PreTrainedTokenizerFast,
@@ -34,10 +34,9 @@ from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.opens2s_config import Interleave, OpenS2SConfig
 from opens2s_core.models.speech_tokenizer import SpeechTokenizer
 from opens2s_core.models.vocoder import Vocoder
+from opens2s_core.training.tokens import SPEECH_TOKENS, THINK_TOKENS, TURN_END, TURN_START, add_tokens, add_unit_tokens
 
-SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-THINK_TOKENS = ("<think>", "</think>")
-SPEECH_TOKENS = ("<|im_audio_start|>", "<|im_audio_end|>", "<|im_tts_start|>", "<|im_tts_end|>")
+_PAD = "<|endoftext|>"
 
 # The cut of words before byte-pair encoding that Qwen's tokenizers use.
 _WORDS = (
@@ -99,28 +98,23 @@ def train_text_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTok
     tokenizer.train_from_iterator(texts, trainer)
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
+        eos_token=TURN_END,
+        pad_token=_PAD,
         clean_up_tokenization_spaces=False,
     )
-    _add_tokens(wrapped, SPECIAL_TOKENS, special=True)
-    _add_tokens(wrapped, THINK_TOKENS, special=False)
+    add_tokens(wrapped, (_PAD, TURN_START, TURN_END), special=True)
+    add_tokens(wrapped, THINK_TOKENS, special=False)
     return wrapped
-
-
-def _add_tokens(tokenizer: PreTrainedTokenizerFast, tokens: Iterable[str], *, special: bool) -> None:
-    tokenizer.add_tokens([AddedToken(t, special=special, normalized=False) for t in tokens], special_tokens=special)
 
 
 def _create_opens2s(config: ScratchConfig, tokenizer: PreTrainedTokenizerFast, path: Path) -> None:
     tokenizer.save_pretrained(path / "tts")  # the speech decoder shares the words, not the audio tokens
     speech = PreTrainedTokenizerFast.from_pretrained(str(path / "tts"))
-    codes = config.speech_tokenizer.quantize_vocab_size
-    _add_tokens(speech, (f"<|audio_{code}|>" for code in range(codes)), special=True)
-    _add_tokens(tokenizer, SPEECH_TOKENS, special=True)
+    add_unit_tokens(speech, config.speech_tokenizer.quantize_vocab_size)
+    add_tokens(tokenizer, SPEECH_TOKENS, special=True)
     for owner, where in ((tokenizer, path), (speech, path / "tts")):
         owner.save_pretrained(where)
-        ends = [owner.convert_tokens_to_ids(token) for token in ("<|im_end|>", "<|endoftext|>")]
+        ends = [owner.convert_tokens_to_ids(token) for token in (TURN_END, _PAD)]
         GenerationConfig(eos_token_id=ends, pad_token_id=ends[1]).save_pretrained(where)
     mel_bins = config.speech_tokenizer.num_mel_bins
     WhisperFeatureExtractor(feature_size=mel_bins, sampling_rate=SAMPLE_RATE).save_pretrained(path / "audio")

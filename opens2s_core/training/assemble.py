@@ -1,0 +1,177 @@
+"""An OpenS2S directory from published parts, ready to train: the reference's start from scratch.
+
+The audio encoder is Qwen2-Audio's, the LLM a Qwen3 with the speech tokens, the speech decoder a small Qwen3 whose
+vocabulary is grown by the speech units. What joins them is new: adapter, projections and their norms.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Qwen2AudioEncoderConfig, Qwen3Config, WhisperFeatureExtractor
+
+from opens2s_core.audio import HOP, N_FFT, SAMPLE_RATE
+from opens2s_core.checkpoint import CheckpointError, LazyTensor, TensorFiles, read_json, write_json
+from opens2s_core.checkpoint.modules import build_empty, check_tensors
+from opens2s_core.checkpoint.opens2s import write_opens2s
+from opens2s_core.models.audio_encoder import AudioEncoder, AudioPadding
+from opens2s_core.models.opens2s import OpenS2S
+from opens2s_core.models.opens2s_config import Interleave, OpenS2SConfig
+from opens2s_core.models.transformers_config import parse_transformers_config
+from opens2s_core.prompt import PromptBuilder, PromptStyle
+from opens2s_core.storage import StorageError, fetch_directory, is_url, new_directory
+from opens2s_core.training.language_model import (
+    EMBEDDINGS,
+    LanguageModel,
+    also_ends_at,
+    read_language_model,
+    resize_vocabulary,
+)
+from opens2s_core.training.tokens import (
+    SPEECH_TOKENS,
+    TURN_END,
+    add_tokens,
+    add_unit_tokens,
+    table_rows,
+)
+
+_TOWERS = ("audio_tower.", "model.audio_tower.")
+"""Where a whole Qwen2-Audio holds its encoder."""
+_NEW = ("audio_adapter.", "llm2tts.", "llm_ln.", "tts_lm_model.spk2tts.", "tts_lm_model.spk_ln.")
+"""Modules that no part brings."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AssembleConfig:
+    """What the parts leave open; the defaults are the published values."""
+
+    units: int = 16_384  # size of the speech tokenizer's codebook
+    adapter_inner_dim: int = 512
+    adapter_kernel_sizes: tuple[int, ...] = (5, 5)
+    interleave: Interleave = field(default_factory=Interleave)
+    audio_padding: AudioPadding = "full"
+    prompt_style: PromptStyle = "training"
+    seed: int = 0
+
+
+def assemble(
+    audio: str | Path, llm: str | Path, speech_decoder: str | Path, output: str | Path, config: AssembleConfig
+) -> None:
+    """Write an OpenS2S directory made of three others, which stay as they are. All are paths or URLs.
+
+    ``audio`` is a Qwen2-Audio or its encoder alone, ``llm`` and ``speech_decoder`` are Qwen3 with their tokenizers.
+    ``output`` appears whole or not at all. Tensors keep their types and are read and written shard by shard; new ones
+    take the LLM's type and are drawn from the seed. Raises :class:`CheckpointError` or :class:`ConfigError` for a part
+    of another kind or one that lacks something, and :class:`StorageError` where ``output`` overlaps a part.
+    """
+    _check_apart(output, (audio, llm, speech_decoder))
+    encoder_source = fetch_directory(audio)
+    encoder, encoder_tensors = _read_encoder(encoder_source)
+    extractor = _extractor_settings(encoder_source, encoder.num_mel_bins)
+    thinker = _with_speech_tokens(read_language_model(fetch_directory(llm)), config)
+    speaker = _with_units(read_language_model(fetch_directory(speech_decoder)), config)
+    assembled = _opens2s_config(encoder, thinker.config, speaker.config, config)
+    tensors: dict[str, Tensor | LazyTensor] = {f"audio_encoder_model.{k}": v for k, v in encoder_tensors.items()}
+    tensors |= {f"llm_model.{name}": tensor for name, tensor in thinker.tensors.items()}
+    tensors |= {f"tts_lm_model.{name}": tensor for name, tensor in speaker.tensors.items()}
+    tensors |= _new_modules(assembled, thinker.tensors[EMBEDDINGS].dtype, config.seed)
+    with new_directory(output) as target:
+        write_opens2s(tensors, assembled.to_dict(), target)
+        for model, where in ((thinker, target), (speaker, target / "tts")):
+            model.tokenizer.save_pretrained(where)
+            write_json(where / "generation_config.json", model.generation)
+        (target / "audio").mkdir()
+        write_json(target / "audio" / "preprocessor_config.json", extractor)
+
+
+def _check_apart(output: str | Path, parts: tuple[str | Path, ...]) -> None:
+    """What was at ``output`` is replaced, so no part may be lost with it, nor be written into."""
+    if is_url(output):
+        return
+    target = Path(output).resolve()
+    for part in (Path(part).resolve() for part in parts if not is_url(part)):
+        if target == part or target in part.parents or part in target.parents:
+            raise StorageError(f"{output}: expected a directory that neither holds nor lies in {part}")
+
+
+def _read_encoder(path: Path) -> tuple[Qwen2AudioEncoderConfig, dict[str, LazyTensor]]:
+    values, where = read_json(path / "config.json"), str(path / "config.json")
+    files = TensorFiles(path)
+    tensors = dict(files)
+    if values.get("model_type") == "qwen2_audio":
+        values, where = values.get("audio_config", {}), f"{where}.audio_config"
+        tensors = {
+            name.removeprefix(tower): files[name] for tower in _TOWERS for name in files if name.startswith(tower)
+        }
+    config = parse_transformers_config(Qwen2AudioEncoderConfig, values, where)
+    check_tensors(tensors, build_empty(lambda: AudioEncoder(config)).state_dict(), path)
+    return config, tensors
+
+
+def _extractor_settings(path: Path, mel_bins: int) -> dict[str, Any]:
+    """The feature extractor's settings: those beside the encoder, else Qwen2-Audio's. They must be ours."""
+    heard = {"feature_size": mel_bins, "sampling_rate": SAMPLE_RATE, "hop_length": HOP, "n_fft": N_FFT}
+    alone, processor = path / "preprocessor_config.json", path / "processor_config.json"
+    if alone.exists():
+        settings = read_json(alone)
+    elif processor.exists():
+        settings = read_json(processor).get("feature_extractor", {})
+    else:
+        settings = WhisperFeatureExtractor(**heard, return_attention_mask=True).to_dict()
+    if wrong := {name: settings.get(name) for name, value in heard.items() if settings.get(name) != value}:
+        raise CheckpointError(f"{path}: expected a feature extractor with {heard}, got {wrong}")
+    return settings
+
+
+def _with_speech_tokens(model: LanguageModel, config: AssembleConfig) -> LanguageModel:
+    known = table_rows(model.tokenizer)
+    add_tokens(model.tokenizer, SPEECH_TOKENS, special=True)
+    try:
+        PromptBuilder(model.tokenizer, config.prompt_style)
+    except ValueError as error:
+        raise CheckpointError(f"{model.source}: prompt style {config.prompt_style!r}: {error}") from error
+    return also_ends_at(resize_vocabulary(model, known, config.seed), TURN_END)
+
+
+def _with_units(model: LanguageModel, config: AssembleConfig) -> LanguageModel:
+    known = table_rows(model.tokenizer)
+    return resize_vocabulary(model, known, config.seed) if add_unit_tokens(model.tokenizer, config.units) else model
+
+
+def _opens2s_config(
+    encoder: Qwen2AudioEncoderConfig, llm: Qwen3Config, speech_decoder: Qwen3Config, config: AssembleConfig
+) -> OpenS2SConfig:
+    assembled = OpenS2SConfig(
+        audio_encoder=encoder,
+        llm=llm,
+        speech_decoder=speech_decoder,
+        adapter_inner_dim=config.adapter_inner_dim,
+        adapter_kernel_sizes=config.adapter_kernel_sizes,
+        interleave=config.interleave,
+        audio_padding=config.audio_padding,
+        prompt_style=config.prompt_style,
+    )
+    return OpenS2SConfig.from_dict(assembled.to_dict())  # refuses what could not be loaded
+
+
+def _new_modules(config: OpenS2SConfig, dtype: torch.dtype, seed: int) -> dict[str, Tensor]:
+    """The modules that join the parts, initialised by their own constructors in a model without layers and words."""
+    without_layers = OpenS2SConfig(
+        audio_encoder=Qwen2AudioEncoderConfig(d_model=config.audio_encoder.d_model, encoder_layers=0),
+        llm=_without_layers(config.llm),
+        speech_decoder=_without_layers(config.speech_decoder),
+        adapter_inner_dim=config.adapter_inner_dim,
+        adapter_kernel_sizes=config.adapter_kernel_sizes,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = OpenS2S(without_layers)
+    state = model.thinker.state_dict() | model.speech_decoder.state_dict()
+    return {name: value.to(dtype) for name, value in state.items() if name.startswith(_NEW)}
+
+
+def _without_layers(config: Qwen3Config) -> Qwen3Config:
+    width, spread = config.hidden_size, config.initializer_range
+    return Qwen3Config(hidden_size=width, initializer_range=spread, num_hidden_layers=0, vocab_size=1)

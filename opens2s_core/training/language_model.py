@@ -1,0 +1,96 @@
+"""A Qwen3 directory as a part of something larger: its tensors unread, its vocabulary grown."""
+
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+from opens2s_core.checkpoint import CheckpointError, LazyTensor, TensorFiles, read_json
+from opens2s_core.checkpoint.modules import build_empty, check_tensors
+from opens2s_core.models.transformers_config import parse_transformers_config
+from opens2s_core.training.tokens import load_tokenizer, table_rows
+
+EMBEDDINGS, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageModel:
+    source: Path
+    config: Qwen3Config
+    tensors: dict[str, LazyTensor]  # without a tied head
+    tokenizer: PreTrainedTokenizerFast
+    generation: dict[str, Any]  # generation_config.json, with eos_token_id and pad_token_id in any case
+
+
+def read_language_model(path: Path) -> LanguageModel:
+    """A Qwen3 and its tokenizer. Raises :class:`CheckpointError` or :class:`ConfigError` for anything else."""
+    where = path / "config.json"
+    config = parse_transformers_config(Qwen3Config, read_json(where), str(where))
+    tensors = dict(TensorFiles(path))
+    expected = build_empty(lambda: Qwen3ForCausalLM(config)).state_dict()
+    if config.tie_word_embeddings:  # some files hold the head none the less
+        del expected[HEAD]
+        tensors.pop(HEAD, None)
+    check_tensors(tensors, expected, path)
+    tokenizer = load_tokenizer(path)
+    if (rows := table_rows(tokenizer)) > config.vocab_size:
+        raise CheckpointError(f"{path}: expected a row for each of {rows} tokens, got {config.vocab_size} rows")
+    return LanguageModel(path, config, tensors, tokenizer, _generation_settings(path, tokenizer))
+
+
+def _generation_settings(path: Path, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """The settings as they are; where they name no end or padding, the tokenizer's."""
+    file = path / "generation_config.json"
+    settings = read_json(file) if file.exists() else {}
+    ends = _first_known(settings.get("eos_token_id"), tokenizer.eos_token_id)
+    if ends is None:
+        raise CheckpointError(f"{path}: expected an eos_token_id in generation_config.json or an end token")
+    first_end = ends if isinstance(ends, int) else ends[0]
+    padding = _first_known(settings.get("pad_token_id"), tokenizer.pad_token_id, first_end)
+    return settings | {"eos_token_id": ends, "pad_token_id": padding}
+
+
+def _first_known(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+def also_ends_at(model: LanguageModel, token: str) -> LanguageModel:
+    """``token`` ends a text too: a base model knows no turns."""
+    ends, end = model.generation["eos_token_id"], model.tokenizer.convert_tokens_to_ids(token)
+    known = [ends] if isinstance(ends, int) else ends
+    if end in known:
+        return model
+    return replace(model, generation=model.generation | {"eos_token_id": [*known, end]})
+
+
+def resize_vocabulary(model: LanguageModel, known: int, seed: int) -> LanguageModel:
+    """A row in the embeddings, and in a head of its own, for each token of ``model.tokenizer`` and no more.
+
+    The ``known`` first rows stay as they are, spare rows behind them go, as with the reference. New rows are drawn
+    around the mean of the known ones.
+    """
+    rows, spread = table_rows(model.tokenizer), model.config.initializer_range
+    tables = {
+        name: _resized(model.tensors[name], known, rows, spread, seed + zlib.crc32(name.encode()))
+        for name in (EMBEDDINGS, HEAD)
+        if name in model.tensors
+    }
+    config = Qwen3Config(**model.config.to_dict() | {"vocab_size": rows})
+    return replace(model, config=config, tensors=model.tensors | tables)
+
+
+def _resized(table: LazyTensor, known: int, rows: int, spread: float, seed: int) -> LazyTensor:
+    width = table.shape[1]
+
+    def read() -> Tensor:
+        kept = table.read()[:known]
+        # Part by part, so that there is never a copy of the whole in a wider type.
+        mean = sum((part.sum(0, dtype=torch.float64) for part in kept.split(4096)), torch.zeros(width)) / known
+        noise = torch.randn(rows - known, width, generator=torch.Generator().manual_seed(seed))
+        return torch.cat([kept, (mean + spread * noise).to(table.dtype)])
+
+    return LazyTensor(torch.Size((rows, width)), table.dtype, read)

@@ -1,0 +1,51 @@
+"""Tokens that a tokenizer needs to become one of OpenS2S's two."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tokenizers import AddedToken
+from transformers import PreTrainedTokenizerFast
+
+from opens2s_core.checkpoint import CheckpointError
+
+TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
+THINK_TOKENS = ("<think>", "</think>")
+SPEECH_TOKENS = ("<|im_audio_start|>", "<|im_audio_end|>", "<|im_tts_start|>", "<|im_tts_end|>")
+
+
+def add_tokens(tokenizer: PreTrainedTokenizerFast, tokens: Iterable[str], *, special: bool) -> None:
+    """Put those of ``tokens`` that are not there yet behind all others, in a row."""
+    tokenizer.add_tokens([AddedToken(t, special=special, normalized=False) for t in tokens], special_tokens=special)
+
+
+def add_unit_tokens(tokenizer: PreTrainedTokenizerFast, count: int) -> bool:
+    """Add units 0 … ``count`` - 1; False if just these stand there already, in a row.
+
+    Raises :class:`CheckpointError` where other unit tokens do, ``ValueError`` for a count below one.
+    """
+    if count < 1:
+        raise ValueError(f"expected one unit or more, got {count}")
+    wanted = [f"<|audio_{unit}|>" for unit in range(count)]
+    present = {t: token_id for t, token_id in tokenizer.added_tokens_encoder.items() if t.startswith("<|audio_")}
+    if not present:
+        add_tokens(tokenizer, wanted, special=True)
+        return True
+    first = present.get(wanted[0], -1)
+    if present != {token: first + unit for unit, token in enumerate(wanted)}:
+        raise CheckpointError(
+            f"{tokenizer.name_or_path}: expected no unit tokens, or {count} from {wanted[0]} on in a row, "
+            f"got {len(present)} from {min(present, key=present.__getitem__)} on"
+        )
+    return False
+
+
+def table_rows(tokenizer: PreTrainedTokenizerFast) -> int:
+    """Rows of the smallest table that has one for every token."""
+    return max(tokenizer.get_vocab().values()) + 1
+
+
+def load_tokenizer(directory: Path) -> PreTrainedTokenizerFast:
+    """Raises :class:`CheckpointError` where ``directory`` has no ``tokenizer.json``."""
+    if not (directory / "tokenizer.json").is_file():
+        raise CheckpointError(f"{directory}: expected a tokenizer.json in it")
+    return PreTrainedTokenizerFast.from_pretrained(str(directory))
