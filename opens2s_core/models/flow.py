@@ -1,6 +1,7 @@
 """Units → log-mel by conditional flow matching (the GLM-4-Voice decoder's first half).
 
 B items, N units, F mel frames. Noise and every other random draw is an argument: nothing here owns a generator.
+Source: tests/golden/token2wav_tiny/README.md, facts 1, 9 and 10.
 """
 
 import math
@@ -56,7 +57,7 @@ class FlowDecoder(nn.Module):
         self.estimator = Estimator(config.estimator)
 
     def forward(self, mu: Tensor, speaker: Tensor, cond: Tensor, noise: Tensor, steps: int = STEPS) -> Tensor:
-        """mu, cond, noise (B, mel, F), speaker (B, mel) → mel (B, mel, F)."""
+        """mu, cond, noise (B, mel, F), speaker (B, mel) → log-mel (B, mel, F) after so many Euler steps."""
         x, t = noise, noise.new_zeros(())
         for target in time_steps(steps, noise)[1:]:
             step = target - t
@@ -65,7 +66,10 @@ class FlowDecoder(nn.Module):
         return x
 
     def velocity(self, x: Tensor, mu: Tensor, t: Tensor, speaker: Tensor, cond: Tensor) -> Tensor:
-        """Velocity with guidance away from the unconditioned one; both come from one batch."""
+        """Velocity (B, mel, F) with guidance away from the unconditioned one; both come from one batch.
+
+        x, mu, cond (B, mel, F), speaker (B, mel), t () in [0, 1].
+        """
         batch = 2 * x.shape[0]
         mask = x.new_ones(batch, 1, x.shape[2])
         mu, speaker, cond = (torch.cat([given, torch.zeros_like(given)]) for given in (mu, speaker, cond))
@@ -75,7 +79,10 @@ class FlowDecoder(nn.Module):
         return (1 + rate) * given - rate * free
 
     def loss(self, mel: Tensor, mask: Tensor, mu: Tensor, speaker: Tensor, cond: Tensor, draws: FlowDraws) -> Tensor:
-        """Mean squared error of the velocity over valid frames and mel channels; mask (B, 1, F)."""
+        """Mean squared error, a scalar, of the velocity over valid frames and mel channels.
+
+        mel, mu, cond (B, mel, F), mask (B, 1, F) of ones and zeros, speaker (B, mel).
+        """
         t = warp(draws.time)[:, None, None]
         rest = 1 - self.params.sigma_min
         noisy = (1 - rest * t) * draws.noise + t * mel
@@ -87,6 +94,8 @@ class FlowDecoder(nn.Module):
 
 
 class Flow(nn.Module):
+    """Units → log-mel at :func:`mel_frames` frames; parameter names are those of the published ``flow.pt``."""
+
     def __init__(self, config: FlowConfig) -> None:
         super().__init__()
         self.config = config
@@ -116,7 +125,7 @@ class Flow(nn.Module):
         return self.encoder_proj(self.encoder(embedded, valid))
 
     def voice(self, speaker: Tensor) -> Tensor:
-        """Speaker vectors (B, spk_embed_dim), of any length or zero → (B, mel)."""
+        """Speaker vectors (B, spk_embed_dim), of any length or zero → (B, mel). Only their direction counts."""
         return self.spk_embed_affine_layer(functional.normalize(speaker, dim=1))
 
     def loss(self, batch: FlowBatch, draws: FlowDraws) -> Tensor:

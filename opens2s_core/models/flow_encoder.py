@@ -1,6 +1,7 @@
 """Units in time: a block-causal relative-position transformer, and the stretch from units to mel frames.
 
 B sequences, N units, D encoder width, H heads, F mel frames.
+Source: tests/golden/token2wav_tiny/README.md, facts 2 to 4.
 """
 
 import math
@@ -46,6 +47,7 @@ class RelativeAttention(nn.Module):
         nn.init.xavier_uniform_(self.pos_bias_v)
 
     def forward(self, x: Tensor, positions: Tensor, visible: Tensor) -> Tensor:
+        """x (B, N, D), positions (2 N - 1, D), visible (B, 1, N, N) → (B, N, D)."""
         q, k, v = (self._heads(linear(x)) for linear in (self.linear_q, self.linear_k, self.linear_v))
         offsets = self._heads(self.linear_pos(positions)[None])  # (1, H, 2N-1, D/H)
         by_offset = (q + self.pos_bias_v[:, None]) @ offsets.transpose(-1, -2)  # (B, H, N, 2N-1)
@@ -62,6 +64,8 @@ class RelativeAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
+    """(B, N, D) → (B, N, D)."""
+
     def __init__(self, config: FlowEncoderConfig) -> None:
         super().__init__()
         self.w_1 = nn.Linear(config.output_size, config.linear_units)
@@ -73,6 +77,8 @@ class FeedForward(nn.Module):
 
 
 class EncoderLayer(nn.Module):
+    """Attention and feed-forward, each normalised before and added: shapes as in :class:`RelativeAttention`."""
+
     def __init__(self, config: FlowEncoderConfig) -> None:
         super().__init__()
         self.self_attn = RelativeAttention(config)
@@ -87,6 +93,8 @@ class EncoderLayer(nn.Module):
 
 
 class InputLayer(nn.Module):
+    """Unit embeddings (B, N, input_size) → (B, N, D)."""
+
     def __init__(self, config: FlowEncoderConfig) -> None:
         super().__init__()
         self.scale = math.sqrt(config.output_size)
@@ -122,6 +130,8 @@ class FlowEncoder(nn.Module):
 
 class LengthRegulator(nn.Module):
     """Stretch (B, N, C) to the given number of frames by repetition, then smooth: (B, C, F).
+
+    The smoothing normalises over all frames, so every frame hears of every unit.
 
     Of ``sampling_ratios`` only the number counts, one smoothing layer each, as in the published model.
     """

@@ -3,6 +3,7 @@
 B items, C channels, F frames, E time-embedding width. Masks are 1 for frames and 0 for padding, (B, 1, F).
 Padding is not neutral in the published weights: it takes part in the normalisation statistics, and attention only
 prefers valid frames to padded ones. Nothing is padded in synthesis.
+Source: tests/golden/token2wav_tiny/README.md, facts 5 to 8.
 """
 
 import math
@@ -26,6 +27,8 @@ def time_sinusoid(t: Tensor, width: int) -> Tensor:
 
 
 class TimeEmbedding(nn.Module):
+    """Sinusoids (B, width) → (B, E)."""
+
     def __init__(self, width: int, embedded: int) -> None:
         super().__init__()
         self.linear_1 = nn.Linear(width, embedded)
@@ -36,6 +39,8 @@ class TimeEmbedding(nn.Module):
 
 
 class ConvBlock(nn.Module):
+    """(B, inputs, F) → (B, outputs, F), zero where padded."""
+
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.block = nn.Sequential(
@@ -47,6 +52,8 @@ class ConvBlock(nn.Module):
 
 
 class ResidualBlock(nn.Module):
+    """(B, inputs, F) with time (B, E) → (B, outputs, F)."""
+
     def __init__(self, inputs: int, outputs: int, time_width: int) -> None:
         super().__init__()
         self.mlp = nn.Sequential(nn.Mish(), nn.Linear(time_width, outputs))
@@ -60,6 +67,8 @@ class ResidualBlock(nn.Module):
 
 
 class Attention(nn.Module):
+    """(B, F, C) → (B, F, C); ``bias`` (B, 1, F, F) is added to the scores."""
+
     def __init__(self, width: int, config: EstimatorConfig) -> None:
         super().__init__()
         self.heads = config.num_heads
@@ -97,6 +106,8 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
+    """(B, F, C) → (B, F, C), each half normalised before and added."""
+
     def __init__(self, width: int, config: EstimatorConfig) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width)
@@ -110,6 +121,8 @@ class TransformerBlock(nn.Module):
 
 
 class Downsample(nn.Module):
+    """(B, C, F) → (B, C, F / 2 rounded up)."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.conv = nn.Conv1d(width, width, 3, stride=2, padding=1)
@@ -119,6 +132,8 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
+    """(B, C, F) → (B, C, 2 F)."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.conv = nn.ConvTranspose1d(width, width, 4, stride=2, padding=1)
@@ -128,6 +143,8 @@ class Upsample(nn.Module):
 
 
 class TransformerStack(nn.ModuleList):
+    """Transformer blocks between convolutions: (B, C, F) → (B, C, F)."""
+
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         x = x.transpose(1, 2)  # (B, F, C)
         for block in self:
@@ -145,7 +162,11 @@ class Level(nn.ModuleList):
 
 
 class Estimator(nn.Module):
-    """Velocity (B, mel, F) of the noisy mel at time t, given what the units say, the speaker and the known mel."""
+    """Velocity (B, mel, F) of the noisy mel at time t, given what the units say, the speaker and the known mel.
+
+    One level of the U for each of ``config.channels``, multiples of the 8 groups of its norms; each but the first
+    runs at half the rate of the one above.
+    """
 
     def __init__(self, config: EstimatorConfig) -> None:
         super().__init__()

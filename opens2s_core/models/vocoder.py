@@ -3,6 +3,7 @@
 B items, F mel frames, S = F x hop samples, H harmonics above the fundamental, K bins of the small STFT.
 Random draws are arguments. Convolutions that the published files weight-normalise are plain here: load such a state
 through :func:`fold_weight_norm`.
+Source: tests/golden/token2wav_tiny/README.md, facts 11 to 14.
 """
 
 import math
@@ -82,6 +83,8 @@ def _block_reach(kernel: int, dilations: tuple[int, ...]) -> int:
 
 
 class Snake(nn.Module):
+    """(B, C, F) → (B, C, F), with a learned frequency for each channel."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.alpha = nn.Parameter(torch.ones(channels))
@@ -92,6 +95,8 @@ class Snake(nn.Module):
 
 
 class ResBlock(nn.Module):
+    """(B, C, F) → (B, C, F): one pair of convolutions for each dilation, added."""
+
     def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]) -> None:
         super().__init__()
 
@@ -152,6 +157,8 @@ class Source(nn.Module):
 
 
 class Vocoder(nn.Module):
+    """Names of parameters are those of the published ``hift.pt``, weight norm folded."""
+
     def __init__(self, config: VocoderConfig) -> None:
         super().__init__()
         self.config = config
