@@ -112,10 +112,11 @@ def write_tensors(
     for filename, names in split.filename_to_tensors.items():
         shard = {name: _value(tensors[name]).contiguous() for name in names}
         save_file(shard, target / f"{filename}.unfinished", {"format": "pt"})
-    for old in _files_of(target, stem):
-        old.unlink()
     for filename in split.filename_to_tensors:
         (target / f"{filename}.unfinished").rename(target / filename)
+    for old in _files_of(target, stem):
+        if old.name not in split.filename_to_tensors:
+            old.unlink()
     if split.is_sharded:
         index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
         write_json(target / f"{stem}.safetensors.index.json", index)

@@ -1,6 +1,7 @@
 """One file of tensors: safetensors, or a pickle of nothing but tensors."""
 
 import pickle
+import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,22 @@ _DTYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
+
+
+_UNREADABLE = (
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+    zipfile.BadZipFile,
+)
+"""What torch raises for damaged files, and for files of more than tensors."""
 
 
 class Shard(Mapping[str, tuple[torch.Size, torch.dtype]]):
@@ -80,7 +97,7 @@ def open_shard(path: Path) -> Shard:
 def _unpickle(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, pickle.UnpicklingError) as error:
+    except _UNREADABLE as error:
         raise CheckpointError(f"{path}: expected a file of nothing but tensors: {error}") from error
 
 

@@ -38,7 +38,7 @@ def read_yaml(path: str | Path, sections: Collection[str]) -> dict[str, Any]:
             raise CheckpointError(f"{path}: expected a mapping of settings")
         reader = _Reader(loader, root, str(path))
         return {key: reader.convert(node) for key, node in reader.items(root) if key in sections}
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, yaml.YAMLError, RecursionError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path}: expected a YAML file: {error}") from error
