@@ -34,7 +34,8 @@ def workspace(cluster: Cluster) -> str:
         ("ray_jobs.init_model", *recipe, "--dialogues", dialogues, "--output", start),
         ("ray_jobs.prepare_data", *recipe, "--input", dialogues, "--model", start, "--output", samples),
         ("ray_jobs.train", *recipe, "--data", samples, "--model", start, "--output", run),
-        ("ray_jobs.export", "--run", run, "--model", start, "--output", model),
+        ("ray_jobs.export", "run", "--run", run, "--model", start, "--output", model),
+        ("ray_jobs.export", "publish", "--run", run, "--model", start, "--output", f"{url}/published"),
     ):
         done = submit(cluster, *job)
         assert done.returncode == 0, f"{job}\n{done.stdout}\n{done.stderr}"
@@ -52,6 +53,14 @@ def test_the_jobs_lead_from_nothing_to_a_trained_bundle(workspace: str) -> None:
     assert "thinker.audio_encoder_model.embed_positions.weight" not in changed
 
 
+def test_a_run_is_published_with_the_same_weights(workspace: str) -> None:
+    trained, published = (
+        load_opens2s(fetch_directory(f"{workspace}/{name}") / OPENS2S) for name in ("model", "published")
+    )
+    assert trained.state_dict().keys() == published.state_dict().keys()
+    assert all(value.equal(published.state_dict()[name]) for name, value in trained.state_dict().items())
+
+
 def test_no_row_was_lost_on_the_way(workspace: str) -> None:
     # Each turn is learned from its sound and from its words.
     for dataset, rows in (("dialogues", 8), ("samples", 16)):
@@ -60,6 +69,8 @@ def test_no_row_was_lost_on_the_way(workspace: str) -> None:
 
 
 def test_a_job_that_fails_says_so_with_its_exit_code(cluster: Cluster, tmp_path: Path) -> None:
-    done = submit(cluster, "ray_jobs.export", "--run", str(tmp_path), "--model", "m", "--output", str(tmp_path / "o"))
+    done = submit(
+        cluster, "ray_jobs.export", "run", "--run", str(tmp_path), "--model", "m", "--output", str(tmp_path / "o")
+    )
     assert done.returncode != 0
     assert "expected a training run with a checkpoint" in done.stdout + done.stderr

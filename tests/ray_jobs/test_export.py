@@ -1,0 +1,98 @@
+"""Ways from one directory of weights to another, by the command that people use."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from opens2s_core.audio import SAMPLE_RATE
+from opens2s_core.checkpoint import OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV, read_config
+from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling, TextDelta
+from opens2s_core.inference.pipeline import Pipeline
+from opens2s_core.prompt import Audio, Message
+from ray_jobs.export import main
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+PARTS = {OPENS2S: "opens2s_tiny", SPEECH_TOKENIZER: "speech_tokenizer_tiny", TOKEN2WAV: "token2wav_tiny"}
+
+
+def import_golden(bundle: Path, *options: str) -> None:
+    given = [word for part, name in PARTS.items() for word in (f"--{part.replace('_', '-')}", str(GOLDEN / name))]
+    main(["import", *given, *options, "--output", str(bundle)])
+
+
+def weights(directory: Path) -> dict[str, torch.Tensor]:
+    return {
+        f"{path.parent.name}/{path.stem}/{name}": value
+        for path in sorted(directory.rglob("*.safetensors"))
+        for name, value in load_file(path).items()
+    }
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("export") / "bundle"
+    import_golden(directory)
+    return directory
+
+
+def test_published_directories_make_a_bundle_that_replies(bundle: Path) -> None:
+    sound = np.sin(np.arange(SAMPLE_RATE) / 20).astype(np.float32)
+    request = ReplyRequest(
+        messages=(Message("user", (Audio(sound),)),),
+        text=Sampling(max_tokens=5),
+        units=Sampling(max_tokens=30),
+    )
+    reply = list(Pipeline.load(bundle).reply(request))
+    assert any(isinstance(message, TextDelta) for message in reply)
+    assert sum(len(message.samples) for message in reply if isinstance(message, AudioChunk)) > 0
+
+
+def test_published_and_imported_again_nothing_has_changed(bundle: Path, tmp_path: Path) -> None:
+    main(["publish", "--model", str(bundle), "--output", str(tmp_path / "published")])
+    published = [f"{tmp_path}/published/{part}" for part in PARTS]
+    given = zip((f"--{part.replace('_', '-')}" for part in PARTS), published, strict=True)
+    main(["import", *(word for pair in given for word in pair), "--output", str(tmp_path / "again")])
+    before, after = weights(bundle), weights(tmp_path / "again")
+    assert before.keys() == after.keys()
+    assert all(value.equal(after[name]) for name, value in before.items())
+    for part in PARTS:
+        for settings in (bundle / part).glob("config.*"):
+            assert settings.read_text() == (tmp_path / "again" / part / settings.name).read_text()
+
+
+def test_what_is_published_has_the_published_names(bundle: Path, tmp_path: Path) -> None:
+    main(["publish", "--model", str(bundle), "--output", str(tmp_path / "published")])
+    vocoder = torch.load(tmp_path / "published" / TOKEN2WAV / "hift.pt", weights_only=True)
+    assert vocoder.keys() == load_file(GOLDEN / "token2wav_tiny" / "hift.safetensors").keys()
+    flow = torch.load(tmp_path / "published" / TOKEN2WAV / "flow.pt", weights_only=True)
+    golden = load_file(GOLDEN / "token2wav_tiny" / "flow.safetensors")
+    assert flow.keys() == golden.keys()
+    assert all(value.equal(golden[name]) for name, value in flow.items())
+    opens2s = weights(tmp_path / "published" / OPENS2S)
+    assert "opens2s/model/tts_lm_model.lm_head.weight" in opens2s  # the published code does not tie it
+    with pytest.raises(yaml.YAMLError, match="!new:cosyvoice"):
+        yaml.safe_load((tmp_path / "published" / TOKEN2WAV / "config.yaml").read_text())
+
+
+def test_how_a_model_was_trained_is_stored_with_it(bundle: Path, tmp_path: Path) -> None:
+    assert (read_config(bundle / OPENS2S).prompt_style, read_config(bundle / OPENS2S).audio_padding) == ("chat", "full")
+    import_golden(tmp_path / "other", "--prompt-style", "training", "--audio-padding", "masked")
+    other = read_config(tmp_path / "other" / OPENS2S)
+    assert (other.prompt_style, other.audio_padding) == ("training", "masked")
+
+
+def test_a_bad_directory_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    broken = shutil.copytree(GOLDEN / "opens2s_tiny", tmp_path / "broken")
+    state = load_file(broken / "model.safetensors")
+    del state["llm_ln.bias"]
+    save_file(state | {"surprise": torch.zeros(1)}, broken / "model.safetensors")
+    with pytest.raises(SystemExit, match=r"missing llm_ln\.bias; unknown surprise"):
+        main(["import", "--opens2s", str(broken), "--output", str(tmp_path / "bundle")])
+    with pytest.raises(SystemExit, match="at least one of --opens2s"):
+        main(["import", "--output", str(tmp_path / "bundle")])
+    assert not (tmp_path / "bundle").exists()
