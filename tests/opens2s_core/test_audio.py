@@ -8,7 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import WhisperFeatureExtractor
 
-from opens2s_core.audio import SAMPLE_RATE, AudioError, decode_audio, encode_audio, log_mel, resample
+from opens2s_core.audio import (
+    HOP,
+    SAMPLE_RATE,
+    SEGMENT_FRAMES,
+    AudioError,
+    decode_audio,
+    encode_audio,
+    log_mel,
+    resample,
+)
+from tests.opens2s_core.opens2s_tiny import FEATURES, GOLDEN, recordings
+from tests.opens2s_core.parity import close
 
 
 def tone(seconds: float, rate: int = SAMPLE_RATE) -> np.ndarray:
@@ -79,3 +90,48 @@ def test_many_channels_are_refused() -> None:
     soundfile.write(buffer, np.zeros((10, 3)), SAMPLE_RATE, format="WAV")
     with pytest.raises(AudioError, match="3 channels: expected at most 2"):
         decode_audio(buffer.getvalue())
+
+
+def padded_log_mel(samples: np.ndarray, frames: int, mel_bins: int) -> torch.Tensor:
+    padded = np.pad(samples, (0, frames * HOP - len(samples)))
+    return log_mel(torch.from_numpy(padded), mel_bins)
+
+
+def test_files_are_read_as_published() -> None:
+    expected = GOLDEN.tensors("feature_extractor")["w0_first64"]
+    samples, _ = decode_audio(next(GOLDEN.path.glob("wavs/w0.*")).read_bytes())
+    close("features.w0_first64", torch.from_numpy(samples[: len(expected)]), expected, FEATURES)
+
+
+def test_features_of_a_batch_are_the_published_ones() -> None:
+    golden = GOLDEN.tensors("feature_extractor")
+    count, mel_bins, frames = golden["shape"].tolist()
+    clips = recordings(count)
+    longest = max(map(len, clips))
+    assert frames == -(-longest // (SEGMENT_FRAMES * HOP)) * SEGMENT_FRAMES  # whole segments of the longest
+    features = torch.stack([padded_log_mel(clip, frames, mel_bins) for clip in clips])
+    close("features.features_cols", features[:, :, golden["cols"]], golden["features_cols"], FEATURES)
+    means, stds = features.double().mean(1).float(), features.double().std(1).float()
+    close("features.features_frame_mean", means, golden["features_frame_mean"], FEATURES)
+    close("features.features_frame_std", stds, golden["features_frame_std"], FEATURES)
+    close("features.shape", torch.tensor(features.shape), golden["shape"], 0)
+
+
+def test_features_of_a_clip_alone_are_the_published_ones() -> None:
+    golden = GOLDEN.tensors("feature_extractor")
+    _, mel_bins, frames = golden["single0_shape"].tolist()
+    head = golden["single0_features_head"]
+    features = padded_log_mel(recordings(1)[0], frames, mel_bins)[None]
+    close("features.single0_features_head", features[:, :, : head.shape[2]], head, FEATURES)
+    close("features.single0_shape", torch.tensor(features.shape), golden["single0_shape"], 0)
+
+
+@given(seconds=st.floats(0.01, 3.0), silence=st.integers(400, 30_000), loudness=st.floats(1e-6, 1.0))
+def test_silence_behind_a_clip_changes_no_feature_before_it(seconds: float, silence: int, loudness: float) -> None:
+    frames = max(int(seconds * SAMPLE_RATE) // HOP, 3)
+    noise = (loudness * np.random.default_rng(frames).normal(0, 0.1, frames * HOP)).astype(np.float32)
+    padded = frames + 3  # the window of the last frame reaches over the end
+    more = padded + silence // HOP
+    short, long = padded_log_mel(noise, padded, 80), padded_log_mel(noise, more, 80)
+    torch.testing.assert_close(long[:, :padded], short, atol=1e-5, rtol=0)
+    assert torch.equal(long[:, padded:], long.min().expand(80, more - padded))

@@ -1,13 +1,36 @@
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
 
+from opens2s_core.audio import HOP, SEGMENT_FRAMES
 from opens2s_core.checkpoint import OPENS2S, load_thinker
 from opens2s_core.models.adapter import adapter_frames
-from opens2s_core.models.audio_encoder import AudioPadding, encoder_frames, extract_features, segment_lengths
+from opens2s_core.models.audio_encoder import (
+    AudioPadding,
+    clip_encoder_frames,
+    encoder_frames,
+    extract_features,
+    mel_frames,
+    segment_lengths,
+)
 from opens2s_core.models.thinker import Thinker
+from tests.opens2s_core.opens2s_tiny import (
+    EMBEDDINGS,
+    FEATURES,
+    GOLDEN,
+    encode_with_silence,
+    encoder_lengths,
+    model,
+    recordings,
+    synthetic_features,
+)
+from tests.opens2s_core.parity import close
 
 
 @pytest.fixture(scope="module")
@@ -19,23 +42,85 @@ def clip(samples: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.1, samples).astype(np.float32)
 
 
-@pytest.mark.parametrize(
-    ("mel", "encoder", "llm"),
-    [
-        (3, 1, 1),
-        (8, 2, 1),
-        (100, 25, 7),
-        (130, 32, 8),
-        (3000, 750, 188),
-        (3002, 750, 188),
-        (3005, 751, 188),
-        (3100, 775, 194),
-        (6000, 1500, 375),
-    ],
-)
-def test_rates_are_the_published_ones(mel: int, encoder: int, llm: int) -> None:
-    frames = sum(encoder_frames(segment) for segment in segment_lengths(mel))
-    assert (frames, adapter_frames(frames, 2)) == (encoder, llm)
+@pytest.fixture(scope="module")
+def golden() -> dict[str, Tensor]:
+    return GOLDEN.tensors("encoder_adapter")
+
+
+NUMBER_WORDS = {"one": 1, "two": 2, "three": 3, "four": 4}
+
+
+def published_rates() -> tuple[list[int], list[int], int, list[int]]:
+    """The table of lengths in the README: log-mel frames, encoder frames, number of convolutions, frames after them."""
+    readme = (GOLDEN.path / "README.md").read_text()
+    table = re.findall(r"^\| *(mel frames|encoder frames|after (\w+) [^|]*?) *\|(.*)\|$", readme, re.M)
+    numbers = [[int(cell) for cell in cells.split("|")] for _, _, cells in table]
+    mel, encoder, adapter = numbers
+    return mel, encoder, NUMBER_WORDS[table[2][1]], adapter
+
+
+def test_rates_are_the_published_ones() -> None:
+    mel, encoder, convolutions, adapter = published_rates()
+    ours = [sum(map(encoder_frames, segment_lengths(frames))) for frames in mel]
+    assert ours == encoder
+    assert [adapter_frames(frames, convolutions) for frames in ours] == adapter
+
+
+@given(frames=st.integers(3, SEGMENT_FRAMES))
+def test_lengths_are_those_of_convolution_and_pooling(frames: int) -> None:
+    x = nn.Conv1d(1, 1, 3, stride=2, padding=1, device="meta")(torch.zeros(1, 1, frames, device="meta"))
+    assert nn.AvgPool1d(2, stride=2)(x).shape[2] == encoder_frames(frames)
+
+
+@given(samples=st.integers(0, 3 * SEGMENT_FRAMES * HOP))
+def test_every_clip_has_an_encoder_frame(samples: int) -> None:
+    assert clip_encoder_frames(samples) >= 1
+    assert sum(segment_lengths(mel_frames(samples))) == mel_frames(samples) == max(-(-samples // HOP), 3)
+
+
+@torch.no_grad()
+def test_clips_are_encoded_as_published(golden: dict[str, Tensor]) -> None:
+    features = synthetic_features(golden["attention_mask_sum"].tolist())
+    assert encoder_lengths(features) == golden["encoder_output_lengths"].tolist()
+    rows = encode_with_silence(model().thinker, features)
+    assert list(rows.shape) == golden["encoder_shape"].tolist()
+    compared = 0
+    for name, expected in golden.items():
+        if every := re.fullmatch(r"encoder_last_hidden_state_every(\d+)", name):
+            close(f"encoder.{name}", rows[:, :: int(every[1])], expected, EMBEDDINGS)
+            compared += 1
+        if part := re.fullmatch(r"encoder_last_hidden_state_ex(\d+)_from(\d+)", name):
+            row, first = int(part[1]), int(part[2])
+            close(f"encoder.{name}", rows[row, first : first + expected.shape[1]][None], expected, EMBEDDINGS)
+            compared += 1
+    assert compared == sum(name.startswith("encoder_last_hidden_state") for name in golden)
+    for row, ours in zip(rows, model().thinker.audio_encoder_model.encode(features, "full"), strict=True):
+        torch.testing.assert_close(ours, row[: len(ours)], atol=1e-6, rtol=0)
+
+
+@torch.no_grad()
+def test_a_clip_alone_is_encoded_as_published(golden: dict[str, Tensor]) -> None:
+    features = synthetic_features(golden["attention_mask_sum"][:1].tolist())
+    (ours,) = model().thinker.audio_encoder_model.encode(features, "full")
+    close("encoder.single0_encoder", ours[None], golden["single0_encoder"], EMBEDDINGS)
+    assert golden["single0_encoder_lengths"].tolist() == [len(ours)]
+
+
+def test_clips_are_cut_into_segments_that_hold_the_published_features(golden: dict[str, Tensor]) -> None:
+    extractor = GOLDEN.tensors("feature_extractor")
+    count, mel_bins, _ = extractor["shape"].tolist()
+    clips = recordings(count)
+    features = extract_features(clips, mel_bins, "full")
+    assert [sum(clip) for clip in features.frames] == extractor["attention_mask_sum"].tolist()
+    assert sum(features.frames[0]) == int(extractor["single0_attention_mask_sum"])
+    assert encoder_lengths(features) == golden["wav_encoder_output_lengths"].tolist()
+    assert encoder_lengths(features) == [clip_encoder_frames(len(clip)) for clip in clips]
+    segments = list(features.segments)
+    for i, clip in enumerate(features.frames):
+        whole = torch.cat([segments.pop(0) for _ in clip], dim=1)
+        # Of its last frame the window reaches over the end, behind which the batch may go on.
+        means = whole.double().mean(0).float()[:-1]
+        close("features.segments", means, extractor["features_frame_mean"][i, : len(means)], FEATURES)
 
 
 @pytest.mark.parametrize("padding", ["full", "masked"])

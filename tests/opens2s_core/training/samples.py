@@ -6,6 +6,7 @@ import numpy as np
 
 from opens2s_core.audio import SAMPLE_RATE, encode_audio
 from opens2s_core.models.opens2s_config import OpenS2SConfig
+from opens2s_core.models.speech_decoder import SPEAKER_DIM
 from opens2s_core.prompt import IGNORED, Audio, Content, Message, PromptBuilder, Spoken, Text
 from opens2s_core.training.batch import EncodedSample
 
@@ -18,7 +19,12 @@ def sound(seconds: float, seed: int) -> bytes:
 def encode(prompts: PromptBuilder, messages: Sequence[Message]) -> EncodedSample:
     sample = prompts.training_sample(messages)
     return EncodedSample(
-        sample.input_ids, sample.token_types, sample.labels, sample.audios, [list(units) for units in sample.units]
+        sample.input_ids,
+        sample.token_types,
+        sample.labels,
+        sample.audios,
+        [list(units) for units in sample.units],
+        [list(speaker) for speaker in sample.speakers],
     )
 
 
@@ -27,15 +33,21 @@ def turn(question: Sequence[Content], reply: Content) -> list[Message]:
 
 
 def kinds_of_samples(prompts: PromptBuilder) -> dict[str, EncodedSample]:
-    """Speech to speech, speech to text, text to speech, text to text, and two turns with two clips."""
+    """Speech to speech, speech to text, text to speech, text to text, and two turns with two clips.
+
+    The speaker of "text to speech" is known, and that of the first of the two turns.
+    """
     long_units = tuple(range(30))
-    two_turns = turn([Audio(sound(0.7, 1))], Spoken("Yes.", (1, 2, 3))) + turn(
+    speaker = tuple(np.random.default_rng(5).normal(0, 1, SPEAKER_DIM).tolist())
+    two_turns = turn([Audio(sound(0.7, 1))], Spoken("Yes.", (1, 2, 3), speaker)) + turn(
         [Audio(sound(0.4, 2)), Text("and"), Audio(sound(0.9, 3))], Spoken("I see what you mean.", long_units)
     )
     return {
         "speech to speech": encode(prompts, turn([Audio(sound(1.0, 0))], Spoken("I hear you.", long_units))),
         "speech to text": encode(prompts, turn([Audio(sound(0.6, 4)), Text("continue")], Text("the story goes on"))),
-        "text to speech": encode(prompts, turn([Text("Say hello.")], Spoken("Hello there, my friend!", (5, 6)))),
+        "text to speech": encode(
+            prompts, turn([Text("Say hello.")], Spoken("Hello there, my friend!", (5, 6), speaker))
+        ),
         "text to text": encode(prompts, turn([Text("How are you?")], Text("Fine."))),
         "two turns": encode(prompts, two_turns),
     }

@@ -1,11 +1,14 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from opens2s_core.checkpoint import OPENS2S, Vocabulary, load_opens2s, read_vocabulary
 from opens2s_core.models.opens2s import OpenS2S
+from opens2s_core.models.speech_decoder import SPEAKER_DIM, SpeechDecoder
 from opens2s_core.prompt import AUDIO_SLOT, IGNORED, PromptBuilder
 from opens2s_core.training.batch import EncodedSample, collate, load_clip
 from opens2s_core.training.losses import forward_losses
@@ -49,25 +52,27 @@ def slow_losses(model: OpenS2S, vocabulary: Vocabulary, sample: EncodedSample) -
     )
     speech = 0.0
     starts = [i for i, kind in enumerate(spoken) if kind and not spoken[i - 1]]
-    for start, units in zip(starts, sample.units, strict=True):
+    speakers = sample.speakers or [[]] * len(starts)
+    for start, units, speaker in zip(starts, sample.units, speakers, strict=True):
         end = spoken.index(0, start)
-        speech += _slow_speech(decoder, vocabulary, hidden[start:end], units)
+        ids = [vocabulary.units.offset + unit for unit in units] + [vocabulary.units.end_ids[0]]
+        speech += _slow_speech(decoder, hidden[start:end], ids, speaker)
     return text, speech
 
 
-def _slow_speech(decoder: torch.nn.Module, vocabulary: Vocabulary, hidden: torch.Tensor, units: list[int]) -> float:
-    ids = [vocabulary.units.offset + unit for unit in units] + [vocabulary.units.end_ids[0]]
-    hiddens, waiting = list(decoder.embed_hiddens(hidden)), list(ids)  # type: ignore[operator]
-    sequence, targets = [decoder.no_speaker(1)[0]], [IGNORED]  # type: ignore[operator]
+def _slow_speech(decoder: SpeechDecoder, hidden: Tensor, ids: list[int], speaker: list[float]) -> float:
+    ratio = decoder.config.interleave
+    hiddens, waiting = list(decoder.embed_hiddens(hidden)), list(ids)
+    sequence, targets = [decoder.embed_speaker(torch.tensor(speaker or [0.0] * SPEAKER_DIM))], [IGNORED]
     while hiddens or waiting:
-        for _ in range(min(4, len(hiddens))):
+        for _ in range(min(ratio.hiddens, len(hiddens))):
             sequence.append(hiddens.pop(0))
             targets.append(IGNORED)
-        for _ in range(min(8, len(waiting))):
+        for _ in range(min(ratio.units, len(waiting))):
             targets.append(waiting.pop(0))
-            sequence.append(decoder.embed_units(torch.tensor(targets[-1])))  # type: ignore[operator]
+            sequence.append(decoder.embed_units(torch.tensor(targets[-1])))
     lm = decoder.tts_lm_model
-    logits = lm.lm_head(lm.model(inputs_embeds=torch.stack(sequence)[None]).last_hidden_state[0])  # type: ignore
+    logits = lm.lm_head(lm.model(inputs_embeds=torch.stack(sequence)[None]).last_hidden_state[0])
     return float(functional.cross_entropy(logits[:-1], torch.tensor(targets[1:]), reduction="sum"))
 
 
@@ -88,8 +93,16 @@ def test_every_module_takes_part_in_every_batch(
     sums = forward_losses(model, collate([samples[kind]] if kind else [], model.config, vocabulary))
     (sums.text + sums.speech).backward()
     trained = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
-    without = [name for name, grad in trained.items() if grad is None]
-    assert without == ["speech_decoder.tts_lm_model.spk2tts.weight"] or not without
+    assert [name for name, grad in trained.items() if grad is None] == []
     assert all(bool(grad.isfinite().all()) for grad in trained.values() if grad is not None)
     if kind is None:
         assert all(not bool(grad.any()) for grad in trained.values() if grad is not None)
+
+
+def test_the_speaker_is_heard(model: OpenS2S, vocabulary: Vocabulary, samples: dict[str, EncodedSample]) -> None:
+    known = samples["text to speech"]
+    with_speaker, without = (
+        forward_losses(model, collate([sample], model.config, vocabulary)).speech.item()
+        for sample in (known, replace(known, speakers=[]))
+    )
+    assert with_speaker != pytest.approx(without, rel=1e-3)
