@@ -139,8 +139,9 @@ class PromptBuilder:
         if message.role == "assistant" and self.style != "chat":
             parts += self._opening()
         for item in message.content:
-            bare = self.style == "chat" and isinstance(item, Spoken)  # the reference serves past replies as plain text
-            parts += self._content(Text(item.text) if bare else item)
+            if self.style == "chat" and isinstance(item, Spoken):
+                item = Text(item.text)  # the reference serves past replies as plain text
+            parts += self._content(item)
         return parts + self._footer()
 
     def _header(self, role: Role) -> list[str | int]:

@@ -5,8 +5,9 @@ speech decoder → ``Units``* (and what it was handed to pass on)
 token2wav → ``AudioChunk``*
 """
 
+import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,23 @@ FinishReason = Literal["stop", "length"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
-    """How the next token is chosen. ``temperature`` 0 is greedy; ``top_p`` in (0, 1]; ``seed`` makes it repeatable."""
+    """How the next token is chosen. ``temperature`` 0 is greedy; ``top_p`` in (0, 1]; ``seed`` makes it repeatable.
+
+    ``max_tokens`` (at least 1) counts the token that ends a reply too. ``ValueError`` for values outside.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
     max_tokens: int = 512
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise ValueError(f"max_tokens must be at least 1, got {self.max_tokens}")
+        if not (0 <= self.temperature < math.inf and 0 < self.top_p <= 1):
+            raise ValueError(
+                f"temperature must be at least 0 and top_p in (0, 1], got {self.temperature} and {self.top_p}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +60,9 @@ class ReplyRequest:
         if self.speaker.shape != (SPEAKER_DIM,):
             raise ValueError(f"speaker vector of shape {self.speaker.shape}: expected ({SPEAKER_DIM},)")
         if not np.isfinite(self.speaker).all():
-            raise ValueError(f"speaker vector holds {self.speaker[~np.isfinite(self.speaker)][0]}: expected finite numbers")
+            raise ValueError(
+                f"speaker vector holds {self.speaker[~np.isfinite(self.speaker)][0]}: expected finite numbers"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +106,3 @@ class Finish:
 
 
 StageMessage = TextDelta | Hiddens | Units | AudioChunk | Finish
-
-
-def is_last(message: Any, *, speak: bool) -> bool:
-    """Whether nothing follows ``message`` in the stream that leaves the last stage of a reply."""
-    return isinstance(message, AudioChunk) and message.final if speak else isinstance(message, Finish)

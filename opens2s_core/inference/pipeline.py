@@ -6,7 +6,7 @@ from pathlib import Path
 
 from opens2s_core.inference.engine import Engine
 from opens2s_core.inference.loading import build_engine
-from opens2s_core.inference.messages import Hiddens, ReplyRequest, StageMessage, TextDelta, Units, is_last
+from opens2s_core.inference.messages import AudioChunk, Finish, Hiddens, ReplyRequest, StageMessage, TextDelta, Units
 
 
 class Pipeline:
@@ -31,7 +31,8 @@ class Pipeline:
             for engine in engines:
                 streams.append(engine.open(request))
                 closing.callback(engine.close, streams[-1])
-            while True:
+            to_come = 2 if request.speak else 1  # the end of the text and, where it is spoken, of the sound
+            while to_come:
                 for i, (engine, stream) in enumerate(zip(engines, streams, strict=True)):
                     engine.step()
                     for message in engine.chunks(stream):
@@ -39,8 +40,7 @@ class Pipeline:
                             engines[i + 1].push(streams[i + 1], message)
                             continue
                         yield message
-                        if is_last(message, speak=request.speak):
-                            return
+                        to_come -= isinstance(message, Finish) or (isinstance(message, AudioChunk) and message.final)
 
 
 def reply_text(messages: list[StageMessage]) -> str:

@@ -60,6 +60,7 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
         for stream in self._slots.states():
             if not stream.round_left and stream.groups and not stream.done:
                 self._read(stream, stream.groups.popleft())
+                worked = True
             if stream.round_left:
                 self._speak(stream)
                 worked = True

@@ -1,16 +1,32 @@
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from opens2s_core.checkpoint import TOKEN2WAV, read_token2wav_config
+from opens2s_core.audio import SAMPLE_RATE
+from opens2s_core.checkpoint import OPENS2S, TOKEN2WAV, load_opens2s, read_token2wav_config, read_vocabulary
 from opens2s_core.inference.engine import Engine
 from opens2s_core.inference.messages import AudioChunk, Finish, ReplyRequest, Sampling, StageMessage, Units
 from opens2s_core.inference.pipeline import Pipeline, reply_text
+from opens2s_core.inference.reference import write
+from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
+from opens2s_core.inference.thinker import ThinkerEngine
 from opens2s_core.models.flow import mel_frames
+from opens2s_core.models.speech_decoder import SPEAKER_DIM
 from opens2s_core.models.vocoder import samples_per_frame
-from opens2s_core.prompt import Message, Text
+from opens2s_core.prompt import Audio, Content, Message, PromptStyle, Spoken, Text
+from opens2s_core.training.batch import load_clip
+from tests.opens2s_core.inference.oracle import by_engines, by_oracle, prompt_embeddings
+from tests.opens2s_core.inference.random_engines import SIZES, Sizes, random_engines
+from tests.opens2s_core.opens2s_tiny import model
+from tests.opens2s_core.wire import GOLDEN, VOCABULARY, served
 
+Engines = tuple[ThinkerEngine, SpeechDecoderEngine]
 HELLO = (Message("user", (Text("Hello."),)),)
 
 
@@ -63,6 +79,13 @@ def test_text_does_not_wait_for_sound(pipeline: Pipeline) -> None:
     assert kinds.index(Finish) < len(kinds) - 1
 
 
+def test_a_voice_that_is_cut_short_does_not_cut_the_text(pipeline: Pipeline) -> None:
+    cut, whole = list(pipeline.reply(spoken(max_units=1))), list(pipeline.reply(spoken()))
+    assert reply_text(cut) == reply_text(whole)
+    assert [m for m in cut if isinstance(m, Finish)] == [m for m in whole if isinstance(m, Finish)]
+    assert any(isinstance(message, AudioChunk) and message.final for message in cut)
+
+
 def test_the_same_request_gives_the_same_reply(pipeline: Pipeline) -> None:
     def sound() -> np.ndarray:
         return np.concatenate([m.samples for m in pipeline.reply(spoken()) if isinstance(m, AudioChunk)])
@@ -76,3 +99,143 @@ def test_an_abandoned_reply_frees_every_slot(pipeline: Pipeline) -> None:
         next(reply)
         reply.close()
     assert list(pipeline.reply(spoken()))
+
+
+# Engines against the slow generator
+
+
+def sound(seconds: float, seed: int = 0) -> Audio:
+    return Audio(np.random.default_rng(seed).normal(0, 0.1, int(seconds * SAMPLE_RATE)).astype(np.float32))
+
+
+def speaker(seed: int) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(0, 1, SPEAKER_DIM).astype(np.float32)
+
+
+def user(*content: Content) -> Message:
+    return Message("user", content)
+
+
+CONVERSATIONS = {
+    "text": (user(Text("I feel sad today.")),),
+    "voice": (user(sound(1.3)),),
+    "several clips": (user(Text("First"), sound(0.4), Text("then"), sound(2.2, 1), sound(0.7, 2), Text("?")),),
+    "a long clip": (user(sound(31.0)),),
+    "a system prompt": (Message("system", (Text("Be brief."),)), user(sound(0.5))),
+    "no system prompt": (Message("system", ()), user(Text("Hi"))),
+    "several turns": (
+        user(sound(0.9)),
+        Message("assistant", (Spoken("I hear you."),)),
+        user(Text("And this?"), sound(1.1, 3)),
+        Message("assistant", (Text("Yes."),)),
+        user(Text("Thank you.")),
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=["training", "plain", "chat"])
+def engines(tiny_bundle: Path, request: pytest.FixtureRequest) -> Engines:
+    """For each style of prompts."""
+    style: PromptStyle = request.param
+    tiny, vocabulary = load_opens2s(tiny_bundle / OPENS2S), read_vocabulary(tiny_bundle / OPENS2S)
+    tiny.thinker.config = replace(tiny.config, prompt_style=style)
+    thinker = ThinkerEngine(tiny.thinker, vocabulary, capacity=1)
+    return thinker, SpeechDecoderEngine(tiny.speech_decoder, vocabulary.units, capacity=1)
+
+
+@pytest.mark.parametrize("speak", [True, False], ids=["speech", "text"])
+@pytest.mark.parametrize("name", CONVERSATIONS)
+def test_every_kind_of_conversation_is_answered_as_by_the_oracle(engines: Engines, name: str, speak: bool) -> None:
+    asked = ReplyRequest(
+        messages=CONVERSATIONS[name], speak=speak, text=Sampling(max_tokens=9), units=Sampling(max_tokens=25)
+    )
+    said = by_engines(*engines, asked)
+    assert said == by_oracle(*engines, asked)
+    assert bool(said.units) == speak
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    sizes=SIZES,
+    question=st.sampled_from(["text", "voice", "several clips"]),
+    tokens=st.integers(1, 14),
+    units=st.integers(1, 40),
+    voice=st.none() | st.integers(0, 9),
+    text_end=st.integers(0, 13),
+    unit_end=st.integers(0, 20),
+)
+def test_engines_of_any_size_say_and_speak_what_the_oracle_does(
+    tiny_bundle: Path,
+    sizes: Sizes,
+    question: str,
+    tokens: int,
+    units: int,
+    voice: int | None,
+    text_end: int,
+    unit_end: int,
+) -> None:
+    thinker, decoder = random_engines(tiny_bundle / OPENS2S, sizes)
+    asked = ReplyRequest(
+        messages=CONVERSATIONS[question],
+        text=Sampling(max_tokens=tokens),
+        units=Sampling(max_tokens=units),
+        speaker=None if voice is None else speaker(voice),
+    )
+    endless = by_oracle(thinker, decoder, asked)
+    assert by_engines(thinker, decoder, asked) == endless
+    # The same again with ends that are certainly met: somewhere in the text, and early in the units.
+    thinker.vocabulary = replace(thinker.vocabulary, text_end_ids=(text_id(thinker, asked, text_end),))
+    unit = endless.units[unit_end % len(endless.units)] + decoder.vocabulary.offset if endless.units else 0
+    decoder = SpeechDecoderEngine(decoder.model, replace(decoder.vocabulary, end_ids=(unit,)), capacity=1)
+    said = by_oracle(thinker, decoder, asked)
+    assert by_engines(thinker, decoder, asked) == said
+    assert said.tokens <= endless.tokens
+
+
+def text_id(thinker: ThinkerEngine, asked: ReplyRequest, index: int) -> int:
+    ids, _ = write(thinker.model, prompt_embeddings(thinker, asked), end_ids=(), max_tokens=asked.text.max_tokens)
+    return ids[index % len(ids)]
+
+
+def test_a_speaker_is_heard_in_the_units(engines: Engines) -> None:
+    asked = ReplyRequest(messages=HELLO, text=Sampling(max_tokens=9), units=Sampling(max_tokens=40))
+    said = [by_engines(*engines, replace(asked, speaker=voice)) for voice in (None, speaker(0), speaker(1))]
+    assert said[0].text == said[1].text == said[2].text
+    assert said[0].units != said[1].units != said[2].units
+    zeros = np.zeros(SPEAKER_DIM, dtype=np.float32)
+    assert by_engines(*engines, replace(asked, speaker=zeros)) == said[0]
+
+
+@pytest.mark.parametrize(
+    ("vector", "named"),
+    [
+        (np.zeros(256, np.float32), r"shape \(256,\)"),
+        (np.zeros((1, SPEAKER_DIM), np.float32), r"shape \(1, 512\)"),
+        (np.full(SPEAKER_DIM, np.nan, np.float32), "holds nan"),
+        (np.full(SPEAKER_DIM, -np.inf, np.float32), "holds -inf"),
+    ],
+)
+def test_a_speaker_that_is_none_is_refused(vector: NDArray[np.float32], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        ReplyRequest(messages=HELLO, speaker=vector)
+
+
+PROMPTS = [row for row in GOLDEN.lines("prompts") if "raises" not in row]
+
+
+@pytest.mark.parametrize("row", PROMPTS, ids=lambda row: row["name"])
+def test_the_published_model_answers_its_own_prompts_as_by_the_oracle(row: dict[str, Any]) -> None:
+    thinker = ThinkerEngine(model().thinker, VOCABULARY, capacity=1)
+    decoder = SpeechDecoderEngine(model().speech_decoder, VOCABULARY.units, capacity=1)
+    messages = tuple(Message(turn.role, tuple(map(heard, turn.content))) for turn in served(row))
+    asked = ReplyRequest(messages=messages, text=Sampling(max_tokens=11), units=Sampling(max_tokens=30))
+    clips = thinker.prompts.prompt(messages, speak=True).audios
+    if clips:
+        features = model().thinker.audio_features(clips)
+        assert [sum(frames) for frames in features.frames] == row["speech_mask_sum"]
+        assert features.segments.shape[1] == row["speech_shape"][1]
+    assert by_engines(thinker, decoder, asked) == by_oracle(thinker, decoder, asked)
+
+
+def heard(item: Content) -> Content:
+    return Audio(load_clip((GOLDEN.path / item.source).read_bytes())) if isinstance(item, Audio) else item

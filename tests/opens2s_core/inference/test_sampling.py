@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from opens2s_core.inference.messages import Sampling
@@ -32,3 +33,18 @@ def test_streams_have_randomness_of_their_own() -> None:
     assert first == draws(torch.zeros(50), Sampling(temperature=1.0, seed=1))
     assert first != draws(torch.zeros(50), Sampling(temperature=1.0, seed=2))
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"max_tokens": 0}, "max_tokens must be at least 1, got 0"),
+        ({"temperature": -0.5}, "got -0.5"),
+        ({"temperature": float("nan")}, "got nan"),
+        ({"top_p": 0.0}, "and 0.0"),
+        ({"top_p": 1.5}, "and 1.5"),
+    ],
+)
+def test_values_that_choose_nothing_are_refused(values: dict[str, float], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        Sampling(**values)  # type: ignore[arg-type]

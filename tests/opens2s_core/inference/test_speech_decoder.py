@@ -7,8 +7,10 @@ import torch
 
 from opens2s_core.checkpoint import OPENS2S, load_speech_decoder, read_vocabulary
 from opens2s_core.inference.messages import Hiddens, ReplyRequest, Sampling, Units
+from opens2s_core.inference.reference import speak as oracle_units
 from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
 from opens2s_core.models.speech_decoder import UnitVocabulary
+from tests.opens2s_core.inference.oracle import choices
 
 M, N = 4, 8
 
@@ -47,26 +49,13 @@ def ids(messages: Sequence[Units]) -> list[int]:
     return [int(unit) for message in messages for unit in message.ids]
 
 
-@torch.no_grad()
 def slow_greedy(engine: SpeechDecoderEngine, inputs: Sequence[Hiddens], budget: int) -> list[int]:
-    """The published loop by whole passes without a cache, over units and end ids only."""
-    model, vocabulary = engine.model, engine.vocabulary
-    allowed = [*range(vocabulary.offset, vocabulary.offset + vocabulary.size), *vocabulary.end_ids]
-    sequence = [model.no_speaker(1)]
-    spoken: list[int] = []
-    for group in inputs:
-        sequence.append(model.embed_hiddens(torch.from_numpy(group.values)))
-        quota = budget if group.final else N
-        while quota and len(spoken) < budget:
-            hidden = model.tts_lm_model.model(inputs_embeds=torch.cat(sequence)[None]).last_hidden_state[0, -1]
-            logits = model.tts_lm_model.lm_head(hidden)
-            token = max(allowed, key=lambda i: float(logits[i]))
-            sequence.append(model.embed_units(torch.tensor([token])))
-            spoken.append(token)
-            quota -= 1
-            if token in vocabulary.end_ids:
-                break
-    return [token - vocabulary.offset for token in spoken if token not in vocabulary.end_ids]
+    """Codebook ids of the published loop over units and end ids only."""
+    vocabulary = engine.vocabulary
+    hiddens = torch.from_numpy(np.concatenate([group.values for group in inputs]))
+    allowed, ends = choices(vocabulary), vocabulary.end_ids
+    spoken, _ = oracle_units(engine.model, hiddens, end_ids=ends, max_units=budget, choices=allowed)
+    return [token - vocabulary.offset for token in spoken if token not in ends]
 
 
 def test_it_speaks_what_the_slow_generator_speaks(engine: SpeechDecoderEngine) -> None:

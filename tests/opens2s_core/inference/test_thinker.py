@@ -4,14 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from numpy.typing import NDArray
 
 from opens2s_core.checkpoint import OPENS2S, Vocabulary, load_thinker, read_vocabulary
 from opens2s_core.inference.engine import EngineFull
 from opens2s_core.inference.messages import Finish, Hiddens, ReplyRequest, Sampling, StageMessage, TextDelta
+from opens2s_core.inference.reference import write
 from opens2s_core.inference.thinker import ThinkerEngine
-from opens2s_core.models.thinker import Thinker, expand_audio_slots
+from opens2s_core.models.thinker import Thinker
 from opens2s_core.prompt import Audio, Message, Text
+from tests.opens2s_core.inference.oracle import prompt_embeddings
 
 
 @pytest.fixture(scope="module")
@@ -48,21 +50,11 @@ def run(engine: ThinkerEngine, requests: Sequence[ReplyRequest]) -> list[list[St
     return messages
 
 
-@torch.no_grad()
-def slow_greedy(engine: ThinkerEngine, request: ReplyRequest) -> tuple[list[int], np.ndarray]:
-    """Tokens and the hidden states that predicted them, by whole passes without a cache."""
-    model = engine.model
-    prompt = engine.prompts.prompt(request.messages, speak=request.speak)
-    lengths = [model.config.audio_positions(len(clip)) for clip in prompt.audios]
-    audio = model.embed_audio(model.audio_features(prompt.audios))
-    tokens: list[int] = []
-    hiddens: list[np.ndarray] = []
-    while len(tokens) < request.text.max_tokens and not set(tokens) & set(engine.vocabulary.text_end_ids):
-        ids = torch.tensor([expand_audio_slots(prompt.input_ids, lengths) + tokens])
-        hidden = model.llm_model.model(inputs_embeds=model.embed_prompt(ids, audio)).last_hidden_state[0, -1]
-        tokens.append(int(model.llm_model.lm_head(hidden).argmax()))
-        hiddens.append(hidden.numpy())
-    return tokens, np.stack(hiddens)
+def slow_greedy(engine: ThinkerEngine, request: ReplyRequest) -> tuple[tuple[int, ...], NDArray[np.float32]]:
+    """Tokens and the hidden states that predicted them."""
+    ends, budget = engine.vocabulary.text_end_ids, request.text.max_tokens
+    tokens, hiddens = write(engine.model, prompt_embeddings(engine, request), end_ids=ends, max_tokens=budget)
+    return tokens, hiddens.numpy()
 
 
 def hiddens_of(messages: Sequence[StageMessage]) -> list[Hiddens]:
@@ -77,7 +69,7 @@ def test_it_says_what_the_slow_generator_says(engine: ThinkerEngine) -> None:
     request = spoken(0)
     tokens, hiddens = slow_greedy(engine, request)
     [messages] = run(engine, [request])
-    assert text_of(messages) == engine.vocabulary.tokenizer.decode(tokens, skip_special_tokens=True)
+    assert text_of(messages) == engine.vocabulary.tokenizer.decode(list(tokens), skip_special_tokens=True)
     np.testing.assert_allclose(np.concatenate([g.values for g in hiddens_of(messages)]), hiddens, atol=1e-5)
     positions = len(engine.prompts.prompt(request.messages, speak=True).input_ids) - 1 + 3  # 0.5 s of sound
     assert messages[-1] == Finish("length", positions, 11)

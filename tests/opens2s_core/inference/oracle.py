@@ -1,0 +1,74 @@
+"""One greedy reply by the thinker's and the speech decoder's engines, and by the slow generator."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from opens2s_core.inference.messages import Finish, Hiddens, ReplyRequest, TextDelta, Units
+from opens2s_core.inference.reference import speak, write
+from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
+from opens2s_core.inference.thinker import ThinkerEngine
+from opens2s_core.models.speech_decoder import UnitVocabulary
+from opens2s_core.models.thinker import expand_audio_slots
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    text: str
+    tokens: int  # of the text, the end token included
+    units: list[int]  # codebook ids
+
+
+def prompt_embeddings(engine: ThinkerEngine, request: ReplyRequest) -> Tensor:
+    """(T, D)"""
+    model = engine.model
+    prompt = engine.prompts.prompt(request.messages, speak=request.speak)
+    with torch.no_grad():
+        # One clip at a time: what a clip gives does not depend on those beside it.
+        audio = [model.embed_audio(model.audio_features([clip]))[0] for clip in prompt.audios]
+        expanded = expand_audio_slots(prompt.input_ids, [len(clip) for clip in audio])
+        return model.embed_prompt(torch.tensor([expanded]), audio)[0]
+
+
+def choices(vocabulary: UnitVocabulary) -> Collection[int]:
+    """What the engine chooses among: units and what ends them."""
+    return [*range(vocabulary.offset, vocabulary.offset + vocabulary.size), *vocabulary.end_ids]
+
+
+def by_oracle(thinker: ThinkerEngine, decoder: SpeechDecoderEngine, request: ReplyRequest) -> Said:
+    prompt, vocabulary = prompt_embeddings(thinker, request), decoder.vocabulary
+    ends = thinker.vocabulary.text_end_ids
+    ids, hiddens = write(thinker.model, prompt, end_ids=ends, max_tokens=request.text.max_tokens)
+    text = str(thinker.vocabulary.tokenizer.decode(list(ids), skip_special_tokens=True))
+    if not request.speak:
+        return Said(text, len(ids), [])
+    spoken, _ = speak(
+        decoder.model,
+        hiddens,
+        end_ids=vocabulary.end_ids,
+        max_units=request.units.max_tokens,
+        speaker=None if request.speaker is None else torch.from_numpy(request.speaker),
+        choices=choices(vocabulary),
+    )
+    return Said(text, len(ids), [unit - vocabulary.offset for unit in spoken if unit not in vocabulary.end_ids])
+
+
+def by_engines(thinker: ThinkerEngine, decoder: SpeechDecoderEngine, request: ReplyRequest) -> Said:
+    text, tokens, units = "", 0, list[int]()
+    thinking, speaking = thinker.open(request), decoder.open(request)
+    while thinker.step() | decoder.step():
+        for message in [*thinker.chunks(thinking), *decoder.chunks(speaking)]:
+            match message:
+                case TextDelta(piece):
+                    text += piece
+                case Hiddens():
+                    decoder.push(speaking, message)
+                case Units(ids, _):
+                    units += ids.tolist()
+                case Finish():
+                    tokens = message.completion_tokens
+    thinker.close(thinking)
+    decoder.close(speaking)
+    return Said(text, tokens, units)

@@ -1,0 +1,73 @@
+"""Engines of random models of any small size."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from hypothesis import strategies as st
+from transformers import Qwen3Config
+
+from opens2s_core.checkpoint import read_config, read_vocabulary
+from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
+from opens2s_core.inference.thinker import ThinkerEngine
+from opens2s_core.models.opens2s import OpenS2S
+from opens2s_core.models.opens2s_config import Interleave
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sizes:
+    heads: tuple[int, int]  # of queries, and of keys and values
+    head_dim: int
+    layers: int
+    tied: bool
+    interleave: Interleave
+    kernels: tuple[int, ...]  # of the adapter
+    seed: int
+
+
+SIZES = st.builds(
+    Sizes,
+    heads=st.sampled_from([(1, 1), (2, 1), (2, 2), (6, 2), (3, 1)]),
+    head_dim=st.sampled_from([4, 8, 16]),
+    layers=st.integers(1, 2),
+    tied=st.booleans(),
+    interleave=st.builds(Interleave, st.integers(1, 5), st.integers(1, 9)),
+    kernels=st.sampled_from([(5, 5), (3,), (5, 3, 3)]),
+    seed=st.integers(0, 9),
+)
+
+
+def random_engines(directory: Path, sizes: Sizes) -> tuple[ThinkerEngine, SpeechDecoderEngine]:
+    """With the tokenizers, vocabulary sizes and audio encoder's sizes of an OpenS2S directory."""
+    vocabulary, config = read_vocabulary(directory), read_config(directory)
+    config = replace(
+        config,
+        llm=_transformer(config.llm, sizes, width=24),
+        speech_decoder=_transformer(config.speech_decoder, sizes, width=20),
+        adapter_kernel_sizes=sizes.kernels,
+        interleave=sizes.interleave,
+    )
+    model = OpenS2S(config).eval()
+    generator = torch.Generator().manual_seed(sizes.seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(0, 0.4, generator=generator)
+    return (
+        ThinkerEngine(model.thinker, vocabulary, capacity=1),
+        SpeechDecoderEngine(model.speech_decoder, vocabulary.units, capacity=1),
+    )
+
+
+def _transformer(like: Qwen3Config, sizes: Sizes, width: int) -> Qwen3Config:
+    return Qwen3Config(
+        vocab_size=like.vocab_size,
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=sizes.layers,
+        num_attention_heads=sizes.heads[0],
+        num_key_value_heads=sizes.heads[1],
+        head_dim=sizes.head_dim,
+        max_position_embeddings=like.max_position_embeddings,
+        tie_word_embeddings=sizes.tied,
+    )

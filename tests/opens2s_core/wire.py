@@ -1,0 +1,45 @@
+"""Conversations as the published tools' files hold them, as ours."""
+
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedTokenizerFast
+
+from opens2s_core.checkpoint import read_vocabulary
+from opens2s_core.prompt import Audio, Content, Message, Spoken, Text
+from tests.opens2s_core.parity import Golden
+
+GOLDEN = Golden("opens2s_tiny")
+VOCABULARY = read_vocabulary(GOLDEN.path)
+_UNITS = PreTrainedTokenizerFast.from_pretrained(str(GOLDEN.path / "tts"))
+
+
+def wire_messages(messages: list[dict[str, Any]]) -> tuple[Message, ...]:
+    """Sounds are paths into the golden directory; in an item a sound comes before units, and units before text."""
+    return tuple(Message(turn["role"], tuple(map(_content, as_items(turn["content"])))) for turn in messages)
+
+
+def as_items(content: Any) -> list[dict[str, str]]:
+    if isinstance(content, str):
+        return [{"text": content}]
+    return [content] if isinstance(content, dict) else content
+
+
+def speaker(path: str) -> tuple[float, ...]:
+    return tuple(np.load(GOLDEN.path / path).flatten().tolist()) if path else ()
+
+
+def _content(item: dict[str, str]) -> Content:
+    if item.get("audio"):
+        return Audio(item["audio"])
+    if units := item.get("speech_units"):
+        codes = _UNITS.convert_tokens_to_ids(_UNITS.tokenize(units))
+        return Spoken(
+            item["text"], tuple(code - VOCABULARY.units.offset for code in codes), speaker(item.get("spk_emb", ""))
+        )
+    return Text(item["text"])
+
+
+def served(row: dict[str, Any]) -> tuple[Message, ...]:
+    """The worker's system prompt stands before the messages, whatever they are; an empty one is no turn."""
+    return Message("system", (Text(row["system_prompt"]),)), *wire_messages(row["messages"])
