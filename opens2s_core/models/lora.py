@@ -29,7 +29,13 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 }
 """What matters of a peft configuration of plain LoRA."""
 
-_INERT = {"task_type", "base_model_name_or_path", "revision", "auto_mapping", "inference_mode", "peft_version"} | {
+_INERT = {
+    "task_type",
+    "base_model_name_or_path",
+    "revision",
+    "auto_mapping",
+    "inference_mode",
+    "peft_version",
     "megatron_core",
     "qalora_group_size",
 }
