@@ -9,7 +9,7 @@ import yaml
 
 from opens2s_core.checkpoint.errors import CheckpointError
 
-MAX_VALUES = 100_000
+MAX_VALUES = 20_000
 """Values that aliases and references may unfold to; a decoder's configuration has about a hundred."""
 
 _REF = re.compile(r"<([^<>\[\]]+)((?:\[[^<>\[\]]+\])*)>")

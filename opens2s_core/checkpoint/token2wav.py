@@ -77,16 +77,21 @@ def save_token2wav(flow: Flow, vocoder: Vocoder, config: Token2WavConfig, direct
     (path / "config.yaml").write_text(yaml.safe_dump(config_to_dict(config), sort_keys=False))
 
 
-def published_states(flow: Flow, vocoder: Vocoder) -> dict[str, dict[str, Tensor]]:
-    """Tensors of both under their published names, the vocoder weight-normalised."""
-    return {FLOW: dict(flow.state_dict()), HIFT: unfold_weight_norm(vocoder.state_dict())}
+def published_flow(flow: Flow) -> dict[str, Tensor]:
+    """Tensors under their published names."""
+    return dict(flow.state_dict())
+
+
+def published_vocoder(vocoder: Vocoder) -> dict[str, Tensor]:
+    """Tensors under their published names, weight-normalised."""
+    return unfold_weight_norm(vocoder.state_dict())
 
 
 def save_published_token2wav(flow: Flow, vocoder: Vocoder, config: Token2WavConfig, directory: str | Path) -> None:
     """``config.yaml`` with the published tags, ``flow.pt`` and ``hift.pt``."""
     path = Path(directory)
     path.mkdir(parents=True, exist_ok=True)
-    for stem, state in published_states(flow, vocoder).items():
+    for stem, state in ((FLOW, published_flow(flow)), (HIFT, published_vocoder(vocoder))):
         torch.save({name: tensor.clone() for name, tensor in state.items()}, path / f"{stem}.pt")
     (path / "config.yaml").write_text(_published_yaml(config))
 
