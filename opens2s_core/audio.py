@@ -70,7 +70,7 @@ def _check_header(file: soundfile.SoundFile, max_seconds: float | None) -> None:
 
 
 def encode_audio(samples: Waveform, rate: int, *, container: str = "flac") -> bytes:
-    """16-bit ``wav`` or ``flac`` (or ``mp3``, ``ogg``) bytes of a mono waveform in [-1, 1]."""
+    """16-bit ``wav`` or ``flac`` (or ``mp3``, ``ogg``) bytes of a mono waveform (n,) in [-1, 1] at ``rate`` Hz."""
     buffer = io.BytesIO()
     subtype = "PCM_16" if container in ("wav", "flac") else None
     soundfile.write(buffer, samples, rate, format=container.upper(), subtype=subtype)
@@ -78,7 +78,7 @@ def encode_audio(samples: Waveform, rate: int, *, container: str = "flac") -> by
 
 
 def resample(samples: Waveform, from_rate: int, to_rate: int) -> Waveform:
-    """Whole-signal windowed-sinc resampling (torchaudio's defaults)."""
+    """Whole-signal windowed-sinc resampling (torchaudio's defaults), rates in Hz: (n,) → (⌈n · to / from⌉,)."""
     if from_rate == to_rate or not len(samples):
         return samples
     return torchaudio.functional.resample(torch.from_numpy(samples), from_rate, to_rate).numpy()
@@ -99,7 +99,7 @@ def _filters(mel_bins: int) -> torch.Tensor:
 
 
 def log_mel(samples: torch.Tensor, mel_bins: int) -> torch.Tensor:
-    """Whisper features of one 16 kHz waveform (n,): float32 (mel_bins, n // 160).
+    """Whisper features of one 16 kHz waveform (n,): float32 (mel_bins, n // 160), as transformers' extractor has them.
 
     Periodic Hann of 400, hop 160, centred with reflection, last frame dropped, slaney filters, log10 floored at
     1e-10 and at the clip's own maximum minus 8, then (x + 4) / 4. The caller pads: the floor sees what it is given.

@@ -11,13 +11,15 @@ STRIDE = 2
 
 
 def adapter_frames(frames: int, num_convs: int) -> int:
-    """LLM positions of ``frames`` encoder frames."""
+    """LLM positions of ``frames`` encoder frames (25 Hz) of one clip: halved, rounded up, by each convolution."""
     for _ in range(num_convs):
         frames = -(-frames // STRIDE)
     return frames
 
 
 class Subsampler(nn.Module):
+    """Convolutions of stride 2, each followed by a GLU; the last one changes the width."""
+
     def __init__(self, in_dim: int, out_dim: int, kernel_sizes: tuple[int, ...]) -> None:
         super().__init__()
         last = len(kernel_sizes) - 1
@@ -38,6 +40,8 @@ class Subsampler(nn.Module):
 
 
 class AudioAdapter(nn.Module):
+    """``in_dim``: the encoder's width, ``out_dim``: the LLM's, ``inner_dim``: the bottleneck's behind the convolutions."""
+
     def __init__(self, in_dim: int, out_dim: int, inner_dim: int, kernel_sizes: tuple[int, ...]) -> None:
         super().__init__()
         self.subsampler = Subsampler(in_dim, out_dim, kernel_sizes)
@@ -46,7 +50,7 @@ class AudioAdapter(nn.Module):
         self.ln = nn.LayerNorm(out_dim)
 
     def forward(self, clips: list[Tensor]) -> list[Tensor]:
-        """Per clip, (T_i, D_encoder) → (T_i', D_llm)."""
+        """Per clip, (T_i, D_encoder) → (T_i', D_llm), whatever clips lie beside it; at least one clip of one frame."""
         lengths = torch.tensor([len(clip) for clip in clips], device=clips[0].device)
         x = self.subsampler(nn.utils.rnn.pad_sequence(clips, batch_first=True), lengths)
         x = self.ln(x + self.fc2(functional.gelu(self.fc1(x))))

@@ -26,7 +26,7 @@ MIN_SAMPLES = 3 * HOP
 
 
 def mel_frames(num_samples: int) -> int:
-    """Valid log-mel frames of a clip: one per hop begun."""
+    """Valid log-mel frames (100 Hz) of a clip of ``num_samples`` at 16 kHz: one per hop begun, at least three."""
     return -(-max(num_samples, MIN_SAMPLES) // HOP)
 
 
@@ -42,7 +42,7 @@ def encoder_frames(frames: int) -> int:
 
 
 def clip_encoder_frames(num_samples: int) -> int:
-    """25 Hz output frames of a whole clip."""
+    """25 Hz output frames of a whole clip of ``num_samples`` at 16 kHz."""
     return sum(encoder_frames(frames) for frames in segment_lengths(mel_frames(num_samples)))
 
 
@@ -58,7 +58,11 @@ class AudioFeatures:
 
 
 def extract_features(clips: list[Waveform], mel_bins: int, padding: AudioPadding) -> AudioFeatures:
-    """Features of 16 kHz waveforms (n,). The log floor is taken per clip over all it is padded to."""
+    """Features of one or more 16 kHz waveforms (n,), float32 (S, mel_bins, F), F at most 3000.
+
+    The log floor is taken per clip over all it is padded to. That is its own segments: a clip's features do not depend
+    on its neighbours, while the published extractor pads to the longest one's (which the window of a last frame sees).
+    """
     segments: list[Tensor] = []
     lengths: list[list[int]] = []
     for clip in clips:
@@ -80,7 +84,7 @@ class AudioEncoder(Qwen2AudioEncoder):
         super().__init__(config)
 
     def encode(self, features: AudioFeatures, padding: AudioPadding) -> list[Tensor]:
-        """Valid encoder frames of each clip: list of (T_i, D)."""
+        """Valid encoder frames (25 Hz) of each clip: list of (T_i, D). ``padding`` as the features were extracted."""
         counts = [encoder_frames(frames) for clip in features.frames for frames in clip]
         valid_mel = None
         if padding == "masked":

@@ -34,6 +34,8 @@ class SpeechLM(Qwen3ForCausalLM):
 
 
 class SpeechDecoder(nn.Module):
+    """Projections into the speech LM and the LM; module names are those of the published checkpoint."""
+
     def __init__(self, config: OpenS2SConfig) -> None:
         super().__init__()
         self.config = config

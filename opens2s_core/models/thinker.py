@@ -13,6 +13,8 @@ from opens2s_core.prompt import AUDIO_SLOT
 
 
 class Thinker(nn.Module):
+    """Module names are those of the published checkpoint."""
+
     def __init__(self, config: OpenS2SConfig) -> None:
         super().__init__()
         self.config = config
@@ -28,7 +30,7 @@ class Thinker(nn.Module):
         return self.llm_model.device
 
     def audio_features(self, clips: list[Waveform]) -> AudioFeatures:
-        """Log-mel features of 16 kHz waveforms, padded as this model was trained."""
+        """Log-mel features of one or more 16 kHz waveforms (n,), padded as this model was trained."""
         return extract_features(clips, self.config.audio_encoder.num_mel_bins, self.config.audio_padding)
 
     def embed_audio(self, features: AudioFeatures) -> list[Tensor]:
@@ -50,7 +52,7 @@ class Thinker(nn.Module):
 
 
 def expand_audio_slots(input_ids: list[int], lengths: list[int]) -> list[int]:
-    """Repeat the i-th audio slot ``lengths[i]`` times."""
+    """Repeat the i-th audio slot ``lengths[i]`` times; one length a slot."""
     remaining = iter(lengths)
     expanded: list[int] = []
     for token in input_ids:

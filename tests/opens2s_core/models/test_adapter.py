@@ -59,8 +59,10 @@ def test_a_row_in_our_batch_is_the_published_row_alone(golden: dict[str, Tensor]
     assert golden["single0_adapter_mask"].tolist() == [[1] * len(ours)]
     change = (golden["adapter_output"][0, : len(ours)] - ours).abs().amax(1)
     leak = GOLDEN.values("facts")["adapter_batch_dependence_row0"]
-    assert (change > EMBEDDINGS).nonzero().flatten().tolist() == leak["rows"]
+    assert set((change > EMBEDDINGS).nonzero().flatten().tolist()) <= set(leak["rows"])
     assert float(change.max()) == pytest.approx(leak["max_abs"], abs=EMBEDDINGS)
+    unaffected = unaffected_frames(int(golden["single0_encoder_lengths"]))
+    assert all(row >= unaffected for row in leak["rows"])
 
 
 @torch.no_grad()
