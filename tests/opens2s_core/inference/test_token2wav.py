@@ -238,7 +238,7 @@ def test_every_frame_of_the_flow_reaches_the_vocoder_once_in_order_and_unscaled(
         nonlocal made
         assert torch.equal(prompt, mel[:, :, made - prompt.shape[2] : made])
         start, made = made, made - prompt.shape[2] + noise.shape[2]
-        return mel[:, :, start:made]
+        return mel[:, :, start:made].clone()
 
     def listen(vocoder, stream, new, *, final):
         heard.append(new)
