@@ -40,7 +40,7 @@ class Subsampler(nn.Module):
 
 
 class AudioAdapter(nn.Module):
-    """``in_dim``: the encoder's width, ``out_dim``: the LLM's, ``inner_dim``: the bottleneck's behind the convolutions."""
+    """``in_dim``: the encoder's width; ``out_dim``: the LLM's; ``inner_dim``: that of the bottleneck."""
 
     def __init__(self, in_dim: int, out_dim: int, inner_dim: int, kernel_sizes: tuple[int, ...]) -> None:
         super().__init__()
