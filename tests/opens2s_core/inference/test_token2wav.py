@@ -53,7 +53,13 @@ def engine(vocoder):
             output_size=mel,
             vocab_size=VOCABULARY,
             encoder=FlowEncoderConfig(
-                input_size=16, output_size=16, attention_heads=2, linear_units=16, num_blocks=1, dropout_rate=0.5
+                input_size=16,
+                output_size=16,
+                attention_heads=2,
+                linear_units=16,
+                num_blocks=1,
+                dropout_rate=0.5,
+                block_size=7,  # divides neither a chunk nor the look-back
             ),
             length_regulator=LengthRegulatorConfig(channels=mel, sampling_ratios=(1,)),
             decoder=FlowDecoderConfig(
