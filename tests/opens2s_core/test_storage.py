@@ -1,10 +1,15 @@
+import os
+import re
 import uuid
+from itertools import accumulate
 from pathlib import Path
 
 import fsspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from opens2s_core.storage import StorageError, fetch_directory, is_published, new_directory
+from opens2s_core.storage import StorageError, fetch_directory, inside, is_published, new_directory
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +77,45 @@ def test_what_fails_half_way_changes_nothing(remote: bool, url: str, tmp_path: P
     with pytest.raises(FileExistsError):
         publish(target, "half", fail=True)
     assert (fetch_directory(target) / "weights").read_text() == "one"
+
+
+@pytest.mark.parametrize("path", ["a", "a/b.safetensors", "./a", "a/../b", "a/b/../../c", "..a", "a..", ""])
+def test_a_path_within_its_root_is_found(tmp_path: Path, path: str) -> None:
+    assert inside(tmp_path, path) == Path(os.path.abspath(tmp_path / path))
+    assert inside(".", path) == Path(os.path.abspath(path))
+
+
+@pytest.mark.parametrize(
+    "path", ["..", "../a", "a/../..", "a/../../b", "./../a", "/etc/passwd", "/", "//a", "../{root}x"]
+)
+def test_a_path_that_leaves_its_root_is_refused_unless_allowed(tmp_path: Path, path: str) -> None:
+    path = path.format(root=tmp_path.name)
+    for root in (tmp_path, "."):
+        with pytest.raises(StorageError, match=f"{re.escape(repr(path))}: expected a relative path inside"):
+            inside(root, path)
+    assert inside(tmp_path, path, allow_outside=True) == Path(os.path.abspath(tmp_path / path))
+
+
+@pytest.mark.parametrize("allow_outside", [True, False])
+def test_a_nul_in_a_path_is_refused(tmp_path: Path, allow_outside: bool) -> None:
+    with pytest.raises(StorageError, match="without a NUL"):
+        inside(tmp_path, "a\0b", allow_outside=allow_outside)
+
+
+def test_links_may_point_out_of_a_root_as_those_of_model_caches_do(tmp_path: Path) -> None:
+    (tmp_path / "blob").write_text("weights")
+    root = tmp_path / "snapshot"
+    root.mkdir()
+    (root / "model").symlink_to("../blob")
+    assert inside(root, "model").read_text() == "weights"
+
+
+@given(st.lists(st.sampled_from(["..", ".", "a", "b", ""]), max_size=8))
+def test_no_walk_of_names_leaves_a_root(names: list[str]) -> None:
+    depths = list(accumulate(({"..": -1, ".": 0, "": 0}.get(name, 1) for name in names), initial=0))
+    path = "/".join(names)
+    if depths[-1] < 0 or path.startswith("/"):
+        with pytest.raises(StorageError):
+            inside("/root/of/it", path)
+    elif min(depths) == 0:
+        assert inside("/root/of/it", path).is_relative_to("/root/of/it")
