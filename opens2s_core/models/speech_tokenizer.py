@@ -46,7 +46,7 @@ class SpeechTokenizer(nn.Module):
         whisper = _whisper_config(config)
         self.layers = nn.ModuleList(WhisperEncoderLayer(whisper) for _ in range(config.quantize_position))
         self.codebook = nn.Embedding(config.quantize_vocab_size, width)
-        self.embed_positions2 = nn.Embedding(config.max_source_positions // pool, width)
+        self.embed_positions2 = nn.Embedding(-(-config.max_source_positions // pool), width)
         if config.quantize_ema_decay is not None:
             self.register_buffer("ema_count", torch.ones(config.quantize_vocab_size))
             self.register_buffer("ema_weight", self.codebook.weight.detach().clone())

@@ -13,7 +13,7 @@ from opens2s_core.models.speech_tokenizer import SpeechTokenizer, visible_keys
 from tests.opens2s_core.parity import Golden, close
 
 GOLDEN = Golden("speech_tokenizer_tiny")
-TOLERANCE = 1e-4
+TOLERANCE = GOLDEN.tolerance("features", 1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +116,10 @@ def test_equal_codes_give_the_lowest_id():
 def test_pooling_after_the_quantiser_is_refused():
     with pytest.raises(ConfigError, match="pooling_position 3"):
         SpeechTokenizer(SpeechTokenizerConfig(pooling_position=3, quantize_position=2))
+
+
+def test_the_second_position_table_has_a_row_for_a_last_unit_that_is_not_full():
+    model = SpeechTokenizer(
+        SpeechTokenizerConfig(d_model=2, encoder_attention_heads=1, encoder_ffn_dim=2, max_source_positions=41)
+    )
+    assert model.embed_positions2.num_embeddings == 11
