@@ -128,6 +128,8 @@ class PromptBuilder:
         _append(sample, self._encode([*self._header("assistant"), *self._opening()]))
         for item in message.content:
             spoken = isinstance(item, Spoken)
+            if spoken and sample.token_types[-1]:
+                raise ValueError("two spoken replies in a row cannot be told apart: expected words between them")
             _append(sample, self._encode(self._content(item)), learned=True, spoken=spoken)
             if isinstance(item, Spoken):
                 sample.units.append(item.units)

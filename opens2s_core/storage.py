@@ -61,6 +61,8 @@ def fetch_directory(directory: str | Path) -> Path:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as temporary:
             copy = Path(temporary, name)
+            for path in filesystem.find(root):
+                inside(copy, path[len(root) + 1 :])
             filesystem.get(f"{root}/", f"{copy}/", recursive=True)
             _move(copy, target)
     return target

@@ -12,11 +12,18 @@ import typing
 from collections.abc import Sequence
 from pathlib import Path
 
-from opens2s_core.checkpoint import import_published, load_state, opens2s_directory, publish, save_opens2s
+from opens2s_core.checkpoint import (
+    codebook_sizes,
+    import_published,
+    load_state,
+    opens2s_directory,
+    publish,
+    save_opens2s,
+)
 from opens2s_core.models.audio_encoder import AudioPadding
 from opens2s_core.models.opens2s_config import Interleave
 from opens2s_core.prompt import PromptStyle
-from opens2s_core.storage import fetch_directory, new_directory
+from opens2s_core.storage import fetch_directory, is_published, is_url, new_directory
 from opens2s_core.training.assemble import AssembleConfig, assemble
 from ray_jobs.runs import latest_checkpoint
 
@@ -49,9 +56,17 @@ def publish_model(model: str, output: str, run: str | None = None) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     try:
+        _check_new(args.output)
         print(args.verb(args))
     except ValueError as error:  # what is wrong with the given directories
         raise SystemExit(f"python -m ray_jobs.export: {error}") from error
+
+
+def _check_new(output: str) -> None:
+    """Weights are too dear to be replaced unasked; an empty directory may be filled."""
+    empty = not is_url(output) and Path(output).is_dir() and not any(Path(output).iterdir())
+    if is_published(output) and not empty:
+        raise ValueError(f"{output} is there already: remove it first, or name another --output")
 
 
 def _import(args: argparse.Namespace) -> str:
@@ -66,6 +81,9 @@ def _import(args: argparse.Namespace) -> str:
             prompt_style=args.prompt_style,
             audio_padding=args.audio_padding,
         )
+        sizes = codebook_sizes(bundle)
+    if len(set(sizes.values())) > 1:
+        print(f"warning: the parts know different numbers of speech units, and will not understand each other: {sizes}")
     return f"a bundle of the published weights is at {args.output}"
 
 

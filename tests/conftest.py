@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import hypothesis
 import numpy as np
 import psutil
 import pytest
@@ -40,6 +41,10 @@ from tests.fake_s3 import fake_s3
 # Ray's processes, ``ray job`` and this one must agree; this Ray listens on the loopback alone.
 os.environ["RAY_AUTH_MODE"] = "disabled"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+# A machine that runs other things besides is slow now and then: what a test asserts does not depend on it.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 CODES = 64
 SMALL = TransformerSize(width=32, layers=1, heads=2, ffn=64)

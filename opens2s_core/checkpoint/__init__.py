@@ -10,6 +10,7 @@ from opens2s_core.checkpoint.bundle import (
     SPEECH_TOKENIZER,
     TOKEN2WAV,
     BundleInfo,
+    codebook_sizes,
     opens2s_directory,
     read_bundle_info,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "LazyTensor",
     "TensorFiles",
     "Vocabulary",
+    "codebook_sizes",
     "import_published",
     "load_opens2s",
     "load_prompt_builder",

@@ -16,6 +16,7 @@ from opens2s_core.checkpoint.files import LazyTensor, TensorFiles, read_json, wr
 from opens2s_core.checkpoint.lora import merge_lora_tensors
 from opens2s_core.checkpoint.modules import assign, build_empty, check_tensors, value
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
+from opens2s_core.models.lora import has_lora
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.opens2s_config import OpenS2SConfig
 from opens2s_core.models.speech_decoder import SpeechDecoder
@@ -73,7 +74,12 @@ def load_state(directory: str | Path, state: Mapping[str, Tensor]) -> OpenS2S:
 
 
 def save_opens2s(model: OpenS2S, directory: str | Path) -> None:
-    """Weights and ``config.json`` in the published layout; tokenizers are the caller's to put beside them."""
+    """Weights and ``config.json`` in the published layout; tokenizers are the caller's to put beside them.
+
+    ``ValueError`` for a model with LoRA attached, which has other tensors.
+    """
+    if has_lora(model.thinker):
+        raise ValueError(f"{directory}: expected a model without LoRA attached: merge it first (merge_lora)")
     write_opens2s(saved_state(model), model.config.to_dict(), directory)
 
 

@@ -40,8 +40,15 @@ def read_vocabulary(directory: str | Path) -> Vocabulary:
         tokenizer=tokenizer,
         text_end_ids=_ids(path, "eos_token_id"),
         pad_id=_ids(path, "pad_token_id")[0],
-        units=UnitVocabulary(offset, len(units), _ids(path / "tts", "eos_token_id")),
+        units=UnitVocabulary(offset, len(units), _unit_end_ids(path / "tts", speech)),
     )
+
+
+def _unit_end_ids(directory: Path, tokenizer: PreTrainedTokenizerFast) -> tuple[int, ...]:
+    """The tokenizer's own end token first: it is the one that the published training tool puts behind the units."""
+    ids = _ids(directory, "eos_token_id")
+    own = tokenizer.eos_token_id
+    return ids if own is None else tuple(dict.fromkeys((own, *ids)))
 
 
 def _ids(directory: Path, key: str) -> tuple[int, ...]:

@@ -25,7 +25,7 @@ Stage = Literal["thinker", "speech_decoder", "token2wav"]
 def build_engine(stage: Stage, bundle: str | Path, *, capacity: int) -> Engine:
     """The engine of one stage of the bundle, a directory or URL; only that stage's weights are loaded.
 
-    On a GPU the language models keep the type they are stored in; a CPU computes in float32.
+    On a GPU the language models keep the type they are stored in; a CPU computes in float32, and so does token2wav.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"  # a replica without a GPU of its own sees none
     dtype = torch.float32 if device == "cpu" else None
@@ -40,4 +40,4 @@ def build_engine(stage: Stage, bundle: str | Path, *, capacity: int) -> Engine:
             return SpeechDecoderEngine(decoder, read_vocabulary(opens2s).units, capacity=capacity)
         case "token2wav":
             flow, vocoder = load_token2wav(directory / TOKEN2WAV)
-            return Token2WavEngine(flow.to(device), vocoder.to(device), capacity=capacity)
+            return Token2WavEngine(flow.to(device, torch.float32), vocoder.to(device, torch.float32), capacity=capacity)

@@ -17,7 +17,7 @@ from opens2s_core.config import ConfigError, SpeechTokenizerConfig
 SEGMENT_SAMPLES = SEGMENT_SECONDS * SAMPLE_RATE
 CONV_STRIDE = 2
 SEGMENTS_PER_BATCH = 16
-"""Bounds memory; which segments share a batch does not change their units."""
+"""Bounds memory."""
 
 
 class SpeechTokenizer(nn.Module):
@@ -78,17 +78,20 @@ class SpeechTokenizer(nn.Module):
         """Log-mel (B, mel, F) and validity (B, F) of segments of at most 30 s.
 
         Each segment is padded to whole units before its features are taken, and only then to the longest of the
-        batch, so its features do not depend on its neighbours.
+        batch, so that its units do not depend on its neighbours. Symmetric convolutions read a frame beyond a
+        segment's end, which to the published code is one of silence where the batch goes on: for them silence is
+        padded to the longest first, and a last unit may depend on the batch, as it does there.
         """
         device, unit = self.codebook.weight.device, self.samples_per_unit
+        padded = [len(piece) + -len(piece) % unit for piece in segments]
         mels = []
-        for piece in segments:
-            samples = torch.from_numpy(piece).to(device)
-            mels.append(log_mel(functional.pad(samples, (0, -len(piece) % unit)), self.config.num_mel_bins))
-        longest = max(mel.shape[1] for mel in mels)
-        features = torch.stack([functional.pad(mel, (0, longest - mel.shape[1])) for mel in mels])
+        for piece, own in zip(segments, padded, strict=True):
+            length = own if self.config.encoder_causal_convolution else max(padded)
+            samples = functional.pad(torch.from_numpy(piece).to(device), (0, length - len(piece)))
+            mels.append(log_mel(samples, self.config.num_mel_bins))
+        features = nn.utils.rnn.pad_sequence([mel.T for mel in mels], batch_first=True).transpose(1, 2)
         frames = torch.tensor([-(-len(piece) // HOP) for piece in segments], device=device)
-        return features, torch.arange(longest, device=device) < frames[:, None]
+        return features, torch.arange(features.shape[2], device=device) < frames[:, None]
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         """Log-mel (B, mel, F) with validity (B, F), F a multiple of 2 x pool → (B, N, D) before quantisation."""

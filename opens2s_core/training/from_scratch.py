@@ -164,4 +164,5 @@ def _create_speech_tokenizer(config: ScratchConfig, recordings: Sequence[Wavefor
         raise ValueError(f"{len(vectors)} units of recorded speech cannot fill a codebook of {codes}: record more")
     drawn = torch.randperm(len(vectors))[:codes]
     model.codebook.weight.data.copy_(vectors[drawn])
+    model.ema_weight.copy_(vectors[drawn])
     save_speech_tokenizer(model, config.speech_tokenizer, path)

@@ -163,7 +163,7 @@ def kill_after(count: int, real: Callable[..., None]) -> Callable[..., None]:
     return put
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(kills=st.lists(st.integers(0, 13), max_size=4), changes=st.lists(st.booleans(), min_size=4, max_size=4))
 def test_killed_anywhere_and_run_again_nothing_is_lost_or_doubled(
     tmp_path_factory: pytest.TempPathFactory, kills: list[int], changes: list[bool]

@@ -4,7 +4,7 @@ from typing import Any
 from unicodedata import normalize
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
@@ -128,6 +128,15 @@ def test_what_the_published_tool_refuses_is_refused(row: dict[str, Any]) -> None
         builder("chat").prompt(messages, speak=True)
 
 
+@pytest.mark.parametrize("between", [(), (Text(""),)])
+def test_two_spoken_replies_in_a_row_are_refused(between: tuple[Text, ...]) -> None:
+    said = Message("assistant", (Spoken("One.", (1,)), *between, Spoken("Two.", (2,))))
+    with pytest.raises(ValueError, match="two spoken replies in a row"):
+        builder("training").training_sample([said])
+    apart = Message("assistant", (Spoken("One.", (1,)), Text(" and "), Spoken("Two.", (2,))))
+    assert builder("training").training_sample([apart]).units == [(1,), (2,)]
+
+
 def test_a_system_turn_of_ones_own_is_no_error_as_it_is_there() -> None:
     messages = next(wire_messages(row["messages"]) for row in TOKENISED if row["name"] == "error:system_role")
     words = messages[0].content[0].text  # type: ignore[union-attr]
@@ -219,7 +228,6 @@ TURNS = st.lists(st.tuples(st.sampled_from(["user", "assistant"]), PIECES), max_
 
 
 @pytest.mark.skipif(VOCABULARY.tokenizer.chat_template is None, reason="the tokenizer has no chat template")
-@settings(deadline=None)
 @given(system=st.none() | PIECES, history=TURNS, question=PIECES, reply=st.text(max_size=8))
 def test_chat_is_the_tokenizers_own_template(
     system: list[str] | None, history: list[tuple[Role, list[str]]], question: list[str], reply: str
@@ -245,7 +253,6 @@ NESTED = st.builds(lambda outer, at, inner: outer[:at] + inner + outer[at:], LIT
 FORGERY = st.lists(LITERALS | NESTED | st.text(max_size=3), min_size=1, max_size=4).map("".join).filter(bool)
 
 
-@settings(deadline=None)
 @given(FORGERY)
 def test_words_that_look_like_special_tokens_stay_words(text: str) -> None:
     ids = builder("chat").encode_text(text)
@@ -254,7 +261,6 @@ def test_words_that_look_like_special_tokens_stay_words(text: str) -> None:
     assert normalize("NFC", decode(ids)) == normalize("NFC", decode(made))
 
 
-@settings(deadline=None)
 @given(st.sampled_from(STYLES), st.lists(st.lists(FORGERY, min_size=1, max_size=2), min_size=3, max_size=3), st.data())
 def test_a_conversation_has_the_special_tokens_of_its_turns_alone(
     style: PromptStyle, texts: list[list[str]], data: st.DataObject

@@ -110,6 +110,17 @@ def test_links_may_point_out_of_a_root_as_those_of_model_caches_do(tmp_path: Pat
     assert inside(root, "model").read_text() == "weights"
 
 
+def test_a_file_at_a_url_that_would_leave_the_copy_is_not_fetched(tmp_path: Path) -> None:
+    url = f"memory://bucket/{uuid.uuid4().hex}"
+    publish(url, "one")
+    filesystem, root = fsspec.core.url_to_fs(url)
+    filesystem.store[f"{root}/../../../planted"] = filesystem.store[f"{root}/weights"]
+    with pytest.raises(StorageError, match="planted"):
+        fetch_directory(url)
+    del filesystem.store[f"{root}/../../../planted"]
+    assert not list(tmp_path.rglob("planted"))
+
+
 @given(st.lists(st.sampled_from(["..", ".", "a", "b", ""]), max_size=8))
 def test_no_walk_of_names_leaves_a_root(names: list[str]) -> None:
     depths = list(accumulate(({"..": -1, ".": 0, "": 0}.get(name, 1) for name in names), initial=0))

@@ -86,6 +86,21 @@ def test_how_a_model_was_trained_is_stored_with_it(bundle: Path, tmp_path: Path)
     assert (other.prompt_style, other.audio_padding) == ("training", "masked")
 
 
+def test_what_is_there_already_is_not_replaced(bundle: Path, tmp_path: Path) -> None:
+    for there in (bundle, bundle / OPENS2S / "config.json"):
+        with pytest.raises(SystemExit, match="is there already"):
+            import_golden(there)
+    (tmp_path / "empty").mkdir()
+    import_golden(tmp_path / "empty")
+    assert weights(tmp_path / "empty").keys() == weights(bundle).keys()
+
+
+def test_parts_that_do_not_fit_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import_golden(tmp_path / "bundle")
+    sizes = {OPENS2S: 64, SPEECH_TOKENIZER: 128, TOKEN2WAV: 64}
+    assert f"different numbers of speech units, and will not understand each other: {sizes}" in capsys.readouterr().out
+
+
 def test_a_bad_directory_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     broken = shutil.copytree(GOLDEN / "opens2s_tiny", tmp_path / "broken")
     state = load_file(broken / "model.safetensors")

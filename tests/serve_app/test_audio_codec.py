@@ -8,7 +8,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from opens2s_core.audio import AudioError, Waveform, encode_audio
@@ -65,7 +65,6 @@ def test_a_header_that_claims_hours_costs_nothing() -> None:
         decode_input(base64.b64encode(flac).decode(), max_seconds=10)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_bytes_of_any_kind_are_heard_or_refused(data: bytes) -> None:
     wav = encode_audio(tone(0.01, 16_000), 16_000)
@@ -74,7 +73,6 @@ def test_bytes_of_any_kind_are_heard_or_refused(data: bytes) -> None:
             assert decode_input(base64.b64encode(raw).decode(), max_seconds=10).ndim == 1
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-2, 2, width=32)))
 def test_streamed_samples_are_those_of_a_wav_file(values: list[float]) -> None:
     samples = np.array(values, np.float32)

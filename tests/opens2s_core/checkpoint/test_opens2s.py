@@ -31,6 +31,7 @@ from opens2s_core.checkpoint import (
     write_tensors,
 )
 from opens2s_core.config import ConfigError
+from opens2s_core.models.lora import LoraSettings, add_lora, merge_lora
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.opens2s_config import OpenS2SConfig
 from tests.opens2s_core.parity import Golden
@@ -280,6 +281,23 @@ def test_one_end_id_is_as_good_as_a_list_of_one(opens2s: Path) -> None:
     path = opens2s / "generation_config.json"
     write_json(path, read_json(path) | {"eos_token_id": 5})
     assert read_vocabulary(opens2s).text_end_ids == (5,)
+
+
+def test_the_end_token_of_the_unit_tokenizer_comes_first(opens2s: Path) -> None:
+    path = opens2s / "tts" / "generation_config.json"
+    own, other = read_vocabulary(opens2s).units.end_ids
+    write_json(path, read_json(path) | {"eos_token_id": [other, own]})
+    assert read_vocabulary(opens2s).units.end_ids == (own, other)
+
+
+def test_a_model_with_lora_attached_is_merged_before_it_is_saved(opens2s: Path, tmp_path: Path) -> None:
+    model = load_opens2s(opens2s)
+    add_lora(model.thinker, LoraSettings(), seed=0)
+    with pytest.raises(ValueError, match="merge it first"):
+        save_opens2s(model, tmp_path / "new")
+    merge_lora(model.thinker)
+    save_opens2s(model, tmp_path / "new")
+    assert load_file(tmp_path / "new" / "model.safetensors").keys() == load_file(opens2s / "model.safetensors").keys()
 
 
 def test_reading_the_configuration_alone_needs_no_weights(opens2s: Path) -> None:

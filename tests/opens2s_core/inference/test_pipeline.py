@@ -154,7 +154,7 @@ def test_every_kind_of_conversation_is_answered_as_by_the_oracle(engines: Engine
     assert bool(said.units) == speak
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     sizes=SIZES,
     question=st.sampled_from(["text", "voice", "several clips"]),

@@ -104,7 +104,7 @@ def speak(engine, pieces, seed=0):
     return np.concatenate([chunk.samples for chunk in chunks])
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(st.integers(0, 30), max_size=4), st.booleans())
 def test_the_way_units_arrive_does_not_change_a_sample(engine, sizes, announced_late):
     spoken = units(sum(sizes))
@@ -142,7 +142,7 @@ def one_shot(vocoder, mel, seed):
     return vocoder(mel, stream.phase_u, source_noise(vocoder, stream.key, 0, mel.shape[2]))[0].numpy()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=6).filter(sum), st.integers(0, 2**32))
 def test_streamed_vocoder_equals_one_shot(vocoder, sizes, seed):
     mel = GOLDEN.tensors()["stream.0.mel"]
@@ -150,7 +150,7 @@ def test_streamed_vocoder_equals_one_shot(vocoder, sizes, seed):
     np.testing.assert_allclose(stream_mel(vocoder, mel, sizes, seed), one_shot(vocoder, mel, seed), atol=WAVE)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=6).filter(sum))
 def test_streamed_vocoder_of_other_rates_equals_one_shot(other_vocoder, sizes):
     mel = torch.randn(1, other_vocoder.config.in_channels, sum(sizes), generator=torch.Generator().manual_seed(0))

@@ -119,7 +119,7 @@ def slow_adapter(adapter: AudioAdapter, clip: Tensor) -> Tensor:
     widths=st.tuples(st.integers(1, 9), st.integers(2, 11), st.integers(1, 7)),
     lengths=st.lists(st.integers(1, 40), min_size=1, max_size=4),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @torch.no_grad()
 def test_clips_together_are_each_alone_at_any_number_of_convolutions_and_any_width(
     sizes: tuple[int, ...], widths: tuple[int, int, int], lengths: list[int]

@@ -136,7 +136,7 @@ def test_every_frame_becomes_its_samples(config):
     assert vocoder(mel, *random_draws(config, 11)).shape == (1, 11 * samples_per_frame(config))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.sampled_from(VARIANTS), st.integers(1, 29))
 @torch.no_grad()
 def test_phase_goes_on_where_it_stopped(config, cut):

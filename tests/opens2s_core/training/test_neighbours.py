@@ -131,7 +131,7 @@ def hiddens_and_losses(model: OpenS2S, samples: list[EncodedSample]) -> tuple[li
 
 
 @given(batch=st.lists(rows, min_size=2, max_size=3))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @torch.no_grad()
 def test_rows_together_are_each_alone(model: OpenS2S, batch: list[list[tuple[str, Any]]]) -> None:
     samples = [sample_of(parts, seed) for seed, parts in enumerate(batch)]
