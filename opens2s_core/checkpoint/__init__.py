@@ -15,7 +15,7 @@ from opens2s_core.checkpoint.bundle import (
     read_bundle_info,
 )
 from opens2s_core.checkpoint.errors import CheckpointError
-from opens2s_core.checkpoint.files import LazyTensor, TensorFiles, read_json, write_json, write_tensors
+from opens2s_core.checkpoint.files import TensorFiles, read_json, write_json, write_tensors
 from opens2s_core.checkpoint.opens2s import (
     load_opens2s,
     load_prompt_builder,
@@ -26,6 +26,7 @@ from opens2s_core.checkpoint.opens2s import (
     save_opens2s,
 )
 from opens2s_core.checkpoint.published import import_published, publish
+from opens2s_core.checkpoint.shards import LazyTensor
 from opens2s_core.checkpoint.speech_tokenizer import (
     load_speech_tokenizer,
     read_speech_tokenizer_config,

@@ -5,18 +5,16 @@ Nothing is ever unpickled beyond plain tensors, and no file outside the director
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from huggingface_hub import split_state_dict_into_shards_factory
 from safetensors.torch import save_file
 from torch import Tensor
 
 from opens2s_core.checkpoint.errors import CheckpointError
-from opens2s_core.checkpoint.shards import Shard, open_shard
+from opens2s_core.checkpoint.shards import LazyTensor, open_shard
 from opens2s_core.storage import StorageError, inside
 
 SHARD_BYTES = 5 * 10**9
@@ -40,19 +38,6 @@ def write_json(path: str | Path, values: Mapping[str, Any]) -> None:
     Path(path).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-@dataclass(frozen=True, slots=True)
-class LazyTensor:
-    """A tensor that can be read when it is needed; its shape and type are known before."""
-
-    shape: torch.Size
-    dtype: torch.dtype
-    read: Callable[[], Tensor]
-
-    @property
-    def nbytes(self) -> int:
-        return self.shape.numel() * self.dtype.itemsize
-
-
 class TensorFiles(Mapping[str, LazyTensor]):
     """The tensors ``stem`` of a directory by name, in file order: shapes and types are known, values not yet read.
 
@@ -65,16 +50,13 @@ class TensorFiles(Mapping[str, LazyTensor]):
     def __init__(self, directory: str | Path, stem: str = "model") -> None:
         self.directory = Path(directory)
         self._tensors: dict[str, LazyTensor] = {}
-        owners: dict[str, Path] = {}
         for path, named in _shard_paths(self.directory, stem).items():
             shard = open_shard(path)
             if missing := sorted(named - shard.keys()):
                 raise CheckpointError(f"{path}: expected the tensors that the index names, missing are {missing}")
-            for name, (shape, dtype) in shard.items():
-                if name in owners:
-                    raise CheckpointError(f"{name} is in both {owners[name]} and {path}")
-                owners[name] = path
-                self._tensors[name] = LazyTensor(shape, dtype, _reader(shard, name))
+            if twice := sorted(shard.keys() & self._tensors.keys()):
+                raise CheckpointError(f"{path}: expected tensors that no other shard holds, got {twice} again")
+            self._tensors |= shard
 
     def __getitem__(self, name: str) -> LazyTensor:
         return self._tensors[name]
@@ -124,10 +106,6 @@ def write_tensors(
 
 def _value(tensor: Tensor | LazyTensor) -> Tensor:
     return tensor.read() if isinstance(tensor, LazyTensor) else tensor.detach()
-
-
-def _reader(shard: Shard, name: str) -> Callable[[], Tensor]:
-    return lambda: shard.read(name)
 
 
 def _shard_paths(directory: Path, stem: str) -> dict[Path, set[str]]:

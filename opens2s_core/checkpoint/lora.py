@@ -7,8 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from opens2s_core.checkpoint.errors import CheckpointError
-from opens2s_core.checkpoint.files import LazyTensor, TensorFiles, read_json, write_json, write_tensors
+from opens2s_core.checkpoint.files import TensorFiles, read_json, write_json, write_tensors
 from opens2s_core.checkpoint.modules import differences
+from opens2s_core.checkpoint.shards import LazyTensor
 from opens2s_core.models.lora import (
     attach_lora,
     detach_lora,

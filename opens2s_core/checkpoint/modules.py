@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers.models.qwen3.modeling_qwen3 import Qwen3Model, Qwen3RotaryEmbedding
 
 from opens2s_core.checkpoint.errors import CheckpointError
-from opens2s_core.checkpoint.files import LazyTensor
+from opens2s_core.checkpoint.shards import LazyTensor
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from transformers import Qwen3ForCausalLM
 
-from opens2s_core.checkpoint.files import LazyTensor, TensorFiles, read_json, write_json, write_tensors
+from opens2s_core.checkpoint.files import TensorFiles, read_json, write_json, write_tensors
 from opens2s_core.checkpoint.lora import merge_lora_tensors
 from opens2s_core.checkpoint.modules import assign, build_empty, check_tensors, value
+from opens2s_core.checkpoint.shards import LazyTensor
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.models.lora import has_lora
 from opens2s_core.models.opens2s import OpenS2S

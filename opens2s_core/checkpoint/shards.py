@@ -3,7 +3,9 @@
 import pickle
 import struct
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,53 +47,40 @@ _UNREADABLE = (
 """What torch raises for damaged files, and for files of more than tensors."""
 
 
-class Shard(Mapping[str, tuple[torch.Size, torch.dtype]]):
-    """Names, shapes and types of the tensors of one file."""
+@dataclass(frozen=True, slots=True)
+class LazyTensor:
+    """A tensor that can be read when it is needed; its shape and type are known before."""
 
-    def __init__(self, tensors: dict[str, tuple[torch.Size, torch.dtype]]) -> None:
-        self._tensors = tensors
+    shape: torch.Size
+    dtype: torch.dtype
+    read: Callable[[], Tensor]
 
-    def __getitem__(self, name: str) -> tuple[torch.Size, torch.dtype]:
-        return self._tensors[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._tensors)
-
-    def __len__(self) -> int:
-        return len(self._tensors)
-
-    def read(self, name: str) -> Tensor:
-        raise NotImplementedError
+    @property
+    def nbytes(self) -> int:
+        return self.shape.numel() * self.dtype.itemsize
 
 
-class _Safetensors(Shard):
-    def __init__(self, path: Path) -> None:
-        try:
-            self._file = safe_open(path, framework="pt")
-            slices = {name: self._file.get_slice(name) for name in self._file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{path}: expected a safetensors file: {error}") from error
-        kinds = {name: part.get_dtype() for name, part in slices.items()}
-        if unknown := sorted(set(kinds.values()) - set(_DTYPES)):
-            raise CheckpointError(f"{path}: expected tensors of types {sorted(_DTYPES)}, got {unknown}")
-        super().__init__({n: (torch.Size(part.get_shape()), _DTYPES[kinds[n]]) for n, part in slices.items()})
-
-    def read(self, name: str) -> Tensor:
-        return self._file.get_tensor(name)
-
-
-class _Pickle(Shard):
-    def __init__(self, path: Path) -> None:
-        self._values = _flat_tensors(path, _unpickle(path))
-        super().__init__({name: (value.shape, value.dtype) for name, value in self._values.items()})
-
-    def read(self, name: str) -> Tensor:
-        return self._values[name].detach()
-
-
-def open_shard(path: Path) -> Shard:
+def open_shard(path: Path) -> dict[str, LazyTensor]:
     """The tensors of a file. Raises :class:`CheckpointError` for anything but a flat mapping of names to tensors."""
-    return _Safetensors(path) if path.suffix == ".safetensors" else _Pickle(path)
+    if path.suffix == ".safetensors":
+        return _open_safetensors(path)
+    values = _flat_tensors(path, _unpickle(path))
+    return {name: LazyTensor(value.shape, value.dtype, value.detach) for name, value in values.items()}
+
+
+def _open_safetensors(path: Path) -> dict[str, LazyTensor]:
+    try:
+        file = safe_open(path, framework="pt")
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: expected a safetensors file: {error}") from error
+    kinds = {name: part.get_dtype() for name, part in slices.items()}
+    if unknown := sorted(set(kinds.values()) - set(_DTYPES)):
+        raise CheckpointError(f"{path}: expected tensors of types {sorted(_DTYPES)}, got {unknown}")
+    return {
+        name: LazyTensor(torch.Size(part.get_shape()), _DTYPES[kinds[name]], partial(file.get_tensor, name))
+        for name, part in slices.items()
+    }
 
 
 def _unpickle(path: Path) -> Any:

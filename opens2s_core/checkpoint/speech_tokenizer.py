@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from opens2s_core.checkpoint.errors import CheckpointError
-from opens2s_core.checkpoint.files import LazyTensor, TensorFiles, read_json, write_json, write_tensors
+from opens2s_core.checkpoint.files import TensorFiles, read_json, write_json, write_tensors
 from opens2s_core.checkpoint.modules import assign, build_empty, check_tensors, value
+from opens2s_core.checkpoint.shards import LazyTensor
 from opens2s_core.config import ConfigError, SpeechTokenizerConfig, config_to_dict, parse_config
 from opens2s_core.models.speech_tokenizer import SpeechTokenizer
 
