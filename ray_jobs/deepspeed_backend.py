@@ -9,7 +9,7 @@ from torch import Tensor
 
 from opens2s_core.checkpoint import write_json
 from opens2s_core.checkpoint.lora import ADAPTER_CONFIG, read_lora_config
-from opens2s_core.models.lora import has_lora, lora_config, lora_parts, merge_weight
+from opens2s_core.models.lora import has_lora, lora_config, lora_parts, merge_weight, plain_lora_config
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.training.batch import Batch
 from opens2s_core.training.loop import TrainConfig, prepare_model
@@ -57,7 +57,16 @@ class DeepSpeedBackend:
             write_json(directory / ADAPTER_CONFIG, lora_config(self.model.thinker))
 
     def load(self, directory: Path) -> int:
-        """Restore this rank from a merged checkpoint; returns the steps it has done."""
+        """Restore this rank from a merged checkpoint; returns the steps it has done.
+
+        ``ValueError`` where the run began with another LoRA than this one has.
+        """
+        thinker = self.model.thinker
+        own = plain_lora_config(lora_config(thinker), "this run") if has_lora(thinker) else {}
+        if (saved := _saved_lora(directory)) != own:
+            raise ValueError(
+                f"{directory}: expected the LoRA that the run began with, {saved or None}, got {own or None}"
+            )
         _, state = self._engine.load_checkpoint(str(directory), tag=_TAG)
         return int(state["step"])
 
@@ -71,7 +80,11 @@ def load_zero_weights(directory: Path) -> dict[str, Tensor]:
     saved = torch.load(directory / _TAG / "mp_rank_00_model_states.pt", weights_only=True, mmap=True)["module"]
     assert all(value.dtype == torch.float32 for value in saved.values()), "master weights are elsewhere otherwise"
     state = {name.removeprefix("model."): value for name, value in saved.items()}
-    config = read_lora_config(directory) if (directory / ADAPTER_CONFIG).exists() else {}
+    config = _saved_lora(directory)
     return {
         name: merge_weight(name, [state[part] for part in parts], config) for name, parts in lora_parts(state).items()
     }
+
+
+def _saved_lora(directory: Path) -> dict[str, Any]:
+    return read_lora_config(directory) if (directory / ADAPTER_CONFIG).exists() else {}

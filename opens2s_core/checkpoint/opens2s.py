@@ -6,7 +6,7 @@ it saves and forgets them when it loads.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from opens2s_core.checkpoint.lora import merge_lora_tensors
 from opens2s_core.checkpoint.modules import assign, build_empty, check_tensors, value
 from opens2s_core.checkpoint.shards import LazyTensor
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
+from opens2s_core.config import ConfigError
 from opens2s_core.models.lora import has_lora
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.opens2s_config import OpenS2SConfig
@@ -33,7 +34,8 @@ _PARTS = ("thinker.", "speech_decoder.")
 
 def read_config(directory: str | Path) -> OpenS2SConfig:
     """Raises :class:`CheckpointError` or :class:`ConfigError`."""
-    return OpenS2SConfig.from_dict(read_json(Path(directory) / _CONFIG))
+    path = Path(directory) / _CONFIG
+    return _parse_config(read_json(path), path)
 
 
 def load_prompt_builder(directory: str | Path) -> PromptBuilder:
@@ -111,10 +113,17 @@ def shared_heads(model: OpenS2S) -> set[str]:
     return {head for head in _tied_heads(model.config) if state[head] is state[_embedding(head)]}
 
 
+def _parse_config(values: Mapping[str, Any], where: Path) -> OpenS2SConfig:
+    try:
+        return OpenS2SConfig.from_dict(values)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
 def _open(path: Path) -> tuple[OpenS2S, Mapping[str, LazyTensor]]:
     """The model without values, and the tensors that it needs, found to be complete."""
     values = read_json(path / _CONFIG)
-    config = OpenS2SConfig.from_dict(values)
+    config = _parse_config(values, path / _CONFIG)
     model = build_empty(lambda: OpenS2S(config))
     tensors = merge_lora_tensors(TensorFiles(path), values.get("lora_config"), str(path))
     check_tensors(tensors, published_state(model), path, _tied_heads(config))

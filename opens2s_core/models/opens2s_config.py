@@ -72,9 +72,9 @@ class OpenS2SConfig:
         for values of the wrong kind."""
         values = {key: value for key, value in values.items() if key not in _FOREIGN_KEYS}
         if missing := sorted(_PUBLISHED_KEYS - set(values)):
-            raise ConfigError(f"config.json: missing keys {missing}")
+            raise ConfigError(f"missing keys {missing}")
         if unknown := sorted(set(values) - _PUBLISHED_KEYS - _OWN_KEYS):
-            raise ConfigError(f"config.json: unknown keys {unknown}")
+            raise ConfigError(f"unknown keys {unknown}")
         audio_encoder, llm, speech_decoder = (values[key] for key in _SUB_CONFIGS)
         return cls(
             audio_encoder=parse_transformers_config(Qwen2AudioEncoderConfig, audio_encoder, _SUB_CONFIGS[0]),
@@ -110,7 +110,7 @@ class OpenS2SConfig:
 
 def _positive(key: str, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(f"config.json: {key}: expected a positive whole number, got {value!r}")
+        raise ConfigError(f"{key}: expected a positive whole number, got {value!r}")
     return value
 
 
@@ -118,11 +118,11 @@ def _kernel_sizes(text: object) -> tuple[int, ...]:
     """From the published notation, e.g. ``"5,5"``."""
     sizes = [size.strip() for size in str(text).split(",")]
     if not all(size.isdecimal() and int(size) for size in sizes):
-        raise ConfigError(f"config.json: conv_kernel_sizes: expected positive numbers such as '5,5', got {text!r}")
+        raise ConfigError(f"conv_kernel_sizes: expected positive numbers such as '5,5', got {text!r}")
     return tuple(map(int, sizes))
 
 
 def _one_of(kind: Any, key: str, value: object) -> Any:
     if value not in get_args(kind):
-        raise ConfigError(f"config.json: {key}: expected one of {list(get_args(kind))}, got {value!r}")
+        raise ConfigError(f"{key}: expected one of {list(get_args(kind))}, got {value!r}")
     return value
