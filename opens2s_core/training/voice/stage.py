@@ -1,0 +1,114 @@
+"""What a stage of making a voice is: one model, one process, a pure function of (seed, step)."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageConfig:
+    """One run of a stage. AdamW with linear warm-up and cosine decay to a hundredth; norms of gradients are clipped."""
+
+    steps: int
+    checkpoint_every: int = 200
+    seed: int = 0
+    learning_rate: float = 1e-3
+    warmup_steps: int = 100
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    ema_decay: float = 0.995  # per step, of the weights that are exported
+    bf16: bool = False  # forward passes under bfloat16 autocast
+
+    def learning_rate_at(self, step: int) -> float:
+        if step < self.warmup_steps:
+            return self.learning_rate * (step + 1) / self.warmup_steps
+        progress = (step - self.warmup_steps) / max(self.steps - self.warmup_steps, 1)
+        return self.learning_rate * (0.505 + 0.495 * math.cos(math.pi * progress))
+
+    def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.AdamW:
+        trained = [parameter for parameter in parameters if parameter.requires_grad]
+        return torch.optim.AdamW(trained, lr=self.learning_rate, betas=(0.9, 0.98), weight_decay=self.weight_decay)
+
+
+class Stage(Protocol):
+    """Holds its models and optimizers; :func:`opens2s_core.training.voice.loop.train_stage` runs it."""
+
+    name: str
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        """All that has state, heads and discriminators too: what a checkpoint keeps."""
+        ...
+
+    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]: ...
+
+    def step(self, step: int) -> dict[str, float]:
+        """One optimisation step, ``step`` from 0. The batch and every random draw come from (seed, step) alone, and
+        global random numbers stay as they were. Returns losses and what else is worth a curve.
+        """
+        ...
+
+    def averaged(self) -> Mapping[str, nn.Module]:
+        """The modules whose exponential moving average is kept and exported."""
+        ...
+
+    def export(self, modules: Mapping[str, nn.Module], directory: Path) -> None:
+        """Write a servable directory in the published layout; ``modules`` are :meth:`averaged`'s, with averages."""
+        ...
+
+
+def apply_gradients(optimizer: torch.optim.Optimizer, config: StageConfig, step: int) -> float:
+    """Clip what ``backward`` left, take one optimisation step at the rate of ``step``, clear the gradients.
+
+    Returns the norm of the gradients before clipping.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
+    for group in optimizer.param_groups:
+        group["lr"] = config.learning_rate_at(step)
+    optimizer.step()
+    optimizer.zero_grad()
+    return float(norm)
+
+
+def stage_device() -> torch.device:
+    """Where a stage trains: the GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def autocast(config: StageConfig, device: torch.device) -> AbstractContextManager[object]:
+    """bfloat16 autocast where ``config`` says so."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=config.bf16)
+
+
+def rng_at(seed: int, step: int, purpose: int = 0) -> np.random.Generator:
+    """The random numbers of one purpose within one step."""
+    return np.random.default_rng((seed, step, purpose))
+
+
+def generator_at(seed: int, step: int, purpose: int = 0) -> torch.Generator:
+    """The same for torch; on the CPU, so that a GPU sees the same draws."""
+    return torch.Generator().manual_seed(int(rng_at(seed, step, purpose).integers(2**63)))
+
+
+@contextmanager
+def random_numbers_at(seed: int, step: int, device: torch.device) -> Iterator[None]:
+    """Global random numbers within (dropout) are those of the step; outside they stay as they were."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(int(rng_at(seed, step, 1).integers(2**63)))
+        yield
+
+
+def seeded(seed: int, build: Callable[[], T]) -> T:
+    """What ``build`` makes with random numbers of ``seed``: a model's first weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()
