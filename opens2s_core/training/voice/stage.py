@@ -110,5 +110,5 @@ def random_numbers_at(seed: int, step: int, device: torch.device) -> Iterator[No
 def seeded(seed: int, build: Callable[[], T]) -> T:
     """What ``build`` makes with random numbers of ``seed``: a model's first weights."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # the CPU's alone: others are not restored here
         return build()

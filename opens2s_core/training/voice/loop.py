@@ -1,0 +1,117 @@
+"""The loop of all stages of a voice: torch alone, one process. Killed at any moment it goes on as if it had not been.
+
+A run's directory holds ``settings.json``, ``checkpoints/``, ``tensorboard/`` and, once it is finished, ``export/``.
+"""
+
+import copy
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from opens2s_core.checkpoint import CheckpointError, read_json, write_json
+from opens2s_core.config import config_to_dict
+from opens2s_core.storage import new_directory
+from opens2s_core.training.voice.checkpoints import load_latest, save_checkpoint
+from opens2s_core.training.voice.stage import Stage, StageConfig
+
+SETTINGS, CHECKPOINTS, TENSORBOARD, EXPORT = "settings.json", "checkpoints", "tensorboard", "export"
+_AVERAGE_WARMUP = 10
+
+Progress = Callable[[int, Mapping[str, float]], None]
+"""Called behind every step with the steps done and what the step returned."""
+
+
+class DivergedError(ValueError):
+    """Losses that are not finite numbers."""
+
+
+def train_stage(
+    stage: Stage,
+    config: StageConfig,
+    directory: str | Path,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Train to ``config.steps`` and return the directory that the stage has exported.
+
+    A finished run is left as it is; an unfinished one goes on from its last checkpoint, on a CPU with the same bits.
+    ``settings`` are plain data of what else the run depends on: models, corpus, earlier stages. Raises
+    :class:`CheckpointError` where ``directory`` holds a run with other settings or a damaged checkpoint, and
+    :class:`DivergedError` for a loss that is not finite.
+    """
+    run = Path(directory)
+    _claim(run, {"stage": stage.name, "config": config_to_dict(config), **(settings or {})})
+    export = run / EXPORT
+    if export.exists():
+        return export
+    averages = {name: copy.deepcopy(module).eval().requires_grad_(False) for name, module in stage.averaged().items()}
+    first = load_latest(stage, averages, run / CHECKPOINTS)
+    for done, metrics in _steps(stage, config, averages, run, first):
+        if progress is not None:
+            progress(done, metrics)
+    with new_directory(export) as target:
+        stage.export(averages, target)
+    return export
+
+
+def _steps(
+    stage: Stage, config: StageConfig, averages: Mapping[str, nn.Module], run: Path, first: int
+) -> Iterator[tuple[int, dict[str, float]]]:
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(run / TENSORBOARD), purge_step=first) as scalars:
+        for step in range(first, config.steps):
+            metrics = stage.step(step)
+            if not all(math.isfinite(value) for value in metrics.values()):
+                raise DivergedError(f"{stage.name}: step {step}: expected finite numbers, got {metrics}")
+            update_averages(averages, stage.averaged(), average_decay(config, step))
+            for name, value in {**metrics, "learning_rate": config.learning_rate_at(step)}.items():
+                scalars.add_scalar(f"{stage.name}/{name}", value, step)
+            done = step + 1
+            if done % config.checkpoint_every == 0 or done == config.steps:
+                save_checkpoint(stage, averages, done, run / CHECKPOINTS)
+            yield done, metrics
+
+
+def average_decay(config: StageConfig, step: int) -> float:
+    """What is kept of the average at ``step``: less in the beginning, so that the first weights are soon forgotten."""
+    return min(config.ema_decay, (1 + step) / (_AVERAGE_WARMUP + step))
+
+
+@torch.no_grad()
+def update_averages(averages: Mapping[str, nn.Module], live: Mapping[str, nn.Module], decay: float) -> None:
+    """Move averages towards the live modules; what is not a floating-point number is copied."""
+    for name, average in averages.items():
+        values = live[name].state_dict()
+        for key, kept in average.state_dict().items():
+            if kept.is_floating_point():
+                kept.lerp_(values[key], 1 - decay)
+            else:
+                kept.copy_(values[key])
+
+
+def _claim(run: Path, settings: dict[str, Any]) -> None:
+    """Write down what the run depends on, or compare it with what is written."""
+    path = run / SETTINGS
+    own = json.loads(json.dumps(settings))
+    if not path.exists():
+        run.mkdir(parents=True, exist_ok=True)
+        unfinished = run / f"{SETTINGS}.unfinished"
+        write_json(unfinished, own)
+        unfinished.rename(path)
+    elif changed := list(_changes(read_json(path), own, "")):
+        raise CheckpointError(f"{run}: expected the settings that the run began with; " + "; ".join(changed))
+
+
+def _changes(before: Any, now: Any, where: str) -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            yield from _changes(before.get(key), now.get(key), f"{where}.{key}" if where else key)
+    elif before != now:
+        yield f"{where} was {before!r}, is {now!r}"

@@ -1,0 +1,164 @@
+import copy
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from opens2s_core.checkpoint import CheckpointError
+from opens2s_core.training.voice.loop import DivergedError, average_decay, train_stage, update_averages
+from opens2s_core.training.voice.stage import StageConfig
+from tests.opens2s_core.training.voice import toy
+from tests.opens2s_core.training.voice.toy import RUN, ToyStage
+
+
+MOMENTS = ("1", "5", "6", "13", "20", "checkpoint", "export")
+
+
+class Interrupted(Exception):
+    pass
+
+
+def exported(directory: Path) -> dict[str, torch.Tensor]:
+    return load_file(train_stage(ToyStage(), RUN, directory) / "model.safetensors")
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def stop_at(steps: int, directory: Path) -> None:
+    def interrupt(done: int, metrics: object) -> None:
+        if done == steps:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train_stage(ToyStage(), RUN, directory, progress=interrupt)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_stage(ToyStage(), RUN, tmp_path_factory.mktemp("undisturbed")).parent
+
+
+def test_what_is_exported_is_the_average_of_the_weights(undisturbed: Path) -> None:
+    stage = ToyStage()
+    average = copy.deepcopy(stage.model).requires_grad_(False)
+    for step in range(RUN.steps):
+        stage.step(step)
+        decay = min(RUN.ema_decay, (1 + step) / (10 + step))
+        average.weight.copy_(decay * average.weight + (1 - decay) * stage.model.weight)
+    result = exported(undisturbed)
+    torch.testing.assert_close(result["weight"], average.weight, atol=1e-6, rtol=0)
+    assert not torch.equal(result["weight"], stage.model.weight)
+    assert result["seen"] == stage.model.seen == 8 * RUN.steps
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run for each of the moments at which it got SIGKILL."""
+    directory = tmp_path_factory.mktemp("killed")
+    subprocess.run([sys.executable, "-m", toy.__name__, str(directory), *MOMENTS], check=True)
+    return directory
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_and_started_again_it_has_the_same_bits(undisturbed: Path, killed: Path, moment: str) -> None:
+    run = killed / moment
+    assert not (run / "export").exists()
+    result = exported(run)
+    for name, value in exported(undisturbed).items():
+        assert torch.equal(result[name], value), name
+    for name in ("model", "other", "averaged-model"):
+        last = f"checkpoints/step-{RUN.steps:08d}/{name}.safetensors"
+        assert (run / last).read_bytes() == (undisturbed / last).read_bytes(), name
+    assert not list(run.rglob("*.unfinished"))
+
+
+def test_a_finished_run_is_left_as_it_is(undisturbed: Path) -> None:
+    before = contents(undisturbed)
+    exported(undisturbed)
+    assert contents(undisturbed) == before
+
+
+def test_the_last_two_checkpoints_are_kept(undisturbed: Path) -> None:
+    kept = sorted(path.name for path in (undisturbed / "checkpoints").iterdir())
+    assert kept == ["step-00000018", "step-00000020"]
+
+
+def test_every_step_is_a_point_of_the_curves(tmp_path: Path) -> None:
+    stop_at(8, tmp_path)  # two steps behind a checkpoint: they are taken, and drawn, again
+    exported(tmp_path)
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert set(events.Tags()["scalars"]) == {"toy/loss", "toy/learning_rate"}
+    assert [event.step for event in events.Scalars("toy/loss")] == list(range(RUN.steps))
+
+
+def test_progress_is_told_of_every_step(tmp_path: Path) -> None:
+    told: list[tuple[int, float]] = []
+    train_stage(ToyStage(), RUN, tmp_path, progress=lambda done, metrics: told.append((done, metrics["loss"])))
+    assert [done for done, _ in told] == list(range(1, RUN.steps + 1))
+    assert sum(loss for _, loss in told[-3:]) < 0.5 * sum(loss for _, loss in told[:3])
+
+
+def test_training_leaves_the_random_numbers_of_others_alone(tmp_path: Path) -> None:
+    state = torch.get_rng_state()
+    exported(tmp_path)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_another_configuration_does_not_go_on_with_a_run(tmp_path: Path) -> None:
+    stop_at(7, tmp_path)
+    other = replace(RUN, learning_rate=0.01)
+    with pytest.raises(CheckpointError, match=r"config.learning_rate was 0.05, is 0.01"):
+        train_stage(ToyStage(other), other, tmp_path)
+    with pytest.raises(CheckpointError, match=r"corpus was None, is 'b'"):
+        train_stage(ToyStage(), RUN, tmp_path, settings={"corpus": "b"})
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "averaged-model.safetensors", "optimizers.pt"])
+@pytest.mark.parametrize("damage", ["cut", "garbage", "gone"])
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, name: str, damage: str) -> None:
+    stop_at(7, tmp_path)
+    file = tmp_path / "checkpoints" / "step-00000006" / name
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:50] if damage == "cut" else b"\x80\x04garbage" * 30)
+    with pytest.raises(CheckpointError, match=rf"step-00000006: .*\['{name}'\]"):
+        exported(tmp_path)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+    stop_at(7, tmp_path)
+    stage = ToyStage()
+    stage.other = torch.nn.Linear(4, 1)
+    with pytest.raises(CheckpointError, match=r"weight has shape \(1, 3\), expected \(1, 4\)"):
+        train_stage(stage, RUN, tmp_path)
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
+    with pytest.raises(DivergedError, match=r"toy: step 7: expected finite numbers, got {'loss': nan}"):
+        train_stage(ToyStage(nan_at=7), RUN, tmp_path)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000006"]
+
+
+def test_the_learning_rate_warms_up_and_decays() -> None:
+    run = StageConfig(steps=100, warmup_steps=5, learning_rate=1e-3)
+    rates = [run.learning_rate_at(step) for step in range(100)]
+    assert rates[0] < rates[4] == pytest.approx(1e-3)
+    assert rates[5:] == sorted(rates[5:], reverse=True)
+    assert rates[-1] == pytest.approx(1e-5, rel=0.1)
+
+
+def test_averages_forget_the_first_weights_soon() -> None:
+    run = replace(RUN, ema_decay=0.999)
+    assert average_decay(run, 0) == pytest.approx(0.1)
+    assert average_decay(run, 10_000) == pytest.approx(0.999)
+    live, average = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2).requires_grad_(False)
+    update_averages({"a": average}, {"a": live}, 0.0)
+    assert torch.equal(average.weight, live.weight)
