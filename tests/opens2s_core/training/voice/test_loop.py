@@ -15,7 +15,6 @@ from opens2s_core.training.voice.stage import StageConfig
 from tests.opens2s_core.training.voice import toy
 from tests.opens2s_core.training.voice.toy import RUN, ToyStage
 
-
 MOMENTS = ("1", "5", "6", "13", "20", "checkpoint", "export")
 
 

@@ -1,0 +1,79 @@
+"""What stands behind the quantiser while the speech tokenizer learns: units must say the words and the sound.
+
+The published tokenizer puts its quantiser inside a speech recogniser (CosyVoice, arXiv 2407.05407, section 2.1;
+GLM-4-Voice, arXiv 2412.02612, section 2.1). This one is a small encoder with CTC on characters.
+"""
+# B utterances, N units, T = N * pool encoder frames, F = 2 T log-mel frames, D width, C characters
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+import torchaudio.functional
+from torch import Tensor, nn
+from transformers import WhisperConfig
+from transformers.models.whisper.modeling_whisper import WhisperEncoderLayer
+
+from opens2s_core.config import SpeechTokenizerConfig
+from opens2s_core.models.speech_tokenizer import CONV_STRIDE
+
+BLANK = 0
+
+
+def spoken_characters(text: str) -> str:
+    """Lower-case letters, digits and apostrophes, words separated by single spaces."""
+    plain = text.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    return " ".join("".join(c if c.isalnum() or c == "'" else " " for c in plain).split())
+
+
+class Alphabet:
+    """The characters of some texts; ids start behind the blank."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.characters = sorted({character for text in texts for character in spoken_characters(text)})
+        self._ids = {character: index for index, character in enumerate(self.characters, start=BLANK + 1)}
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of its characters; those that the alphabet lacks are left out."""
+        return [self._ids[character] for character in spoken_characters(text) if character in self._ids]
+
+    def decode(self, path: Sequence[int]) -> str:
+        """The text of a CTC path: repeats joined, blanks removed."""
+        kept = [now for before, now in pairwise([BLANK, *path]) if now not in (before, BLANK)]
+        return "".join(self.characters[index - BLANK - 1] for index in kept)
+
+
+class TextHead(nn.Module):
+    """Quantised vectors → characters and log-mel, at any distance from their place: attention sees all of them."""
+
+    def __init__(self, config: SpeechTokenizerConfig, characters: int, *, layers: int, dropout: float) -> None:
+        super().__init__()
+        self._pool, width = config.pooling_kernel_size, config.d_model
+        whisper = WhisperConfig(
+            d_model=width,
+            encoder_attention_heads=config.encoder_attention_heads,
+            encoder_ffn_dim=config.encoder_ffn_dim,
+            dropout=dropout,
+            activation_function="gelu",
+        )
+        whisper._attn_implementation = "sdpa"
+        self.upsample = nn.Linear(width, self._pool * width)
+        self.layers = nn.ModuleList(WhisperEncoderLayer(whisper) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.text = nn.Linear(width, BLANK + 1 + characters)
+        self.mel = nn.Linear(width, CONV_STRIDE * config.num_mel_bins)
+
+    def forward(self, quantised: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Quantised (B, N, D) with validity (B, N) → logits (B, T, 1 + C) and log-mel (B, F, mel)."""
+        hidden = self.upsample(quantised).unflatten(-1, (self._pool, -1)).flatten(1, 2)  # (B, T, D)
+        visible = valid.repeat_interleave(self._pool, dim=1)[:, None, None, :]
+        visible = visible.expand(-1, -1, hidden.shape[1], -1)  # (B, 1, T, T)
+        for layer in self.layers:
+            hidden = layer(hidden, visible)
+        hidden = self.norm(hidden)
+        return self.text(hidden), self.mel(hidden).unflatten(-1, (CONV_STRIDE, -1)).flatten(1, 2)
+
+
+def character_errors(said: str, heard: str) -> tuple[int, int]:
+    """Edits that turn what was heard into what was said, and the characters of the latter."""
+    truth = spoken_characters(said)
+    return torchaudio.functional.edit_distance(truth, heard), len(truth)

@@ -1,0 +1,224 @@
+"""Stage 0a, the speech tokenizer: a Whisper encoder whose quantised vectors must be enough to write down what is said.
+
+B utterances, F log-mel frames (100 a second), N units (12.5 a second), D width, M valid units of the batch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers.models.whisper.modeling_whisper import sinusoids
+
+from opens2s_core.audio import SAMPLE_RATE
+from opens2s_core.checkpoint import save_speech_tokenizer
+from opens2s_core.config import ConfigError, SpeechTokenizerConfig
+from opens2s_core.models.speech_tokenizer import CONV_STRIDE, SEGMENT_SAMPLES, SpeechTokenizer
+from opens2s_core.training.voice.batches import Batches
+from opens2s_core.training.voice.codebook import dead_codes, perplexity, restart_codes, update_codebook
+from opens2s_core.training.voice.corpus import CorpusError, SpeechCorpus
+from opens2s_core.training.voice.stage import (
+    StageConfig,
+    apply_gradients,
+    autocast,
+    generator_at,
+    random_numbers_at,
+    seeded,
+    stage_device,
+)
+from opens2s_core.training.voice.text_head import BLANK, Alphabet, TextHead, character_errors
+
+_BUCKET = 4
+"""Units; what differs less in length may come into the same batch."""
+_RESTART, _FIRST_CODES = 2, 3  # purposes of random numbers
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenizerStageConfig:
+    """What a step sees and what counts; the codebook's size and decay are the model's own settings."""
+
+    batch_units: int = 1000  # rows × longest row, 80 s
+    head_layers: int = 2
+    head_dropout: float = 0.1
+    commitment_weight: float = 0.25
+    mel_weight: float = 5.0
+    dead_share: float = 0.1  # a code is dead when used less than this share of the mean
+    restart_every: int = 20  # steps
+    evaluate_every: int = 100  # steps
+    evaluated_utterances: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerBatch:
+    features: Tensor  # (B, mel, F)
+    mask: Tensor  # bool (B, F)
+    valid: Tensor  # bool (B, N)
+    characters: Tensor  # int64, the rows' characters one after another
+    character_counts: Tensor  # int64 (B,)
+
+
+@dataclass(frozen=True, slots=True)
+class _Losses:
+    ctc: Tensor
+    mel: Tensor
+    commitment: Tensor
+    vectors: Tensor  # (M, D), detached
+    ids: Tensor  # (M,)
+
+
+class TokenizerStage:
+    """Trains on all voices of ``corpus``; ``held_out`` is only listened to, for the error of its characters."""
+
+    name = "speech_tokenizer"
+
+    def __init__(
+        self,
+        run: StageConfig,
+        config: TokenizerStageConfig,
+        model: SpeechTokenizerConfig,
+        corpus: SpeechCorpus,
+        held_out: SpeechCorpus | None = None,
+    ) -> None:
+        if model.quantize_ema_decay is None:
+            raise ConfigError("quantize_ema_decay: expected a decay below 1 to train with, got None")
+        self.run, self.config, self.device = run, config, stage_device()
+        self._corpus, self._held_out = corpus, held_out
+        self._pool = model.pooling_kernel_size
+        self.alphabet = Alphabet(utterance.text for utterance in corpus.utterances)
+        self.model = seeded(run.seed, lambda: _new_model(model)).to(self.device)
+        lengths = _units(corpus, self.model.samples_per_unit)
+        self._batches = Batches(lengths, config.batch_units, seed=run.seed, bucket=_BUCKET)
+        self.head = seeded(
+            run.seed + 1,
+            lambda: TextHead(
+                model, len(self.alphabet.characters), layers=config.head_layers, dropout=config.head_dropout
+            ),
+        ).to(self.device)
+        self._optimizer = run.optimizer([*self.model.parameters(), *self.head.parameters()])
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        return {"speech_tokenizer": self.model, "head": self.head}
+
+    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
+        return {"speech_tokenizer": self._optimizer}
+
+    def averaged(self) -> Mapping[str, nn.Module]:
+        return {"speech_tokenizer": self.model}
+
+    def step(self, step: int) -> dict[str, float]:
+        batch = self._batch(self._corpus, self._batches.at(step))
+        self.head.train()
+        with random_numbers_at(self.run.seed, step, self.device):
+            losses = self._losses(batch, step)
+        config = self.config
+        total = losses.ctc + config.mel_weight * losses.mel + config.commitment_weight * losses.commitment
+        total.backward()
+        norm = apply_gradients(self._optimizer, self.run, step)
+        update_codebook(self.model, losses.vectors, losses.ids)
+        dead = dead_codes(self.model, config.dead_share)
+        if (step + 1) % config.restart_every == 0:
+            restart_codes(self.model, dead, losses.vectors, generator_at(self.run.seed, step, _RESTART))
+        metrics = {
+            "loss": float(total.detach()),
+            "ctc": float(losses.ctc.detach()),
+            "mel": float(losses.mel.detach()),
+            "commitment": float(losses.commitment.detach()),
+            "gradient_norm": norm,
+            "codes_alive": float((~dead).sum()),
+            "perplexity": perplexity(self.model),
+        }
+        if self._held_out is not None and ((step + 1) % config.evaluate_every == 0 or step + 1 == self.run.steps):
+            metrics["character_error"] = self.character_error(self._held_out)
+        return metrics
+
+    def export(self, modules: Mapping[str, nn.Module], directory: Path) -> None:
+        """A published speech tokenizer directory."""
+        model = modules["speech_tokenizer"]
+        assert isinstance(model, SpeechTokenizer)
+        save_speech_tokenizer(model, model.config, directory)
+
+    @torch.no_grad()
+    def character_error(self, corpus: SpeechCorpus) -> float:
+        """Edits a character of the most probable CTC paths, over the first utterances of ``corpus``."""
+        self.head.eval()
+        edits = characters = 0
+        indices = range(min(len(corpus), self.config.evaluated_utterances))
+        rows = max(self.config.batch_units // max(_units(corpus, self.model.samples_per_unit)), 1)
+        for start in indices[::rows]:
+            chosen = indices[start : start + rows]
+            batch = self._batch(corpus, chosen)
+            vectors = self._vectors(batch)
+            logits, _ = self._read(self.model.codebook(self.model.quantise(vectors)), batch.valid)
+            paths = logits.argmax(-1)  # (B, T)
+            frames = batch.valid.sum(1) * self._pool
+            for index, path, count in zip(chosen, paths.tolist(), frames.tolist(), strict=True):
+                heard = self.alphabet.decode(path[:count])
+                wrong, all_of_them = character_errors(corpus.utterances[index].text, heard)
+                edits, characters = edits + wrong, characters + all_of_them
+        return edits / max(characters, 1)
+
+    def _batch(self, corpus: SpeechCorpus, indices: Sequence[int]) -> TokenizerBatch:
+        waveforms = [corpus.waveform(index, SAMPLE_RATE) for index in indices]
+        features, mask = self.model.features(waveforms)
+        texts = [self.alphabet.encode(corpus.utterances[index].text) for index in indices]
+        counts = torch.tensor([len(text) for text in texts], device=self.device)
+        joined = torch.tensor([character for text in texts for character in text], device=self.device)
+        return TokenizerBatch(features, mask, mask[:, :: CONV_STRIDE * self._pool], joined, counts)
+
+    def _losses(self, batch: TokenizerBatch, step: int) -> _Losses:
+        vectors = self._vectors(batch)  # (B, N, D)
+        flat = vectors[batch.valid]  # (M, D)
+        seen = flat.detach()
+        if step == 0:
+            everything = torch.ones_like(self.model.ema_count, dtype=torch.bool)
+            restart_codes(self.model, everything, seen, generator_at(self.run.seed, step, _FIRST_CODES))
+        ids = self.model.quantise(vectors.detach())
+        codes = self.model.codebook(ids)
+        logits, mel = self._read(vectors + (codes - vectors).detach(), batch.valid)  # gradients pass straight through
+        ctc = functional.ctc_loss(
+            logits.float().log_softmax(-1).transpose(0, 1),  # (T, B, 1 + C)
+            batch.characters,
+            batch.valid.sum(1) * self._pool,
+            batch.character_counts,
+            blank=BLANK,
+            zero_infinity=True,
+        )
+        mel_loss = (mel.float() - batch.features.transpose(1, 2))[batch.mask].abs().mean()
+        commitment = functional.mse_loss(flat, codes[batch.valid])
+        return _Losses(ctc, mel_loss, commitment, seen, ids[batch.valid])
+
+    def _vectors(self, batch: TokenizerBatch) -> Tensor:
+        """(B, N, D) in fp32, in which they are compared with the codes."""
+        with autocast(self.run, self.device):
+            return self.model(batch.features, batch.mask).float()
+
+    def _read(self, quantised: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        positions = self.model.embed_positions2.weight[: quantised.shape[1]]
+        with autocast(self.run, self.device):
+            return self.head(quantised + positions, valid)
+
+
+def _new_model(config: SpeechTokenizerConfig) -> SpeechTokenizer:
+    """Positions are Whisper's, and fixed as there: places beyond the longest utterance heard are as good as others."""
+    model = SpeechTokenizer(config)
+    for table in (model.embed_positions, model.embed_positions2):
+        table.weight.data.copy_(sinusoids(*table.weight.shape))
+        table.requires_grad_(False)
+    model.codebook.requires_grad_(False)  # follows the averages
+    return model
+
+
+def _units(corpus: SpeechCorpus, samples_per_unit: int) -> list[int]:
+    """Units of each utterance. Raises :class:`CorpusError` for one that is longer than the encoder hears at once."""
+    lengths = []
+    for utterance in corpus.utterances:
+        samples = -(-utterance.samples * SAMPLE_RATE // utterance.rate)
+        if samples > SEGMENT_SAMPLES:
+            raise CorpusError(
+                f"{utterance.id}: expected at most {SEGMENT_SAMPLES // SAMPLE_RATE} s, "
+                f"got {utterance.samples / utterance.rate:.1f} s"
+            )
+        lengths.append(-(-samples // samples_per_unit))
+    return lengths

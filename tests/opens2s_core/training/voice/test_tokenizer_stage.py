@@ -1,0 +1,136 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from opens2s_core.audio import SAMPLE_RATE, encode_audio
+from opens2s_core.checkpoint import load_speech_tokenizer
+from opens2s_core.config import ConfigError, SpeechTokenizerConfig
+from opens2s_core.training.voice.corpus import CorpusError, SpeechCorpus, Utterance, write_manifest
+from opens2s_core.training.voice.loop import train_stage
+from opens2s_core.training.voice.stage import StageConfig
+from opens2s_core.training.voice.tokenizer_stage import TokenizerStage, TokenizerStageConfig
+from tests.opens2s_core.training.voice.material import write_corpus
+
+CODES = 64
+MODEL = SpeechTokenizerConfig(
+    d_model=64,
+    encoder_attention_heads=2,
+    encoder_ffn_dim=128,
+    num_mel_bins=40,
+    quantize_causal_block_size=40,
+    quantize_position=1,
+    pooling_position=1,
+    quantize_vocab_size=CODES,
+    quantize_ema_decay=0.9,
+)
+RUN = StageConfig(steps=150, learning_rate=5e-3, warmup_steps=10, ema_decay=0.9)
+LEARNING = TokenizerStageConfig(batch_units=120, head_layers=1, evaluate_every=60)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("corpus") / "spoken", train=4)
+
+
+def stage(corpus: Path, run: StageConfig = RUN, config: TokenizerStageConfig = LEARNING) -> TokenizerStage:
+    return TokenizerStage(run, config, MODEL, SpeechCorpus(corpus, "train"), SpeechCorpus(corpus, "held_out"))
+
+
+@pytest.fixture(scope="module")
+def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, float]]]:
+    """The export of a run, and what its steps told."""
+    told: list[dict[str, float]] = []
+    directory = tmp_path_factory.mktemp("run")
+    export = train_stage(stage(corpus), RUN, directory, progress=lambda done, metrics: told.append(dict(metrics)))
+    return export, told
+
+
+def mean(told: list[dict[str, float]], name: str) -> float:
+    return float(np.mean([metrics[name] for metrics in told]))
+
+
+def test_units_learn_to_say_the_words_and_the_sound(trained: tuple) -> None:
+    _, told = trained
+    assert mean(told[-10:], "ctc") < 0.4 * mean(told[10:20], "ctc")
+    assert mean(told[-10:], "mel") < 0.6 * mean(told[:10], "mel")
+    assert told[-1]["character_error"] < 1
+
+
+def test_most_of_the_codebook_is_used(trained: tuple) -> None:
+    _, told = trained
+    assert mean(told[-10:], "codes_alive") > 0.75 * CODES
+    assert mean(told[-10:], "perplexity") > 0.5 * CODES
+
+
+def test_the_export_is_a_speech_tokenizer_that_hears_differences(trained: tuple, corpus: Path) -> None:
+    sounds = SpeechCorpus(corpus, "train")
+    tokenizer = load_speech_tokenizer(trained[0])
+    heard = tokenizer.encode([sounds.waveform(index, SAMPLE_RATE) for index in range(len(sounds))])
+    assert tokenizer.config == MODEL
+    for index, (units, utterance) in enumerate(zip(heard, sounds.utterances, strict=True)):
+        assert len(units) == -(-len(sounds.waveform(index, SAMPLE_RATE)) // 1280), utterance.id
+    assert len({unit for units in heard for unit in units}) > 0.4 * CODES
+
+
+def test_a_run_in_two_pieces_has_the_same_bits(corpus: Path, tmp_path: Path) -> None:
+    run = replace(RUN, steps=26, checkpoint_every=8)
+    config = replace(LEARNING, evaluate_every=10, restart_every=5)
+
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(done: int, metrics: object) -> None:
+        if done == 19:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train_stage(stage(corpus, run, config), run, tmp_path / "pieces", progress=interrupt)
+    exports = [train_stage(stage(corpus, run, config), run, tmp_path / name) for name in ("pieces", "whole")]
+    assert len({(export / "model.safetensors").read_bytes() for export in exports}) == 1
+
+
+def test_steps_depend_on_the_seed_and_leave_other_random_numbers_alone(corpus: Path) -> None:
+    state = torch.get_rng_state()
+    losses = [stage(corpus, replace(RUN, seed=seed)).step(0)["loss"] for seed in (0, 0, 1)]
+    assert torch.equal(torch.get_rng_state(), state)
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_bfloat16_learns_alike(corpus: Path) -> None:
+    exact, half = (stage(corpus, replace(RUN, bf16=bf16)) for bf16 in (False, True))
+    assert half.step(0)["loss"] == pytest.approx(exact.step(0)["loss"], rel=0.05)
+    assert all(parameter.dtype == torch.float32 for parameter in half.model.parameters())
+
+
+def test_the_encoder_learns_from_the_text_through_the_quantiser(corpus: Path) -> None:
+    """The encoder has a gradient of the text alone: it passes straight through the choice of a code."""
+    trainee = stage(corpus, config=replace(LEARNING, mel_weight=0.0, commitment_weight=0.0))
+    before = trainee.model.conv1.weight.detach().clone()
+    assert trainee.step(0)["gradient_norm"] > 0
+    assert not torch.equal(trainee.model.conv1.weight, before)
+
+
+def test_an_utterance_longer_than_the_encoder_hears_is_refused(tmp_path: Path) -> None:
+    sound = np.zeros(31 * SAMPLE_RATE, dtype=np.float32)
+    (tmp_path / "long.flac").write_bytes(encode_audio(sound, SAMPLE_RATE))
+    utterance = Utterance(
+        id="long",
+        file="long.flac",
+        text="and so on",
+        voice="v",
+        feeling="neutral",
+        split="train",
+        samples=len(sound),
+        rate=SAMPLE_RATE,
+    )
+    write_manifest(tmp_path, [utterance])
+    with pytest.raises(CorpusError, match=r"long: expected at most 30 s, got 31\.0 s"):
+        TokenizerStage(RUN, LEARNING, MODEL, SpeechCorpus(tmp_path, "train"))
+
+
+def test_a_codebook_without_decay_cannot_be_trained(corpus: Path) -> None:
+    with pytest.raises(ConfigError, match="quantize_ema_decay: expected a decay below 1"):
+        TokenizerStage(RUN, LEARNING, replace(MODEL, quantize_ema_decay=None), SpeechCorpus(corpus, "train"))
