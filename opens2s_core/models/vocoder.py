@@ -227,7 +227,7 @@ class Vocoder(nn.Module):
             x = x + self.source_resblocks[i](self.source_downs[i](spectrum))
             level = self.resblocks[i * blocks : (i + 1) * blocks]
             x = torch.stack([block(x) for block in level]).mean(0)
-        x = self.conv_post(functional.leaky_relu(x))  # (B, 2 K, frames of the small STFT)
+        x = self.conv_post(functional.leaky_relu(x)).to(source.dtype)  # (B, 2 K, frames of the small STFT)
         magnitude = x[:, : self.bins].exp().clamp(max=MAX_MAGNITUDE)
         wave = _istft(torch.polar(magnitude, x[:, self.bins :].sin()), self.config.istft_params)
         return wave.clamp(-self.config.audio_limit, self.config.audio_limit)

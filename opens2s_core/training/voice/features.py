@@ -1,0 +1,146 @@
+"""What the parts of a voice learn from: log-mel and pitch, aligned frame by frame, and the units of a speech tokenizer.
+
+Frame i stands for the samples [i x hop, (i + 1) x hop); its window is centred on their middle. Mel settings are those of
+the published decoder family (HiFi-GAN, arXiv 2010.05646).
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from transformers.audio_utils import mel_filter_bank
+
+from opens2s_core.audio import SAMPLE_RATE, Waveform
+from opens2s_core.checkpoint import load_speech_tokenizer
+from opens2s_core.config import VocoderConfig
+from opens2s_core.models.vocoder import samples_per_frame
+from opens2s_core.training.voice.corpus import SpeechCorpus
+
+HOPS_PER_WINDOW = 4
+MAX_MEL_HZ = 8000.0
+LOG_FLOOR = 1e-5
+PITCH_FLOOR, PITCH_CEILING = 60.0, 600.0
+"""Hz, where a voice's pitch is looked for."""
+_POWER_FLOOR = 1e-9  # keeps the gradient of the magnitude finite
+
+
+def log_mel(samples: Tensor, config: VocoderConfig) -> Tensor:
+    """Natural-log mel magnitudes of waveforms at the vocoder's rate: (..., n) → (..., mel, n // hop).
+
+    Windows of 4 hops (published: 1024 samples), periodic Hann, uncentred with reflected ends; slaney filters up to
+    8 kHz; floored at 1e-5. It needs n of more than 1.5 hops.
+    """
+    edge = _edge(config)
+    padded = functional.pad(samples.reshape(-1, samples.shape[-1]), (edge, edge), mode="reflect")
+    return _log_mel(padded.unflatten(0, samples.shape[:-1]) if samples.dim() > 1 else padded[0], config)
+
+
+def crop_log_mel(samples: Waveform, start: int, frames: int, config: VocoderConfig) -> Tensor:
+    """The frames [start, start + frames) of :func:`log_mel` of a whole waveform (n,): (mel, frames)."""
+    edge, hop = _edge(config), samples_per_frame(config)
+    first = start * hop
+    padded = np.pad(samples, edge, mode="reflect")[first : first + frames * hop + 2 * edge]
+    return _log_mel(torch.from_numpy(padded), config)
+
+
+def _edge(config: VocoderConfig) -> int:
+    return (HOPS_PER_WINDOW - 1) * samples_per_frame(config) // 2
+
+
+def _log_mel(padded: Tensor, config: VocoderConfig) -> Tensor:
+    hop = samples_per_frame(config)
+    size = HOPS_PER_WINDOW * hop
+    window = torch.hann_window(size, device=padded.device, dtype=padded.dtype)
+    spectrum = torch.stft(padded, size, hop, window=window, center=False, return_complex=True)
+    power = spectrum.real.square() + spectrum.imag.square()
+    mel = _filters(config).to(power) @ (power + _POWER_FLOOR).sqrt()
+    return mel.clamp(min=LOG_FLOOR).log()
+
+
+@lru_cache(maxsize=4)
+def _filters(config: VocoderConfig) -> Tensor:
+    bank = mel_filter_bank(
+        num_frequency_bins=HOPS_PER_WINDOW * samples_per_frame(config) // 2 + 1,
+        num_mel_filters=config.in_channels,
+        min_frequency=0.0,
+        max_frequency=min(MAX_MEL_HZ, config.sampling_rate / 2),
+        sampling_rate=config.sampling_rate,
+        norm="slaney",
+        mel_scale="slaney",
+    )
+    return torch.from_numpy(bank).float().T.contiguous()  # (mel, bins)
+
+
+def pitch(samples: Waveform, rate: int, hop: int) -> NDArray[np.float32]:
+    """Hz of each frame of a waveform (n,) at ``rate``, 0 where it has no pitch: (n // hop,).
+
+    Praat's autocorrelation method: on speech it makes few octave errors, decides voicing itself, and costs a three
+    hundredth of the sound's duration. Praat is imported here, since nothing but training and measuring asks for it.
+    """
+    import parselmouth
+
+    frames = len(samples) // hop
+    # Praat gives no frames where its window does not fit: silence around lets every frame of ours have one.
+    margin = round(3 / PITCH_FLOOR * rate)
+    sound = parselmouth.Sound(np.pad(samples.astype(np.float64), margin), rate)
+    found = sound.to_pitch_ac(time_step=hop / rate, pitch_floor=PITCH_FLOOR, pitch_ceiling=PITCH_CEILING)
+    at = (np.arange(frames) + 0.5) * hop / rate + margin / rate
+    hertz = found.selected_array["frequency"]
+    voiced = hertz > 0
+    if not voiced.any():
+        return np.zeros(frames, np.float32)
+    nearly = np.interp(at, found.xs(), voiced.astype(np.float64)) >= 0.5
+    return np.where(nearly, np.interp(at, found.xs()[voiced], hertz[voiced]), 0.0).astype(np.float32)
+
+
+def corpus_pitch(corpus: SpeechCorpus, index: int, config: VocoderConfig, cache: Path) -> NDArray[np.float32]:
+    """:func:`pitch` of an utterance at the vocoder's rate and hop, kept in the directory ``cache``."""
+    rate, hop = config.sampling_rate, samples_per_frame(config)
+    samples = corpus.waveform(index, rate)
+    key = _key(samples, f"praat {rate} {hop} {PITCH_FLOOR} {PITCH_CEILING}")
+    return _cached(cache, key, lambda: pitch(samples, rate, hop))
+
+
+def corpus_units(
+    corpus: SpeechCorpus, indices: list[int], tokenizer: Path, cache: Path, device: torch.device
+) -> Iterator[NDArray[np.int64]]:
+    """Unit ids (N,) of utterances by the speech tokenizer in a directory, one by one, kept in ``cache``."""
+    model = load_speech_tokenizer(tokenizer).float().to(device)
+    identity = _digest(tokenizer)
+    for index in indices:
+        samples = corpus.waveform(index, SAMPLE_RATE)
+        # Alone, not in batches: of some tokenizers the last unit depends on the neighbours.
+        yield _cached(cache, _key(samples, identity), lambda s=samples: np.array(model.encode([s])[0]))  # type: ignore[misc]
+
+
+def _cached(cache: Path, key: str, compute: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    path = cache / f"{key}.npy"
+    if path.exists():
+        return np.load(path)  # type: ignore[no-any-return]
+    values = compute()
+    cache.mkdir(parents=True, exist_ok=True)
+    unfinished = cache / f"{key}.{os.getpid()}.unfinished"
+    with unfinished.open("wb") as file:
+        np.save(file, values)
+    unfinished.rename(path)
+    return values
+
+
+def _key(samples: Waveform, how: str) -> str:
+    return hashlib.sha256(f"{how}\n".encode() + np.ascontiguousarray(samples).data).hexdigest()[:40]
+
+
+def _digest(directory: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(directory.iterdir()):
+        with path.open("rb") as file:
+            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
