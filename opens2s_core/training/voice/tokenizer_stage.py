@@ -36,7 +36,7 @@ _RESTART, _FIRST_CODES = 2, 3  # purposes of random numbers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TokenizerStageConfig:
+class TokenizerStageConfig(StageConfig):
     """What a step sees and what counts; the codebook's size and decay are the model's own settings."""
 
     batch_units: int = 1000  # rows × longest row, 80 s
@@ -75,7 +75,6 @@ class TokenizerStage:
 
     def __init__(
         self,
-        run: StageConfig,
         config: TokenizerStageConfig,
         model: SpeechTokenizerConfig,
         corpus: SpeechCorpus,
@@ -83,20 +82,20 @@ class TokenizerStage:
     ) -> None:
         if model.quantize_ema_decay is None:
             raise ConfigError("quantize_ema_decay: expected a decay below 1 to train with, got None")
-        self.run, self.config, self.device = run, config, stage_device()
+        self.config, self.device = config, stage_device()
         self._corpus, self._held_out = corpus, held_out
         self._pool = model.pooling_kernel_size
         self.alphabet = Alphabet(utterance.text for utterance in corpus.utterances)
-        self.model = seeded(run.seed, lambda: _new_model(model)).to(self.device)
+        self.model = seeded(config.seed, lambda: _new_model(model)).to(self.device)
         lengths = _units(corpus, self.model.samples_per_unit)
-        self._batches = Batches(lengths, config.batch_units, seed=run.seed, bucket=_BUCKET)
+        self._batches = Batches(lengths, config.batch_units, seed=config.seed, bucket=_BUCKET)
         self.head = seeded(
-            run.seed + 1,
+            config.seed + 1,
             lambda: TextHead(
                 model, len(self.alphabet.characters), layers=config.head_layers, dropout=config.head_dropout
             ),
         ).to(self.device)
-        self._optimizer = run.optimizer([*self.model.parameters(), *self.head.parameters()])
+        self._optimizer = config.optimizer([*self.model.parameters(), *self.head.parameters()])
 
     def modules(self) -> Mapping[str, nn.Module]:
         return {"speech_tokenizer": self.model, "head": self.head}
@@ -110,16 +109,16 @@ class TokenizerStage:
     def step(self, step: int) -> dict[str, float]:
         batch = self._batch(self._corpus, self._batches.at(step))
         self.head.train()
-        with random_numbers_at(self.run.seed, step, self.device):
+        with random_numbers_at(self.config.seed, step, self.device):
             losses = self._losses(batch, step)
         config = self.config
         total = losses.ctc + config.mel_weight * losses.mel + config.commitment_weight * losses.commitment
         total.backward()
-        norm = apply_gradients(self._optimizer, self.run, step)
+        norm = apply_gradients(self._optimizer, config, step)
         update_codebook(self.model, losses.vectors, losses.ids)
         dead = dead_codes(self.model, config.dead_share)
         if (step + 1) % config.restart_every == 0:
-            restart_codes(self.model, dead, losses.vectors, generator_at(self.run.seed, step, _RESTART))
+            restart_codes(self.model, dead, losses.vectors, generator_at(self.config.seed, step, _RESTART))
         metrics = {
             "loss": float(total.detach()),
             "ctc": float(losses.ctc.detach()),
@@ -129,7 +128,7 @@ class TokenizerStage:
             "codes_alive": float((~dead).sum()),
             "perplexity": perplexity(self.model),
         }
-        if self._held_out is not None and ((step + 1) % config.evaluate_every == 0 or step + 1 == self.run.steps):
+        if self._held_out is not None and ((step + 1) % config.evaluate_every == 0 or step + 1 == self.config.steps):
             metrics["character_error"] = self.character_error(self._held_out)
         return metrics
 
@@ -173,7 +172,7 @@ class TokenizerStage:
         seen = flat.detach()
         if step == 0:
             everything = torch.ones_like(self.model.ema_count, dtype=torch.bool)
-            restart_codes(self.model, everything, seen, generator_at(self.run.seed, step, _FIRST_CODES))
+            restart_codes(self.model, everything, seen, generator_at(self.config.seed, step, _FIRST_CODES))
         ids = self.model.quantise(vectors.detach())
         codes = self.model.codebook(ids)
         logits, mel = self._read(vectors + (codes - vectors).detach(), batch.valid)  # gradients pass straight through
@@ -191,12 +190,12 @@ class TokenizerStage:
 
     def _vectors(self, batch: TokenizerBatch) -> Tensor:
         """(B, N, D) in fp32, in which they are compared with the codes."""
-        with autocast(self.run, self.device):
+        with autocast(self.config, self.device):
             return self.model(batch.features, batch.mask).float()
 
     def _read(self, quantised: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         positions = self.model.embed_positions2.weight[: quantised.shape[1]]
-        with autocast(self.run, self.device):
+        with autocast(self.config, self.device):
             return self.head(quantised + positions, valid)
 
 

@@ -10,7 +10,6 @@ from opens2s_core.checkpoint import load_speech_tokenizer
 from opens2s_core.config import ConfigError, SpeechTokenizerConfig
 from opens2s_core.training.voice.corpus import CorpusError, SpeechCorpus, Utterance, write_manifest
 from opens2s_core.training.voice.loop import train_stage
-from opens2s_core.training.voice.stage import StageConfig
 from opens2s_core.training.voice.tokenizer_stage import TokenizerStage, TokenizerStageConfig
 from tests.opens2s_core.training.voice.material import write_corpus
 
@@ -26,8 +25,15 @@ MODEL = SpeechTokenizerConfig(
     quantize_vocab_size=CODES,
     quantize_ema_decay=0.9,
 )
-RUN = StageConfig(steps=150, learning_rate=5e-3, warmup_steps=10, ema_decay=0.9)
-LEARNING = TokenizerStageConfig(batch_units=120, head_layers=1, evaluate_every=60)
+RUN = TokenizerStageConfig(
+    steps=150,
+    learning_rate=5e-3,
+    warmup_steps=10,
+    ema_decay=0.9,
+    batch_units=120,
+    head_layers=1,
+    evaluate_every=60,
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +41,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_corpus(tmp_path_factory.mktemp("corpus") / "spoken", train=4)
 
 
-def stage(corpus: Path, run: StageConfig = RUN, config: TokenizerStageConfig = LEARNING) -> TokenizerStage:
-    return TokenizerStage(run, config, MODEL, SpeechCorpus(corpus, "train"), SpeechCorpus(corpus, "held_out"))
+def stage(corpus: Path, config: TokenizerStageConfig = RUN) -> TokenizerStage:
+    return TokenizerStage(config, MODEL, SpeechCorpus(corpus, "train"), SpeechCorpus(corpus, "held_out"))
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +82,7 @@ def test_the_export_is_a_speech_tokenizer_that_hears_differences(trained: tuple,
 
 
 def test_a_run_in_two_pieces_has_the_same_bits(corpus: Path, tmp_path: Path) -> None:
-    run = replace(RUN, steps=26, checkpoint_every=8)
-    config = replace(LEARNING, evaluate_every=10, restart_every=5)
+    run = replace(RUN, steps=26, checkpoint_every=8, evaluate_every=10, restart_every=5)
 
     class Interrupted(Exception):
         pass
@@ -87,8 +92,8 @@ def test_a_run_in_two_pieces_has_the_same_bits(corpus: Path, tmp_path: Path) -> 
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        train_stage(stage(corpus, run, config), run, tmp_path / "pieces", progress=interrupt)
-    exports = [train_stage(stage(corpus, run, config), run, tmp_path / name) for name in ("pieces", "whole")]
+        train_stage(stage(corpus, run), run, tmp_path / "pieces", progress=interrupt)
+    exports = [train_stage(stage(corpus, run), run, tmp_path / name) for name in ("pieces", "whole")]
     assert len({(export / "model.safetensors").read_bytes() for export in exports}) == 1
 
 
@@ -107,7 +112,7 @@ def test_bfloat16_learns_alike(corpus: Path) -> None:
 
 def test_the_encoder_learns_from_the_text_through_the_quantiser(corpus: Path) -> None:
     """The encoder has a gradient of the text alone: it passes straight through the choice of a code."""
-    trainee = stage(corpus, config=replace(LEARNING, mel_weight=0.0, commitment_weight=0.0))
+    trainee = stage(corpus, replace(RUN, mel_weight=0.0, commitment_weight=0.0))
     before = trainee.model.conv1.weight.detach().clone()
     assert trainee.step(0)["gradient_norm"] > 0
     assert not torch.equal(trainee.model.conv1.weight, before)
@@ -128,9 +133,9 @@ def test_an_utterance_longer_than_the_encoder_hears_is_refused(tmp_path: Path) -
     )
     write_manifest(tmp_path, [utterance])
     with pytest.raises(CorpusError, match=r"long: expected at most 30 s, got 31\.0 s"):
-        TokenizerStage(RUN, LEARNING, MODEL, SpeechCorpus(tmp_path, "train"))
+        TokenizerStage(RUN, MODEL, SpeechCorpus(tmp_path, "train"))
 
 
 def test_a_codebook_without_decay_cannot_be_trained(corpus: Path) -> None:
     with pytest.raises(ConfigError, match="quantize_ema_decay: expected a decay below 1"):
-        TokenizerStage(RUN, LEARNING, replace(MODEL, quantize_ema_decay=None), SpeechCorpus(corpus, "train"))
+        TokenizerStage(RUN, replace(MODEL, quantize_ema_decay=None), SpeechCorpus(corpus, "train"))
