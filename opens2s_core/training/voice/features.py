@@ -1,13 +1,13 @@
-"""What the parts of a voice learn from: log-mel and pitch, aligned frame by frame, and the units of a speech tokenizer.
+"""What the parts of a voice learn from: log-mel and pitch, aligned frame by frame, and a speech tokenizer's units.
 
-Frame i stands for the samples [i x hop, (i + 1) x hop); its window is centred on their middle. Mel settings are those of
-the published decoder family (HiFi-GAN, arXiv 2010.05646).
+Frame i stands for the samples [i x hop, (i + 1) x hop); its window is centred on their middle. Mel settings are those
+of the published decoder family (HiFi-GAN, arXiv 2010.05646).
 """
 
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from transformers.audio_utils import mel_filter_bank
 from opens2s_core.audio import SAMPLE_RATE, Waveform
 from opens2s_core.checkpoint import load_speech_tokenizer
 from opens2s_core.config import VocoderConfig
+from opens2s_core.models.speech_tokenizer import SpeechTokenizer
 from opens2s_core.models.vocoder import samples_per_frame
 from opens2s_core.training.voice.corpus import SpeechCorpus
 
@@ -118,13 +119,17 @@ def corpus_units(
     for index in indices:
         samples = corpus.waveform(index, SAMPLE_RATE)
         # Alone, not in batches: of some tokenizers the last unit depends on the neighbours.
-        yield _cached(cache, _key(samples, identity), lambda s=samples: np.array(model.encode([s])[0]))  # type: ignore[misc]
+        yield _cached(cache, _key(samples, identity), partial(_encode, model, samples))
+
+
+def _encode(model: SpeechTokenizer, samples: Waveform) -> NDArray[np.int64]:
+    return np.array(model.encode([samples])[0], dtype=np.int64)
 
 
 def _cached(cache: Path, key: str, compute: Callable[[], NDArray[Any]]) -> NDArray[Any]:
     path = cache / f"{key}.npy"
     if path.exists():
-        return np.load(path)  # type: ignore[no-any-return]
+        return np.load(path)
     values = compute()
     cache.mkdir(parents=True, exist_ok=True)
     unfinished = cache / f"{key}.{os.getpid()}.unfinished"

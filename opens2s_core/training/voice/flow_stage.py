@@ -84,7 +84,9 @@ class FlowStage:
         self._optimizer = config.optimizer(self.flow.parameters())
         voices = (config.voice, *config.other_voices)
         self._speech = _Speech(model, corpus, voices, tokenizer, cache, self.device)
-        self._held_out = held_out and _Speech(model, held_out, (config.voice,), tokenizer, cache, self.device)
+        self._held_out: _Speech | None = None
+        if held_out is not None:
+            self._held_out = _Speech(model, held_out, (config.voice,), tokenizer, cache, self.device)
         self._windows = [size for size in config.window_units if size <= self._speech.longest]
         if not self._windows:
             raise ValueError(

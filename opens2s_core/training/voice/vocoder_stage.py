@@ -1,4 +1,4 @@
-"""Stage of a voice: log-mel → waveform, the published HiFT with its pitch predictor, against spectra and discriminators.
+"""Stage of a voice: log-mel → waveform, the published HiFT taught by spectra, true pitch and discriminators.
 
 B crops of F mel frames, S = F x hop samples that count; a crop's window is wider by ``context`` frames on either side.
 """
@@ -44,8 +44,8 @@ _PITCH_UNIT = 100.0
 class VocoderStageConfig(StageConfig):
     """What a step of the vocoder sees and what counts.
 
-    Until ``adversarial_from`` (a step; None: always) spectra alone teach, and no discriminator is config. The weights of
-    ``adversarial`` and ``features`` stand to that of the mel as in HiFi-GAN (1 and 2 to 45).
+    Until ``adversarial_from`` (a step; None: always) spectra alone teach, and no discriminator is run. The weights
+    of ``adversarial`` and ``features`` stand to that of the mel as in HiFi-GAN (1 and 2 to 45).
 
     The source sounds at the recording's own pitch in a share of the crops that falls evenly from all to none at
     ``teacher_steps``: in the beginning the predictor knows no pitch, and a source at a wrong one teaches the filter to
@@ -183,8 +183,11 @@ def spectral_losses(
 
 
 def pitch_losses(predicted: Tensor, target: Tensor, config: VocoderConfig) -> dict[str, Tensor]:
-    """``pitch``: mean absolute error in hundreds of Hz, the target 0 where there is no pitch; ``voicing``: cross entropy
-    of the side of the voiced threshold on which the prediction lies. Both (B, W) Hz."""
+    """Predicted and target Hz (B, W), the target 0 where there is no pitch.
+
+    ``pitch``: mean absolute error in hundreds of Hz; ``voicing``: cross entropy of the side of the voiced threshold on
+    which the prediction lies.
+    """
     threshold = config.nsf_voiced_threshold
     voiced = (target > threshold).to(predicted.dtype)
     # At 0 Hz the chance of a voice is a fiftieth.

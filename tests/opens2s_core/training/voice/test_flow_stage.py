@@ -1,0 +1,186 @@
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+import torch
+
+from opens2s_core.checkpoint import load_token2wav, read_token2wav_config
+from opens2s_core.models.flow import Flow, FlowDraws, mel_frames
+from opens2s_core.training.voice.corpus import SpeechCorpus
+from opens2s_core.training.voice.features import corpus_units, log_mel
+from opens2s_core.training.voice.flow_stage import FlowStage, FlowStageConfig, flow_losses, speaker_vector
+from opens2s_core.training.voice.loop import train_stage
+from tests.opens2s_core.training.voice.vowels import MODEL, RATE, write_tokenizer, write_vowels
+
+CONFIG = FlowStageConfig(
+    steps=120,
+    checkpoint_every=3,
+    learning_rate=5e-3,
+    warmup_steps=5,
+    window_units=(4, 8),
+    batch_units=32,
+    evaluate_every=40,
+)
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    """Two voices, a tokenizer, and a place to keep units."""
+    root = tmp_path_factory.mktemp("flow")
+    write_vowels(root / "corpus", voices=("slt", "other"))
+    write_tokenizer(SpeechCorpus(root / "corpus", "train"), root / "tokenizer")
+    return root
+
+
+def make(material, config=CONFIG, *, held_out=False):
+    return FlowStage(
+        config,
+        MODEL,
+        SpeechCorpus(material / "corpus", "train"),
+        SpeechCorpus(material / "corpus", "held_out") if held_out else None,
+        tokenizer=material / "tokenizer",
+        cache=material / "cache",
+    )
+
+
+def test_losses_are_the_published_one_and_the_distance_of_mu(material):
+    stage = make(material)
+    flow = stage.flow.eval()
+    for step in range(3):
+        batch = stage._batch(step)
+        draws = stage._draws(step, batch)
+        matching, mean = flow_losses(flow, batch, draws)
+        torch.testing.assert_close(matching, flow.loss(batch, draws))
+        mu = flow.length_regulator(flow.encode(batch.units, batch.units >= 0), batch.mel.shape[2])
+        torch.testing.assert_close(mean, (mu - batch.mel).abs().mean())
+
+
+def test_windows_are_units_with_the_mel_that_sounds_with_them(material):
+    corpus = SpeechCorpus(material / "corpus", "train")
+    (units,) = corpus_units(corpus, [0], material / "tokenizer", material / "cache", torch.device("cpu"))
+    samples = RATE * 2 // 25  # of a unit
+    waveform = np.pad(corpus.waveform(0), (0, len(units) * samples - len(corpus.waveform(0))))
+    mel = log_mel(torch.from_numpy(waveform), MODEL.hift)
+    assert mel.shape[1] == mel_frames(len(units), MODEL)
+    speech = make(material)._speech
+    for start in range(len(units) - 3):
+        batch = speech.batch([0], [start], 4, "slt")
+        first = start * samples // 256
+        assert batch.units.tolist() == [units[start : start + 4].tolist()]
+        torch.testing.assert_close(batch.mel[0], mel[:, first : first + mel_frames(4, MODEL)])
+        assert not batch.speaker.any()
+
+
+def test_a_step_s_windows_have_one_length_and_every_unit_gets_its_turn(material):
+    stage = make(material)
+    sizes, seen = set(), set()
+    units = stage._speech._units[0].tolist()
+    for step in range(60):
+        batch = stage._batch(step)
+        size = batch.units.shape[1]
+        assert batch.units.numel() == CONFIG.batch_units
+        assert batch.unit_lengths.tolist() == [size] * len(batch.units)
+        assert (
+            batch.mel_lengths.tolist()
+            == [mel_frames(size, MODEL)] * len(batch.units)
+            == [batch.mel.shape[2]] * len(batch.units)
+        )
+        sizes.add(size)
+        for row in batch.units.tolist():
+            seen |= {i for s in range(len(units) - size + 1) if units[s : s + size] == row for i in range(s, s + size)}
+    assert sizes == set(CONFIG.window_units)
+    assert seen == set(range(len(units)))
+
+
+def test_draws_are_within_what_is_asked_for(material):
+    stage = make(material, dataclasses.replace(CONFIG, batch_units=800, prefix_rate=0.5, prefix_share=0.6))
+    draws = [stage._draws(step, stage._batch(step)) for step in range(20)]
+    prefix = torch.cat([d.prefix / d.noise.shape[2] for d in draws])
+    assert 0.4 < (prefix == 0).float().mean() < 0.6
+    assert 0.5 < prefix.max() < 0.6
+    time = torch.cat([d.time for d in draws])
+    assert ((time >= 0) & (time < 1)).all()
+    np.testing.assert_allclose(torch.histc(time, 4, 0, 1) / len(time), 0.25, atol=0.02)
+
+
+def test_other_voices_have_their_own_vectors(material):
+    stage = make(material, dataclasses.replace(CONFIG, other_voices=("other",)))
+    batch = stage._speech.batch([0, 1, 2, 3], [0] * 4, 4, "slt")
+    other = torch.from_numpy(speaker_vector("other", MODEL.flow.spk_embed_dim))
+    assert torch.equal(batch.speaker, torch.stack([0 * other, 0 * other, other, other]))
+    assert other.norm().item() == pytest.approx(1)
+    assert not torch.equal(other, torch.from_numpy(speaker_vector("another", MODEL.flow.spk_embed_dim)))
+
+
+def test_flow_learns_what_units_sound_like(material):
+    torch.manual_seed(1)
+    stage, before = make(material, held_out=True), torch.get_rng_state()
+    told = [stage.step(step) for step in range(CONFIG.steps)]
+    assert torch.equal(torch.get_rng_state(), before)
+    looks = [metrics for metrics in told if "held_out_sample_l1" in metrics]
+
+    def mean(name: str, part: slice) -> float:
+        return float(np.mean([metrics[name] for metrics in told[part]]))
+
+    first, last = slice(0, 10), slice(-10, None)
+    print(f"flow: matching {mean('matching', first):.2f} → {mean('matching', last):.2f}, ", end="")
+    print(f"mu {mean('mean_l1', first):.2f} → {mean('mean_l1', last):.2f}, {looks[-1]}")
+    assert mean("matching", last) < 0.9 * mean("matching", first)
+    assert mean("mean_l1", last) < 0.6 * mean("mean_l1", first)
+    assert len(looks) == 3
+    assert looks[-1]["held_out_sample_l1"] < looks[0]["held_out_sample_l1"]
+
+
+def test_a_flow_that_was_interrupted_ends_the_same(material, tmp_path):
+    config = dataclasses.replace(CONFIG, steps=8)
+
+    def interrupt(done: int, metrics: Mapping[str, float]) -> None:
+        if done == 5:
+            raise Interrupted
+
+    whole = train_stage(make(material, config), config, tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        train_stage(make(material, config), config, tmp_path / "parts", progress=interrupt)
+    resumed = train_stage(make(material, config), config, tmp_path / "parts")
+    for name in ("flow", "hift"):
+        assert (resumed / f"{name}.safetensors").read_bytes() == (whole / f"{name}.safetensors").read_bytes()
+
+
+def test_the_export_is_a_decoder_that_does_not_claim_to_speak(material, tmp_path):
+    stage = make(material)
+    stage.export(stage.averaged(), tmp_path)
+    flow, _ = load_token2wav(tmp_path)
+    assert all(torch.equal(value, stage.flow.state_dict()[name]) for name, value in flow.state_dict().items())
+    assert read_token2wav_config(tmp_path) == dataclasses.replace(MODEL, trained=False)
+
+
+def test_untrained_mel_is_the_mean_of_speech(material):
+    stage = make(material)
+    batch = stage._batch(0)
+    start = stage._speech.mean_mel()
+    fresh = Flow(MODEL.flow)
+    draws = FlowDraws(
+        prefix=torch.zeros(len(batch.units)),
+        time=torch.full((len(batch.units),), 0.5),
+        noise=torch.zeros_like(batch.mel),
+        guidance=torch.ones(len(batch.units)),
+    )
+    assert stage.flow.loss(batch, draws) < 0.5 * fresh.loss(batch, draws)
+    assert torch.equal(stage.flow.decoder.estimator.final_proj.bias, start)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"window_units": (40, 50)}, "at least 40 units, the longest has 15"),
+        ({"voice": "nobody"}, r"\['other', 'slt'\]"),
+    ],
+)
+def test_material_that_does_not_do_is_refused(material, changes, message):
+    with pytest.raises(ValueError, match=message):
+        make(material, dataclasses.replace(CONFIG, **changes))
