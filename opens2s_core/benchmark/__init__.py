@@ -1,0 +1,1 @@
+"""Measurements that need no cluster: ``python -m opens2s_core.benchmark NAME --help``."""

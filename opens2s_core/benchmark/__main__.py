@@ -1,0 +1,70 @@
+"""Measure models without a cluster. A benchmark that ran exits with 0, also where a row does not hold."""
+
+import argparse
+import dataclasses
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from opens2s_core.benchmark.recogniser import PocketSphinx
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    given = sys.argv[1:] if argv is None else list(argv)
+    args = _parser().parse_args(given)
+    command = shlex.join(["python", "-m", "opens2s_core.benchmark", *given])
+    try:
+        args.benchmark(args, command)
+    except ValueError as error:  # what is wrong with the given directories
+        raise SystemExit(f"python -m opens2s_core.benchmark: {error}") from error
+
+
+def _voice(args: argparse.Namespace, command: str) -> None:
+    # Imported here, so that the recogniser's processes, which run this file first, load no torch.
+    from opens2s_core.benchmark import report as reports
+    from opens2s_core.benchmark.card import Provenance, render_card
+    from opens2s_core.benchmark.voice import PACKAGES, VoiceBenchmark, measure_voice
+
+    if args.card and not (args.made_by and args.material):
+        raise ValueError("--card needs --made-by and --material: measuring cannot know them")
+    config = VoiceBenchmark(**{field.name: getattr(args, field.name) for field in dataclasses.fields(VoiceBenchmark)})
+    recogniser = PocketSphinx(args.processes)
+    measured = measure_voice(config, recogniser)
+    settings = dataclasses.asdict(config) | {"speaker": measured.speaker, "recogniser": recogniser.name}
+    report = reports.make_report(settings, measured.rows, PACKAGES)
+    print(reports.render_table(report))
+    reports.write_report(report, args.json)
+    if args.plots:
+        from opens2s_core.benchmark.plots import plot_sentences
+
+        print(*plot_sentences(measured, args.plots), sep="\n")
+    if args.card:
+        provenance = Provenance(made_by=args.made_by, measured_by=command, material=args.material)
+        args.card.write_text(render_card(measured, report, provenance))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m opens2s_core.benchmark", description=__doc__)
+    benchmarks = parser.add_subparsers(required=True, metavar="NAME")
+    voice = benchmarks.add_parser("voice", help="is a voice understood, does it sound like the recordings, is it fast")
+    voice.set_defaults(benchmark=_voice)
+    voice.add_argument("--corpus", required=True, help="spoken corpus with held-out sentences (ray_jobs.build_speech)")
+    voice.add_argument("--voice", required=True, help="directory with speech_tokenizer/ and token2wav/")
+    voice.add_argument("--json", type=Path, required=True, help="file for the report")
+    voice.add_argument("--plots", type=Path, help="directory for spectrograms of some sentences")
+    voice.add_argument("--card", type=Path, help="file for a model card in Markdown")
+    voice.add_argument("--made-by", help="for the card: the command that made the voice")
+    voice.add_argument("--material", help="for the card: what the voice learned from, and its licences")
+    voice.add_argument("--speaker", help="whose held-out sentences (the voice the corpus trains on most)")
+    voice.add_argument("--sentences", type=int, default=100, help="how many (%(default)s)")
+    voice.add_argument("--codebook-utterances", type=int, default=2000, help="to count codes on (%(default)s)")
+    voice.add_argument("--seed", type=int, default=0, help="of the voice's noise and of the intervals")
+    cores = os.cpu_count() or 1
+    voice.add_argument("--processes", type=int, default=cores, help="recognisers at work at once (%(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

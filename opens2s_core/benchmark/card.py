@@ -1,0 +1,76 @@
+"""Model cards of voices, in Markdown: what it is, how it was made, how it scores, what it cannot, whose it is."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from opens2s_core.benchmark.report import Report, table_cells
+from opens2s_core.benchmark.voice import Measured
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provenance:
+    """What measuring cannot know."""
+
+    made_by: str  # the command that made the voice
+    measured_by: str  # the command that measured it
+    material: str  # a sentence or two in Markdown: what it learned from, and under which licence
+
+
+def render_card(measured: Measured, report: Report, provenance: Provenance) -> str:
+    sections = (
+        f"# A voice: speech tokenizer, flow and vocoder ({measured.speaker})",
+        _what(measured),
+        "## How it was made",
+        f"```bash\n{provenance.made_by}\n{provenance.measured_by}   # this card\n```",
+        f"Measured at commit `{report.commit or 'unknown'}`.",
+        "## Scores",
+        _scores(measured, report),
+        "## Limits",
+        _LIMITS.format(speaker=measured.speaker),
+        "## Material and licences",
+        f"{provenance.material}\n\n{_LICENCE}",
+    )
+    return "\n\n".join(sections) + "\n"
+
+
+def _what(measured: Measured) -> str:
+    voice = measured.voice
+    tokenizer, flow = voice.tokenizer.config, voice.flow.config
+    return f"""\
+Three models that belong together, in the published layouts of the GLM-4-Voice family at another size:
+
+| part | what it does | parameters |
+|---|---|---|
+| `speech_tokenizer/` | speech → units, {flow.input_frame_rate:g} a second out of {tokenizer.quantize_vocab_size} \
+| {_millions(voice.tokenizer)} |
+| `token2wav/flow` | units → log-mel, by flow matching | {_millions(voice.flow)} |
+| `token2wav/hift` | log-mel → sound at {voice.rate} Hz (HiFT) | {_millions(voice.vocoder)} |"""
+
+
+def _millions(model: nn.Module) -> str:
+    return f"{sum(parameter.numel() for parameter in model.parameters()) / 1e6:.2f} M"
+
+
+def _scores(measured: Measured, report: Report) -> str:
+    header, *rows = table_cells(report)
+    lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header), *(f"| {' | '.join(row)} |" for row in rows)]
+    machine = ", ".join(f"{key} {value}" for key, value in report.machine.items() if value is not None)
+    versions = ", ".join(f"{package} {number}" for package, number in report.versions.items())
+    explained = _EXPLAINED.format(count=len(measured.rendered), speaker=measured.speaker)
+    return "\n".join([explained, "", *lines, "", f"Machine: {machine}.", f"Versions: {versions}."])
+
+
+_EXPLAINED = """\
+On {count} sentences of `{speaker}` that training never saw. *original*: the recording itself; *vocoder*: its mel →
+vocoder; *one_shot*: its units → flow → vocoder, all at once; *streamed*: the same by the engine that serves, chunk by
+chunk. Word error is that of a recogniser that had no part in training; "added" is what the voice adds to its error on
+the recordings."""
+
+_LIMITS = """\
+- It speaks with one voice, `{speaker}`, and encodes well only what resembles its training material.
+- The sentences are of the same kind as those it learned from. Other texts, names and languages were not measured.
+- No person has judged it: word error says how clear it is, not how natural, nor how well it conveys feeling.
+- The voice is synthetic, and who hears it should be told so."""
+
+_LICENCE = "The weights are under the Apache License 2.0, like the code that made them."

@@ -1,0 +1,53 @@
+"""Spectrograms side by side, to look at what numbers hide."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from opens2s_core.benchmark.rendering import Voice
+from opens2s_core.benchmark.voice import Measured
+from opens2s_core.models.vocoder import samples_per_frame
+from opens2s_core.training.voice.features import LOG_FLOOR
+
+PLOTTED = 6
+_SHOWN = {
+    "original": "recording",
+    "vocoder": "its mel → vocoder",
+    "streamed": "its units → flow → vocoder, as served",
+}
+
+
+def plot_sentences(measured: Measured, directory: Path) -> list[Path]:
+    """A PNG each of a few sentences, spread over all; the titles say what the recogniser heard."""
+    directory.mkdir(parents=True, exist_ok=True)
+    count = len(measured.rendered)
+    chosen = sorted({round(i) for i in np.linspace(0, count - 1, min(PLOTTED, count))})
+    paths = []
+    for i in chosen:
+        path = directory / f"sentence-{i:03}.png"
+        _figure(measured, i).savefig(path)
+        paths.append(path)
+    return paths
+
+
+def _figure(measured: Measured, index: int) -> Figure:
+    voice, waveforms = measured.voice, measured.rendered[index].waveforms
+    figure = Figure(figsize=(10, 8), layout="constrained")
+    figure.suptitle(measured.ids[index])
+    axes = figure.subplots(len(_SHOWN), sharex=True, sharey=True)
+    quiet = float(np.log(LOG_FLOOR))
+    loud = float(voice.mel(waveforms["original"]).max())
+    for ax, (rendition, title) in zip(axes, _SHOWN.items(), strict=True):
+        mel = voice.mel(waveforms[rendition]).numpy()
+        seconds = mel.shape[1] * _frame_seconds(voice)
+        image = ax.imshow(mel, origin="lower", aspect="auto", vmin=quiet, vmax=loud, extent=(0, seconds, 0, len(mel)))
+        ax.set_title(f"{title}: “{measured.heard[rendition][index]}”", fontsize="medium", wrap=True)
+        ax.set_ylabel("mel channel")
+    axes[-1].set_xlabel("seconds")
+    figure.colorbar(image, ax=axes, label="log magnitude, Np")
+    return figure
+
+
+def _frame_seconds(voice: Voice) -> float:
+    return samples_per_frame(voice.vocoder.config) / voice.rate

@@ -1,0 +1,118 @@
+"""A voice at work on recorded sentences: what is left of them after the vocoder, and after the whole way and back."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from opens2s_core.audio import Waveform
+from opens2s_core.checkpoint import SPEECH_TOKENIZER, TOKEN2WAV, codebook_sizes, load_speech_tokenizer, load_token2wav
+from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Units
+from opens2s_core.inference.noise import normal_frames
+from opens2s_core.inference.token2wav import Token2WavEngine
+from opens2s_core.inference.vocoder_stream import open_vocoder_stream, vocode
+from opens2s_core.models.flow import Flow, mel_frames
+from opens2s_core.models.speech_tokenizer import SpeechTokenizer
+from opens2s_core.models.vocoder import Vocoder
+from opens2s_core.training.voice.features import log_mel
+
+RENDITIONS = ("original", "vocoder", "one_shot", "streamed")
+"""The recording; its mel → vocoder; its units → flow → vocoder all at once; the same by the engine that serves."""
+_FLOW_NOISE = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """The three models of a voice, in float32 on one device."""
+
+    tokenizer: SpeechTokenizer
+    flow: Flow
+    vocoder: Vocoder
+    engine: Token2WavEngine
+
+    @property
+    def rate(self) -> int:
+        """Hz, of what it speaks."""
+        return self.vocoder.config.sampling_rate
+
+    def mel(self, waveform: Waveform) -> Tensor:
+        """Log-mel (mel, F) of a waveform (n,) at the voice's rate."""
+        return log_mel(torch.from_numpy(waveform), self.vocoder.config)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rendered:
+    """One sentence in all renditions, each at the voice's rate, and what it took to make them."""
+
+    waveforms: dict[str, Waveform]  # by rendition
+    units: NDArray[np.int64]
+    flow_mel: Tensor  # (mel, F) of the units, before the vocoder
+    encode_seconds: float
+    stream_seconds: float
+
+
+def load_voice(directory: str | Path) -> Voice:
+    """Of a directory with ``speech_tokenizer/`` and ``token2wav/``: a trained voice, or a bundle.
+
+    Raises :class:`CheckpointError`, and ``ValueError`` if their codebooks are of different sizes.
+    """
+    path = Path(directory)
+    sizes = {part: size for part, size in codebook_sizes(path).items() if part in (SPEECH_TOKENIZER, TOKEN2WAV)}
+    if len(sizes) != 2 or len(set(sizes.values())) != 1:
+        raise ValueError(
+            f"{directory}: expected {SPEECH_TOKENIZER}/ and {TOKEN2WAV}/ with equally many units, got {sizes}"
+        )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tokenizer = load_speech_tokenizer(path / SPEECH_TOKENIZER).float().to(device)
+    flow, vocoder = load_token2wav(path / TOKEN2WAV)
+    flow, vocoder = flow.float().to(device), vocoder.float().to(device)
+    return Voice(tokenizer, flow, vocoder, Token2WavEngine(flow, vocoder, capacity=1))
+
+
+@torch.inference_mode()
+def render(voice: Voice, recording: Waveform, heard: Waveform, seed: int) -> Rendered:
+    """All renditions of a recording (n,) at the voice's rate; ``heard`` (m,) is the same at 16 kHz, for the units."""
+    begun = time.perf_counter()
+    units = np.array(voice.tokenizer.encode([heard])[0])
+    encoded = time.perf_counter()
+    streamed = _stream(voice, units, seed)
+    spoken = time.perf_counter()
+    flow_mel = _flow_mel(voice, units, seed)
+    waveforms = (recording, _vocode(voice, voice.mel(recording), seed), _vocode(voice, flow_mel, seed), streamed)
+    return Rendered(
+        waveforms=dict(zip(RENDITIONS, waveforms, strict=True)),
+        units=units,
+        flow_mel=flow_mel,
+        encode_seconds=encoded - begun,
+        stream_seconds=spoken - encoded,
+    )
+
+
+def _vocode(voice: Voice, mel: Tensor, seed: int) -> Waveform:
+    device = voice.vocoder.conv_pre.weight.device
+    stream = open_vocoder_stream(voice.vocoder, seed)
+    return vocode(voice.vocoder, stream, mel[None].to(device), final=True).cpu().numpy()
+
+
+def _flow_mel(voice: Voice, units: NDArray[np.int64], seed: int) -> Tensor:
+    flow = voice.flow
+    device, frames = flow.encoder_proj.weight.device, mel_frames(len(units), voice.engine.config)
+    noise = torch.from_numpy(normal_frames((seed, _FLOW_NOISE), 0, frames, flow.config.output_size)).T[None]
+    nothing = torch.zeros(1, flow.config.output_size, 0, device=device)
+    speaker = torch.zeros(1, flow.config.spk_embed_dim, device=device)
+    return flow(torch.from_numpy(units)[None].to(device), nothing, noise.to(device), speaker)[0].cpu()
+
+
+def _stream(voice: Voice, units: NDArray[np.int64], seed: int) -> Waveform:
+    engine = voice.engine
+    stream = engine.open(ReplyRequest(messages=(), seed=seed))
+    engine.push(stream, Units(units, final=True))
+    while engine.step():
+        pass
+    chunks = [chunk.samples for chunk in engine.chunks(stream) if isinstance(chunk, AudioChunk)]
+    engine.close(stream)
+    return np.concatenate(chunks)

@@ -1,0 +1,181 @@
+"""A voice measured on sentences it never saw: is it understood, does it sound like the recordings, is it fast.
+
+The words are judged by a recogniser that stands outside, once on the recordings themselves and once on each rendition
+of them, so that what the voice adds is told from what the recogniser gets wrong anyway.
+"""
+
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from opens2s_core.audio import SAMPLE_RATE, Waveform, resample
+from opens2s_core.benchmark.acoustics import Pitch, mel_distance, pitch_errors
+from opens2s_core.benchmark.codebook import codebook_use
+from opens2s_core.benchmark.recogniser import Recogniser
+from opens2s_core.benchmark.rendering import RENDITIONS, Rendered, Voice, load_voice, render
+from opens2s_core.benchmark.report import Bound, Row
+from opens2s_core.benchmark.word_error import Counts, WordErrors, bootstrap_percent, count_word_errors, percent
+from opens2s_core.models.vocoder import samples_per_frame
+from opens2s_core.training.voice.corpus import SpeechCorpus
+from opens2s_core.training.voice.features import pitch
+
+PACKAGES = ("pocketsphinx", "jiwer", "praat-parselmouth")
+"""Those that decide the numbers."""
+RECORDED, *SPOKEN = RENDITIONS
+_SERVED = "streamed"
+WORD_ERROR_ADDED = Bound("at most", 12)
+"""Percentage points that the whole way adds to the recogniser's word error on the recordings."""
+CODES_ALIVE = Bound("at least", 60)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VoiceBenchmark:
+    """``speaker`` is the corpus's voice whose held-out ``sentences`` are spoken; None is the one it trains on most."""
+
+    corpus: str
+    voice: str
+    speaker: str | None = None
+    sentences: int = 100
+    codebook_utterances: int = 2000  # of the training split, at most
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """All that rows, plots and the card are made of; lists run over the sentences."""
+
+    speaker: str
+    voice: Voice
+    ids: list[str]
+    rendered: list[Rendered]
+    heard: Mapping[str, list[str]]  # transcripts by rendition
+    rows: list[Row]
+
+
+def measure_voice(config: VoiceBenchmark, recogniser: Recogniser) -> Measured:
+    """Raises ``ValueError`` for a corpus with too few held-out sentences, or without words in one."""
+    voice = load_voice(config.voice)
+    train, held_out = SpeechCorpus(config.corpus, "train"), SpeechCorpus(config.corpus, "held_out")
+    speaker = config.speaker or most_recorded(train)
+    chosen = choose_sentences(held_out, speaker, config.sentences)
+    rendered = [
+        render(voice, held_out.waveform(i, voice.rate), held_out.waveform(i, SAMPLE_RATE), config.seed)
+        for i in tqdm(chosen, desc="speaking", unit="sentence")
+    ]
+    texts = [held_out.utterances[i].text for i in chosen]
+    heard = _listen(recogniser, rendered, voice.rate)
+    rows = [
+        *_word_rows(texts, heard, config.seed),
+        *_mel_rows(voice, rendered),
+        *_pitch_rows(voice, rendered),
+        *_codebook_rows(voice, train, config.codebook_utterances, rendered),
+        *_speed_rows(voice, rendered),
+    ]
+    ids = [held_out.utterances[i].id for i in chosen]
+    return Measured(speaker=speaker, voice=voice, ids=ids, rendered=rendered, heard=heard, rows=rows)
+
+
+def most_recorded(corpus: SpeechCorpus) -> str:
+    """The voice with the most utterances, the first of those in the manifest."""
+    return Counter(utterance.voice for utterance in corpus.utterances).most_common(1)[0][0]
+
+
+def choose_sentences(corpus: SpeechCorpus, speaker: str, count: int) -> list[int]:
+    """Indices of the speaker's first ``count`` utterances. Raises ``ValueError`` if there are fewer."""
+    if count < 1:
+        raise ValueError(f"sentences must be at least 1, got {count}")
+    spoken = [i for i, utterance in enumerate(corpus.utterances) if utterance.voice == speaker]
+    if len(spoken) < count:
+        raise ValueError(f"expected {count} held-out sentences of {speaker!r}, the corpus has {len(spoken)}")
+    return spoken[:count]
+
+
+def _listen(recogniser: Recogniser, rendered: Sequence[Rendered], rate: int) -> dict[str, list[str]]:
+    sounds = [resample(made.waveforms[rendition], rate, SAMPLE_RATE) for rendition in RENDITIONS for made in rendered]
+    words, count = recogniser.transcribe(sounds), len(rendered)
+    return {rendition: words[i * count : (i + 1) * count] for i, rendition in enumerate(RENDITIONS)}
+
+
+def _word_rows(texts: Sequence[str], heard: Mapping[str, Sequence[str]], seed: int) -> list[Row]:
+    counted = {
+        rendition: [count_word_errors(text, words) for text, words in zip(texts, heard[rendition], strict=True)]
+        for rendition in RENDITIONS
+    }
+    said = np.array([errors.words for errors in counted[RECORDED]])
+    recorded = _errors(counted[RECORDED])
+    rows = [_percent_row(f"word error, {name}", _errors(counted[name]), said, seed, "%") for name in RENDITIONS]
+    for name in SPOKEN:
+        bound = WORD_ERROR_ADDED if name == _SERVED else None
+        added = _errors(counted[name]) - recorded
+        rows.append(_percent_row(f"word error added, {name}", added, said, seed, "points", bound))
+    return rows
+
+
+def _errors(counted: Sequence[WordErrors]) -> Counts:
+    return np.array([errors.errors for errors in counted])
+
+
+def _percent_row(name: str, errors: Counts, words: Counts, seed: int, unit: str, bound: Bound | None = None) -> Row:
+    interval = bootstrap_percent(errors, words, seed)
+    return Row(name=name, value=percent(errors, words), unit=unit, bound=bound, interval=interval)
+
+
+def _mel_rows(voice: Voice, rendered: Sequence[Rendered]) -> list[Row]:
+    recorded = [voice.mel(made.waveforms[RECORDED]) for made in rendered]
+    mels = {name: [voice.mel(made.waveforms[name]) for made in rendered] for name in SPOKEN}
+    mels["flow alone"] = [made.flow_mel for made in rendered]
+    return [
+        Row(name=f"mel distance, {name}", value=statistics.fmean(map(mel_distance, spoken, recorded)), unit="Np")
+        for name, spoken in mels.items()
+    ]
+
+
+def _pitch_rows(voice: Voice, rendered: Sequence[Rendered]) -> list[Row]:
+    hop = samples_per_frame(voice.vocoder.config)
+
+    def pitches(name: str) -> list[Pitch]:
+        return [pitch(made.waveforms[name], voice.rate, hop) for made in rendered]
+
+    recorded = pitches(RECORDED)
+    rows = []
+    for name in SPOKEN:
+        errors = pitch_errors(pitches(name), recorded)
+        rows.append(Row(name=f"f0 error, {name}", value=errors.cents, unit="cents"))
+        rows.append(Row(name=f"voicing error, {name}", value=errors.voicing, unit="% of frames"))
+    return rows
+
+
+def _codebook_rows(voice: Voice, train: SpeechCorpus, at_most: int, rendered: Sequence[Rendered]) -> list[Row]:
+    size = voice.tokenizer.config.quantize_vocab_size
+    # Spread over the whole manifest, which may be sorted by voice.
+    indices = range(0, len(train), -(-len(train) // at_most))
+    progress = tqdm(indices, desc="counting codes", unit="utterance")
+    seen = [_units(voice, train.waveform(i, SAMPLE_RATE)) for i in progress]
+    learned, unseen = codebook_use(seen, size), codebook_use([made.units for made in rendered], size)
+    return [
+        Row(name="codes alive, training split", value=learned.alive, unit=f"% of {size}", bound=CODES_ALIVE),
+        Row(name="codes alive, held out", value=unseen.alive, unit=f"% of {size}"),
+        Row(name="perplexity, training split", value=learned.perplexity, unit="codes"),
+        Row(name="perplexity, held out", value=unseen.perplexity, unit="codes"),
+    ]
+
+
+def _units(voice: Voice, heard: Waveform) -> NDArray[np.int64]:
+    return np.array(voice.tokenizer.encode([heard])[0])
+
+
+def _speed_rows(voice: Voice, rendered: Sequence[Rendered]) -> list[Row]:
+    """Medians over the sentences: seconds of computing for a second of sound."""
+    seconds = [len(made.waveforms[RECORDED]) / voice.rate for made in rendered]
+    encoding = [made.encode_seconds / each for made, each in zip(rendered, seconds, strict=True)]
+    speaking = [made.stream_seconds / each for made, each in zip(rendered, seconds, strict=True)]
+    return [
+        Row(name="real-time factor, speech tokenizer", value=statistics.median(encoding), unit="s/s"),
+        Row(name="real-time factor, token2wav", value=statistics.median(speaking), unit="s/s"),
+        Row(name="speech measured", value=sum(seconds), unit="s"),
+    ]

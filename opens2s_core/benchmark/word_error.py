@@ -1,0 +1,52 @@
+"""How many words a listener got wrong, and how sure a few sentences make us of it."""
+
+import re
+from dataclasses import dataclass
+
+import jiwer
+import numpy as np
+from numpy.typing import NDArray
+
+from opens2s_core.benchmark.report import Interval
+
+Counts = NDArray[np.int64]
+"""Of each sentence (n,)."""
+_RESAMPLES = 2_000
+_APOSTROPHES = str.maketrans({"\u2019": "'", "\u02bc": "'"})
+
+
+@dataclass(frozen=True, slots=True)
+class WordErrors:
+    """Words substituted, left out or put in, and how many words were said."""
+
+    errors: int
+    words: int
+
+
+def normalise(text: str) -> str:
+    """Lower-case words parted by single spaces; of punctuation only apostrophes inside words are left.
+
+    Digits stay digits: a text for measuring should spell its numbers.
+    """
+    return " ".join(re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.lower().translate(_APOSTROPHES)))
+
+
+def count_word_errors(said: str, heard: str) -> WordErrors:
+    """Of the best alignment. Raises ``ValueError`` if no word was said."""
+    reference = normalise(said)
+    if not reference:
+        raise ValueError(f"expected a text with words, got {said!r}")
+    aligned = jiwer.process_words(reference, normalise(heard))
+    errors = aligned.substitutions + aligned.deletions + aligned.insertions
+    return WordErrors(errors, aligned.hits + aligned.substitutions + aligned.deletions)
+
+
+def percent(errors: Counts, words: Counts) -> float:
+    return 100 * float(errors.sum() / words.sum())
+
+
+def bootstrap_percent(errors: Counts, words: Counts, seed: int) -> Interval:
+    """95 % interval of :func:`percent` over sentences drawn anew: (n,) errors, or differences of errors, and words."""
+    drawn = np.random.default_rng(seed).integers(len(words), size=(_RESAMPLES, len(words)))
+    low, high = np.percentile(100 * errors[drawn].sum(1) / words[drawn].sum(1), [2.5, 97.5])
+    return float(low), float(high)
