@@ -46,18 +46,29 @@ def train_stage(
     :class:`DivergedError` for a loss that is not finite.
     """
     run = Path(directory)
-    _claim(run, {"stage": stage.name, "config": config_to_dict(config), **(settings or {})})
-    export = run / EXPORT
-    if export.exists():
+    export = finished_export(stage.name, config, run, settings)
+    if export is not None:
         return export
     averages = {name: copy.deepcopy(module).eval().requires_grad_(False) for name, module in stage.averaged().items()}
     first = load_latest(stage, averages, run / CHECKPOINTS)
     for done, metrics in _steps(stage, config, averages, run, first):
         if progress is not None:
             progress(done, metrics)
-    with new_directory(export) as target:
+    with new_directory(run / EXPORT) as target:
         stage.export(averages, target)
-    return export
+    return run / EXPORT
+
+
+def finished_export(
+    name: str, config: StageConfig, directory: str | Path, settings: Mapping[str, Any] | None = None
+) -> Path | None:
+    """What the run of stage ``name`` in ``directory`` has exported, or None where it is not finished or not begun.
+
+    Writes down the settings of one that has not begun; raises as :func:`train_stage` does for others.
+    """
+    run = Path(directory)
+    _claim(run, {"stage": name, "config": config_to_dict(config), **(settings or {})})
+    return run / EXPORT if (run / EXPORT).exists() else None
 
 
 def _steps(

@@ -1,0 +1,35 @@
+"""A bar that moves with a stage."""
+
+from collections.abc import Callable, Mapping
+from itertools import islice
+from types import TracebackType
+from typing import Any
+
+from tqdm import tqdm
+
+_SHOWN = 4
+
+
+class ProgressBar:
+    """Shows the steps done and the first few of what a step tells. ``bar`` makes it: tqdm, or what is called alike."""
+
+    def __init__(self, name: str, steps: int, bar: Callable[..., Any] = tqdm) -> None:
+        self._name, self._steps, self._shown = name, steps, 0
+        self._every = max(steps // 200, 1)  # in a log that is no terminal each movement is a line
+        self._bar = bar(desc=name, total=steps, unit="step")
+
+    def __enter__(self) -> "ProgressBar":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+    def __call__(self, done: int, metrics: Mapping[str, float]) -> None:
+        if done % self._every and done != self._steps:
+            return
+        shown = ", ".join(f"{name} {value:.3g}" for name, value in islice(metrics.items(), _SHOWN))
+        self._bar.set_description(f"{self._name}: {shown}")
+        self._bar.update(done - self._shown)
+        self._shown = done

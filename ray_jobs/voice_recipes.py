@@ -1,0 +1,159 @@
+"""Named voices: sizes of their models and how each is trained. Needs the core alone, as a bare GPU machine has it."""
+
+from collections.abc import Callable
+
+from opens2s_core.config import (
+    EstimatorConfig,
+    F0PredictorConfig,
+    FlowConfig,
+    FlowDecoderConfig,
+    FlowEncoderConfig,
+    SpeechTokenizerConfig,
+    Token2WavConfig,
+    VocoderConfig,
+)
+from opens2s_core.training.voice.discriminators import DiscriminatorsConfig
+from opens2s_core.training.voice.flow_stage import FlowStageConfig
+from opens2s_core.training.voice.make import VoiceConfig
+from opens2s_core.training.voice.tokenizer_stage import TokenizerStageConfig
+from opens2s_core.training.voice.vocoder_stage import VocoderStageConfig
+
+_SMOKE_VOICE = "en-us+f2"
+"""The embedded one: tests need no other."""
+
+
+def voice_tiny() -> VoiceConfig:
+    """A small voice from nothing in little more than an hour on two cores: 4.9 M numbers, 9.8 MB in half precision."""
+    return VoiceConfig(
+        speech_tokenizer=SpeechTokenizerConfig(
+            d_model=192,
+            encoder_attention_heads=4,
+            encoder_ffn_dim=384,
+            num_mel_bins=80,
+            quantize_causal_block_size=40,
+            quantize_position=2,
+            pooling_position=2,
+            quantize_vocab_size=512,
+            quantize_ema_decay=0.98,
+        ),
+        token2wav=_decoder(codes=512, width=160, ffn=448, blocks=3, estimator=(96,), mid_blocks=2, vocoder=128),
+        tokenizer_stage=TokenizerStageConfig(steps=2000, bf16=True),
+        flow_stage=FlowStageConfig(steps=3000, learning_rate=1.5e-3, bf16=True),
+        vocoder_stage=VocoderStageConfig(steps=3000, bf16=True),
+    )
+
+
+def voice_smoke() -> VoiceConfig:
+    """The same stages at the size of a test: seconds, and hardly anything learned."""
+    return VoiceConfig(
+        speech_tokenizer=SpeechTokenizerConfig(
+            d_model=32,
+            encoder_attention_heads=2,
+            encoder_ffn_dim=64,
+            num_mel_bins=40,
+            quantize_causal_block_size=40,
+            quantize_position=1,
+            pooling_position=1,
+            quantize_vocab_size=32,
+            quantize_ema_decay=0.9,
+        ),
+        token2wav=_decoder(codes=32, width=32, ffn=64, blocks=1, estimator=(32,), mid_blocks=1, vocoder=32),
+        tokenizer_stage=TokenizerStageConfig(
+            steps=12, checkpoint_every=5, warmup_steps=2, batch_units=100, head_layers=1, evaluate_every=6
+        ),
+        flow_stage=FlowStageConfig(
+            steps=6,
+            checkpoint_every=4,
+            warmup_steps=2,
+            voice=_SMOKE_VOICE,
+            window_units=(8, 20),
+            batch_units=40,
+            evaluate_every=3,
+        ),
+        vocoder_stage=VocoderStageConfig(
+            steps=6,
+            checkpoint_every=4,
+            warmup_steps=2,
+            voices=(_SMOKE_VOICE,),
+            batch=2,
+            frames=16,
+            stft_sizes=(512, 256),
+            adversarial_from=3,
+            discriminators=DiscriminatorsConfig(
+                periods=(2, 3), period_channels=(4, 8), resolutions=((256, 64, 256),), resolution_channels=4
+            ),
+        ),
+    )
+
+
+def voice_full() -> VoiceConfig:
+    """The published sizes, for hundreds of hours of recorded speech and one large GPU."""
+    return VoiceConfig(
+        speech_tokenizer=SpeechTokenizerConfig(),
+        token2wav=Token2WavConfig(),
+        tokenizer_stage=TokenizerStageConfig(
+            steps=200_000,
+            checkpoint_every=2000,
+            learning_rate=1e-4,
+            warmup_steps=2000,
+            ema_decay=0.999,
+            bf16=True,
+            batch_units=6000,
+            head_layers=16,
+            restart_every=100,
+            evaluate_every=2000,
+        ),
+        flow_stage=FlowStageConfig(
+            steps=300_000,
+            checkpoint_every=2000,
+            learning_rate=1e-4,
+            warmup_steps=2000,
+            ema_decay=0.9999,
+            bf16=True,
+            batch_units=3000,
+            evaluate_every=2000,
+        ),
+        vocoder_stage=VocoderStageConfig(
+            steps=500_000,
+            checkpoint_every=2000,
+            learning_rate=2e-4,
+            warmup_steps=2000,
+            ema_decay=0.999,
+            bf16=True,
+            batch=64,
+            adversarial_from=20_000,
+            teacher_steps=50_000,
+        ),
+    )
+
+
+VOICES: dict[str, Callable[[], VoiceConfig]] = {
+    "voice-tiny": voice_tiny,
+    "voice-smoke": voice_smoke,
+    "voice-full": voice_full,
+}
+
+
+def _decoder(
+    *, codes: int, width: int, ffn: int, blocks: int, estimator: tuple[int, ...], mid_blocks: int, vocoder: int
+) -> Token2WavConfig:
+    heads = 4
+    return Token2WavConfig(
+        flow=FlowConfig(
+            input_size=width,
+            vocab_size=codes,
+            encoder=FlowEncoderConfig(
+                input_size=width, output_size=width, attention_heads=heads, linear_units=ffn, num_blocks=blocks
+            ),
+            decoder=FlowDecoderConfig(
+                estimator=EstimatorConfig(
+                    channels=estimator,
+                    attention_head_dim=estimator[0] // heads,
+                    n_blocks=1,
+                    num_mid_blocks=mid_blocks,
+                    num_heads=heads,
+                )
+            ),
+        ),
+        hift=VocoderConfig(base_channels=vocoder, f0_predictor=F0PredictorConfig(cond_channels=vocoder // 2)),
+    )

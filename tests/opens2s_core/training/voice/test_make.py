@@ -1,0 +1,142 @@
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from opens2s_core.checkpoint import (
+    SPEECH_TOKENIZER,
+    TOKEN2WAV,
+    CheckpointError,
+    codebook_sizes,
+    load_speech_tokenizer,
+    load_token2wav,
+    read_bundle_info,
+)
+from opens2s_core.config import ConfigError
+from opens2s_core.storage import StorageError
+from opens2s_core.training.voice.corpus import MANIFEST, CorpusError
+from opens2s_core.training.voice.loop import EXPORT
+from opens2s_core.training.voice.make import STAGES, make_voice
+from opens2s_core.training.voice.progress import ProgressBar
+from ray_jobs.voice_recipes import VOICES, voice_smoke
+from tests.opens2s_core.training.voice.material import write_corpus
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("corpus") / "spoken", train=6, held_out=2)
+
+
+@pytest.fixture(scope="module")
+def made(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("made")
+    assert make_voice(voice_smoke(), corpus, output) == output / "voice"
+    return output
+
+
+def test_a_voice_is_a_bundle_that_lacks_only_words(made: Path) -> None:
+    config, voice = voice_smoke(), made / "voice"
+    assert sorted(path.name for path in voice.iterdir()) == [SPEECH_TOKENIZER, TOKEN2WAV]
+    assert codebook_sizes(voice) == {SPEECH_TOKENIZER: 32, TOKEN2WAV: 32}
+    assert read_bundle_info(voice).voice_trained
+    assert load_speech_tokenizer(voice / SPEECH_TOKENIZER).config == config.speech_tokenizer
+    flow, vocoder = load_token2wav(voice / TOKEN2WAV)
+    assert (flow.config, vocoder.config) == (config.token2wav.flow, config.token2wav.hift)
+
+
+def test_a_finished_voice_is_left_as_it_is(made: Path, corpus: Path) -> None:
+    before = contents(made)
+    make_voice(voice_smoke(), corpus, made)
+    assert contents(made) == before
+
+
+def test_stage_by_stage_the_same_voice_is_made(made: Path, corpus: Path, tmp_path: Path) -> None:
+    results = [make_voice(voice_smoke(), corpus, tmp_path, stages=[name]) for name in reversed(STAGES[:1] + STAGES[2:])]
+    assert results == [None, None]
+    assert make_voice(voice_smoke(), corpus, tmp_path, stages=["flow"]) == tmp_path / "voice"
+    assert contents(tmp_path / "voice") == contents(made / "voice")
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_stages_that_were_interrupted_make_the_same_voice(made: Path, corpus: Path, tmp_path: Path) -> None:
+    class Bar:
+        """Ends a run behind its fifth step."""
+
+        def __init__(self, **settings: object) -> None:
+            self.done = 0
+
+        def update(self, steps: int) -> None:
+            self.done += steps
+            if self.done == 5:
+                raise Interrupted
+
+        def set_description(self, said: str) -> None:
+            pass
+
+        def close(self) -> None:
+            pass
+
+    for name in STAGES:
+        with pytest.raises(Interrupted):
+            make_voice(voice_smoke(), corpus, tmp_path, stages=[name], bar=Bar)
+        make_voice(voice_smoke(), corpus, tmp_path, stages=[name])
+    assert contents(tmp_path / "voice") == contents(made / "voice")
+
+
+def test_the_flow_needs_a_speech_tokenizer(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"speech_tokenizer/export: expected a trained speech tokenizer"):
+        make_voice(voice_smoke(), corpus, tmp_path, stages=["flow"])
+
+
+def test_other_sounds_or_other_units_do_not_go_on_with_a_run(made: Path, corpus: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path / "made")
+    other = write_corpus(tmp_path / "other", train=7, held_out=1)
+    with pytest.raises(CheckpointError, match=r"stages/speech_tokenizer: .*corpus was"):
+        make_voice(voice_smoke(), other, tmp_path / "made")
+    tokenizer = tmp_path / "made" / "stages" / "speech_tokenizer" / EXPORT / "config.json"
+    tokenizer.write_text(tokenizer.read_text() + "\n")
+    with pytest.raises(CheckpointError, match=r"stages/flow: .*speech_tokenizer was"):
+        make_voice(voice_smoke(), corpus, tmp_path / "made")
+
+
+def test_a_directory_without_a_corpus_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=rf"{tmp_path}: expected a spoken corpus with {MANIFEST}"):
+        make_voice(voice_smoke(), tmp_path, tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", VOICES)
+def test_the_flow_of_a_recipe_speaks_the_units_of_its_tokenizer(name: str) -> None:
+    config = VOICES[name]()
+    with pytest.raises(ConfigError, match=r"flow.vocab_size: expected the speech tokenizer's 8 codes"):
+        replace(config, speech_tokenizer=replace(config.speech_tokenizer, quantize_vocab_size=8))
+
+
+def test_a_bar_shows_where_a_run_is() -> None:
+    class Bar:
+        def __init__(self, **settings: object) -> None:
+            self.settings, self.done, self.said, self.closed = settings, 0, "", False
+
+        def update(self, steps: int) -> None:
+            self.done += steps
+
+        def set_description(self, said: str) -> None:
+            self.said = said
+
+        def close(self) -> None:
+            self.closed = True
+
+    bars: list[Bar] = []
+    with ProgressBar("flow", 1000, lambda **settings: bars.append(Bar(**settings)) or bars[0]) as progress:
+        for done in range(501, 1001):  # of a run that goes on
+            progress(done, {"loss": 1 / done, "mel": np.float64(2.5)})
+    assert bars[0].settings == {"desc": "flow", "total": 1000, "unit": "step"}
+    assert (bars[0].done, bars[0].said, bars[0].closed) == (1000, "flow: loss 0.001, mel 2.5", True)
