@@ -7,23 +7,20 @@ synthesis has none.
 B windows of N units and F mel frames.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from opens2s_core.audio import Waveform
 from opens2s_core.config import Token2WavConfig
-from opens2s_core.models.flow import Flow, FlowBatch, FlowDraws, mel_frames
-from opens2s_core.models.vocoder import samples_per_frame
+from opens2s_core.models.flow import Flow, FlowBatch, FlowDraws
 from opens2s_core.training.voice.corpus import SpeechCorpus
 from opens2s_core.training.voice.export import export_flow
-from opens2s_core.training.voice.features import corpus_units, crop_log_mel
+from opens2s_core.training.voice.flow_speech import FlowSpeech
 from opens2s_core.training.voice.stage import (
     StageConfig,
     apply_gradients,
@@ -34,9 +31,9 @@ from opens2s_core.training.voice.stage import (
     seeded,
     stage_device,
 )
+from opens2s_core.training.voice.windows import draw_windows
 
 TIME_BANDS = 4
-_MEAN_OF = 64
 _BATCH, _DRAWS, _HELD_OUT = 2, 3, 4  # purposes of random numbers
 
 
@@ -45,8 +42,8 @@ class FlowStageConfig(StageConfig):
     """What a step of the flow sees and what counts.
 
     ``voice`` is the product's own and gets the zero speaker vector; ``other_voices`` are learned too, each under the
-    vector of its name (:func:`speaker_vector`). A step holds about ``batch_units`` units in windows of one of the
-    sizes ``window_units``: serving's are 8, 20 and 44 at the start of a reply, then up to 57. Of its windows a share
+    ``speaker_vector`` of its name. A step holds about ``batch_units`` units in windows of one of the sizes
+    ``window_units``: serving's are 8, 20 and 44 at the start of a reply, then up to 57. Of its windows a share
     ``prefix_rate`` begins with known mel, up to ``prefix_share`` of its frames: in serving at most 33 of 57 units.
     """
 
@@ -82,18 +79,16 @@ class FlowStage:
         self.config, self.model, self.device = config, model, stage_device()
         self.flow = seeded(config.seed, lambda: Flow(model.flow)).to(self.device)
         self._optimizer = config.optimizer(self.flow.parameters())
-        voices = (config.voice, *config.other_voices)
-        self._speech = _Speech(model, corpus, voices, tokenizer, cache, self.device)
-        self._held_out: _Speech | None = None
-        if held_out is not None:
-            self._held_out = _Speech(model, held_out, (config.voice,), tokenizer, cache, self.device)
-        self._windows = [size for size in config.window_units if size <= self._speech.longest]
+        speech = partial(FlowSpeech, tokenizer=tokenizer, cache=cache, device=self.device)
+        self.speech = speech(corpus, model, config.voice, config.other_voices)
+        self._held_out = None if held_out is None else speech(held_out, model, config.voice, ())
+        longest = int(self.speech.lengths.max())
+        self._windows = [size for size in config.window_units if size <= longest]
         if not self._windows:
             raise ValueError(
-                f"expected utterances of {voices} of at least {min(config.window_units)} units, "
-                f"the longest has {self._speech.longest}"
+                f"expected utterances of at least {min(config.window_units)} units, the longest has {longest}"
             )
-        self._start_from(self._speech.mean_mel())
+        self._start_from(self.speech.mean_mel())
 
     def modules(self) -> Mapping[str, nn.Module]:
         return {"flow": self.flow}
@@ -112,8 +107,8 @@ class FlowStage:
     def step(self, step: int) -> dict[str, float]:
         """Losses of the step; every ``evaluate_every`` steps those on held-out speech besides."""
         self.flow.train()
-        batch = self._batch(step)
-        draws = _to(self._draws(step, batch), self.device)
+        batch = self.batch(step)
+        draws = _to(self.draws(step, batch), self.device)
         with random_numbers_at(self.config.seed, step, self.device), autocast(self.config, self.device):
             matching, mean = flow_losses(self.flow, batch, draws)
         (matching + self.config.mean_weight * mean).backward()
@@ -124,12 +119,12 @@ class FlowStage:
         return metrics
 
     @torch.no_grad()
-    def _evaluate(self, speech: "_Speech") -> dict[str, float]:
+    def _evaluate(self, speech: FlowSpeech) -> dict[str, float]:
         """On the longest utterance: the flow-matching loss in the middle of each quarter of time, and the mean absolute
         error of the mel that is sampled from its units in 10 steps."""
         self.flow.eval()
         index = int(np.argmax(speech.lengths))
-        batch = speech.batch([index], [0], int(speech.lengths[index]), self.config.voice)
+        batch = speech.batch([index], [0], int(speech.lengths[index]))
         noise = torch.randn(batch.mel.shape, generator=generator_at(self.config.seed, 0, _HELD_OUT)).to(self.device)
         metrics = {}
         for band in range(TIME_BANDS):
@@ -152,16 +147,15 @@ class FlowStage:
             assert layer.bias is not None
             layer.bias.copy_(mel)
 
-    def _batch(self, step: int) -> FlowBatch:
-        rng, lengths = rng_at(self.config.seed, step, _BATCH), self._speech.lengths
+    def batch(self, step: int) -> FlowBatch:
+        """The windows of a step."""
+        rng = rng_at(self.config.seed, step, _BATCH)
         size = int(rng.choice(self._windows))
-        chance = np.where(lengths >= size, lengths, 0)
-        items = rng.choice(len(lengths), max(self.config.batch_units // size, 1), p=chance / chance.sum())
-        # The middle of a window may be anywhere, its ends not: so an utterance's first and last units get their share.
-        starts = np.clip(rng.integers(-(size // 2), lengths[items] - size // 2), 0, lengths[items] - size)
-        return self._speech.batch(items.tolist(), starts.tolist(), size, self.config.voice)
+        items, starts = draw_windows(rng, self.speech.lengths, max(self.config.batch_units // size, 1), size)
+        return self.speech.batch(items.tolist(), starts.tolist(), size)
 
-    def _draws(self, step: int, batch: FlowBatch) -> FlowDraws:
+    def draws(self, step: int, batch: FlowBatch) -> FlowDraws:
+        """What chance decides in a step."""
         generator = generator_at(self.config.seed, step, _DRAWS)
         rows, _, frames = batch.mel.shape
 
@@ -187,75 +181,6 @@ def flow_losses(flow: Flow, batch: FlowBatch, draws: FlowDraws) -> tuple[Tensor,
     voice = flow.voice(batch.speaker)
     matching = flow.decoder.loss(batch.mel, mask, mu, voice, batch.mel * given[:, None], draws)
     return matching, (mu - batch.mel).abs().mean()
-
-
-def speaker_vector(voice: str, size: int) -> NDArray[np.float32]:
-    """The direction (size,) that stands for a voice other than the product's own, a function of its name."""
-    seed = int.from_bytes(hashlib.sha256(voice.encode()).digest()[:8], "big")
-    vector = np.random.default_rng(seed).standard_normal(size, dtype=np.float32)
-    return vector / np.linalg.norm(vector)
-
-
-class _Speech:
-    """The utterances of some voices with their units."""
-
-    def __init__(
-        self,
-        model: Token2WavConfig,
-        corpus: SpeechCorpus,
-        voices: tuple[str, ...],
-        tokenizer: Path,
-        cache: Path,
-        device: torch.device,
-    ) -> None:
-        self._model, self._corpus, self._device = model, corpus, device
-        self._indices = [i for i, utterance in enumerate(corpus.utterances) if utterance.voice in voices]
-        if not self._indices:
-            known = sorted({utterance.voice for utterance in corpus.utterances})
-            raise ValueError(f"expected utterances of {voices}, the corpus has {known}")
-        self._units = list(corpus_units(corpus, self._indices, tokenizer, cache, device))
-        self.lengths = np.array([len(units) for units in self._units])
-
-    @property
-    def longest(self) -> int:
-        return int(self.lengths.max())
-
-    def mean_mel(self) -> Tensor:
-        """(mel,), of the first utterances."""
-        mels = [
-            self._mel(item, 0, mel_frames(int(length), self._model))
-            for item, length in enumerate(self.lengths[:_MEAN_OF])
-        ]
-        return torch.cat(mels, dim=1).mean(1)
-
-    def batch(self, items: list[int], starts: list[int], size: int, own_voice: str) -> FlowBatch:
-        """Windows of ``size`` units from ``starts``; their mel begins at the frame in which the first unit does."""
-        frames = mel_frames(size, self._model)
-        places = list(zip(items, starts, strict=True))
-        units = np.stack([self._units[item][start : start + size] for item, start in places])
-        mels = [self._mel(item, mel_frames(start, self._model), frames) for item, start in places]
-        speakers = np.stack([self._speaker(item, own_voice) for item in items])
-        return FlowBatch(
-            units=torch.from_numpy(units).to(self._device),
-            unit_lengths=torch.full((len(items),), size, device=self._device),
-            mel=torch.stack(mels).to(self._device),
-            mel_lengths=torch.full((len(items),), frames, device=self._device),
-            speaker=torch.from_numpy(speakers).to(self._device),
-        )
-
-    def _mel(self, item: int, start: int, frames: int) -> Tensor:
-        return crop_log_mel(self._whole_units(item), start, frames, self._model.hift)
-
-    def _whole_units(self, item: int) -> Waveform:
-        """The waveform with silence to the end of its last unit, as the tokenizer heard it."""
-        vocoder = self._model.hift
-        samples = self._corpus.waveform(self._indices[item], vocoder.sampling_rate)
-        length = mel_frames(len(self._units[item]), self._model) * samples_per_frame(vocoder)
-        return np.pad(samples, (0, max(length - len(samples), 0)))
-
-    def _speaker(self, item: int, own_voice: str) -> NDArray[np.float32]:
-        voice, size = self._corpus.utterances[self._indices[item]].voice, self._model.flow.spk_embed_dim
-        return np.zeros(size, np.float32) if voice == own_voice else speaker_vector(voice, size)
 
 
 def _to(draws: FlowDraws, device: torch.device) -> FlowDraws:

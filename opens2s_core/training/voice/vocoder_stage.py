@@ -34,6 +34,7 @@ from opens2s_core.training.voice.stage import (
     seeded,
     stage_device,
 )
+from opens2s_core.training.voice.windows import draw_windows
 
 _BATCH, _DRAWS = 2, 3  # purposes of random numbers
 _PITCH_UNIT = 100.0
@@ -217,11 +218,9 @@ class _Speech:
 
     def batch(self, rng: np.random.Generator, device: torch.device) -> VocoderBatch:
         frames, context = self._config.frames, self._config.context
-        items = rng.choice(len(self._lengths), self._config.batch, p=self._lengths / self._lengths.sum())
+        items, starts = draw_windows(rng, self._lengths, self._config.batch, frames)
         ends = self._lengths[items]
-        # As with the flow: the middle may be anywhere, so that an utterance's ends get their share. There the window
-        # gives way, not the crop: what has no context in synthesis has none here.
-        starts = np.clip(rng.integers(-(frames // 2), ends - frames // 2), 0, ends - frames)
+        # At an utterance's ends the window gives way, not the crop: what has no context in synthesis has none here.
         windows = np.clip(starts - context, 0, ends - self._window)
         places = list(zip(items.tolist(), starts.tolist(), windows.tolist(), strict=True))
         return VocoderBatch(

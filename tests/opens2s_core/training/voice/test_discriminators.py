@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -34,12 +36,14 @@ def test_each_period_and_each_resolution_judges_every_sound(judges, samples):
     assert len(judgements) == len(SMALL.periods) + len(SMALL.resolutions)
     assert all(len(judgement.scores) == 3 for judgement in judgements)
     for period, judgement in zip(SMALL.periods, judgements, strict=False):
-        rows = -(-(-(-(-(-samples // period)) // 3)) // 3)  # two of three layers keep a third, rounded up
+        rows = math.ceil(samples / period)
+        for _ in range(2):  # two of three layers keep a third, rounded up
+            rows = math.ceil(rows / 3)
         assert judgement.scores.shape == (3, rows * period)
     for (size, hop, _), judgement in zip(SMALL.resolutions, judgements[len(SMALL.periods) :], strict=True):
         bins = size // 2 + 1
         for _ in range(3):  # three layers halve the bins, rounded up
-            bins = -(-bins // 2)
+            bins = math.ceil(bins / 2)
         assert judgement.scores.shape == (3, (samples // hop + 1) * bins)
 
 
