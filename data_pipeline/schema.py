@@ -30,6 +30,20 @@ SAMPLE = pa.schema(
 )
 """One training sample, ready for the model, made by ``ray_jobs.prepare_data``."""
 
+UTTERANCE = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("voice", pa.string(), nullable=False),
+        pa.field("feeling", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("samples", pa.int64(), nullable=False),
+        pa.field("rate", pa.int64(), nullable=False),
+        pa.field("audio", pa.binary(), nullable=False),  # FLAC, mono, at ``rate`` Hz
+    ]
+)
+"""One utterance of a spoken corpus, on its way into the corpus directory that ``ray_jobs.build_speech`` makes."""
+
 REJECT = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),

@@ -51,6 +51,11 @@ def write_manifest(directory: Path, utterances: Iterable[Utterance]) -> None:
     (directory / MANIFEST).write_text("".join(lines), encoding="utf-8")
 
 
+def read_manifest(directory: str | Path) -> list[Utterance]:
+    """The utterances of all splits, in the manifest's order. Raises :class:`CorpusError`."""
+    return [utterance for _, utterance in _numbered_lines(Path(directory))]
+
+
 class SpeechCorpus:
     """The utterances of one split, in the manifest's order. Raises :class:`CorpusError`.
 
@@ -59,7 +64,7 @@ class SpeechCorpus:
 
     def __init__(self, directory: str | Path, split: Split, *, cache_bytes: int = _CACHE_BYTES) -> None:
         self._root = Path(directory)
-        rows = [(number, row) for number, row in _read_manifest(self._root) if row.split == split]
+        rows = [(number, row) for number, row in _numbered_lines(self._root) if row.split == split]
         if not rows:
             raise CorpusError(f"{self._root / MANIFEST}: expected utterances of split {split!r}, got none")
         self.utterances = tuple(row for _, row in rows)
@@ -83,7 +88,7 @@ class SpeechCorpus:
             if samples.nbytes <= self._free:
                 self._free -= samples.nbytes
                 self._cache[index, rate] = samples
-        return samples.astype(np.float32) / 32768
+        return samples.astype(np.float32) / np.float32(32768)
 
     def _decode(self, index: int) -> Waveform:
         utterance, place = self.utterances[index], self._places[index]
@@ -99,7 +104,7 @@ class SpeechCorpus:
         return samples
 
 
-def _read_manifest(root: Path) -> list[tuple[int, Utterance]]:
+def _numbered_lines(root: Path) -> list[tuple[int, Utterance]]:
     """Line numbers (from 1) and utterances of all splits."""
     path = root / MANIFEST
     if not path.is_file():

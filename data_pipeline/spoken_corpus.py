@@ -1,0 +1,85 @@
+"""From shards of utterances to a corpus of plain files (see :mod:`opens2s_core.training.voice.corpus`).
+
+The corpus appears whole or not at all. ``corpus.json``, which says how it was made, is what tells it apart from a
+directory of somebody's own; ``rejects.jsonl`` holds what could not be spoken, and why.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from data_pipeline.report import Report
+from data_pipeline.schema import REJECT, UTTERANCE
+from data_pipeline.sinks import DatasetError, Shard, Sink, absolute_url, read_shard
+from opens2s_core.storage import new_directory
+from opens2s_core.training.voice.corpus import Utterance, write_manifest
+
+MADE = "corpus.json"
+REJECTS = "rejects.jsonl"
+_SOUNDS = "audio"
+
+
+def shards_sink(directory: Path) -> Sink:
+    """Where the shards lie until the corpus is whole: beside it, so that a killed job's are found again."""
+    return Sink(absolute_url(str(_shards(directory))))
+
+
+def finished_report(directory: Path, plan: Sequence[Shard]) -> Report | None:
+    """The report of the corpus that is there already; None where there is none or one of another plan.
+
+    Raises :class:`~data_pipeline.sinks.DatasetError` for a directory that is no corpus: it would be replaced.
+    """
+    if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
+        return None
+    if not (directory / MADE).is_file():
+        raise DatasetError(f"{directory} is there and no spoken corpus: expected {MADE} in it, or nothing of that name")
+    made = json.loads((directory / MADE).read_bytes())
+    return Report(**made["report"]) if made["fingerprint"] == _fingerprint(plan) else None
+
+
+def publish_corpus(directory: Path, plan: Sequence[Shard], report: Report, config: dict[str, Any]) -> None:
+    """Unpack the finished shards of ``plan`` into ``directory``; an older corpus there is replaced."""
+    utterances: list[Utterance] = []
+    rejects: list[dict[str, Any]] = []
+    with new_directory(directory) as target:
+        (target / _SOUNDS).mkdir()
+        for shard in plan:
+            utterances += _unpack(shards_sink(directory).url, shard, target)
+            rejects += read_shard(f"{shards_sink(directory).url}/_rejects", shard.name, REJECT).to_pylist()
+        write_manifest(target, utterances)
+        (target / REJECTS).write_text("".join(json.dumps(reject) + "\n" for reject in rejects), encoding="utf-8")
+        made = {"config": config, "fingerprint": _fingerprint(plan), "report": report.to_dict()}
+        (target / MADE).write_text(json.dumps(made, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def remove_shards(directory: Path) -> None:
+    shutil.rmtree(_shards(directory), ignore_errors=True)
+
+
+def describe_corpus(utterances: Sequence[Utterance]) -> str:
+    """Hours and utterances of every voice, the most heard one first."""
+    seconds: dict[str, list[float]] = {}
+    for utterance in utterances:
+        seconds.setdefault(utterance.voice, []).append(utterance.samples / utterance.rate)
+    ordered = sorted(seconds.items(), key=lambda item: -sum(item[1]))
+    return "\n".join(f"{name:24} {len(said):6} utterances {sum(said) / 3600:7.3f} h" for name, said in ordered)
+
+
+def _unpack(url: str, shard: Shard, target: Path) -> list[Utterance]:
+    utterances = []
+    for row in read_shard(url, shard.name, UTTERANCE).to_pylist():
+        audio, file = row.pop("audio"), f"{_SOUNDS}/{row['id']}.flac"
+        (target / file).write_bytes(audio)
+        utterances.append(Utterance(file=file, **row))
+    return utterances
+
+
+def _shards(directory: Path) -> Path:
+    return directory.with_name(f"{directory.name}.shards")
+
+
+def _fingerprint(plan: Sequence[Shard]) -> str:
+    return hashlib.sha256("\n".join(shard.fingerprint for shard in plan).encode()).hexdigest()
