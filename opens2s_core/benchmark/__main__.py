@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import os
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,16 +11,14 @@ from opens2s_core.benchmark.recogniser import PocketSphinx
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    given = sys.argv[1:] if argv is None else list(argv)
-    args = _parser().parse_args(given)
-    command = shlex.join(["python", "-m", "opens2s_core.benchmark", *given])
+    args = _parser().parse_args(argv)
     try:
-        args.benchmark(args, command)
+        args.benchmark(args)
     except ValueError as error:  # what is wrong with the given directories
         raise SystemExit(f"python -m opens2s_core.benchmark: {error}") from error
 
 
-def _voice(args: argparse.Namespace, command: str) -> None:
+def _voice(args: argparse.Namespace) -> None:
     # Imported here, so that the recogniser's processes, which run this file first, load no torch.
     from opens2s_core.benchmark import report as reports
     from opens2s_core.benchmark.card import Provenance, render_card
@@ -41,6 +38,9 @@ def _voice(args: argparse.Namespace, command: str) -> None:
 
         print(*plot_sentences(measured, args.plots), sep="\n")
     if args.card:
+        options = ("corpus", "voice", "sentences", "seed", "json")
+        given = [part for name in options for part in (f"--{name}", str(getattr(args, name)))]
+        command = shlex.join(["python", "-m", "opens2s_core.benchmark", "voice", *given])
         provenance = Provenance(made_by=args.made_by, measured_by=command, material=args.material)
         args.card.write_text(render_card(measured, report, provenance))
 

@@ -22,7 +22,7 @@ def render_card(measured: Measured, report: Report, provenance: Provenance) -> s
         f"# A voice: speech tokenizer, flow and vocoder ({measured.speaker})",
         _what(measured),
         "## How it was made",
-        f"```bash\n{provenance.made_by}\n{provenance.measured_by}   # this card\n```",
+        f"```bash\n{provenance.made_by}\n{provenance.measured_by}\n```",
         f"Measured at commit `{report.commit or 'unknown'}`.",
         "## Scores",
         _scores(measured, report),
@@ -63,7 +63,7 @@ def _scores(measured: Measured, report: Report) -> str:
 
 _EXPLAINED = """\
 On {count} sentences of `{speaker}` that training never saw. *original*: the recording itself; *vocoder*: its mel →
-vocoder; *one_shot*: its units → flow → vocoder, all at once; *streamed*: the same by the engine that serves, chunk by
+vocoder; *one-shot*: its units → flow → vocoder, all at once; *streamed*: the same by the engine that serves, chunk by
 chunk. Word error is that of a recogniser that had no part in training; "added" is what the voice adds to its error on
 the recordings."""
 

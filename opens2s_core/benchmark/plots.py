@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from opens2s_core.benchmark.rendering import Voice
 from opens2s_core.benchmark.voice import Measured
 from opens2s_core.models.vocoder import samples_per_frame
 from opens2s_core.training.voice.features import LOG_FLOOR
@@ -36,18 +35,14 @@ def _figure(measured: Measured, index: int) -> Figure:
     figure = Figure(figsize=(10, 8), layout="constrained")
     figure.suptitle(measured.ids[index])
     axes = figure.subplots(len(_SHOWN), sharex=True, sharey=True)
-    quiet = float(np.log(LOG_FLOOR))
-    loud = float(voice.mel(waveforms["original"]).max())
+    recorded = voice.mel(waveforms["original"])
+    quiet, loud = float(np.log(LOG_FLOOR)), float(recorded.max())
+    seconds = recorded.shape[1] * samples_per_frame(voice.vocoder.config) / voice.rate
     for ax, (rendition, title) in zip(axes, _SHOWN.items(), strict=True):
-        mel = voice.mel(waveforms[rendition]).numpy()
-        seconds = mel.shape[1] * _frame_seconds(voice)
+        mel = voice.mel(waveforms[rendition])[:, : recorded.shape[1]].numpy()  # whole units may end later
         image = ax.imshow(mel, origin="lower", aspect="auto", vmin=quiet, vmax=loud, extent=(0, seconds, 0, len(mel)))
         ax.set_title(f"{title}: “{measured.heard[rendition][index]}”", fontsize="medium", wrap=True)
         ax.set_ylabel("mel channel")
     axes[-1].set_xlabel("seconds")
     figure.colorbar(image, ax=axes, label="log magnitude, Np")
     return figure
-
-
-def _frame_seconds(voice: Voice) -> float:
-    return samples_per_frame(voice.vocoder.config) / voice.rate

@@ -20,7 +20,7 @@ from opens2s_core.models.speech_tokenizer import SpeechTokenizer
 from opens2s_core.models.vocoder import Vocoder
 from opens2s_core.training.voice.features import log_mel
 
-RENDITIONS = ("original", "vocoder", "one_shot", "streamed")
+RENDITIONS = ("original", "vocoder", "one-shot", "streamed")
 """The recording; its mel → vocoder; its units → flow → vocoder all at once; the same by the engine that serves."""
 _FLOW_NOISE = 0
 

@@ -1,0 +1,89 @@
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("jiwer")
+pytest.importorskip("parselmouth")
+
+from opens2s_core.benchmark.__main__ import main
+from opens2s_core.benchmark.recogniser import RATE
+from opens2s_core.benchmark.voice import VoiceBenchmark, measure_voice
+from opens2s_core.training.voice.corpus import SpeechCorpus
+from tests.opens2s_core.training.voice.material import VOICES, write_corpus
+
+SPEAKER = VOICES[0].name
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine sentences to train on, five of them by the first voice; of the four held out it says two."""
+    return write_corpus(tmp_path_factory.mktemp("voice") / "corpus", train=9, held_out=4)
+
+
+class Listener:
+    """Hears what it was told to, and keeps the sound."""
+
+    name = "told"
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = list(words)
+
+    def transcribe(self, waveforms: Sequence[NDArray[np.float32]]) -> list[str]:
+        self.sounds = list(waveforms)
+        return self.words
+
+
+def test_each_rendition_is_judged_by_its_own_words(corpus: Path, tiny_bundle: Path) -> None:
+    held_out = SpeechCorpus(corpus, "held_out")
+    mine = [i for i, utterance in enumerate(held_out.utterances) if utterance.voice == SPEAKER]
+    texts = [held_out.utterances[i].text for i in mine]
+    listener = Listener([*texts, *texts, texts[0], "", "", ""])
+    config = VoiceBenchmark(corpus=str(corpus), voice=str(tiny_bundle), sentences=2)
+    measured = measure_voice(config, listener)
+    rows = {row.name: row for row in measured.rows}
+    missed = 100 * len(texts[1].split()) / sum(len(text.split()) for text in texts)
+    words = {name: rows[f"word error, {name}"].value for name in ("original", "vocoder", "one-shot", "streamed")}
+    assert words == pytest.approx({"original": 0, "vocoder": 0, "one-shot": missed, "streamed": 100})
+    assert rows["word error added, streamed"].holds is False
+    assert rows["word error added, vocoder"].value == 0
+    assert measured.speaker == SPEAKER
+    assert measured.ids == [held_out.utterances[i].id for i in mine]
+    durations = [len(held_out.waveform(i)) / 22_050 for i in mine]
+    assert [len(sound) / RATE for sound in listener.sounds[:2]] == pytest.approx(durations, abs=1e-3)
+    assert rows["speech measured"].value == pytest.approx(sum(durations))
+    assert all(row.value is not None and np.isfinite(row.value) for row in measured.rows if "f0" not in row.name)
+
+
+def test_too_few_held_out_sentences_are_said(corpus: Path, tiny_bundle: Path) -> None:
+    config = VoiceBenchmark(corpus=str(corpus), voice=str(tiny_bundle))
+    with pytest.raises(ValueError, match=r"expected 100 held-out sentences of 'en-us\+f2', the corpus has 2"):
+        measure_voice(config, Listener([]))
+
+
+def test_one_command_makes_the_report_the_pictures_and_the_card(
+    corpus: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pocketsphinx")
+    pytest.importorskip("matplotlib")
+    options = ["--sentences", "1", "--processes", "1", "--json", f"{tmp_path}/out.json", "--plots", f"{tmp_path}/plots"]
+    card = ["--card", f"{tmp_path}/README.md", "--made-by", "make voice", "--material", "espeak-ng's voices."]
+    main(["voice", "--corpus", str(corpus), "--voice", str(tiny_bundle), *options, *card])
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert report["config"]["speaker"] == SPEAKER
+    printed, written = capsys.readouterr().out, (tmp_path / "README.md").read_text()
+    for row in report["rows"]:
+        assert row["name"] in printed
+        assert f"| {row['name']} |" in written
+    assert "make voice\npython -m opens2s_core.benchmark voice" in written
+    assert "espeak-ng's voices." in written
+    [picture] = (tmp_path / "plots").iterdir()
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_card_asks_for_what_measuring_cannot_know(corpus: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="--card needs --made-by and --material"):
+        main(f"voice --corpus {corpus} --voice {tiny_bundle} --json {tmp_path}/a --card {tmp_path}/b".split())
