@@ -1,0 +1,102 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_pipeline.report import Report
+from data_pipeline.sinks import DatasetError, Shard
+from data_pipeline.spoken_corpus import describe_corpus, finished_report, publish_corpus, remove_shards, shards_sink
+from data_pipeline.synthesis.speech import SpeechConfig, VoiceShare, make_speech, plan_speech
+from data_pipeline.synthesis.voices import REPLY_VOICE, USER_VOICES, Feeling, Voice, VoiceError
+from opens2s_core.audio import Waveform
+from opens2s_core.config import config_to_dict
+from opens2s_core.training.voice.corpus import SpeechCorpus, Utterance, read_manifest
+
+CONFIG = SpeechConfig(
+    voice=REPLY_VOICE,
+    own=VoiceShare(train=5, held_out=2),
+    others=USER_VOICES[:2],
+    theirs=VoiceShare(train=4, held_out=1),
+    shard_utterances=5,
+)
+PLAN = plan_speech(CONFIG)
+
+
+class Hummer:
+    """Hums 100 samples a letter, and refuses to be sad."""
+
+    def speak(self, text: str, voice: Voice, feeling: Feeling) -> tuple[Waveform, int]:
+        if feeling == "sad":
+            raise VoiceError("never sad")
+        return np.sin(np.arange(len(text) * 100) / 10).astype(np.float32) / 2, 8000
+
+
+def make(directory: Path, plan: list[Shard] = PLAN) -> Report:
+    sink = shards_sink(directory)
+    for shard in sink.start(plan):
+        sink.publish(shard, make_speech(shard.inputs, speaker=Hummer()))
+    report = sink.finish(plan)
+    publish_corpus(directory, plan, report, config_to_dict(CONFIG))
+    return report
+
+
+def test_a_corpus_is_read_as_it_was_planned(tmp_path: Path) -> None:
+    report = make(tmp_path / "corpus")
+    planned = [utterance for shard in PLAN for utterance in json.loads(shard.inputs)]
+    sad = [utterance["id"] for utterance in planned if utterance["feeling"] == "sad"]
+    spoken = {u.id: (u.text, u.voice, u.feeling, u.split) for u in read_manifest(tmp_path / "corpus")}
+    assert spoken == {
+        u["id"]: (u["text"], u["voice"]["name"], u["feeling"], u["split"]) for u in planned if u["id"] not in sad
+    }
+    assert sad
+    rejects = (tmp_path / "corpus/rejects.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in rejects] == sad
+    assert report.rows_in == len(planned) == report.rows_out + len(sad)
+    train = SpeechCorpus(tmp_path / "corpus", "train")
+    for index, utterance in enumerate(train.utterances):
+        expected, _ = Hummer().speak(utterance.text, REPLY_VOICE, "neutral")
+        np.testing.assert_allclose(train.waveform(index, 8000), expected, atol=1.1 / 32768)
+
+
+def test_a_corpus_knows_its_plan(tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    assert finished_report(corpus, PLAN) is None
+    report = make(corpus)
+    assert finished_report(corpus, PLAN) == report
+    assert finished_report(corpus, PLAN[:1]) is None
+
+
+def test_a_corpus_of_another_plan_replaces_it(tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    make(corpus)
+    make(corpus, PLAN[:1])
+    assert len(list((corpus / "audio").iterdir())) == len(read_manifest(corpus)) == 5
+
+
+def test_shards_lie_beside_the_corpus_until_they_are_removed(tmp_path: Path) -> None:
+    make(tmp_path / "corpus")
+    assert {path.name for path in tmp_path.iterdir()} == {"corpus", "corpus.shards"}
+    remove_shards(tmp_path / "corpus")
+    remove_shards(tmp_path / "corpus")
+    assert {path.name for path in tmp_path.iterdir()} == {"corpus"}
+
+
+def test_a_directory_of_somebody_elses_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(DatasetError, match=r"is there and no spoken corpus: expected corpus\.json in it"):
+        finished_report(tmp_path, PLAN)
+    with pytest.raises(DatasetError, match="is there and no spoken corpus"):
+        finished_report(tmp_path / "thesis.txt", PLAN)
+    (tmp_path / "empty").mkdir()
+    assert finished_report(tmp_path / "empty", PLAN) is None
+
+
+def test_a_corpus_is_described_voice_by_voice() -> None:
+    said = [("slt", 3600), ("awb", 1800), ("slt", 7200)]
+    utterances = [
+        Utterance(id="", file="", text="", voice=v, feeling="neutral", split="train", samples=s * 8000, rate=8000)
+        for v, s in said
+    ]
+    lines = [line.split() for line in describe_corpus(utterances).splitlines()]
+    assert lines == [["slt", "2", "utterances", "3.000", "h"], ["awb", "1", "utterances", "0.500", "h"]]
