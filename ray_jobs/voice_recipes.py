@@ -59,7 +59,13 @@ def voice_smoke() -> VoiceConfig:
         ),
         token2wav=_decoder(codes=32, width=32, ffn=64, blocks=1, estimator=(32,), mid_blocks=1, vocoder=32),
         tokenizer_stage=TokenizerStageConfig(
-            steps=12, checkpoint_every=5, warmup_steps=2, batch_units=100, head_layers=1, evaluate_every=6
+            steps=12,
+            checkpoint_every=4,
+            warmup_steps=2,
+            batch_units=100,
+            head_layers=1,
+            quantised_from=3,
+            evaluate_every=6,
         ),
         flow_stage=FlowStageConfig(
             steps=6,
@@ -100,6 +106,7 @@ def voice_full() -> VoiceConfig:
             bf16=True,
             batch_units=6000,
             head_layers=16,
+            quantised_from=2000,
             restart_every=100,
             evaluate_every=2000,
         ),

@@ -32,6 +32,7 @@ from opens2s_core.training.voice.text_head import BLANK, Alphabet, TextHead, cha
 
 _BUCKET = 4
 """Units; what differs less in length may come into the same batch."""
+_POSITION_SCALE = 0.1
 _RESTART, _FIRST_CODES = 2, 3  # purposes of random numbers
 
 
@@ -42,12 +43,17 @@ class TokenizerStageConfig(StageConfig):
     batch_units: int = 1000  # rows × longest row, 80 s
     head_layers: int = 2
     head_dropout: float = 0.1
+    quantised_from: int = 200  # a step; until then the vectors themselves are read, as codes cannot follow them yet
     commitment_weight: float = 0.25
     mel_weight: float = 5.0
     dead_share: float = 0.1  # a code is dead when used less than this share of the mean
     restart_every: int = 20  # steps
     evaluate_every: int = 100  # steps
     evaluated_utterances: int = 64
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.quantised_from < self.steps:
+            raise ConfigError(f"quantised_from: expected a step of the {self.steps}, got {self.quantised_from}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +121,17 @@ class TokenizerStage:
         total = losses.ctc + config.mel_weight * losses.mel + config.commitment_weight * losses.commitment
         total.backward()
         norm = apply_gradients(self._optimizer, config, step)
-        update_codebook(self.model, losses.vectors, losses.ids)
-        dead = dead_codes(self.model, config.dead_share)
-        if (step + 1) % config.restart_every == 0:
-            restart_codes(self.model, dead, losses.vectors, generator_at(self.config.seed, step, _RESTART))
         metrics = {
             "loss": float(total.detach()),
             "ctc": float(losses.ctc.detach()),
             "mel": float(losses.mel.detach()),
             "commitment": float(losses.commitment.detach()),
             "gradient_norm": norm,
-            "codes_alive": float((~dead).sum()),
-            "perplexity": perplexity(self.model),
         }
-        if self._held_out is not None and ((step + 1) % config.evaluate_every == 0 or step + 1 == self.config.steps):
+        if step < config.quantised_from:
+            return metrics
+        metrics |= self._follow(losses, step)
+        if self._held_out is not None and ((step + 1) % config.evaluate_every == 0 or step + 1 == config.steps):
             metrics["character_error"] = self.character_error(self._held_out)
         return metrics
 
@@ -158,6 +161,14 @@ class TokenizerStage:
                 edits, characters = edits + wrong, characters + all_of_them
         return edits / max(characters, 1)
 
+    def _follow(self, losses: _Losses, step: int) -> dict[str, float]:
+        """Move the codes; says how many are alive and how evenly they are used."""
+        update_codebook(self.model, losses.vectors, losses.ids)
+        dead = dead_codes(self.model, self.config.dead_share)
+        if (step + 1) % self.config.restart_every == 0:
+            restart_codes(self.model, dead, losses.vectors, generator_at(self.config.seed, step, _RESTART))
+        return {"codes_alive": float((~dead).sum()), "perplexity": perplexity(self.model)}
+
     def _batch(self, corpus: SpeechCorpus, indices: Sequence[int]) -> TokenizerBatch:
         waveforms = [corpus.waveform(index, SAMPLE_RATE) for index in indices]
         features, mask = self.model.features(waveforms)
@@ -170,12 +181,14 @@ class TokenizerStage:
         vectors = self._vectors(batch)  # (B, N, D)
         flat = vectors[batch.valid]  # (M, D)
         seen = flat.detach()
-        if step == 0:
+        if step == self.config.quantised_from:
             everything = torch.ones_like(self.model.ema_count, dtype=torch.bool)
             restart_codes(self.model, everything, seen, generator_at(self.config.seed, step, _FIRST_CODES))
         ids = self.model.quantise(vectors.detach())
         codes = self.model.codebook(ids)
-        logits, mel = self._read(vectors + (codes - vectors).detach(), batch.valid)  # gradients pass straight through
+        quantised = step >= self.config.quantised_from
+        read = vectors + (codes - vectors).detach() if quantised else vectors  # gradients pass straight through
+        logits, mel = self._read(read, batch.valid)
         ctc = functional.ctc_loss(
             logits.float().log_softmax(-1).transpose(0, 1),  # (T, B, 1 + C)
             batch.characters,
@@ -185,7 +198,7 @@ class TokenizerStage:
             zero_infinity=True,
         )
         mel_loss = (mel.float() - batch.features.transpose(1, 2))[batch.mask].abs().mean()
-        commitment = functional.mse_loss(flat, codes[batch.valid])
+        commitment = functional.mse_loss(flat, codes[batch.valid]) if quantised else ctc.new_zeros(())
         return _Losses(ctc, mel_loss, commitment, seen, ids[batch.valid])
 
     def _vectors(self, batch: TokenizerBatch) -> Tensor:
@@ -200,10 +213,13 @@ class TokenizerStage:
 
 
 def _new_model(config: SpeechTokenizerConfig) -> SpeechTokenizer:
-    """Positions are Whisper's, and fixed as there: places beyond the longest utterance heard are as good as others."""
+    """Positions are Whisper's, and fixed as there: places beyond the longest utterance heard are as good as others.
+
+    Before the quantiser they are small, or codes would tell places apart instead of sounds.
+    """
     model = SpeechTokenizer(config)
-    for table in (model.embed_positions, model.embed_positions2):
-        table.weight.data.copy_(sinusoids(*table.weight.shape))
+    for table, scale in ((model.embed_positions, _POSITION_SCALE), (model.embed_positions2, 1.0)):
+        table.weight.data.copy_(scale * sinusoids(*table.weight.shape))
         table.requires_grad_(False)
     model.codebook.requires_grad_(False)  # follows the averages
     return model

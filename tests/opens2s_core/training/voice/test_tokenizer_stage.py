@@ -32,6 +32,7 @@ RUN = TokenizerStageConfig(
     ema_decay=0.9,
     batch_units=120,
     head_layers=1,
+    quantised_from=20,
     evaluate_every=60,
 )
 
@@ -67,6 +68,7 @@ def test_units_learn_to_say_the_words_and_the_sound(trained: tuple) -> None:
 
 def test_most_of_the_codebook_is_used(trained: tuple) -> None:
     _, told = trained
+    assert not any("codes_alive" in metrics for metrics in told[: RUN.quantised_from])
     assert mean(told[-10:], "codes_alive") > 0.75 * CODES
     assert mean(told[-10:], "perplexity") > 0.5 * CODES
 
@@ -82,7 +84,7 @@ def test_the_export_is_a_speech_tokenizer_that_hears_differences(trained: tuple,
 
 
 def test_a_run_in_two_pieces_has_the_same_bits(corpus: Path, tmp_path: Path) -> None:
-    run = replace(RUN, steps=26, checkpoint_every=8, evaluate_every=10, restart_every=5)
+    run = replace(RUN, steps=26, checkpoint_every=8, quantised_from=6, evaluate_every=10, restart_every=5)
 
     class Interrupted(Exception):
         pass
@@ -112,7 +114,7 @@ def test_bfloat16_learns_alike(corpus: Path) -> None:
 
 def test_the_encoder_learns_from_the_text_through_the_quantiser(corpus: Path) -> None:
     """The encoder has a gradient of the text alone: it passes straight through the choice of a code."""
-    trainee = stage(corpus, replace(RUN, mel_weight=0.0, commitment_weight=0.0))
+    trainee = stage(corpus, replace(RUN, quantised_from=0, mel_weight=0.0, commitment_weight=0.0))
     before = trainee.model.conv1.weight.detach().clone()
     assert trainee.step(0)["gradient_norm"] > 0
     assert not torch.equal(trainee.model.conv1.weight, before)
@@ -139,3 +141,8 @@ def test_an_utterance_longer_than_the_encoder_hears_is_refused(tmp_path: Path) -
 def test_a_codebook_without_decay_cannot_be_trained(corpus: Path) -> None:
     with pytest.raises(ConfigError, match="quantize_ema_decay: expected a decay below 1"):
         TokenizerStage(RUN, replace(MODEL, quantize_ema_decay=None), SpeechCorpus(corpus, "train"))
+
+
+def test_codes_must_be_learned_before_the_run_ends() -> None:
+    with pytest.raises(ConfigError, match="quantised_from: expected a step of the 10, got 10"):
+        replace(RUN, steps=10, quantised_from=10)
