@@ -8,10 +8,6 @@ from transformers import PreTrainedTokenizerFast
 
 from opens2s_core.checkpoint import CheckpointError
 
-TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
-THINK_TOKENS = ("<think>", "</think>")
-SPEECH_TOKENS = ("<|im_audio_start|>", "<|im_audio_end|>", "<|im_tts_start|>", "<|im_tts_end|>")
-
 
 def add_tokens(tokenizer: PreTrainedTokenizerFast, tokens: Iterable[str], *, special: bool) -> None:
     """Put those of ``tokens`` that are not there yet behind all others, in a row."""
