@@ -125,6 +125,11 @@ def test_parts_that_do_not_fit_are_told(tmp_path: Path, capsys: pytest.CaptureFi
     assert f"different numbers of speech units, and will not understand each other: {sizes}" in capsys.readouterr().out
 
 
+def test_a_run_without_a_checkpoint_is_refused(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="expected a training run with a checkpoint"):
+        main(["run", "--run", str(tmp_path), "--model", str(bundle), "--output", str(tmp_path / "model")])
+
+
 def test_a_bad_directory_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     broken = shutil.copytree(GOLDEN / "opens2s_tiny", tmp_path / "broken")
     state = load_file(broken / "model.safetensors")
