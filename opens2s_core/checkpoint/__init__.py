@@ -34,7 +34,7 @@ from opens2s_core.checkpoint.speech_tokenizer import (
 )
 from opens2s_core.checkpoint.tagged_yaml import read_yaml
 from opens2s_core.checkpoint.token2wav import load_token2wav, read_token2wav_config, save_token2wav
-from opens2s_core.checkpoint.vocabulary import Vocabulary, read_vocabulary
+from opens2s_core.checkpoint.vocabulary import Vocabulary, load_tokenizer, read_vocabulary
 
 __all__ = [
     "OPENS2S",
@@ -53,6 +53,7 @@ __all__ = [
     "load_state",
     "load_thinker",
     "load_token2wav",
+    "load_tokenizer",
     "open_tensors",
     "opens2s_directory",
     "publish",

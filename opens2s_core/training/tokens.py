@@ -1,7 +1,6 @@
 """Tokens that a tokenizer needs to become one of OpenS2S's two."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
@@ -38,10 +37,3 @@ def add_unit_tokens(tokenizer: PreTrainedTokenizerFast, count: int) -> bool:
 def table_rows(tokenizer: PreTrainedTokenizerFast) -> int:
     """Rows of the smallest table that has one for every token."""
     return max(tokenizer.get_vocab().values()) + 1
-
-
-def load_tokenizer(directory: Path) -> PreTrainedTokenizerFast:
-    """Raises :class:`CheckpointError` where ``directory`` has no ``tokenizer.json``."""
-    if not (directory / "tokenizer.json").is_file():
-        raise CheckpointError(f"{directory}: expected a tokenizer.json in it")
-    return PreTrainedTokenizerFast.from_pretrained(str(directory))
