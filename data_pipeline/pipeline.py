@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 import pyarrow as pa
+import torch
 
 from data_pipeline.report import Report, count_rejects
 from data_pipeline.schema import DIALOGUE, SAMPLE
@@ -125,5 +126,5 @@ def _load_model(bundle: str, fingerprint: str) -> PrepareModel:
     return PrepareModel(
         prompts=load_prompt_builder(directory),
         audio_positions=read_config(directory).audio_positions,
-        units=load_speech_tokenizer(root / SPEECH_TOKENIZER),
+        units=load_speech_tokenizer(root / SPEECH_TOKENIZER, torch.float32),
     )

@@ -13,6 +13,10 @@ IGNORED = -100
 """Label of a position from which nothing is learned."""
 DEFAULT_SYSTEM = "You are a helpful assistant."
 
+TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
+SPEECH_TOKENS = ("<|im_audio_start|>", "<|im_audio_end|>", "<|im_tts_start|>", "<|im_tts_end|>")
+THINK_TOKENS = ("<think>", "</think>")
+
 Role = Literal["system", "user", "assistant"]
 PromptStyle = Literal["training", "plain", "chat"]
 """How an assistant turn opens; a checkpoint remembers which one it was trained with.
@@ -85,7 +89,7 @@ class PromptBuilder:
         self.tokenizer = tokenizer
         self.style = style
         self._special = dict(tokenizer.added_tokens_encoder)
-        needed = _MARKERS if style == "plain" else _MARKERS + _THINK
+        needed = (TURN_START, TURN_END, *SPEECH_TOKENS, *(() if style == "plain" else THINK_TOKENS))
         if missing := [token for token in needed if token not in self._special]:
             raise ValueError(f"the tokenizer lacks the special tokens {missing}")
 
@@ -147,15 +151,15 @@ class PromptBuilder:
         return parts + self._footer()
 
     def _header(self, role: Role) -> list[str | int]:
-        return [self._special["<|im_start|>"], role, "\n"]
+        return [self._special[TURN_START], role, "\n"]
 
     def _footer(self) -> list[str | int]:
-        return [self._special["<|im_end|>"], "\n"]
+        return [self._special[TURN_END], "\n"]
 
     def _opening(self) -> list[str | int]:
         if self.style == "plain":
             return []
-        start, end = (self._special[token] for token in _THINK)
+        start, end = (self._special[token] for token in THINK_TOKENS)
         return [start, end] if self.style == "training" else [start, "\n\n", end, "\n\n"]
 
     def _content(self, item: Content) -> list[str | int]:
@@ -178,17 +182,6 @@ class PromptBuilder:
             for part in run:
                 ids += self.encode_text(part) if isinstance(part, str) else [part]
         return ids
-
-
-_MARKERS = (
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|im_audio_start|>",
-    "<|im_audio_end|>",
-    "<|im_tts_start|>",
-    "<|im_tts_end|>",
-)
-_THINK = ("<think>", "</think>")
 
 
 def _turns(messages: Sequence[Message]) -> list[Message]:

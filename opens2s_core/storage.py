@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -79,14 +79,28 @@ def new_directory(directory: str | Path) -> Iterator[Path]:
             yield Path(temporary)
             _upload(Path(temporary), str(directory))
         return
-    target = Path(directory)
+    target = Path(directory).resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f"{target.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
+    if unfinished.exists():  # left by a process that was killed
+        shutil.rmtree(unfinished)
     unfinished.mkdir()
-    yield unfinished
+    try:
+        yield unfinished
+    except BaseException:
+        shutil.rmtree(unfinished)
+        raise
     shutil.rmtree(target, ignore_errors=True)
     unfinished.rename(target)
+
+
+def copy_files(source: Path, target: Path, *, skip: Callable[[Path], bool] = lambda path: False) -> None:
+    """Copy a directory's files, at all levels, but those to ``skip``; the copies have the rights of new files."""
+    for path in sorted(source.rglob("*")):
+        if path.is_file() and not skip(path):
+            copy = target / path.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
 
 
 def _upload(source: Path, url: str) -> None:

@@ -78,7 +78,10 @@ def load_zero_weights(directory: Path) -> dict[str, Tensor]:
     """
     # Every rank holds all weights up to ZeRO-2, frozen ones among them, which DeepSpeed's own reader forgets in ZeRO-1.
     saved = torch.load(directory / _TAG / "mp_rank_00_model_states.pt", weights_only=True, mmap=True)["module"]
-    assert all(value.dtype == torch.float32 for value in saved.values()), "master weights are elsewhere otherwise"
+    if other := sorted({str(value.dtype) for value in saved.values()} - {"torch.float32"}):
+        raise ValueError(
+            f"{directory}: expected weights in float32, got {other}: the full-precision ones are elsewhere"
+        )
     state = {name.removeprefix("model."): value for name, value in saved.items()}
     config = _saved_lora(directory)
     return {

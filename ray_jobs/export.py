@@ -6,11 +6,12 @@ Qwen2-Audio, a Qwen3 and a small Qwen3. Whatever is written appears whole or not
 """
 
 import argparse
-import shutil
-import tempfile
+import json
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from opens2s_core.checkpoint import (
     codebook_sizes,
@@ -18,14 +19,21 @@ from opens2s_core.checkpoint import (
     load_state,
     opens2s_directory,
     publish,
+    read_json,
     save_opens2s,
+    weight_files,
+    write_json,
 )
 from opens2s_core.models.audio_encoder import AudioPadding
+from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.opens2s_config import Interleave
 from opens2s_core.prompt import PromptStyle
-from opens2s_core.storage import fetch_directory, is_published, is_url, new_directory
+from opens2s_core.storage import copy_files, fetch_directory, is_published, is_url, new_directory
 from opens2s_core.training.assemble import AssembleConfig, assemble
 from ray_jobs.runs import latest_checkpoint
+
+_MADE_BY = "export.json"
+"""In every output: the command that made it, so that the same command leaves it as it is."""
 
 
 def export(run: str, model: str, output: str) -> int:
@@ -33,71 +41,98 @@ def export(run: str, model: str, output: str) -> int:
 
     Raises ``ValueError`` when the run has no checkpoint.
     """
+    source = fetch_directory(model)
+    opens2s = opens2s_directory(source)
+    replaced = weight_files(opens2s)
+    with _trained(run, opens2s) as (trained, step), new_directory(output) as target:
+        copy_files(source, target, skip=replaced.__contains__)
+        save_opens2s(trained, target / opens2s.relative_to(source))
+    return step
+
+
+def publish_model(model: str, output: str, run: str | None = None) -> None:
+    """Write ``model`` in the published layout, with the weights of ``run`` where one is given."""
+    with new_directory(output) as target:
+        if run is None:
+            publish(model, target)
+            return
+        with _trained(run, opens2s_directory(model)) as (trained, _):
+            publish(model, target, trained)
+
+
+@contextmanager
+def _trained(run: str, opens2s: Path) -> Iterator[tuple[OpenS2S, int]]:
+    """The model with the weights of the run's last checkpoint, and their step."""
     from ray_jobs.deepspeed_backend import load_zero_weights
 
     latest = latest_checkpoint(run)
     if latest is None:
         raise ValueError(f"{run}: expected a training run with a checkpoint (ray_jobs.train)")
-    with new_directory(output) as target, latest.checkpoint.as_directory() as checkpoint:
-        shutil.copytree(fetch_directory(model), target, dirs_exist_ok=True)
-        opens2s = opens2s_directory(target)
-        save_opens2s(load_state(opens2s, load_zero_weights(Path(checkpoint))), opens2s)
-    return int(latest.metrics["step"])
-
-
-def publish_model(model: str, output: str, run: str | None = None) -> None:
-    """Write ``model`` in the published layout, with the weights of ``run`` where one is given."""
-    with tempfile.TemporaryDirectory() as temporary, new_directory(output) as target:
-        if run is not None:
-            export(run, model, f"{temporary}/model")
-        publish(Path(temporary, "model") if run is not None else fetch_directory(model), target)
+    with latest.checkpoint.as_directory() as checkpoint:
+        yield load_state(opens2s, load_zero_weights(Path(checkpoint))), int(latest.metrics["step"])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     try:
-        _check_new(args.output)
-        print(args.verb(args))
-    except ValueError as error:  # what is wrong with the given directories
+        made_by = _made_by(args)
+        if _is_made(args.output, made_by):
+            print(f"{args.output} is there already")
+            return
+        with new_directory(args.output) as target:
+            message = args.make(args, target)
+            write_json(target / _MADE_BY, made_by)
+        print(message)
+    except (ValueError, OSError) as error:  # what is wrong with the given directories
         raise SystemExit(f"python -m ray_jobs.export: {error}") from error
 
 
-def _check_new(output: str) -> None:
-    """Weights are too dear to be replaced unasked; an empty directory may be filled."""
-    empty = not is_url(output) and Path(output).is_dir() and not any(Path(output).iterdir())
-    if is_published(output) and not empty:
-        raise ValueError(f"{output} is there already: remove it first, or name another --output")
+def _made_by(args: argparse.Namespace) -> dict[str, Any]:
+    """The command in plain data, and the step that a run has come to."""
+    command = {name: value for name, value in vars(args).items() if name not in ("make", "output")}
+    latest = latest_checkpoint(args.run) if command.get("run") else None
+    return json.loads(json.dumps(command | ({"step": latest.metrics["step"]} if latest else {})))
 
 
-def _import(args: argparse.Namespace) -> str:
+def _is_made(output: str, made_by: dict[str, Any]) -> bool:
+    """Whether the output is there, made by the same command. Weights are too dear to be replaced unasked: any other
+    that is there raises ``ValueError``; an empty directory may be filled."""
+    if not is_published(output) or (not is_url(output) and Path(output).is_dir() and not any(Path(output).iterdir())):
+        return False
+    record = fetch_directory(output) / _MADE_BY
+    if record.is_file() and read_json(record) == made_by:
+        return True
+    raise ValueError(f"{output} is there already, made in another way: remove it first, or name another --output")
+
+
+def _import(args: argparse.Namespace, target: Path) -> str:
     if not (args.opens2s or args.speech_tokenizer or args.token2wav):
         raise ValueError("expected at least one of --opens2s, --speech-tokenizer and --token2wav")
-    with new_directory(args.output) as bundle:
-        import_published(
-            bundle,
-            opens2s=args.opens2s,
-            speech_tokenizer=args.speech_tokenizer,
-            token2wav=args.token2wav,
-            prompt_style=args.prompt_style,
-            audio_padding=args.audio_padding,
-        )
-        sizes = codebook_sizes(bundle)
+    import_published(
+        target,
+        opens2s=args.opens2s,
+        speech_tokenizer=args.speech_tokenizer,
+        token2wav=args.token2wav,
+        prompt_style=args.prompt_style,
+        audio_padding=args.audio_padding,
+    )
+    sizes = codebook_sizes(target)
     if len(set(sizes.values())) > 1:
         print(f"warning: the parts know different numbers of speech units, and will not understand each other: {sizes}")
     return f"a bundle of the published weights is at {args.output}"
 
 
-def _run(args: argparse.Namespace) -> str:
-    step = export(args.run, args.model, args.output)
+def _run(args: argparse.Namespace, target: Path) -> str:
+    step = export(args.run, args.model, str(target))
     return f"the weights of step {step} are at {args.output}"
 
 
-def _publish(args: argparse.Namespace) -> str:
-    publish_model(args.model, args.output, args.run)
+def _publish(args: argparse.Namespace, target: Path) -> str:
+    publish_model(args.model, str(target), args.run)
     return f"the model in the published layout is at {args.output}"
 
 
-def _assemble(args: argparse.Namespace) -> str:
+def _assemble(args: argparse.Namespace, target: Path) -> str:
     config = AssembleConfig(
         units=args.units,
         interleave=Interleave.parse(args.interleave),
@@ -107,7 +142,7 @@ def _assemble(args: argparse.Namespace) -> str:
         prompt_style=args.prompt_style,
         seed=args.seed,
     )
-    assemble(args.audio, args.llm, args.speech_decoder, args.output, config)
+    assemble(args.audio, args.llm, args.speech_decoder, target, config)
     return f"a model ready to train is at {args.output}"
 
 
@@ -115,32 +150,32 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m ray_jobs.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    verbs = parser.add_subparsers(required=True, metavar="VERB", dest="verb")
 
     verb = verbs.add_parser("import", help="published directories → bundle")
-    verb.set_defaults(verb=_import)
+    verb.set_defaults(make=_import)
     verb.add_argument("--opens2s", help="published OpenS2S directory (config.json, safetensors, tts/, audio/)")
     verb.add_argument("--speech-tokenizer", help="published speech tokenizer directory")
     verb.add_argument("--token2wav", help="published decoder directory (config.yaml, flow.pt, hift.pt)")
-    verb.add_argument("--prompt-style", choices=typing.get_args(PromptStyle), default="chat", help=_STYLE_HELP)
-    verb.add_argument("--audio-padding", choices=typing.get_args(AudioPadding), default="full", help=_PADDING_HELP)
+    verb.add_argument("--prompt-style", choices=typing.get_args(PromptStyle), help=_KNOWN_HELP)
+    verb.add_argument("--audio-padding", choices=typing.get_args(AudioPadding), help=_KNOWN_HELP)
     verb.add_argument("--output", required=True, help="directory or URL of the new bundle")
 
     verb = verbs.add_parser("run", help="weights of a training run → bundle")
-    verb.set_defaults(verb=_run)
+    verb.set_defaults(make=_run)
     verb.add_argument("--run", required=True, help="directory or URL of a training run (ray_jobs.train)")
     verb.add_argument("--model", required=True, help="what the run started from: a bundle or an OpenS2S directory")
     verb.add_argument("--output", required=True, help="directory or URL of the new model")
 
     verb = verbs.add_parser("publish", help="bundle, or a training run → published directories")
-    verb.set_defaults(verb=_publish)
+    verb.set_defaults(make=_publish)
     verb.add_argument("--model", required=True, help="directory or URL of a bundle or an OpenS2S directory")
     verb.add_argument("--run", help="take the weights of this training run, which started from the model")
     verb.add_argument("--output", required=True, help="directory or URL: opens2s/, speech_tokenizer/, token2wav/")
 
     defaults = AssembleConfig()
     verb = verbs.add_parser("assemble", help="Qwen2-Audio + Qwen3 + small Qwen3 → OpenS2S directory ready to train")
-    verb.set_defaults(verb=_assemble)
+    verb.set_defaults(make=_assemble)
     verb.add_argument("--audio", required=True, help="Qwen2-Audio directory: its audio tower is taken")
     verb.add_argument("--llm", required=True, help="Qwen3 directory: thinks and writes")
     verb.add_argument("--speech-decoder", required=True, help="small Qwen3 directory: will speak")
@@ -157,6 +192,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+_KNOWN_HELP = "how the model was trained, where its config.json does not say it (then: chat, full)"
 _STYLE_HELP = "how assistant turns open, stored with the model (opens2s_core/prompt.py); default %(default)s"
 _PADDING_HELP = "what short clips are padded with, stored with the model (%(default)s)"
 

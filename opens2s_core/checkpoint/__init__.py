@@ -15,7 +15,7 @@ from opens2s_core.checkpoint.bundle import (
     read_bundle_info,
 )
 from opens2s_core.checkpoint.errors import CheckpointError
-from opens2s_core.checkpoint.files import TensorFiles, read_json, write_json, write_tensors
+from opens2s_core.checkpoint.files import open_tensors, read_json, weight_files, write_json, write_tensors
 from opens2s_core.checkpoint.opens2s import (
     load_opens2s,
     load_prompt_builder,
@@ -34,7 +34,7 @@ from opens2s_core.checkpoint.speech_tokenizer import (
 )
 from opens2s_core.checkpoint.tagged_yaml import read_yaml
 from opens2s_core.checkpoint.token2wav import load_token2wav, read_token2wav_config, save_token2wav
-from opens2s_core.checkpoint.vocabulary import Vocabulary, read_vocabulary
+from opens2s_core.checkpoint.vocabulary import Vocabulary, load_tokenizer, read_vocabulary
 
 __all__ = [
     "OPENS2S",
@@ -43,7 +43,6 @@ __all__ = [
     "BundleInfo",
     "CheckpointError",
     "LazyTensor",
-    "TensorFiles",
     "Vocabulary",
     "codebook_sizes",
     "import_published",
@@ -54,6 +53,8 @@ __all__ = [
     "load_state",
     "load_thinker",
     "load_token2wav",
+    "load_tokenizer",
+    "open_tensors",
     "opens2s_directory",
     "publish",
     "read_bundle_info",
@@ -66,6 +67,7 @@ __all__ = [
     "save_opens2s",
     "save_speech_tokenizer",
     "save_token2wav",
+    "weight_files",
     "write_json",
     "write_tensors",
 ]

@@ -5,10 +5,11 @@ Nothing is ever unpickled beyond plain tensors, and no file outside the director
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import split_state_dict_into_shards_factory
 from safetensors.torch import save_file
 from torch import Tensor
@@ -20,7 +21,8 @@ from opens2s_core.storage import StorageError, inside
 SHARD_BYTES = 5 * 10**9
 """Largest shard written, unless one tensor alone is larger."""
 
-_SUFFIXES = (".safetensors", ".pt", ".bin")
+_FORMATS = (("", ".safetensors"), ("", ".pt"), ("", ".bin"), ("pytorch_", ".bin"))
+"""What stands before and after the stem in a file's name."""
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
@@ -38,38 +40,24 @@ def write_json(path: str | Path, values: Mapping[str, Any]) -> None:
     Path(path).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-class TensorFiles(Mapping[str, LazyTensor]):
+def open_tensors(directory: str | Path, stem: str = "model") -> dict[str, LazyTensor]:
     """The tensors ``stem`` of a directory by name, in file order: shapes and types are known, values not yet read.
 
     They lie in ``model.safetensors``, in ``model-00001-of-00002.safetensors`` and so on, with or without
-    ``model.safetensors.index.json`` (where there is one, only the shards it names count), or in ``.pt`` and ``.bin``
-    files of the same names. Raises :class:`CheckpointError` where there are none, where one is missing, leaves the
+    ``model.safetensors.index.json`` (where there is one, only the shards it names count), or in ``.pt`` or
+    ``.bin`` files of the same names (or ``pytorch_model.bin``). What is read may share the file's memory map, so do
+    not write to the file. Raises :class:`CheckpointError` where there are none, where one is missing, leaves the
     directory or holds anything but a flat mapping of names to tensors.
     """
-
-    def __init__(self, directory: str | Path, stem: str = "model") -> None:
-        self.directory = Path(directory)
-        self._tensors: dict[str, LazyTensor] = {}
-        for path, named in _shard_paths(self.directory, stem).items():
-            shard = open_shard(path)
-            if missing := sorted(named - shard.keys()):
-                raise CheckpointError(f"{path}: expected the tensors that the index names, missing are {missing}")
-            if twice := sorted(shard.keys() & self._tensors.keys()):
-                raise CheckpointError(f"{path}: expected tensors that no other shard holds, got {twice} again")
-            self._tensors |= shard
-
-    def __getitem__(self, name: str) -> LazyTensor:
-        return self._tensors[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._tensors)
-
-    def __len__(self) -> int:
-        return len(self._tensors)
-
-    def read(self, name: str) -> Tensor:
-        """One tensor on the CPU, as stored; it may share the file's memory map, so do not write to the file."""
-        return self._tensors[name].read()
+    tensors: dict[str, LazyTensor] = {}
+    for path, named in _shard_paths(Path(directory), stem).items():
+        shard = open_shard(path)
+        if missing := sorted(named - shard.keys()):
+            raise CheckpointError(f"{path}: expected the tensors that the index names, missing are {missing}")
+        if twice := sorted(shard.keys() & tensors.keys()):
+            raise CheckpointError(f"{path}: expected tensors that no other shard holds, got {twice} again")
+        tensors |= shard
+    return tensors
 
 
 def write_tensors(
@@ -92,11 +80,10 @@ def write_tensors(
         max_shard_size=max_bytes,
     )
     for filename, names in split.filename_to_tensors.items():
-        shard = {name: _value(tensors[name]).contiguous() for name in names}
-        save_file(shard, target / f"{filename}.unfinished", {"format": "pt"})
+        _save_shard({name: value(tensors[name]).contiguous() for name in names}, target / f"{filename}.unfinished")
     for filename in split.filename_to_tensors:
         (target / f"{filename}.unfinished").rename(target / filename)
-    for old in _files_of(target, stem):
+    for old in weight_files(target, stem):
         if old.name not in split.filename_to_tensors:
             old.unlink()
     if split.is_sharded:
@@ -104,17 +91,31 @@ def write_tensors(
         write_json(target / f"{stem}.safetensors.index.json", index)
 
 
-def _value(tensor: Tensor | LazyTensor) -> Tensor:
-    return tensor.read() if isinstance(tensor, LazyTensor) else tensor.detach()
+def value(tensor: Tensor | LazyTensor, dtype: torch.dtype | None = None) -> Tensor:
+    """The values of a tensor, in ``dtype`` where that is given."""
+    values = tensor.read() if isinstance(tensor, LazyTensor) else tensor.detach()
+    return values if dtype is None else values.to(dtype)
+
+
+def _save_shard(tensors: dict[str, Tensor], path: Path) -> None:
+    seen: set[int] = set()
+    for name, tensor in tensors.items():  # safetensors refuses two names for one memory
+        if (address := tensor.untyped_storage().data_ptr()) in seen and tensor.numel():
+            tensors[name] = tensor.clone()
+        seen.add(address)
+    path.touch()  # with the rights of any new file; safetensors would make one for its owner alone
+    mode = path.stat().st_mode
+    save_file(tensors, path, {"format": "pt"})
+    path.chmod(mode)
 
 
 def _shard_paths(directory: Path, stem: str) -> dict[Path, set[str]]:
     """The files to read, and which tensors an index expects in each."""
-    for suffix in _SUFFIXES:
-        index = directory / f"{stem}{suffix}.index.json"
+    for prefix, suffix in _FORMATS:
+        index = directory / f"{prefix}{stem}{suffix}.index.json"
         if index.exists():
             return _indexed(index)
-        single, shards = directory / f"{stem}{suffix}", _numbered(directory, stem, suffix)
+        single, shards = directory / f"{prefix}{stem}{suffix}", _numbered(directory, prefix + stem, suffix)
         if single.exists() and shards:
             raise CheckpointError(f"{directory}: expected one file or many, got {single.name} beside {shards[0].name}")
         if single.exists() or shards:
@@ -146,7 +147,8 @@ def _numbered(directory: Path, stem: str, suffix: str) -> list[Path]:
     return list(found)
 
 
-def _files_of(directory: Path, stem: str) -> list[Path]:
-    suffix = "|".join(map(re.escape, _SUFFIXES))
-    pattern = re.compile(rf"{re.escape(stem)}(-\d+-of-\d+)?({suffix})(\.index\.json)?")
+def weight_files(directory: Path, stem: str = "model") -> list[Path]:
+    """The files of a directory in which tensors may lie, and their indexes."""
+    names = "|".join(rf"{prefix}{re.escape(stem)}(-\d+-of-\d+)?{re.escape(suffix)}" for prefix, suffix in _FORMATS)
+    pattern = re.compile(rf"({names})(\.index\.json)?")
     return [path for path in directory.iterdir() if pattern.fullmatch(path.name)]

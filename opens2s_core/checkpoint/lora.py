@@ -7,17 +7,17 @@ from typing import Any
 from torch import Tensor
 
 from opens2s_core.checkpoint.errors import CheckpointError
-from opens2s_core.checkpoint.files import TensorFiles, read_json, write_json, write_tensors
-from opens2s_core.checkpoint.modules import differences
+from opens2s_core.checkpoint.files import open_tensors, read_json, write_json, write_tensors
+from opens2s_core.checkpoint.modules import check_tensors
 from opens2s_core.checkpoint.shards import LazyTensor
 from opens2s_core.models.lora import (
     attach_lora,
-    detach_lora,
     lora_config,
     lora_parameters,
     lora_parts,
     merge_weight,
     plain_lora_config,
+    unchanged_on_failure,
 )
 from opens2s_core.models.thinker import Thinker
 
@@ -39,14 +39,13 @@ def load_lora(thinker: Thinker, directory: str | Path) -> None:
     """
     path = Path(directory)
     config = read_lora_config(path)
-    files = TensorFiles(path, _ADAPTER_STEM)
-    attach_lora(thinker, config)
-    own = lora_parameters(thinker)
-    if problems := differences(files, own):
-        detach_lora(thinker)
-        raise CheckpointError(f"{path}: " + "; ".join(problems))
-    for name, parameter in own.items():
-        parameter.data.copy_(files.read(name))
+    files = open_tensors(path, _ADAPTER_STEM)
+    with unchanged_on_failure(thinker):
+        attach_lora(thinker, config)
+        own = lora_parameters(thinker)
+        check_tensors(files, own, path)
+        for name, parameter in own.items():
+            parameter.data.copy_(files[name].read())
 
 
 def read_lora_config(directory: str | Path) -> dict[str, Any]:

@@ -13,6 +13,9 @@ from opens2s_core.checkpoint.shards import LazyTensor
 
 M = TypeVar("M", bound=nn.Module)
 
+COMPUTED = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+"""Types of weights; quantised ones mean nothing without their scales."""
+
 
 def build_empty(build: Callable[[], M]) -> M:
     """A module whose parameters have shapes and no values (on the meta device)."""
@@ -25,13 +28,20 @@ def differences(
     expected: Mapping[str, Tensor | LazyTensor],
     optional: Collection[str] = (),
 ) -> list[str]:
-    """What is missing, unknown or mis-shaped among ``given``, a line each; ``optional`` names may be absent."""
+    """What is missing, unknown, mis-shaped or no number of a type that is computed with among ``given``, a line each;
+    ``optional`` names may be absent."""
     problems = [f"missing {name}" for name in sorted(set(expected) - set(given) - set(optional))]
     problems += [f"unknown {name}" for name in sorted(set(given) - set(expected))]
-    return problems + [
+    both = sorted(set(given) & set(expected))
+    problems += [
         f"{name} has shape {tuple(given[name].shape)}, expected {tuple(expected[name].shape)}"
-        for name in sorted(set(given) & set(expected))
+        for name in both
         if given[name].shape != expected[name].shape
+    ]
+    return problems + [
+        f"{name} is {given[name].dtype}, expected one of {[str(dtype) for dtype in COMPUTED]}"
+        for name in both
+        if given[name].dtype not in COMPUTED
     ]
 
 
@@ -56,9 +66,3 @@ def assign(module: M, state: Mapping[str, Tensor]) -> M:
         if isinstance(part, Qwen3Model):
             part.rotary_emb = Qwen3RotaryEmbedding(part.config)  # computed, so in no file
     return module.eval()
-
-
-def value(tensor: Tensor | LazyTensor, dtype: torch.dtype | None = None) -> Tensor:
-    """The values of a tensor, in ``dtype`` where that is given."""
-    values = tensor.read() if isinstance(tensor, LazyTensor) else tensor
-    return values if dtype is None else values.to(dtype)

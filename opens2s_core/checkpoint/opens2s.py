@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from transformers import Qwen3ForCausalLM
 
-from opens2s_core.checkpoint.files import TensorFiles, read_json, write_json, write_tensors
+from opens2s_core.checkpoint.files import open_tensors, read_json, value, write_json, write_tensors
 from opens2s_core.checkpoint.lora import merge_lora_tensors
-from opens2s_core.checkpoint.modules import assign, build_empty, check_tensors, value
+from opens2s_core.checkpoint.modules import assign, build_empty, check_tensors
 from opens2s_core.checkpoint.shards import LazyTensor
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.config import ConfigError
@@ -27,8 +27,10 @@ from opens2s_core.prompt import PromptBuilder
 
 P = TypeVar("P", Thinker, SpeechDecoder)
 
+EMBEDDINGS, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+"""Tables of a language model, by name within it."""
+
 _CONFIG = "config.json"
-_HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 _PARTS = ("thinker.", "speech_decoder.")
 
 
@@ -66,11 +68,16 @@ def load_opens2s(directory: str | Path, dtype: torch.dtype | None = None) -> Ope
 
 
 def load_state(directory: str | Path, state: Mapping[str, Tensor]) -> OpenS2S:
-    """The model that ``directory`` describes with the weights of a training run, in the names of :class:`OpenS2S`."""
+    """The model that ``directory`` describes with the weights of a training run, in the names of :class:`OpenS2S`.
+
+    Weights take the types that those of ``directory`` have: what was trained in full precision is served as before.
+    """
     path = Path(directory)
-    model = build_empty(lambda: OpenS2S(read_config(path)))
+    model, stored = _open(path)
     tensors = {_published_name(name): tensor for name, tensor in state.items()}
     check_tensors(tensors, published_state(model), path, _tied_heads(model.config))
+    dtypes = {name: stored.get(name, stored.get(_embedding(name))) for name in tensors}
+    tensors = {name: value(tensor, like.dtype if (like := dtypes[name]) else None) for name, tensor in tensors.items()}
     _fill(model.thinker, tensors, None)
     _fill(model.speech_decoder, tensors, None)
     return model.eval()
@@ -91,7 +98,7 @@ def write_opens2s(
 ) -> None:
     """``state`` and ``config``, to which the type of the LLM's weights is added."""
     write_tensors(state, directory)
-    dtype = state["llm_model.model.embed_tokens.weight"].dtype
+    dtype = state[f"llm_model.{EMBEDDINGS}"].dtype
     write_json(Path(directory) / _CONFIG, {**config, "torch_dtype": str(dtype).removeprefix("torch.")})
 
 
@@ -125,7 +132,7 @@ def _open(path: Path) -> tuple[OpenS2S, Mapping[str, LazyTensor]]:
     values = read_json(path / _CONFIG)
     config = _parse_config(values, path / _CONFIG)
     model = build_empty(lambda: OpenS2S(config))
-    tensors = merge_lora_tensors(TensorFiles(path), values.get("lora_config"), str(path))
+    tensors = merge_lora_tensors(open_tensors(path), values.get("lora_config"), str(path))
     check_tensors(tensors, published_state(model), path, _tied_heads(config))
     return model, tensors
 
@@ -143,11 +150,11 @@ def _fill(part: P, tensors: Mapping[str, Tensor | LazyTensor], dtype: torch.dtyp
 
 def _tied_heads(config: OpenS2SConfig) -> set[str]:
     lms = {"llm_model": config.llm, "tts_lm_model": config.speech_decoder}
-    return {f"{name}.{_HEAD}" for name, lm in lms.items() if lm.tie_word_embeddings}
+    return {f"{name}.{HEAD}" for name, lm in lms.items() if lm.tie_word_embeddings}
 
 
 def _embedding(head: str) -> str:
-    return head.removesuffix(_HEAD) + _EMBEDDING
+    return head.removesuffix(HEAD) + EMBEDDINGS
 
 
 def _published_name(name: str) -> str:

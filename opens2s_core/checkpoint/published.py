@@ -4,7 +4,6 @@ Ours: safetensors, the vocoder folded, tied heads left out, and in ``config.json
 open. Published: every tensor under its published name and in the file format that the published code asks for.
 """
 
-import dataclasses
 import shutil
 from pathlib import Path
 
@@ -21,7 +20,9 @@ from opens2s_core.checkpoint.token2wav import (
     save_published_token2wav,
     save_token2wav,
 )
+from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.models.audio_encoder import AudioPadding
+from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.prompt import PromptStyle
 from opens2s_core.storage import fetch_directory
 
@@ -34,22 +35,28 @@ _BESIDE_WEIGHTS = (
     "chat_template*",
     "generation_config.json",
     "preprocessor_config.json",
+    "LICENSE*",
+    "NOTICE*",
+    "README*",
 )
-_PREPROCESSOR = "preprocessor_config.json"
 
 
-def publish(model: str | Path, output: str | Path) -> None:
+def publish(model: str | Path, output: str | Path, trained: OpenS2S | None = None) -> None:
     """Write ``opens2s/``, ``speech_tokenizer/`` and ``token2wav/`` as the published code reads them into ``output``.
 
     ``model`` is a bundle, of which those parts are written that are there, or an OpenS2S directory; a path or URL.
+    ``trained`` takes the place of its OpenS2S.
     Heads that are tied are written out, since the published code does not tie them. Raises :class:`CheckpointError`
     or :class:`ConfigError`.
     """
     source, target = fetch_directory(model), Path(output)
-    _publish_opens2s(opens2s_directory(source), target / OPENS2S)
-    if (source / SPEECH_TOKENIZER).is_dir():
+    others = [part for part in (SPEECH_TOKENIZER, TOKEN2WAV) if (source / part).is_dir()]
+    if (source / OPENS2S).is_dir() or not others:
+        opens2s = opens2s_directory(source)
+        _publish_opens2s(trained or opens2s_files.load_opens2s(opens2s), opens2s, target / OPENS2S)
+    if SPEECH_TOKENIZER in others:
         _publish_speech_tokenizer(source / SPEECH_TOKENIZER, target / SPEECH_TOKENIZER)
-    if (source / TOKEN2WAV).is_dir():
+    if TOKEN2WAV in others:
         config = read_token2wav_config(source / TOKEN2WAV)
         save_published_token2wav(*load_token2wav(source / TOKEN2WAV), config, target / TOKEN2WAV)
 
@@ -60,21 +67,23 @@ def import_published(
     opens2s: str | Path | None = None,
     speech_tokenizer: str | Path | None = None,
     token2wav: str | Path | None = None,
-    prompt_style: PromptStyle = "chat",
-    audio_padding: AudioPadding = "full",
+    prompt_style: PromptStyle | None = None,
+    audio_padding: AudioPadding | None = None,
 ) -> None:
     """Write a bundle into ``output`` from published directories (paths or URLs); what is not given is left out of it.
 
-    ``prompt_style`` and ``audio_padding`` say how the model was trained, which its files do not. Raises
-    :class:`CheckpointError` or :class:`ConfigError`.
+    ``prompt_style`` and ``audio_padding`` say how the model was trained, where its files do not (then ``chat`` and
+    ``full``) or say it wrong. Raises :class:`CheckpointError` or :class:`ConfigError`.
     """
     bundle = Path(output)
     if opens2s is not None:
         source = fetch_directory(opens2s)
+        read_vocabulary(source)  # what is missing there is said before long work
         model = opens2s_files.load_opens2s(source)
-        config = dataclasses.replace(model.config, prompt_style=prompt_style, audio_padding=audio_padding)
-        opens2s_files.write_opens2s(opens2s_files.saved_state(model), config.to_dict(), bundle / OPENS2S)
-        _copy_opens2s_settings(source, bundle / OPENS2S)
+        given = {"prompt_style": prompt_style, "audio_padding": audio_padding}
+        config = model.config.to_dict() | {key: value for key, value in given.items() if value is not None}
+        opens2s_files.write_opens2s(opens2s_files.saved_state(model), config, bundle / OPENS2S)
+        _copy_opens2s_settings(source, bundle / OPENS2S, model.config.audio_encoder.num_mel_bins)
     if speech_tokenizer is not None:
         source = fetch_directory(speech_tokenizer)
         tokenizer = tokenizer_files.load_speech_tokenizer(source)
@@ -85,14 +94,18 @@ def import_published(
         save_token2wav(*load_token2wav(source), read_token2wav_config(source), bundle / TOKEN2WAV)
 
 
-def _publish_opens2s(source: Path, target: Path) -> None:
-    model = opens2s_files.load_opens2s(source)
+def _publish_opens2s(model: OpenS2S, source: Path, target: Path) -> None:
+    read_vocabulary(source)
     state = opens2s_files.published_state(model)
     copies = {head: state[head].clone() for head in opens2s_files.shared_heads(model)}
     opens2s_files.write_opens2s(state | copies, model.config.published(), target)
-    _copy_opens2s_settings(source, target)
+    _copy_opens2s_settings(source, target, model.config.audio_encoder.num_mel_bins)
     for config in target.rglob("tokenizer_config.json"):
         write_json(config, _former_tokenizer_config(read_json(config)))
+    for settings in target.rglob("generation_config.json"):
+        values = read_json(settings)
+        if isinstance(values.get("eos_token_id"), int):  # the published code looks into a list
+            write_json(settings, values | {"eos_token_id": [values["eos_token_id"]]})
 
 
 def _publish_speech_tokenizer(source: Path, target: Path) -> None:
@@ -100,9 +113,7 @@ def _publish_speech_tokenizer(source: Path, target: Path) -> None:
     write_tensors(tokenizer_files.published_state(model), target)
     write_json(target / "config.json", tokenizer_files.published_config(model.config))
     _copy_settings(source, target)
-    if not (target / _PREPROCESSOR).exists():
-        mel_bins = model.config.num_mel_bins
-        WhisperFeatureExtractor(feature_size=mel_bins, sampling_rate=SAMPLE_RATE).save_pretrained(target)
+    _complete_extractor(target, model.config.num_mel_bins)
 
 
 def _former_tokenizer_config(values: dict[str, object]) -> dict[str, object]:
@@ -116,9 +127,16 @@ def _former_tokenizer_config(values: dict[str, object]) -> dict[str, object]:
     return values
 
 
-def _copy_opens2s_settings(source: Path, target: Path) -> None:
+def _copy_opens2s_settings(source: Path, target: Path, mel_bins: int) -> None:
     for place in (".", "tts", "audio"):
         _copy_settings(source / place, target / place)
+    _complete_extractor(target / "audio", mel_bins)
+
+
+def _complete_extractor(directory: Path, mel_bins: int) -> None:
+    """The published code asks for the feature extractor's settings, of which there is only one set."""
+    if not (directory / "preprocessor_config.json").exists():
+        WhisperFeatureExtractor(feature_size=mel_bins, sampling_rate=SAMPLE_RATE).save_pretrained(directory)
 
 
 def _copy_settings(source: Path, target: Path) -> None:

@@ -1,7 +1,7 @@
 """Speech tokenizer directories: ``config.json`` and ``model.safetensors``, as published or as we save them.
 
-Published ones describe and hold a whole Whisper, of which the encoder as far as the quantiser is read; their names
-may begin with ``model.encoder.``.
+Published ones may hold more of a Whisper's encoder than the layers before the quantiser, which alone are read, and
+their names may begin with ``model.encoder.``.
 """
 
 import dataclasses
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from opens2s_core.checkpoint.errors import CheckpointError
-from opens2s_core.checkpoint.files import TensorFiles, read_json, write_json, write_tensors
-from opens2s_core.checkpoint.modules import assign, build_empty, check_tensors, value
+from opens2s_core.checkpoint.files import open_tensors, read_json, value, write_json, write_tensors
+from opens2s_core.checkpoint.modules import assign, build_empty, check_tensors
 from opens2s_core.checkpoint.shards import LazyTensor
 from opens2s_core.config import ConfigError, SpeechTokenizerConfig, config_to_dict, parse_config
 from opens2s_core.models.speech_tokenizer import SpeechTokenizer
@@ -55,17 +55,19 @@ def read_speech_tokenizer_config(directory: str | Path) -> SpeechTokenizerConfig
     return parse_config(SpeechTokenizerConfig, {key: values[key] for key in _OWN & set(values)}, str(path))
 
 
-def load_speech_tokenizer(directory: str | Path) -> SpeechTokenizer:
-    """The encoder as far as its quantiser, in eval mode and in the types of the file.
+def load_speech_tokenizer(directory: str | Path, dtype: torch.dtype | None = None) -> SpeechTokenizer:
+    """The encoder as far as its quantiser, in eval mode, in the types of the file or all in ``dtype``.
+
+    Where units matter that is float32: near a border between codes, less precision changes them.
 
     Raises :class:`CheckpointError` that lists missing, unknown and mis-shaped tensors.
     """
     path = Path(directory)
     config = read_speech_tokenizer_config(path)
     model = build_empty(lambda: SpeechTokenizer(config))
-    tensors = _encoder_tensors(TensorFiles(path), config, path)
+    tensors = _encoder_tensors(open_tensors(path), config, path)
     check_tensors(tensors, model.state_dict(), path, _EMA)
-    state = {name: value(tensor) for name, tensor in tensors.items()}
+    state = {name: value(tensor, dtype) for name, tensor in tensors.items()}
     if config.quantize_ema_decay is not None:
         codes = state["codebook.weight"]
         state.setdefault("ema_count", codes.new_ones(len(codes), dtype=torch.float32))

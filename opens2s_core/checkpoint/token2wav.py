@@ -12,7 +12,7 @@ import yaml
 from torch import Tensor
 
 from opens2s_core.checkpoint.errors import CheckpointError
-from opens2s_core.checkpoint.files import TensorFiles, read_json, write_tensors
+from opens2s_core.checkpoint.files import open_tensors, read_json, value, write_tensors
 from opens2s_core.checkpoint.modules import assign, build_empty, check_tensors
 from opens2s_core.checkpoint.tagged_yaml import read_yaml
 from opens2s_core.config import ConfigError, Token2WavConfig, config_to_dict, parse_config
@@ -53,8 +53,8 @@ def read_token2wav_config(directory: str | Path) -> Token2WavConfig:
     return parse_config(Token2WavConfig, {**values, FLOW: _flow_values(values[FLOW], str(path))}, str(path))
 
 
-def load_token2wav(directory: str | Path) -> tuple[Flow, Vocoder]:
-    """Flow and vocoder of a decoder directory, in eval mode and in the types of the files.
+def load_token2wav(directory: str | Path, dtype: torch.dtype | None = None) -> tuple[Flow, Vocoder]:
+    """Flow and vocoder of a decoder directory, in eval mode, in the types of the files or all in ``dtype``.
 
     Raises :class:`CheckpointError` that lists missing, unknown and mis-shaped tensors.
     """
@@ -62,11 +62,11 @@ def load_token2wav(directory: str | Path) -> tuple[Flow, Vocoder]:
     config = read_token2wav_config(path)
     flow = build_empty(lambda: Flow(config.flow))
     vocoder = build_empty(lambda: Vocoder(config.hift))
-    flow_files, hift_files = TensorFiles(path, FLOW), TensorFiles(path, HIFT)
+    flow_files, hift_files = open_tensors(path, FLOW), open_tensors(path, HIFT)
     check_tensors(flow_files, flow.state_dict(), path / FLOW)
-    hift = fold_weight_norm({name: hift_files.read(name) for name in hift_files})
+    hift = fold_weight_norm({name: value(tensor, dtype) for name, tensor in hift_files.items()})
     check_tensors(hift, vocoder.state_dict(), path / HIFT)
-    return assign(flow, {name: flow_files.read(name) for name in flow_files}), assign(vocoder, hift)
+    return assign(flow, {name: value(tensor, dtype) for name, tensor in flow_files.items()}), assign(vocoder, hift)
 
 
 def save_token2wav(flow: Flow, vocoder: Vocoder, config: Token2WavConfig, directory: str | Path) -> None:

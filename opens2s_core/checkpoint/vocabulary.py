@@ -26,8 +26,7 @@ class Vocabulary:
 def read_vocabulary(directory: str | Path) -> Vocabulary:
     """Tokenizer, end ids and unit range of an OpenS2S directory. Raises :class:`CheckpointError`."""
     path = Path(directory)
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(str(path))
-    speech = PreTrainedTokenizerFast.from_pretrained(str(path / "tts"))
+    tokenizer, speech = load_tokenizer(path), load_tokenizer(path / "tts")
     units = {
         int(match[1]): token_id
         for token, token_id in speech.added_tokens_encoder.items()
@@ -42,6 +41,13 @@ def read_vocabulary(directory: str | Path) -> Vocabulary:
         pad_id=_ids(path, "pad_token_id")[0],
         units=UnitVocabulary(offset, len(units), _unit_end_ids(path / "tts", speech)),
     )
+
+
+def load_tokenizer(directory: Path) -> PreTrainedTokenizerFast:
+    """Of a directory of this machine, and of nothing else. Raises :class:`CheckpointError`."""
+    if not (directory / "tokenizer.json").is_file():
+        raise CheckpointError(f"{directory}: expected a tokenizer.json in it")
+    return PreTrainedTokenizerFast.from_pretrained(str(directory), local_files_only=True)
 
 
 def _unit_end_ids(directory: Path, tokenizer: PreTrainedTokenizerFast) -> tuple[int, ...]:

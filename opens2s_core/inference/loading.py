@@ -39,5 +39,5 @@ def build_engine(stage: Stage, bundle: str | Path, *, capacity: int) -> Engine:
             decoder = load_speech_decoder(opens2s, dtype).to(device)
             return SpeechDecoderEngine(decoder, read_vocabulary(opens2s).units, capacity=capacity)
         case "token2wav":
-            flow, vocoder = load_token2wav(directory / TOKEN2WAV)
-            return Token2WavEngine(flow.to(device, torch.float32), vocoder.to(device, torch.float32), capacity=capacity)
+            flow, vocoder = load_token2wav(directory / TOKEN2WAV, torch.float32)
+            return Token2WavEngine(flow.to(device), vocoder.to(device), capacity=capacity)

@@ -93,6 +93,7 @@ def speak(
     """
     ratio, ends = interleave or decoder.config.interleave, _several(end_ids)
     sequence = decoder.no_speaker(1) if speaker is None else decoder.embed_speaker(speaker[None])  # (1, D)
+    allowed = None if choices is None else torch.tensor(sorted(choices), device=hiddens.device)
     units: list[int] = []
     groups = hiddens.split(ratio.hiddens)
     for i, group in enumerate(groups, start=1):
@@ -101,16 +102,16 @@ def speak(
         if not left:
             return tuple(units), i
         for _ in range(left if i == len(groups) else min(ratio.units, left)):
-            units.append(_likeliest(decoder.tts_lm_model, sequence, choices))
+            units.append(_likeliest(decoder.tts_lm_model, sequence, allowed))
             sequence = torch.cat([sequence, decoder.embed_units(torch.tensor(units[-1:], device=hiddens.device))])
             if units[-1] in ends:
                 break
     return tuple(units), len(groups)
 
 
-def _likeliest(lm: SpeechLM, sequence: Tensor, choices: Collection[int] | None) -> int:
+def _likeliest(lm: SpeechLM, sequence: Tensor, allowed: Tensor | None) -> int:
     logits = lm.lm_head(lm.model(inputs_embeds=sequence[None], use_cache=False).last_hidden_state[0, -1])
-    return int(logits.argmax()) if choices is None else max(choices, key=lambda unit: float(logits[unit]))
+    return int(logits.argmax() if allowed is None else allowed[logits[allowed].argmax()])
 
 
 def _several(ids: Ids) -> frozenset[int]:

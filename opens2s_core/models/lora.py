@@ -5,14 +5,17 @@ peft is imported where it is used: models without LoRA need torch and transforme
 # O outputs, I inputs, r rank
 
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
+from transformers import Qwen3ForCausalLM
 
 from opens2s_core.config import ConfigError
+from opens2s_core.models.seeding import seeded
 from opens2s_core.models.thinker import Thinker
 
 _ADAPTER = "default"
@@ -77,24 +80,38 @@ def add_lora(thinker: Thinker, settings: LoraSettings, *, seed: int) -> None:
 def attach_lora(thinker: Thinker, config: Mapping[str, Any], *, seed: int = 0) -> None:
     """As :func:`add_lora`, from a configuration that :func:`plain_lora_config` has accepted.
 
-    Raises :class:`ConfigError` also where nothing of the LLM is meant, or more than linear layers of its blocks.
+    Raises :class:`ConfigError` also where nothing of the LLM is meant, or more than linear layers of its blocks; the
+    LLM then stays as it was.
     """
     from peft import LoraConfig, inject_adapter_in_model
-    from peft.tuners.lora import LoraLayer
 
     llm = thinker.llm_model
-    _expect_no_lora(thinker)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with unchanged_on_failure(thinker), seeded(seed):
         try:
             inject_adapter_in_model(LoraConfig(**config), llm, _ADAPTER)  # draws on the CPU, wherever the LLM is
-        except ValueError as error:
+        except (ValueError, re.error) as error:
             raise ConfigError(f"LoRA that cannot be put into the LLM: {error}") from error
-    llm.train(llm.training)  # new layers start in training mode
-    names = [name for name, module in llm.named_modules() if isinstance(module, LoraLayer)]
-    if outside := [name for name in names if not name.startswith("model.layers.")]:
-        detach_lora(thinker)
-        raise ConfigError(f"LoRA on {outside}: expected linear layers of the LLM's blocks only")
+        layers = _lora_layers(llm)
+        if outside := [name for name in layers if not name.startswith("model.layers.")]:
+            raise ConfigError(f"LoRA on {outside}: expected linear layers of the LLM's blocks only")
+        for layer in layers.values():
+            layer.train(llm.training)  # new layers start in training mode
+
+
+@contextmanager
+def unchanged_on_failure(thinker: Thinker) -> Iterator[None]:
+    """Where what runs inside fails, LoRA is taken out of the LLM again and what learned before it learns on.
+
+    Raises :class:`ConfigError` where LoRA is there already.
+    """
+    _expect_no_lora(thinker)
+    llm = thinker.llm_model
+    learned = [(parameter, parameter.requires_grad) for parameter in llm.parameters()]
+    with ExitStack() as on_failure:
+        on_failure.callback(lambda: [parameter.requires_grad_(before) for parameter, before in learned])
+        on_failure.callback(_remove_layers, llm)
+        yield
+        on_failure.pop_all()
 
 
 def has_lora(thinker: Thinker) -> bool:
@@ -145,24 +162,10 @@ def merge_lora(thinker: Thinker) -> None:
     """
     if not has_lora(thinker):
         raise ConfigError("expected an LLM with LoRA to merge, got one without")
-    from peft.tuners.lora import LoraLayer
-
-    for module in thinker.llm_model.modules():
-        if isinstance(module, LoraLayer):
-            module.merge()
-    detach_lora(thinker)
-
-
-def detach_lora(thinker: Thinker) -> None:
-    """Remove LoRA without merging it."""
-    from peft.tuners.lora import LoraLayer
-
-    llm = thinker.llm_model
-    for name, module in list(llm.named_modules()):
-        if isinstance(module, LoraLayer):
-            llm.set_submodule(name, module.get_base_layer())
-    del llm.peft_config
-    llm.requires_grad_(True)
+    for layer in _lora_layers(thinker.llm_model).values():
+        layer.merge()
+    _remove_layers(thinker.llm_model)
+    thinker.llm_model.requires_grad_(True)
 
 
 def lora_parts(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -196,6 +199,20 @@ def merge_weight(name: str, parts: list[Tensor], config: Mapping[str, Any]) -> T
 def _expect_no_lora(thinker: Thinker) -> None:
     if has_lora(thinker):
         raise ConfigError(f"expected an LLM without LoRA, got one with {lora_config(thinker)}; merge it first")
+
+
+def _lora_layers(llm: Qwen3ForCausalLM) -> dict[str, Any]:
+    """peft's layers by name."""
+    from peft.tuners.lora import LoraLayer
+
+    return {name: module for name, module in llm.named_modules() if isinstance(module, LoraLayer)}
+
+
+def _remove_layers(llm: Qwen3ForCausalLM) -> None:
+    """Put the base layers back. peft leaves its configuration in the LLM only when all layers are there."""
+    for name, layer in _lora_layers(llm).items():
+        llm.set_submodule(name, layer.get_base_layer())
+    vars(llm).pop("peft_config", None)
 
 
 def _scaling(name: str, rank: int, config: Mapping[str, Any]) -> float:

@@ -32,7 +32,7 @@ class Interleave:
     def parse(cls, text: object) -> "Interleave":
         """From the published notation, e.g. ``"4:8"``. Raises :class:`ConfigError`."""
         hiddens, _, units = str(text).partition(":")
-        if not (hiddens.isdigit() and units.isdigit() and int(hiddens) and int(units)):
+        if not (hiddens.isdecimal() and units.isdecimal() and int(hiddens) and int(units)):
             raise ConfigError(f"interleave_strategy {text!r}: expected two positive whole numbers such as '4:8'")
         return cls(int(hiddens), int(units))
 

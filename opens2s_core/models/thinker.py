@@ -1,6 +1,7 @@
 """What understands and answers: audio encoder → adapter → LLM."""
 # B batch, T positions, D LLM width
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import Qwen3ForCausalLM
@@ -51,10 +52,9 @@ class Thinker(nn.Module):
         return embeddings.masked_scatter(slots[..., None], frames)
 
 
-def expand_audio_slots(input_ids: list[int], lengths: list[int]) -> list[int]:
-    """Repeat the i-th audio slot ``lengths[i]`` times; one length a slot."""
-    remaining = iter(lengths)
-    expanded: list[int] = []
-    for token in input_ids:
-        expanded += [token] * (next(remaining) if token == AUDIO_SLOT else 1)
-    return expanded
+def expand_audio_slots(input_ids: list[int], lengths: list[int], values: list[int] | None = None) -> list[int]:
+    """``values`` (None: the ids themselves) with the one at the i-th audio slot repeated ``lengths[i]`` times."""
+    ids = np.array(input_ids, dtype=np.int64)
+    counts = np.ones_like(ids)
+    counts[ids == AUDIO_SLOT] = lengths
+    return np.repeat(ids if values is None else np.array(values, dtype=np.int64), counts).tolist()

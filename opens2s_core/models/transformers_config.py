@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 from huggingface_hub.errors import StrictDataclassError
 from transformers import PreTrainedConfig, Qwen2AudioEncoderConfig
+from transformers.activations import ACT2FN
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from opens2s_core.config import ConfigError
 
@@ -17,17 +19,25 @@ _GENERIC = {field.name for field in dataclasses.fields(PreTrainedConfig)}
 
 _FORMER_NAMES = {"init_std": "initializer_range"}  # of the audio encoder
 
+_AUDIO_SIZES = {"d_model", "encoder_attention_heads", "encoder_ffn_dim", "num_mel_bins", "max_source_positions"}
+_LM_SIZES = {"vocab_size", "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "head_dim"}
+_SIZES = _AUDIO_SIZES | _LM_SIZES
+_MULTIPLES = {"d_model": "encoder_attention_heads", "num_attention_heads": "num_key_value_heads"}
+_ACTIVATIONS = {"activation_function", "hidden_act"}
+
 
 def parse_transformers_config(kind: type[C], values: object, where: str) -> C:
     """The configuration that ``values`` describe, whichever version wrote them; equal for equal architectures.
 
     What does not concern the architecture is left out (the types of weights, the versions of libraries). Raises
-    :class:`ConfigError` for another kind of model or a value of the wrong type.
+    :class:`ConfigError` for another kind of model, quantized weights, or values of which no model can be built.
     """
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where}: expected a mapping of settings, got {values!r}")
     if values.get("model_type", kind.model_type) != kind.model_type:
         raise ConfigError(f"{where}.model_type: expected {kind.model_type!r}, got {values['model_type']!r}")
+    if (quantized := values.get("quantization_config")) is not None:
+        raise ConfigError(f"{where}.quantization_config: expected weights that are not quantized, got {quantized!r}")
     names = kind.attribute_map | _FORMER_NAMES
     fields = {field.name for field in dataclasses.fields(kind)} - _GENERIC
     renamed = {names[key]: value for key, value in values.items() if names.get(key) in fields}
@@ -36,9 +46,31 @@ def parse_transformers_config(kind: type[C], values: object, where: str) -> C:
         own.pop("rope_parameters", None)
         own |= {key: values[key] for key in ("rope_theta", "rope_scaling") if values.get(key) is not None}
     try:
-        return kind(**copy.deepcopy(own))
+        config = kind(**copy.deepcopy(own))
     except (StrictDataclassError, ValueError, TypeError, KeyError) as error:
         raise ConfigError(f"{where}: {error}") from error
+    _check_buildable(config, where)
+    return config
+
+
+def _check_buildable(config: PreTrainedConfig, where: str) -> None:
+    """Refuse what makes no model: transformers tells only when it builds or runs one, without a name."""
+    values = vars(config)
+    for size in sorted(_SIZES & values.keys()):
+        if values[size] < 1:
+            raise ConfigError(f"{where}.{size}: expected a positive number, got {values[size]}")
+    for whole, part in _MULTIPLES.items():
+        if {whole, part} <= values.keys() and values[whole] % values[part]:
+            raise ConfigError(f"{where}.{whole}: expected a multiple of {part} {values[part]}, got {values[whole]}")
+    for activation in sorted(_ACTIVATIONS & values.keys()):
+        if values[activation] not in ACT2FN:
+            raise ConfigError(f"{where}.{activation}: expected one of {sorted(ACT2FN)}, got {values[activation]!r}")
+    rope = (values.get("rope_parameters") or {}).get("rope_type", "default")
+    if rope not in (known := sorted({"default", *ROPE_INIT_FUNCTIONS})):
+        raise ConfigError(f"{where}: rope_type: expected one of {known}, got {rope!r}")
+    pad, rows = values.get("pad_token_id"), values.get("vocab_size")
+    if pad is not None and rows is not None and pad >= rows:
+        raise ConfigError(f"{where}.pad_token_id: expected an id below vocab_size {rows}, got {pad}")
 
 
 def published_config(config: PreTrainedConfig) -> dict[str, Any]:

@@ -13,29 +13,18 @@ from torch import Tensor
 from transformers import Qwen2AudioEncoderConfig, Qwen3Config, WhisperFeatureExtractor
 
 from opens2s_core.audio import HOP, N_FFT, SAMPLE_RATE
-from opens2s_core.checkpoint import CheckpointError, LazyTensor, TensorFiles, read_json, write_json
+from opens2s_core.checkpoint import CheckpointError, LazyTensor, open_tensors, read_json, write_json
 from opens2s_core.checkpoint.modules import build_empty, check_tensors
-from opens2s_core.checkpoint.opens2s import write_opens2s
+from opens2s_core.checkpoint.opens2s import EMBEDDINGS, write_opens2s
 from opens2s_core.models.audio_encoder import AudioEncoder, AudioPadding
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.opens2s_config import Interleave, OpenS2SConfig
+from opens2s_core.models.seeding import seeded
 from opens2s_core.models.transformers_config import parse_transformers_config
-from opens2s_core.prompt import PromptBuilder, PromptStyle
+from opens2s_core.prompt import SPEECH_TOKENS, TURN_END, PromptBuilder, PromptStyle
 from opens2s_core.storage import StorageError, fetch_directory, is_url, new_directory
-from opens2s_core.training.language_model import (
-    EMBEDDINGS,
-    LanguageModel,
-    also_ends_at,
-    read_language_model,
-    resize_vocabulary,
-)
-from opens2s_core.training.tokens import (
-    SPEECH_TOKENS,
-    TURN_END,
-    add_tokens,
-    add_unit_tokens,
-    table_rows,
-)
+from opens2s_core.training.language_model import LanguageModel, also_ends_at, read_language_model, resize_vocabulary
+from opens2s_core.training.tokens import add_tokens, add_unit_tokens, table_rows
 
 _TOWERS = ("audio_tower.", "model.audio_tower.")
 """Where a whole Qwen2-Audio holds its encoder."""
@@ -62,9 +51,10 @@ def assemble(
     """Write an OpenS2S directory made of three others, which stay as they are. All are paths or URLs.
 
     ``audio`` is a Qwen2-Audio or its encoder alone, ``llm`` and ``speech_decoder`` are Qwen3 with their tokenizers.
-    ``output`` appears whole or not at all. Tensors keep their types and are read and written shard by shard; new ones
-    take the LLM's type and are drawn from the seed. Raises :class:`CheckpointError` or :class:`ConfigError` for a part
-    of another kind or one that lacks something, and :class:`StorageError` where ``output`` overlaps a part.
+    ``output`` appears whole or not at all. Tensors are read and written shard by shard, all in the LLM's type, as parts
+    of several types do not compute together; new ones are drawn from the seed. Raises :class:`CheckpointError` or
+    :class:`ConfigError` for a part of another kind or one that lacks something, and :class:`StorageError` where
+    ``output`` overlaps a part.
     """
     _check_apart(output, (audio, llm, speech_decoder))
     encoder_source = fetch_directory(audio)
@@ -73,10 +63,12 @@ def assemble(
     thinker = _with_speech_tokens(read_language_model(fetch_directory(llm)), config)
     speaker = _with_units(read_language_model(fetch_directory(speech_decoder)), config)
     assembled = _opens2s_config(encoder, thinker.config, speaker.config, config)
-    tensors: dict[str, Tensor | LazyTensor] = {f"audio_encoder_model.{k}": v for k, v in encoder_tensors.items()}
-    tensors |= {f"llm_model.{name}": tensor for name, tensor in thinker.tensors.items()}
-    tensors |= {f"tts_lm_model.{name}": tensor for name, tensor in speaker.tensors.items()}
-    tensors |= _new_modules(assembled, thinker.tensors[EMBEDDINGS].dtype, config.seed)
+    parts = {"audio_encoder_model": encoder_tensors, "llm_model": thinker.tensors, "tts_lm_model": speaker.tensors}
+    dtype = thinker.tensors[EMBEDDINGS].dtype
+    tensors: dict[str, Tensor | LazyTensor] = {
+        f"{prefix}.{name}": _cast(tensor, dtype) for prefix, part in parts.items() for name, tensor in part.items()
+    }
+    tensors |= _new_modules(assembled, dtype, config.seed)
     with new_directory(output) as target:
         write_opens2s(tensors, assembled.to_dict(), target)
         for model, where in ((thinker, target), (speaker, target / "tts")):
@@ -98,7 +90,7 @@ def _check_apart(output: str | Path, parts: tuple[str | Path, ...]) -> None:
 
 def _read_encoder(path: Path) -> tuple[Qwen2AudioEncoderConfig, dict[str, LazyTensor]]:
     values, where = read_json(path / "config.json"), str(path / "config.json")
-    files = TensorFiles(path)
+    files = open_tensors(path)
     tensors = dict(files)
     if values.get("model_type") == "qwen2_audio":
         values, where = values.get("audio_config", {}), f"{where}.audio_config"
@@ -156,6 +148,10 @@ def _opens2s_config(
     return OpenS2SConfig.from_dict(assembled.to_dict())  # refuses what could not be loaded
 
 
+def _cast(tensor: LazyTensor, dtype: torch.dtype) -> LazyTensor:
+    return LazyTensor(tensor.shape, dtype, lambda: tensor.read().to(dtype))
+
+
 def _new_modules(config: OpenS2SConfig, dtype: torch.dtype, seed: int) -> dict[str, Tensor]:
     """The modules that join the parts, initialised by their own constructors in a model without layers and words."""
     without_layers = OpenS2SConfig(
@@ -165,8 +161,7 @@ def _new_modules(config: OpenS2SConfig, dtype: torch.dtype, seed: int) -> dict[s
         adapter_inner_dim=config.adapter_inner_dim,
         adapter_kernel_sizes=config.adapter_kernel_sizes,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = OpenS2S(without_layers)
     state = model.thinker.state_dict() | model.speech_decoder.state_dict()
     return {name: value.to(dtype) for name, value in state.items() if name.startswith(_NEW)}

@@ -11,7 +11,6 @@ from itertools import groupby
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from opens2s_core.audio import SAMPLE_RATE, Waveform, decode_audio, resample
@@ -20,7 +19,7 @@ from opens2s_core.models.audio_encoder import AudioFeatures, extract_features
 from opens2s_core.models.opens2s_config import Interleave, OpenS2SConfig
 from opens2s_core.models.speech_decoder import SPEAKER_DIM
 from opens2s_core.models.thinker import expand_audio_slots
-from opens2s_core.prompt import AUDIO_SLOT, IGNORED
+from opens2s_core.prompt import IGNORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +78,8 @@ def collate(samples: Sequence[EncodedSample], config: OpenS2SConfig, vocabulary:
     for sample in samples:
         own = [next(lengths) for _ in sample.audios]
         rows.append(expand_audio_slots(sample.input_ids, own))
-        types.append(stretch(sample.token_types, sample.input_ids, own))
-        labels.append(stretch(sample.labels, sample.input_ids, own))
+        types.append(expand_audio_slots(sample.input_ids, own, sample.token_types))
+        labels.append(expand_audio_slots(sample.input_ids, own, sample.labels))
     rows, types, labels = rows or [[vocabulary.pad_id]], types or [[0]], labels or [[IGNORED]]
     silence = np.zeros(SAMPLE_RATE, dtype=np.float32)
     return Batch(
@@ -91,13 +90,6 @@ def collate(samples: Sequence[EncodedSample], config: OpenS2SConfig, vocabulary:
         audio_is_stand_in=not clips,
         replies=_replies(samples, types, config.interleave, vocabulary),
     )
-
-
-def stretch(values: list[int], input_ids: list[int], lengths: list[int]) -> list[int]:
-    """Repeat the value at the i-th audio slot of ``input_ids`` ``lengths[i]`` times; all three lists are per row."""
-    remaining = iter(lengths)
-    counts: NDArray[np.int64] = np.array([next(remaining) if token == AUDIO_SLOT else 1 for token in input_ids])
-    return np.repeat(values, counts).tolist()
 
 
 def spoken_runs(types: list[list[int]]) -> list[list[int]]:

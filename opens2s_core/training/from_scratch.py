@@ -32,9 +32,11 @@ from opens2s_core.models.audio_encoder import AudioPadding
 from opens2s_core.models.flow import Flow
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.opens2s_config import Interleave, OpenS2SConfig
+from opens2s_core.models.seeding import seeded
 from opens2s_core.models.speech_tokenizer import SpeechTokenizer
 from opens2s_core.models.vocoder import Vocoder
-from opens2s_core.training.tokens import SPEECH_TOKENS, THINK_TOKENS, TURN_END, TURN_START, add_tokens, add_unit_tokens
+from opens2s_core.prompt import SPEECH_TOKENS, THINK_TOKENS, TURN_END, TURN_START
+from opens2s_core.training.tokens import add_tokens, add_unit_tokens
 
 _PAD = "<|endoftext|>"
 
@@ -77,8 +79,7 @@ def create_bundle(
     Raises ``ValueError`` if they are too short to fill it.
     """
     bundle = Path(directory)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+    with seeded(config.seed):
         _create_opens2s(config, train_text_tokenizer(texts, config.text_vocabulary), bundle / OPENS2S)
         _create_speech_tokenizer(config, recordings, bundle / SPEECH_TOKENIZER)
         flow, vocoder = Flow(config.token2wav.flow), Vocoder(config.token2wav.hift)

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from opens2s_core.checkpoint import CheckpointError, LazyTensor, TensorFiles, read_json
+from opens2s_core.checkpoint import CheckpointError, LazyTensor, load_tokenizer, open_tensors, read_json
 from opens2s_core.checkpoint.modules import build_empty, check_tensors
+from opens2s_core.checkpoint.opens2s import EMBEDDINGS, HEAD
 from opens2s_core.models.transformers_config import parse_transformers_config
-from opens2s_core.training.tokens import load_tokenizer, table_rows
-
-EMBEDDINGS, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+from opens2s_core.training.tokens import table_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +22,14 @@ class LanguageModel:
     config: Qwen3Config
     tensors: dict[str, LazyTensor]  # without a tied head
     tokenizer: PreTrainedTokenizerFast
-    generation: dict[str, Any]  # generation_config.json, with eos_token_id and pad_token_id in any case
+    generation: dict[str, Any]  # generation_config.json, with pad_token_id and a list of eos_token_id in any case
 
 
 def read_language_model(path: Path) -> LanguageModel:
     """A Qwen3 and its tokenizer. Raises :class:`CheckpointError` or :class:`ConfigError` for anything else."""
     where = path / "config.json"
     config = parse_transformers_config(Qwen3Config, read_json(where), str(where))
-    tensors = dict(TensorFiles(path))
+    tensors = open_tensors(path)
     expected = build_empty(lambda: Qwen3ForCausalLM(config)).state_dict()
     if config.tie_word_embeddings:  # some files hold the head none the less
         del expected[HEAD]
@@ -46,11 +45,11 @@ def _generation_settings(path: Path, tokenizer: PreTrainedTokenizerFast) -> dict
     """The settings as they are; where they name no end or padding, the tokenizer's."""
     file = path / "generation_config.json"
     settings = read_json(file) if file.exists() else {}
-    ends = _first_known(settings.get("eos_token_id"), tokenizer.eos_token_id)
-    if ends is None:
+    given = _first_known(settings.get("eos_token_id"), tokenizer.eos_token_id)
+    if given is None:
         raise CheckpointError(f"{path}: expected an eos_token_id in generation_config.json or an end token")
-    first_end = ends if isinstance(ends, int) else ends[0]
-    padding = _first_known(settings.get("pad_token_id"), tokenizer.pad_token_id, first_end)
+    ends = given if isinstance(given, list) else [given]  # the published code reads lists only
+    padding = _first_known(settings.get("pad_token_id"), tokenizer.pad_token_id, ends[0])
     return settings | {"eos_token_id": ends, "pad_token_id": padding}
 
 
@@ -61,10 +60,9 @@ def _first_known(*values: Any) -> Any:
 def also_ends_at(model: LanguageModel, token: str) -> LanguageModel:
     """``token`` ends a text too: a base model knows no turns."""
     ends, end = model.generation["eos_token_id"], model.tokenizer.convert_tokens_to_ids(token)
-    known = [ends] if isinstance(ends, int) else ends
-    if end in known:
+    if end in ends:
         return model
-    return replace(model, generation=model.generation | {"eos_token_id": [*known, end]})
+    return replace(model, generation=model.generation | {"eos_token_id": [*ends, end]})
 
 
 def resize_vocabulary(model: LanguageModel, known: int, seed: int) -> LanguageModel:

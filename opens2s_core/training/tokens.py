@@ -1,16 +1,11 @@
 """Tokens that a tokenizer needs to become one of OpenS2S's two."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
 
 from opens2s_core.checkpoint import CheckpointError
-
-TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
-THINK_TOKENS = ("<think>", "</think>")
-SPEECH_TOKENS = ("<|im_audio_start|>", "<|im_audio_end|>", "<|im_tts_start|>", "<|im_tts_end|>")
 
 
 def add_tokens(tokenizer: PreTrainedTokenizerFast, tokens: Iterable[str], *, special: bool) -> None:
@@ -42,10 +37,3 @@ def add_unit_tokens(tokenizer: PreTrainedTokenizerFast, count: int) -> bool:
 def table_rows(tokenizer: PreTrainedTokenizerFast) -> int:
     """Rows of the smallest table that has one for every token."""
     return max(tokenizer.get_vocab().values()) + 1
-
-
-def load_tokenizer(directory: Path) -> PreTrainedTokenizerFast:
-    """Raises :class:`CheckpointError` where ``directory`` has no ``tokenizer.json``."""
-    if not (directory / "tokenizer.json").is_file():
-        raise CheckpointError(f"{directory}: expected a tokenizer.json in it")
-    return PreTrainedTokenizerFast.from_pretrained(str(directory))

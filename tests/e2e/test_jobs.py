@@ -73,4 +73,4 @@ def test_a_job_that_fails_says_so_with_its_exit_code(cluster: Cluster, tmp_path:
         cluster, "ray_jobs.export", "run", "--run", str(tmp_path), "--model", "m", "--output", str(tmp_path / "o")
     )
     assert done.returncode != 0
-    assert "expected a training run with a checkpoint" in done.stdout + done.stderr
+    assert "m: expected a bundle with opens2s/config.json" in done.stdout + done.stderr

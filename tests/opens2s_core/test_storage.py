@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opens2s_core.storage import StorageError, fetch_directory, inside, is_published, new_directory
+from opens2s_core.storage import StorageError, copy_files, fetch_directory, inside, is_published, new_directory
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +77,19 @@ def test_what_fails_half_way_changes_nothing(remote: bool, url: str, tmp_path: P
     with pytest.raises(FileExistsError):
         publish(target, "half", fail=True)
     assert (fetch_directory(target) / "weights").read_text() == "one"
+    assert not list(tmp_path.glob("*.unfinished"))
+
+
+def test_files_are_copied_with_the_rights_of_new_ones(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    publish(source, "one")
+    for path in (source / "inner" / "config", source / "inner", source):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    copy_files(source, tmp_path / "copy", skip=lambda path: path.name == "weights")
+    assert [path.name for path in (tmp_path / "copy").rglob("*")] == ["inner", "config"]
+    (tmp_path / "copy" / "inner" / "config").write_text("new")
+    for path in (source, source / "inner"):
+        path.chmod(0o755)
 
 
 @pytest.mark.parametrize("path", ["a", "a/b.safetensors", "./a", "a/../b", "a/b/../../c", "..a", "a..", ""])

@@ -87,18 +87,47 @@ def test_how_a_model_was_trained_is_stored_with_it(bundle: Path, tmp_path: Path)
 
 
 def test_what_is_there_already_is_not_replaced(bundle: Path, tmp_path: Path) -> None:
-    for there in (bundle, bundle / OPENS2S / "config.json"):
-        with pytest.raises(SystemExit, match="is there already"):
-            import_golden(there)
+    before = {path: path.stat().st_mtime_ns for path in bundle.rglob("*")}
+    import_golden(bundle)  # the same command again
+    with pytest.raises(SystemExit, match="is there already, made in another way"):
+        import_golden(bundle, "--prompt-style", "plain")
+    with pytest.raises(SystemExit, match="is there already"):
+        import_golden(bundle / OPENS2S / "config.json")
+    assert before == {path: path.stat().st_mtime_ns for path in bundle.rglob("*")}
     (tmp_path / "empty").mkdir()
     import_golden(tmp_path / "empty")
     assert weights(tmp_path / "empty").keys() == weights(bundle).keys()
+
+
+def test_what_a_model_says_of_its_training_is_kept(bundle: Path, tmp_path: Path) -> None:
+    import_golden(tmp_path / "trained", "--prompt-style", "plain", "--audio-padding", "masked")
+    main(["import", "--opens2s", f"{tmp_path}/trained/{OPENS2S}", "--output", str(tmp_path / "again")])
+    again = read_config(tmp_path / "again" / OPENS2S)
+    assert (again.prompt_style, again.audio_padding) == ("plain", "masked")
+
+
+def test_a_voice_alone_comes_in_and_out(tmp_path: Path) -> None:
+    main(["import", "--token2wav", str(GOLDEN / "token2wav_tiny"), "--output", str(tmp_path / "voice")])
+    main(["publish", "--model", str(tmp_path / "voice"), "--output", str(tmp_path / "published")])
+    assert {path.name for path in (tmp_path / "published").iterdir()} == {TOKEN2WAV, "export.json"}
+
+
+def test_a_link_to_an_empty_directory_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "link").symlink_to("volume")
+    import_golden(tmp_path / "link")
+    assert (tmp_path / "volume" / OPENS2S / "config.json").exists()
 
 
 def test_parts_that_do_not_fit_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import_golden(tmp_path / "bundle")
     sizes = {OPENS2S: 64, SPEECH_TOKENIZER: 128, TOKEN2WAV: 64}
     assert f"different numbers of speech units, and will not understand each other: {sizes}" in capsys.readouterr().out
+
+
+def test_a_run_without_a_checkpoint_is_refused(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="expected a training run with a checkpoint"):
+        main(["run", "--run", str(tmp_path), "--model", str(bundle), "--output", str(tmp_path / "model")])
 
 
 def test_a_bad_directory_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
@@ -110,4 +139,4 @@ def test_a_bad_directory_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
         main(["import", "--opens2s", str(broken), "--output", str(tmp_path / "bundle")])
     with pytest.raises(SystemExit, match="at least one of --opens2s"):
         main(["import", "--output", str(tmp_path / "bundle")])
-    assert not (tmp_path / "bundle").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["broken"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from opens2s_core.checkpoint import CheckpointError, LazyTensor, TensorFiles, read_json, write_json, write_tensors
+from opens2s_core.checkpoint import CheckpointError, LazyTensor, open_tensors, read_json, write_json, write_tensors
 
 TENSORS = {
     "a.weight": torch.arange(12.0).reshape(3, 4),
@@ -21,8 +21,8 @@ TENSORS = {
 
 
 def read_all(directory: Path, stem: str = "model") -> dict[str, Tensor]:
-    files = TensorFiles(directory, stem)
-    return {name: files.read(name) for name in files}
+    files = open_tensors(directory, stem)
+    return {name: files[name].read() for name in files}
 
 
 def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
@@ -43,7 +43,7 @@ class Bomb:
 
 def test_names_shapes_and_types_are_known_before_anything_is_read(tmp_path: Path) -> None:
     write_tensors(TENSORS, tmp_path)
-    files = TensorFiles(tmp_path)
+    files = open_tensors(tmp_path)
     known = {name: (tuple(lazy.shape), lazy.dtype) for name, lazy in files.items()}
     assert known == {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in TENSORS.items()}
     assert same({name: lazy.read() for name, lazy in files.items()}, TENSORS)
@@ -63,11 +63,11 @@ def test_any_number_of_shards_reads_as_one_file(tmp_path_factory: Any, sizes: li
 def test_older_files_of_a_stem_are_replaced_even_while_they_are_read(tmp_path: Path) -> None:
     write_tensors(TENSORS, tmp_path, max_bytes=16)
     write_tensors({"other": torch.ones(2)}, tmp_path, "hift")
-    write_tensors(TensorFiles(tmp_path), tmp_path)
+    write_tensors(open_tensors(tmp_path), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"model.safetensors", "hift.safetensors"}
-    write_tensors(TensorFiles(tmp_path), tmp_path)
+    write_tensors(open_tensors(tmp_path), tmp_path)
     assert same(read_all(tmp_path), TENSORS)
-    write_tensors(TensorFiles(tmp_path), tmp_path, max_bytes=16)
+    write_tensors(open_tensors(tmp_path), tmp_path, max_bytes=16)
     assert not (tmp_path / "model.safetensors").exists()
     assert same(read_all(tmp_path), TENSORS)
 
@@ -99,7 +99,7 @@ def test_nothing_in_a_pickle_is_ever_run(tmp_path: Path) -> None:
     for content in (Bomb(tmp_path / "trace"), {"a": Bomb(tmp_path / "trace")}):
         torch.save(content, tmp_path / "flow.pt")
         with pytest.raises(CheckpointError, match=r"flow\.pt: expected a file of nothing but tensors"):
-            TensorFiles(tmp_path, "flow")
+            open_tensors(tmp_path, "flow")
         assert not (tmp_path / "trace").exists()
 
 
@@ -118,7 +118,7 @@ def test_nothing_in_a_pickle_is_ever_run(tmp_path: Path) -> None:
 def test_anything_but_a_flat_mapping_to_tensors_is_refused(tmp_path: Path, content: Any, message: str) -> None:
     torch.save(content, tmp_path / "flow.pt")
     with pytest.raises(CheckpointError, match=message):
-        TensorFiles(tmp_path, "flow")
+        open_tensors(tmp_path, "flow")
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model.safetensors"])
@@ -126,7 +126,7 @@ def test_anything_but_a_flat_mapping_to_tensors_is_refused(tmp_path: Path, conte
 def test_what_is_no_file_of_tensors_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=name):
-        TensorFiles(tmp_path)
+        open_tensors(tmp_path)
 
 
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])
@@ -138,7 +138,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str) -> None:
         save_file(TENSORS, path)
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(CheckpointError, match=path.name):
-        TensorFiles(tmp_path)
+        open_tensors(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_an_index_cannot_lead_out_of_its_directory(tmp_path: Path, place: str) -
     file = place.format(root=tmp_path)
     write_json(directory / "model.safetensors.index.json", {"weight_map": dict.fromkeys(TENSORS, file)})
     with pytest.raises(CheckpointError, match="expected a relative path inside"):
-        TensorFiles(directory)
+        open_tensors(directory)
 
 
 def test_only_the_shards_of_the_index_count(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_only_the_shards_of_the_index_count(tmp_path: Path) -> None:
     assert same(read_all(tmp_path), TENSORS)
     next(tmp_path.glob("model-00001*")).unlink()
     with pytest.raises(CheckpointError, match="model-00001"):
-        TensorFiles(tmp_path)
+        open_tensors(tmp_path)
 
 
 def test_an_index_must_name_what_its_shards_hold(tmp_path: Path) -> None:
@@ -169,30 +169,52 @@ def test_an_index_must_name_what_its_shards_hold(tmp_path: Path) -> None:
     index = tmp_path / "model.safetensors.index.json"
     write_json(index, {"weight_map": {"a.weight": "model.safetensors", "z": "model.safetensors"}})
     with pytest.raises(CheckpointError, match=r"missing are \['z'\]"):
-        TensorFiles(tmp_path)
+        open_tensors(tmp_path)
     write_json(index, {"weight_map": {"a.weight": 1}})
     with pytest.raises(CheckpointError, match="expected a weight_map from names to files"):
-        TensorFiles(tmp_path)
+        open_tensors(tmp_path)
+
+
+def test_files_have_the_rights_of_any_new_file(tmp_path: Path) -> None:
+    write_tensors({"a": torch.ones(1)}, tmp_path)
+    write_json(tmp_path / "config.json", {})
+    assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "config.json").stat().st_mode
+
+
+def test_two_names_for_one_memory_are_two_tensors(tmp_path: Path) -> None:
+    shared = torch.arange(6.0)
+    write_tensors({"a": shared, "b": shared.view(2, 3), "c": shared[:2]}, tmp_path)
+    read = {name: tensor.read() for name, tensor in open_tensors(tmp_path).items()}
+    assert torch.equal(read["a"], shared)
+    assert torch.equal(read["b"], shared.view(2, 3))
+    assert torch.equal(read["c"], shared[:2])
+
+
+def test_a_pickle_under_its_older_name_is_found_and_replaced(tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(1)}, tmp_path / "pytorch_model.bin")
+    assert torch.equal(open_tensors(tmp_path)["a"].read(), torch.ones(1))
+    write_tensors({"a": torch.zeros(1)}, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
 
 
 def test_shards_without_an_index_must_be_whole_and_agree(tmp_path: Path) -> None:
     for number, tensors in ((1, {"a": torch.ones(1)}), (2, {"b": torch.ones(2)})):
         save_file(tensors, tmp_path / f"model-0000{number}-of-00002.safetensors")
-    assert set(TensorFiles(tmp_path)) == {"a", "b"}
+    assert set(open_tensors(tmp_path)) == {"a", "b"}
     save_file({"a": torch.ones(1)}, tmp_path / "model-00002-of-00002.safetensors")
     with pytest.raises(CheckpointError, match="no other shard holds"):
-        TensorFiles(tmp_path)
+        open_tensors(tmp_path)
     save_file({"a": torch.ones(1)}, tmp_path / "model.safetensors")
     with pytest.raises(CheckpointError, match="expected one file or many"):
-        TensorFiles(tmp_path)
+        open_tensors(tmp_path)
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(CheckpointError, match="expected all shards of one set"):
-        TensorFiles(tmp_path)
+        open_tensors(tmp_path)
 
 
 def test_an_empty_directory_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"expected hift\.safetensors, shards of that name, hift\.pt"):
-        TensorFiles(tmp_path, "hift")
+        open_tensors(tmp_path, "hift")
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '"text"', "\x00", "[" * 100_000])

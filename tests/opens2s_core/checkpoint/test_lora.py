@@ -12,12 +12,20 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from opens2s_core.checkpoint import CheckpointError, TensorFiles, load_thinker
+from opens2s_core.checkpoint import CheckpointError, load_thinker, open_tensors
 from opens2s_core.checkpoint.lora import load_lora, merge_lora_tensors, save_lora
 from opens2s_core.config import ConfigError
 from opens2s_core.models.lora import LoraSettings, add_lora, has_lora, lora_parameters, merge_lora
 from opens2s_core.models.thinker import Thinker
-from tests.opens2s_core.models.test_lora import GOLDEN, SETTINGS, logits, same_but_for_rounding, stir, with_lora
+from tests.opens2s_core.models.test_lora import (
+    GOLDEN,
+    SETTINGS,
+    logits,
+    same_but_for_rounding,
+    state_of,
+    stir,
+    with_lora,
+)
 
 A = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
 
@@ -93,6 +101,35 @@ def test_missing_unknown_and_misshaped_tensors_are_listed(thinker: Thinker, tmp_
     assert not has_lora(thinker)
 
 
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"target_modules": ["q_proj", "q_norm"]}, ConfigError),
+        ({"target_modules": ["gate_proj"]}, CheckpointError),  # the tensors are of other layers
+    ],
+)
+def test_a_failure_leaves_the_llm_as_it_was(
+    thinker: Thinker, tmp_path: Path, changes: dict[str, Any], error: type[ValueError]
+) -> None:
+    save_lora(with_lora(load_thinker(GOLDEN.path)), tmp_path)
+    change(tmp_path, "adapter_config.json", **changes)
+    thinker.llm_model.model.embed_tokens.requires_grad_(False)
+    before, expected = state_of(thinker), logits(thinker.llm_model)
+    with pytest.raises(error):
+        load_lora(thinker, tmp_path)
+    assert state_of(thinker) == before
+    assert torch.equal(logits(thinker.llm_model), expected)
+    add_lora(thinker, SETTINGS, seed=0)
+
+
+def test_a_lora_that_is_there_stays(thinker: Thinker, tmp_path: Path) -> None:
+    save_lora(with_lora(thinker), tmp_path)
+    expected = logits(thinker.llm_model)
+    with pytest.raises(ConfigError, match="expected an LLM without LoRA"):
+        load_lora(thinker, tmp_path)
+    assert torch.equal(logits(thinker.llm_model), expected)
+
+
 def test_lora_outside_the_blocks_is_refused(thinker: Thinker, tmp_path: Path) -> None:
     config = LoraConfig(r=2, target_modules=["q_proj", "lm_head"])
     peft = get_peft_model(copy.deepcopy(thinker.llm_model), config)
@@ -124,8 +161,8 @@ def attached(tmp_path: Path) -> Path:
     """The golden checkpoint as the published code saves it while LoRA is attached."""
     directory = shutil.copytree(GOLDEN.path, tmp_path / "attached")
     thinker = with_lora(load_thinker(directory))
-    files = TensorFiles(directory)
-    state = {name: files.read(name).clone() for name in files if not name.startswith("llm_model.")}
+    files = open_tensors(directory)
+    state = {name: files[name].read().clone() for name in files if not name.startswith("llm_model.")}
     for name, value in thinker.llm_model.state_dict().items():
         if name != "lm_head.weight" or "llm_model.lm_head.weight" in files:  # tied heads are not saved
             state[f"llm_model.model.{name}"] = value.clone()
@@ -139,12 +176,12 @@ def attached(tmp_path: Path) -> Path:
 
 def merged(directory: Path) -> dict[str, Tensor]:
     config = json.loads((directory / "config.json").read_text())["lora_config"]
-    return {name: t.read() for name, t in merge_lora_tensors(TensorFiles(directory), config, str(directory)).items()}
+    return {name: t.read() for name, t in merge_lora_tensors(open_tensors(directory), config, str(directory)).items()}
 
 
 def test_a_checkpoint_with_lora_attached_reads_as_the_merged_model(thinker: Thinker, attached: Path) -> None:
     state = merged(attached)
-    assert state.keys() == TensorFiles(GOLDEN.path).keys()
+    assert state.keys() == open_tensors(GOLDEN.path).keys()
     attached_logits = logits(with_lora(thinker).llm_model)
     merge_lora(thinker)
     for name, value in thinker.llm_model.state_dict().items():
@@ -155,7 +192,7 @@ def test_a_checkpoint_with_lora_attached_reads_as_the_merged_model(thinker: Thin
 
 
 def test_a_checkpoint_without_lora_reads_as_it_is() -> None:
-    files = TensorFiles(GOLDEN.path)
+    files = open_tensors(GOLDEN.path)
     assert merge_lora_tensors(files, None, "here") == dict(files)
 
 

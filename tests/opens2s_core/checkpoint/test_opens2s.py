@@ -300,6 +300,31 @@ def test_a_model_with_lora_attached_is_merged_before_it_is_saved(opens2s: Path, 
     assert load_file(tmp_path / "new" / "model.safetensors").keys() == load_file(opens2s / "model.safetensors").keys()
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
+def test_quantised_weights_are_refused(opens2s: Path, dtype: torch.dtype) -> None:
+    state = load_file(opens2s / "model.safetensors")
+    save_file(state | {"llm2tts.weight": state["llm2tts.weight"].to(dtype)}, opens2s / "model.safetensors")
+    with pytest.raises(CheckpointError, match=rf"llm2tts\.weight is {dtype}, expected one of"):
+        load_opens2s(opens2s, torch.float32)
+
+
+def test_what_was_trained_takes_the_types_of_what_it_began_with(opens2s: Path) -> None:
+    state = load_file(opens2s / "model.safetensors")
+    save_file(state | {"llm2tts.weight": state["llm2tts.weight"].bfloat16()}, opens2s / "model.safetensors")
+    trained = {name: tensor + 1 for name, tensor in load_opens2s(opens2s, torch.float32).state_dict().items()}
+    model = load_state(opens2s, trained)
+    assert model.speech_decoder.llm2tts.weight.dtype == torch.bfloat16
+    assert model.speech_decoder.llm_ln.weight.dtype == torch.float32
+    assert torch.equal(model.speech_decoder.llm_ln.weight, trained["speech_decoder.llm_ln.weight"])
+
+
+@pytest.mark.parametrize("place", [".", "tts"])
+def test_a_tokenizer_is_looked_for_in_its_directory_alone(opens2s: Path, place: str) -> None:
+    (opens2s / place / "tokenizer.json").unlink()
+    with pytest.raises(CheckpointError, match=r"expected a tokenizer\.json in it"):
+        read_vocabulary(opens2s)
+
+
 def test_reading_the_configuration_alone_needs_no_weights(opens2s: Path) -> None:
     (opens2s / "model.safetensors").unlink()
     assert read_config(opens2s).prompt_style == "training"

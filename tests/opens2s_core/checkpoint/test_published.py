@@ -162,9 +162,24 @@ def test_the_source_stays_as_it_is(tiny_bundle: Path, tmp_path: Path) -> None:
     assert files(bundle) == before
 
 
+def test_published_end_ids_are_lists_and_licences_go_along(tiny_bundle: Path, tmp_path: Path) -> None:
+    source = shutil.copytree(tiny_bundle, tmp_path / "source")
+    (source / OPENS2S / "LICENSE").write_text("free")
+    shutil.rmtree(source / OPENS2S / "audio")
+    for place in (".", "tts"):
+        path = source / OPENS2S / place / "generation_config.json"
+        write_json(path, read_json(path) | {"eos_token_id": 7})
+    publish(source, tmp_path / "out")
+    for place in (".", "tts"):
+        assert read_json(tmp_path / "out" / OPENS2S / place / "generation_config.json")["eos_token_id"] == [7]
+    assert (tmp_path / "out" / OPENS2S / "LICENSE").read_text() == "free"
+    extractor = read_json(tmp_path / "out" / OPENS2S / "audio" / "preprocessor_config.json")
+    assert extractor["feature_size"] == read_config(source / OPENS2S).audio_encoder.num_mel_bins
+
+
 def test_a_directory_that_is_none_is_refused(tmp_path: Path) -> None:
     write_json(tmp_path / "other.json", {})
     with pytest.raises(CheckpointError, match="expected a bundle"):
         publish(tmp_path, tmp_path / "out")
-    with pytest.raises(CheckpointError, match=r"config\.json"):
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json"):
         import_published(tmp_path / "out", opens2s=tmp_path)

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from opens2s_core.checkpoint import (
     CheckpointError,
-    TensorFiles,
     load_speech_tokenizer,
+    open_tensors,
     read_speech_tokenizer_config,
     save_speech_tokenizer,
     write_json,
@@ -110,8 +110,9 @@ def test_saving_and_loading_is_bit_exact(model: SpeechTokenizer, tmp_path: Path)
     loaded = load_speech_tokenizer(tmp_path)
     assert same(loaded, model)
     assert loaded.codebook.weight.dtype == torch.bfloat16
+    assert load_speech_tokenizer(tmp_path, torch.float32).codebook.weight.dtype == torch.float32
     assert loaded.config == model.config
-    assert set(TensorFiles(tmp_path)) == set(model.state_dict())
+    assert set(open_tensors(tmp_path)) == set(model.state_dict())
 
 
 def test_our_settings_under_published_names_mean_the_same(tmp_path: Path) -> None:

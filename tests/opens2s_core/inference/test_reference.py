@@ -1,13 +1,14 @@
 """The oracle against greedy runs of the published model, and against its own rules."""
 
+import copy
 import re
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from opens2s_core.inference.reference import GreedyReply, reply, write
+from opens2s_core.inference.reference import GreedyReply, reply, speak, write
 from opens2s_core.models.opens2s_config import Interleave
 from opens2s_core.models.thinker import expand_audio_slots
 from opens2s_core.prompt import AUDIO_SLOT
@@ -147,3 +148,11 @@ def test_without_end_ids_the_budget_is_spoken_and_cuts_the_text(count: int, budg
     )
     assert len(said.unit_ids) == budget
     assert len(said.text_ids) == len(said.hiddens) == read
+
+
+def test_the_lowest_of_equally_likely_choices_is_spoken() -> None:
+    decoder = copy.deepcopy(model().speech_decoder)
+    decoder.tts_lm_model.lm_head.weight = nn.Parameter(torch.zeros_like(decoder.tts_lm_model.lm_head.weight))
+    hiddens = torch.randn(2, decoder.config.llm.hidden_size)
+    units, _ = speak(decoder, hiddens, end_ids=0, max_units=3, choices=(9, 5, 7))
+    assert units == (5, 5, 5)

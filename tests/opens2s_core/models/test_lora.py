@@ -15,6 +15,7 @@ from opens2s_core.config import ConfigError
 from opens2s_core.models.lora import (
     LoraSettings,
     add_lora,
+    attach_lora,
     has_lora,
     lora_config,
     lora_parameters,
@@ -147,6 +148,33 @@ def test_unknown_targets_are_named(thinker: Thinker) -> None:
         add_lora(thinker, LoraSettings(targets=("q_proj", "query", "lm_head")), seed=0)
     assert list(thinker.state_dict()) == keys
     assert all(parameter.requires_grad for parameter in thinker.llm_model.parameters())
+
+
+FAILING: list[dict[str, Any]] = [
+    {"target_modules": ["q_proj", "q_norm"]},
+    {"target_modules": ["q_proj", "lm_head"]},
+    {"target_modules": ["q_proj"], "rank_pattern": {"q_proj": 0}},
+    {"target_modules": "("},
+]
+"""What peft finds out when some layers are there, or all, or none."""
+
+
+@pytest.mark.parametrize("change", FAILING)
+def test_a_failure_leaves_the_llm_as_it_was(thinker: Thinker, change: dict[str, Any]) -> None:
+    thinker.llm_model.model.embed_tokens.requires_grad_(False)
+    thinker.llm_model.model.norm.train()
+    before, expected = state_of(thinker), logits(thinker.llm_model)
+    with pytest.raises(ConfigError, match="LoRA"):
+        attach_lora(thinker, {"r": 4, "lora_alpha": 4, **change})
+    assert state_of(thinker) == before
+    assert torch.equal(logits(thinker.llm_model), expected)
+    add_lora(thinker, SETTINGS, seed=0)
+
+
+def state_of(thinker: Thinker) -> tuple[list[str], dict[str, bool], dict[str, bool], set[str]]:
+    llm = thinker.llm_model
+    learned = {name: parameter.requires_grad for name, parameter in llm.named_parameters()}
+    return list(llm.state_dict()), learned, {name: m.training for name, m in llm.named_modules()}, set(vars(llm))
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def test_interleaving_takes_turns_until_one_side_is_used_up(m: int, n: int, hidd
     assert Interleave(m, n).order(hiddens, units).tolist() == expected
 
 
-@pytest.mark.parametrize("text", ["4", "4:", ":8", "0:8", "4:x", "-1:8", ""])
+@pytest.mark.parametrize("text", ["4", "4:", ":8", "0:8", "4:x", "-1:8", "²:3", ""])
 def test_a_malformed_ratio_is_named(text: str) -> None:
     with pytest.raises(ConfigError, match="expected two positive whole numbers"):
         Interleave.parse(text)
@@ -98,6 +98,14 @@ def test_the_callers_values_stay_as_they_are(published: dict[str, Any]) -> None:
         ("llm_config", [], "llm_config: expected a mapping"),
         ("llm_config.model_type", "llama", r"llm_config\.model_type: expected 'qwen3', got 'llama'"),
         ("llm_config.hidden_size", "wide", "llm_config: .*hidden_size"),
+        ("llm_config.hidden_size", 0, r"llm_config\.hidden_size: expected a positive number, got 0"),
+        ("llm_config.num_key_value_heads", 0, r"llm_config\.num_key_value_heads: expected a positive number, got 0"),
+        ("llm_config.num_key_value_heads", 997, r"expected a multiple of num_key_value_heads 997, got"),
+        ("llm_config.hidden_act", "loud", r"llm_config\.hidden_act: expected one of .*'silu'.* got 'loud'"),
+        ("llm_config.rope_scaling", {"rope_type": "curl"}, "llm_config: rope_type: expected one of .* got 'curl'"),
+        ("llm_config.pad_token_id", 10**9, r"llm_config\.pad_token_id: expected an id below vocab_size"),
+        ("llm_config.quantization_config", {"bits": 4}, r"llm_config\.quantization_config: expected .* not quantized"),
+        ("audio_encoder_config.encoder_attention_heads", 997, "d_model: expected a multiple of encoder_att.* 997, got"),
         (
             "audio_encoder_config.model_type",
             "whisper",
@@ -113,6 +121,12 @@ def test_what_cannot_be_used_is_named(published: dict[str, Any], place: str, val
     inner[key] = value
     with pytest.raises(ConfigError, match=f"(?s){message}"):
         OpenS2SConfig.from_dict(published)
+
+
+def test_weights_that_are_said_not_to_be_quantized_are_fine(published: dict[str, Any]) -> None:
+    expected = OpenS2SConfig.from_dict(published)
+    published["llm_config"]["quantization_config"] = None
+    assert OpenS2SConfig.from_dict(published) == expected
 
 
 @pytest.mark.parametrize("key", ["llm_config", "conv_kernel_sizes", "interleave_strategy", "adapter_inner_dim"])

@@ -127,3 +127,6 @@ def test_slots_are_repeated_to_their_lengths_and_nothing_else_changes(row: list[
     assert [token for token in expanded if token > 0] == [token for token in row if token > 0]
     assert expanded.count(AUDIO_SLOT) == sum(lengths)
     assert expand_audio_slots(row, [1] * row.count(AUDIO_SLOT)) == row
+    origin = expand_audio_slots(row, lengths, list(range(len(row))))
+    assert [row[i] for i in origin] == expanded
+    assert origin == sorted(origin)

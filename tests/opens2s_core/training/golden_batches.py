@@ -11,8 +11,9 @@ from torch.nn.utils.rnn import pad_sequence
 from opens2s_core.audio import HOP, SAMPLE_RATE
 from opens2s_core.checkpoint import read_vocabulary
 from opens2s_core.models.speech_decoder import SPEAKER_DIM
+from opens2s_core.models.thinker import expand_audio_slots
 from opens2s_core.prompt import AUDIO_SLOT, IGNORED
-from opens2s_core.training.batch import Batch, EncodedSample, Replies, collate_replies, spoken_runs, stretch
+from opens2s_core.training.batch import Batch, EncodedSample, Replies, collate_replies, spoken_runs
 from tests.opens2s_core.opens2s_tiny import CONFIG, GOLDEN, audio_lengths, synthetic_features
 
 PREFIXES = {"full": "", "weighted": "", "nounits": "", "text_only": "text_", "t2s": "t2s_"}
@@ -28,7 +29,7 @@ def stretch_rows(values: list[list[int]], rows: list[list[int]], lengths: list[i
     """Rows of values with the value at each audio slot repeated; ``lengths`` are in reading order over the rows."""
     remaining = iter(lengths)
     own = [[next(remaining) for _ in range(row.count(AUDIO_SLOT))] for row in rows]
-    return [stretch(value, row, counts) for value, row, counts in zip(values, rows, own, strict=True)]
+    return [expand_audio_slots(row, counts, value) for value, row, counts in zip(values, rows, own, strict=True)]
 
 
 def padded(rows: list[list[int]], value: int) -> Tensor:

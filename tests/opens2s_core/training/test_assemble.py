@@ -21,26 +21,26 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
-from opens2s_core.audio import SAMPLE_RATE
+from opens2s_core.audio import SAMPLE_RATE, Waveform
 from opens2s_core.checkpoint import (
     CheckpointError,
-    TensorFiles,
     load_opens2s,
     load_thinker,
+    open_tensors,
     read_config,
     read_vocabulary,
     write_tensors,
 )
 from opens2s_core.config import ConfigError
 from opens2s_core.models.opens2s_config import Interleave
-from opens2s_core.prompt import PromptBuilder
+from opens2s_core.prompt import SPEECH_TOKENS, PromptBuilder
 from opens2s_core.storage import StorageError
 from opens2s_core.training import assemble as assembling
 from opens2s_core.training.assemble import AssembleConfig, assemble
 from opens2s_core.training.batch import collate
 from opens2s_core.training.from_scratch import train_text_tokenizer
 from opens2s_core.training.losses import forward_losses
-from opens2s_core.training.tokens import SPEECH_TOKENS, add_tokens, add_unit_tokens
+from opens2s_core.training.tokens import add_tokens, add_unit_tokens
 from tests.opens2s_core.training.samples import kinds_of_samples
 
 CONFIG = AssembleConfig(units=48, adapter_inner_dim=24)
@@ -139,28 +139,26 @@ def own(parts: Parts, tmp_path: Path) -> Parts:
 
 
 def tensors(path: Path) -> dict[str, Tensor]:
-    files = TensorFiles(path)
-    return {name: files.read(name) for name in files}
+    return {name: tensor.read() for name, tensor in open_tensors(path).items()}
 
 
-def test_every_part_is_in_the_whole_bit_for_bit(parts: Parts, assembled: Path) -> None:
+def test_every_part_is_in_the_whole_in_the_llms_type(parts: Parts, assembled: Path) -> None:
     made, llm, speech = tensors(assembled), tensors(parts.llm), tensors(parts.speech_decoder)
     audio = {name: value for name, value in tensors(parts.audio).items() if name.startswith("audio_tower.")}
     prefixes = (("llm_model.", llm), ("tts_lm_model.", speech))
     wanted = {f"{prefix}{name}": value for prefix, part in prefixes for name, value in part.items()}
     wanted |= {name.replace("audio_tower", "audio_encoder_model"): value for name, value in audio.items()}
-    known = len(tokenizer())
+    known, dtype = len(tokenizer()), llm["model.embed_tokens.weight"].dtype
+    assert {value.dtype for value in made.values()} == {dtype}
     for name, value in wanted.items():
         rows = known if name.endswith(("embed_tokens.weight", "lm_head.weight")) else len(value)
-        assert made[name].dtype == value.dtype
-        assert torch.equal(made[name][:rows], value[:rows]), name
+        assert torch.equal(made[name][:rows], value[:rows].to(dtype)), name
     new = {name.split(".")[0] for name in made.keys() - wanted.keys()}
     assert new == {"audio_adapter", "llm2tts", "llm_ln", "tts_lm_model"}
-    assert {made[name].dtype for name in made.keys() - wanted.keys()} == {llm["model.embed_tokens.weight"].dtype}
 
 
 def test_tables_have_a_row_for_every_token_and_no_more(assembled: Path) -> None:
-    config, vocabulary, files = read_config(assembled), read_vocabulary(assembled), TensorFiles(assembled)
+    config, vocabulary, files = read_config(assembled), read_vocabulary(assembled), open_tensors(assembled)
     words = len(tokenizer())
     assert config.llm.vocab_size == len(vocabulary.tokenizer) == words + len(SPEECH_TOKENS)
     assert vocabulary.tokenizer.convert_tokens_to_ids(list(SPEECH_TOKENS)) == list(range(words, words + 4))
@@ -176,11 +174,11 @@ def test_tables_have_a_row_for_every_token_and_no_more(assembled: Path) -> None:
 
 def test_new_rows_lie_around_the_mean_of_the_known_ones(parts: Parts, assembled: Path) -> None:
     known = len(tokenizer())
-    made = TensorFiles(assembled)
+    made = open_tensors(assembled)
     for name in (
         name for name in made if name.startswith("tts_lm_model.") and name.endswith(("tokens.weight", "head.weight"))
     ):
-        table = made.read(name).float()
+        table = made[name].read().float()
         away = table[known:] - table[:known].mean(0)
         assert abs(float(away.mean())) < 0.01
         assert 0.045 < float(away.std()) < 0.055  # the config's initializer_range
@@ -190,12 +188,32 @@ def test_new_rows_lie_around_the_mean_of_the_known_ones(parts: Parts, assembled:
 def test_the_encoder_is_qwen2_audios(parts: Parts, assembled: Path) -> None:
     stock = Qwen2AudioForConditionalGeneration.from_pretrained(parts.audio).model.audio_tower.eval()
     thinker = load_thinker(assembled)
-    noise = np.random.default_rng(0).normal(0, 0.1, 30 * SAMPLE_RATE).astype(np.float32)
-    features = thinker.audio_features([noise])
+    features = thinker.audio_features([noise(30)])
+    dtype = thinker.llm_model.dtype
     with torch.no_grad():
         [ours] = thinker.audio_encoder_model.encode(features, "full")
-        theirs = stock(features.segments).last_hidden_state[0]
-    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
+        theirs = stock.to(dtype)(features.segments.to(dtype)).last_hidden_state[0]
+    torch.testing.assert_close(ours, theirs, **({"atol": 1e-6, "rtol": 1e-5} if dtype == torch.float32 else {}))
+
+
+def noise(seconds: int) -> Waveform:
+    return np.random.default_rng(0).normal(0, 0.1, seconds * SAMPLE_RATE).astype(np.float32)
+
+
+def test_parts_of_several_types_compute_together(parts: Parts, tmp_path: Path) -> None:
+    types = {"llm": torch.bfloat16, "speech_decoder": torch.float16}
+    mixed = {
+        part: save_language_model(tmp_path / part, tokenizer(), width=40, tied=False, dtype=dtype)
+        for part, dtype in types.items()
+    }
+    assert {value.dtype for value in tensors(parts.audio).values()} == {torch.float32}
+    model = load_opens2s(replace(parts, **mixed).assemble(tmp_path / "made"))
+    with torch.no_grad():
+        [heard] = model.thinker.embed_audio(model.thinker.audio_features([noise(1)]))
+        hidden = model.thinker.llm_model.model(inputs_embeds=heard[None]).last_hidden_state[0]
+        said = model.speech_decoder.embed_hiddens(hidden)
+    assert torch.isfinite(said).all()
+    assert heard.dtype == said.dtype == torch.bfloat16
 
 
 def test_words_are_foretold_as_by_the_llm(parts: Parts, assembled: Path) -> None:
@@ -290,7 +308,9 @@ def test_a_speech_decoder_with_units_is_taken_as_it_is(parts: Parts, tmp_path: P
     given = save_language_model(tmp_path / "given", words, width=24, tied=False, dtype=torch.float32)
     made = replace(parts, speech_decoder=given).assemble(tmp_path / "made")
     before, after = tensors(given), tensors(made)
-    assert all(torch.equal(after[f"tts_lm_model.{name}"], value) for name, value in before.items())
+    for name, value in before.items():
+        copied = after[f"tts_lm_model.{name}"]
+        assert torch.equal(copied, value.to(copied.dtype))
     assert load_opens2s(made).config.speech_decoder.vocab_size == len(words) + SPARE_ROWS
     assert read_vocabulary(made).units.size == CONFIG.units
 
@@ -316,7 +336,10 @@ def test_a_base_model_learns_where_turns_end(own: Parts, tmp_path: Path) -> None
     settings = own.llm / "generation_config.json"
     settings.write_text(json.dumps({"eos_token_id": words.pad_token_id}))
     (own.speech_decoder / "generation_config.json").unlink()
-    vocabulary = read_vocabulary(own.assemble(tmp_path / "made"))
+    made = own.assemble(tmp_path / "made")
+    ends = [json.loads((path / "generation_config.json").read_text())["eos_token_id"] for path in (made, made / "tts")]
+    assert ends == [[words.pad_token_id, words.eos_token_id], [words.eos_token_id]]
+    vocabulary = read_vocabulary(made)
     assert vocabulary.text_end_ids == (words.pad_token_id, words.eos_token_id)
     assert vocabulary.pad_id == words.pad_token_id
     assert vocabulary.units.end_ids == (words.eos_token_id,)
@@ -351,6 +374,15 @@ def with_other_hop(path: Path) -> None:
     WhisperFeatureExtractor(feature_size=MEL_BINS, hop_length=200).save_pretrained(path)
 
 
+def with_settings(**changes: object) -> Edit:
+    def edit(path: Path) -> None:
+        values = json.loads((path / "config.json").read_text())
+        values.get("audio_config", values).update(changes)
+        (path / "config.json").write_text(json.dumps(values))
+
+    return edit
+
+
 def with_many_tokens(path: Path) -> None:
     words = tokenizer(*(f"<|extra_{i}|>" for i in range(SPARE_ROWS + 1)))
     words.save_pretrained(path)
@@ -378,6 +410,9 @@ WRONG_PARTS: list[tuple[str, Edit, str]] = [
     ("speech", without_file("tokenizer.json"), r"speech: expected a tokenizer\.json"),
     ("llm", without_file("config.json"), r"llm.config\.json"),
     ("llm", with_many_tokens, r"llm: expected a row for each of \d+ tokens, got \d+ rows"),
+    ("audio", with_settings(encoder_attention_heads=5), r"audio.config\.json.*expected a multiple of .* 5, got 32"),
+    ("llm", with_settings(num_key_value_heads=3), r"llm.config\.json.*expected a multiple of .* 3, got 4"),
+    ("llm", with_settings(quantization_config={"bits": 4}), r"llm.config\.json.*not quantized, got {'bits': 4}"),
     ("llm", without_think_tokens, r"llm: prompt style 'training': .*<think>"),
 ]
 

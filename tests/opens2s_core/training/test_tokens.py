@@ -4,15 +4,10 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from opens2s_core.checkpoint import CheckpointError
+from opens2s_core.checkpoint import CheckpointError, load_tokenizer
+from opens2s_core.prompt import SPEECH_TOKENS
 from opens2s_core.training.from_scratch import train_text_tokenizer
-from opens2s_core.training.tokens import (
-    SPEECH_TOKENS,
-    add_tokens,
-    add_unit_tokens,
-    load_tokenizer,
-    table_rows,
-)
+from opens2s_core.training.tokens import add_tokens, add_unit_tokens, table_rows
 
 TEXT = "hello <think> <|im_tts_start|>there<|im_tts_end|><|audio_3|>"
 

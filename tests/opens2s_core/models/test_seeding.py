@@ -1,0 +1,34 @@
+import pytest
+import torch
+
+from opens2s_core.models.seeding import seeded
+
+
+def test_the_seed_decides_and_the_generator_goes_on_as_before() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    draws = []
+    for seed in (1, 1, 2):
+        with seeded(seed):
+            draws.append(torch.rand(4))
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_a_failure_inside_restores_the_generator_too() -> None:
+    before = torch.get_rng_state()
+    with pytest.raises(RuntimeError, match="negative dimension"), seeded(1):
+        torch.rand(4) + torch.rand(-1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_accelerators_are_not_seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    with seeded(1):
+        torch.rand(4)
+    assert seeds == []
+    torch.manual_seed(2)  # would be seen
+    assert seeds == [2]
