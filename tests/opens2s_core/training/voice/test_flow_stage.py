@@ -15,12 +15,12 @@ from opens2s_core.training.voice.loop import train_stage
 from tests.opens2s_core.training.voice.vowels import MODEL, RATE, write_tokenizer, write_vowels
 
 CONFIG = FlowStageConfig(
-    steps=120,
+    steps=100,
     checkpoint_every=3,
-    learning_rate=5e-3,
+    learning_rate=2e-3,
     warmup_steps=5,
     window_units=(4, 8),
-    batch_units=32,
+    batch_units=64,
     evaluate_every=40,
 )
 
@@ -120,7 +120,8 @@ def test_other_voices_have_their_own_vectors(material):
 
 def test_flow_learns_what_units_sound_like(material):
     torch.manual_seed(1)
-    stage, before = make(material, held_out=True), torch.get_rng_state()
+    config = dataclasses.replace(CONFIG, window_units=(8,))
+    stage, before = make(material, config, held_out=True), torch.get_rng_state()
     told = [stage.step(step) for step in range(CONFIG.steps)]
     assert torch.equal(torch.get_rng_state(), before)
     looks = [metrics for metrics in told if "held_out_sample_l1" in metrics]
@@ -131,9 +132,9 @@ def test_flow_learns_what_units_sound_like(material):
     first, last = slice(0, 10), slice(-10, None)
     print(f"flow: matching {mean('matching', first):.2f} → {mean('matching', last):.2f}, ", end="")
     print(f"mu {mean('mean_l1', first):.2f} → {mean('mean_l1', last):.2f}, {looks[-1]}")
-    assert mean("matching", last) < 0.9 * mean("matching", first)
-    assert mean("mean_l1", last) < 0.6 * mean("mean_l1", first)
-    assert [told.index(metrics) + 1 for metrics in looks] == [40, 80, 120]
+    assert mean("matching", last) < 0.8 * mean("matching", first)
+    assert mean("mean_l1", last) < 0.7 * mean("mean_l1", first)
+    assert [told.index(metrics) + 1 for metrics in looks] == [40, 80]
     assert {f"held_out_matching_{band}" for band in range(4)} < looks[0].keys()
 
 
