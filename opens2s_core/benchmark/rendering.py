@@ -67,9 +67,9 @@ def load_voice(directory: str | Path) -> Voice:
             f"{directory}: expected {SPEECH_TOKENIZER}/ and {TOKEN2WAV}/ with equally many units, got {sizes}"
         )
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    tokenizer = load_speech_tokenizer(path / SPEECH_TOKENIZER).float().to(device)
-    flow, vocoder = load_token2wav(path / TOKEN2WAV)
-    flow, vocoder = flow.float().to(device), vocoder.float().to(device)
+    tokenizer = load_speech_tokenizer(path / SPEECH_TOKENIZER, torch.float32).to(device)
+    flow, vocoder = load_token2wav(path / TOKEN2WAV, torch.float32)
+    flow, vocoder = flow.to(device), vocoder.to(device)
     return Voice(tokenizer, flow, vocoder, Token2WavEngine(flow, vocoder, capacity=1))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from opens2s_core.checkpoint import CheckpointError, TensorFiles, read_json, write_json, write_tensors
+from opens2s_core.checkpoint import CheckpointError, open_tensors, read_json, write_json, write_tensors
 from opens2s_core.checkpoint.modules import check_tensors
 from opens2s_core.storage import new_directory
 from opens2s_core.training.voice.stage import Stage
@@ -46,9 +46,9 @@ def load_latest(stage: Stage, averages: Mapping[str, nn.Module], directory: Path
     steps = max(found)
     _check_files(found[steps], steps)
     for stem, module in _parts(stage, averages).items():
-        files = TensorFiles(found[steps], stem)
+        files = open_tensors(found[steps], stem)
         check_tensors(files, module.state_dict(), found[steps] / stem)
-        module.load_state_dict({name: files.read(name) for name in files})
+        module.load_state_dict({name: tensor.read() for name, tensor in files.items()})
     states = torch.load(found[steps] / _OPTIMIZERS, map_location="cpu", weights_only=True)
     for name, optimizer in stage.optimizers().items():
         optimizer.load_state_dict(states[name])

@@ -114,7 +114,7 @@ def corpus_units(
     corpus: SpeechCorpus, indices: list[int], tokenizer: Path, cache: Path, device: torch.device
 ) -> Iterator[NDArray[np.int64]]:
     """Unit ids (N,) of utterances by the speech tokenizer in a directory, one by one, kept in ``cache``."""
-    model = load_speech_tokenizer(tokenizer).float().to(device)
+    model = load_speech_tokenizer(tokenizer, torch.float32).to(device)
     identity = _digest(tokenizer)
     for index in indices:
         samples = corpus.waveform(index, SAMPLE_RATE)

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from opens2s_core.models import seeding
+
 T = TypeVar("T")
 
 
@@ -109,6 +111,5 @@ def random_numbers_at(seed: int, step: int, device: torch.device) -> Iterator[No
 
 def seeded(seed: int, build: Callable[[], T]) -> T:
     """What ``build`` makes with random numbers of ``seed``: a model's first weights."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # the CPU's alone: others are not restored here
+    with seeding.seeded(seed):
         return build()
