@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -26,10 +27,11 @@ CONFIG = SpeechConfig(
     shard_utterances=2,
 )
 JOB = """
-import sys
-from tests.ray_jobs.test_build_speech import CONFIG
+import json, sys
+from data_pipeline.synthesis.speech import SpeechConfig
+from opens2s_core.config import parse_config
 from ray_jobs.build_speech import build_speech
-build_speech(CONFIG, sys.argv[1])
+build_speech(parse_config(SpeechConfig, json.loads(sys.argv[1])), sys.argv[2])
 """
 
 
@@ -68,7 +70,8 @@ def test_a_corpus_is_built_once_and_stays_as_it_is(
 def test_a_killed_job_is_finished_by_the_next(ray_local: str, tmp_path: Path) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     markers = tmp_path / "killed.shards/_shards"
-    job = subprocess.Popen([sys.executable, "-c", JOB, str(killed)], env=os.environ | {"RAY_ADDRESS": ray_local})
+    command = [sys.executable, "-c", JOB, json.dumps(config_to_dict(CONFIG)), str(killed)]
+    job = subprocess.Popen(command, env=os.environ | {"RAY_ADDRESS": ray_local})
     while not markers.exists() or len(os.listdir(markers)) < 5:
         assert job.poll() is None, "the job ended before it could be killed"
         time.sleep(0.01)
