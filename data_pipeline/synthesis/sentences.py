@@ -1,17 +1,15 @@
 """Sentences to be read aloud: everyday ones made of frames, and what the closed domain's people say to each other."""
 
-import hashlib
 import itertools
 import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from data_pipeline.synthesis.everyday import EVERYDAY
 from data_pipeline.synthesis.frames import FRAMES, SLOTS
 from data_pipeline.synthesis.phrases import LEADS, OPENERS, TOPICS
 
-_HELD_OUT_OF_TEN = 1
-"""Stems in ten that no training ever sees, whatever the seed."""
 _FRAMES_PER_EXCHANGE = 5
 _ROUNDS = 200
 """Of all frames: some 30,000 sentences."""
@@ -29,46 +27,27 @@ class Sentence:
     stem: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Material:
-    train: tuple[Sentence, ...]
-    held_out: tuple[Sentence, ...]
+def write_sentences(count: int, seed: int) -> tuple[Sentence, ...]:
+    """So many different sentences to learn from, as ``seed`` orders them; fewer are the first of more.
 
-
-def write_sentences(train: int, held_out: int, seed: int) -> Material:
-    """So many different sentences, as ``seed`` orders them; fewer are the first of more.
-
-    Which stem is held out follows from its words alone, so that no corpus trains on what another holds out. Beyond
-    that no training sentence resembles a held-out one of this material (:func:`near`), and held-out stems differ.
-    ``ValueError`` where there are too few.
+    None resembles one of :data:`~data_pipeline.synthesis.everyday.EVERYDAY` (:func:`near`). ``ValueError`` where there
+    are too few.
     """
-    held: dict[str, Sentence] = {}
-    for sentence in _candidates(seed):
-        if len(held) == held_out:
-            break
-        if is_held_out(sentence.stem):
-            held.setdefault(sentence.stem, sentence)
-    blocked = {key for stem in held for key in _keys(stem)}
+    blocked = {key for text in EVERYDAY for key in _keys(text)}
     kept: dict[str, Sentence] = {}
     for sentence in _candidates(seed):
-        if len(kept) == train:
+        if len(kept) == count:
             break
-        if not is_held_out(sentence.stem) and blocked.isdisjoint(_keys(sentence.stem)):
+        if blocked.isdisjoint(_keys(sentence.stem)):
             kept.setdefault(sentence.text, sentence)
-    if len(held) < held_out or len(kept) < train:
-        raise ValueError(
-            f"cannot write {train} sentences and hold out {held_out}: only {len(kept)} and {len(held)} were found"
-        )
-    return Material(train=tuple(kept.values()), held_out=tuple(held.values()))
+    if len(kept) < count:
+        raise ValueError(f"cannot write {count} sentences: only {len(kept)} were found")
+    return tuple(kept.values())
 
 
 def words_of(text: str) -> tuple[str, ...]:
     """What is said, without case and punctuation."""
     return tuple(re.findall(r"[a-z']+", text.lower()))
-
-
-def is_held_out(stem: str) -> bool:
-    return hashlib.sha256(" ".join(words_of(stem)).encode()).digest()[0] % 10 < _HELD_OUT_OF_TEN
 
 
 def near(stem: str, other: str) -> bool:

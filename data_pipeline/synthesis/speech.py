@@ -1,6 +1,7 @@
 """Spoken corpora: one voice says many sentences to learn from, many other voices say others."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +13,15 @@ from data_pipeline.schema import UTTERANCE
 from data_pipeline.sinks import Shard, ShardContent, plan_shards
 from data_pipeline.steps.filter import SILENCE
 from data_pipeline.steps.rejects import Rejects, Unusable
+from data_pipeline.synthesis.everyday import EVERYDAY
 from data_pipeline.synthesis.flite import FLITE_VOICES
-from data_pipeline.synthesis.sentences import Material, write_sentences
+from data_pipeline.synthesis.sentences import write_sentences
 from data_pipeline.synthesis.voices import FEELINGS, REPLY_VOICE, USER_VOICES, Feeling, Speaker, Voice, VoiceError
 from opens2s_core.audio import encode_audio
 from opens2s_core.config import config_to_dict, parse_config
 from opens2s_core.training.voice.corpus import Split
 
-VERSION = 1
+VERSION = 2
 """Raised when the same configuration gives other utterances."""
 
 SLT = Voice(name="slt")
@@ -32,7 +34,7 @@ MANY_VOICES = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VoiceShare:
-    """How many sentences are said to train on, and how many that nobody says in training."""
+    """How many sentences are said to train on, and how many of those that nobody says in training."""
 
     train: int
     held_out: int
@@ -42,7 +44,8 @@ class VoiceShare:
 class SpeechConfig:
     """``voice`` says its share evenly; ``others`` take turns with theirs, in every feeling.
 
-    No sentence of training is said twice; the held-out sentences of the others are those of ``voice``, from the first.
+    No sentence of training is said twice. Both hold out the first of
+    :data:`~data_pipeline.synthesis.everyday.EVERYDAY`.
     """
 
     voice: Voice = SLT
@@ -53,15 +56,13 @@ class SpeechConfig:
     shard_utterances: int = 64
 
     def __post_init__(self) -> None:
-        if self.own.train < 1 or self.own.held_out < 1 or self.shard_utterances < 1:
+        for share in (self.own, self.theirs):
+            if share.train < 0 or not 0 <= share.held_out <= len(EVERYDAY):
+                raise ValueError(f"expected at least 0 sentences and at most {len(EVERYDAY)} held out, got {share}")
+        if self.own.held_out < 1 or self.shard_utterances < 1:
             raise ValueError(
-                f"expected at least one sentence of each split and one utterance a shard, got {self.own} "
+                f"expected at least one held-out sentence of the voice and one utterance a shard, got {self.own} "
                 f"and shard_utterances={self.shard_utterances}"
-            )
-        if not 0 <= self.theirs.held_out <= self.own.held_out or self.theirs.train < 0:
-            raise ValueError(
-                f"expected no more held-out sentences of the others than the voice's {self.own.held_out}, "
-                f"got {self.theirs}"
             )
         if self.theirs != VoiceShare(train=0, held_out=0) and not self.others:
             raise ValueError(f"expected other voices to say {self.theirs}, got none")
@@ -91,10 +92,10 @@ def plan_speech(config: SpeechConfig) -> list[Shard]:
 
 def _cast(config: SpeechConfig) -> list[PlannedUtterance]:
     own, theirs = config.own, config.theirs
-    material = write_sentences(own.train + theirs.train, own.held_out, config.seed)
-    parts: list[tuple[Split, list[str], list[str]]] = [
-        ("train", *_texts(material, own.train)),
-        ("held_out", [s.text for s in material.held_out], [s.text for s in material.held_out[: theirs.held_out]]),
+    written = [sentence.text for sentence in write_sentences(own.train + theirs.train, config.seed)]
+    parts: list[tuple[Split, Sequence[str], Sequence[str]]] = [
+        ("train", written[: own.train], written[own.train :]),
+        ("held_out", EVERYDAY[: own.held_out], EVERYDAY[: theirs.held_out]),
     ]
     lines: list[tuple[Split, str, Voice, Feeling]] = []
     for split, said_by_voice, said_by_others in parts:
@@ -105,11 +106,6 @@ def _cast(config: SpeechConfig) -> list[PlannedUtterance]:
         PlannedUtterance(id=f"utterance-{number:06d}", text=text, voice=voice, feeling=feeling, split=split)
         for number, (split, text, voice, feeling) in enumerate(lines)
     ]
-
-
-def _texts(material: Material, own: int) -> tuple[list[str], list[str]]:
-    texts = [sentence.text for sentence in material.train]
-    return texts[:own], texts[own:]
 
 
 def _other(config: SpeechConfig, number: int) -> tuple[Voice, Feeling]:

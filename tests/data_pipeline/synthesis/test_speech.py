@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from data_pipeline.schema import UTTERANCE
+from data_pipeline.synthesis.everyday import EVERYDAY
 from data_pipeline.synthesis.sentences import write_sentences
 from data_pipeline.synthesis.speech import MANY_VOICES, SLT, SpeechConfig, VoiceShare, make_speech, plan_speech
 from data_pipeline.synthesis.voices import FEELINGS, EspeakSpeaker, Feeling, Voice, VoiceError
@@ -33,12 +34,11 @@ def said(split: str, *, by_slt: bool) -> list[str]:
 
 
 def test_the_plan_shares_out_the_sentences() -> None:
-    material = write_sentences(97, 6, seed=0)
-    train, held_out = ([s.text for s in part] for part in (material.train, material.held_out))
+    train = [sentence.text for sentence in write_sentences(97, seed=0)]
     assert said("train", by_slt=True) == train[:20]
     assert said("train", by_slt=False) == train[20:]
-    assert said("held_out", by_slt=True) == held_out
-    assert said("held_out", by_slt=False) == held_out[:4]
+    assert said("held_out", by_slt=True) == list(EVERYDAY[:6])
+    assert said("held_out", by_slt=False) == list(EVERYDAY[:4])
     assert [u["id"] for u in planned(CONFIG)] == [f"utterance-{number:06d}" for number in range(107)]
     assert [len(json.loads(shard.inputs)) for shard in plan_speech(CONFIG)] == [8] * 13 + [3]
 
@@ -102,10 +102,11 @@ def test_a_shard_made_twice_is_the_same_to_the_byte() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"own": VoiceShare(train=0, held_out=2)}, "at least one sentence of each split"),
-        ({"own": VoiceShare(train=2, held_out=0)}, "at least one sentence of each split"),
+        ({"own": VoiceShare(train=2, held_out=0)}, "at least one held-out sentence"),
+        ({"own": VoiceShare(train=-1, held_out=2)}, "got VoiceShare"),
+        ({"own": VoiceShare(train=2, held_out=121)}, "at most 120 held out"),
         ({"shard_utterances": 0}, "shard_utterances=0"),
-        ({"theirs": VoiceShare(train=2, held_out=7)}, "no more held-out sentences of the others than the voice's 6"),
+        ({"theirs": VoiceShare(train=2, held_out=121)}, "at most 120 held out"),
         ({"theirs": VoiceShare(train=-1, held_out=0)}, "got VoiceShare"),
         ({"others": ()}, "expected other voices to say VoiceShare"),
     ],
