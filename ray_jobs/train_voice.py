@@ -16,13 +16,20 @@ from ray_jobs.voice_recipes import VOICES
 
 
 def train_voice(
-    config: VoiceConfig, corpus: str, output: str, *, stages: Sequence[str] = STAGES, cpus: float = 1, gpu: bool = False
+    config: VoiceConfig,
+    corpus: str,
+    output: str,
+    *,
+    start: str | None = None,
+    stages: Sequence[str] = STAGES,
+    cpus: float = 1,
+    gpu: bool = False,
 ) -> Path | None:
-    """The directory of the voice once all stages are finished, else None. ``cpus`` and ``gpu`` are a cluster's."""
-    corpus, output = os.path.abspath(corpus), os.path.abspath(output)
+    """The directory of the voice once it has all its parts, else None. ``cpus`` and ``gpu`` are a cluster's."""
+    corpus, output, start = os.path.abspath(corpus), os.path.abspath(output), start and os.path.abspath(start)
     if "RAY_ADDRESS" not in os.environ:
-        return make_voice(config, corpus, output, stages=stages)
-    job = {"config": config, "corpus": corpus, "output": output, "stages": tuple(stages)}
+        return make_voice(config, corpus, output, start=start, stages=stages)
+    job = {"config": config, "corpus": corpus, "output": output, "start": start, "stages": tuple(stages)}
     _train_on_cluster(job, cpus, gpu)
     voice = Path(output) / VOICE
     return voice if voice.exists() else None
@@ -50,7 +57,7 @@ def _train_on_cluster(job: dict[str, Any], cpus: float, gpu: bool) -> None:
 def _train_worker(job: dict[str, Any]) -> None:
     from ray.experimental import tqdm_ray
 
-    make_voice(job["config"], job["corpus"], job["output"], stages=job["stages"], bar=tqdm_ray.tqdm)
+    make_voice(**job, bar=tqdm_ray.tqdm)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -58,13 +65,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--recipe", required=True, choices=sorted(VOICES), help="named configuration of the voice")
     parser.add_argument("--corpus", required=True, help="directory of a spoken corpus (ray_jobs.build_speech)")
     parser.add_argument("--output", required=True, help="directory of the run and of the voice")
+    parser.add_argument("--start", help="directory of a voice to re-tune (its sizes then replace the recipe's)")
     parser.add_argument("--stage", choices=STAGES, help="train this one alone")
     parser.add_argument("--cpus", type=float, default=1, help="cores to ask of a cluster")
     parser.add_argument("--gpu", action="store_true", help="ask a cluster for a GPU")
     args = parser.parse_args(argv)
     stages = STAGES if args.stage is None else (args.stage,)
     config = VOICES[args.recipe]()
-    voice = train_voice(config, args.corpus, args.output, stages=stages, cpus=args.cpus, gpu=args.gpu)
+    voice = train_voice(config, args.corpus, args.output, start=args.start, stages=stages, cpus=args.cpus, gpu=args.gpu)
     if voice is None:
         print(f"finished {', '.join(stages)}; a voice needs {', '.join(STAGES)}")
     else:

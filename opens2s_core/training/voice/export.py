@@ -7,6 +7,8 @@ part of each.
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from opens2s_core.checkpoint import load_token2wav, save_token2wav
 from opens2s_core.config import Token2WavConfig
 from opens2s_core.models.flow import Flow
@@ -28,8 +30,8 @@ def export_vocoder(vocoder: Vocoder, config: Token2WavConfig, directory: Path) -
     save_token2wav(flow, vocoder, replace(config, trained=False), directory)
 
 
-def join_token2wav(flow_directory: Path, vocoder_directory: Path, directory: Path) -> None:
+def join_token2wav(flow_directory: Path, vocoder_directory: Path, directory: Path, dtype: torch.dtype) -> None:
     """The decoder that speaks, ``trained: true``: the flow of one directory and the vocoder of another."""
-    flow, _ = load_token2wav(flow_directory)
-    _, vocoder = load_token2wav(vocoder_directory)
+    flow, _ = load_token2wav(flow_directory, dtype)
+    _, vocoder = load_token2wav(vocoder_directory, dtype)
     save_token2wav(flow, vocoder, Token2WavConfig(flow=flow.config, hift=vocoder.config, trained=True), directory)

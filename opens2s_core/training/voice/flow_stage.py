@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from opens2s_core.checkpoint import load_token2wav
 from opens2s_core.config import Token2WavConfig
 from opens2s_core.models.flow import Flow, FlowBatch, FlowDraws
 from opens2s_core.training.voice.corpus import SpeechCorpus
@@ -61,7 +62,8 @@ class FlowStage:
     """Flow matching as published, with draws that depend on (seed, step) alone.
 
     Units are those of the speech tokenizer in the directory ``tokenizer``; they are encoded once and kept in ``cache``.
-    Raises ``ValueError`` if no utterance of the voices is as long as a window.
+    ``start`` is a decoder directory whose flow to go on from. Raises ``ValueError`` if no utterance of the voices is
+    as long as a window.
     """
 
     name = "flow"
@@ -75,9 +77,11 @@ class FlowStage:
         *,
         tokenizer: Path,
         cache: Path,
+        start: Path | None = None,
     ) -> None:
         self.config, self.model, self.device = config, model, stage_device()
-        self.flow = seeded(config.seed, lambda: Flow(model.flow)).to(self.device)
+        new = load_token2wav(start, torch.float32)[0] if start else seeded(config.seed, lambda: Flow(model.flow))
+        self.flow = new.to(self.device)
         self._optimizer = config.optimizer(self.flow.parameters())
         speech = partial(FlowSpeech, tokenizer=tokenizer, cache=cache, device=self.device)
         self.speech = speech(corpus, model, config.voice, config.other_voices)
@@ -88,7 +92,8 @@ class FlowStage:
             raise ValueError(
                 f"expected utterances of at least {min(config.window_units)} units, the longest has {longest}"
             )
-        self._start_from(self.speech.mean_mel())
+        if start is None:
+            self._start_from(self.speech.mean_mel())
 
     def modules(self) -> Mapping[str, nn.Module]:
         return {"flow": self.flow}

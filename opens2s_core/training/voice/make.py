@@ -1,20 +1,27 @@
-"""A voice from a spoken corpus: speech tokenizer, flow and vocoder, one stage after another.
+"""A voice from a spoken corpus, or another one re-tuned: speech tokenizer, flow and vocoder, one stage after another.
 
 ``output`` holds ``stages/NAME/`` (the runs), ``cache/`` (units and pitches) and, in the end, ``voice/`` with
 ``speech_tokenizer/`` and ``token2wav/``, ready to go into a bundle. What is there already is not made again.
 """
 
 import hashlib
-import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
-from opens2s_core.checkpoint import SPEECH_TOKENIZER, TOKEN2WAV
+from opens2s_core.checkpoint import (
+    SPEECH_TOKENIZER,
+    TOKEN2WAV,
+    load_speech_tokenizer,
+    read_speech_tokenizer_config,
+    read_token2wav_config,
+    save_speech_tokenizer,
+)
 from opens2s_core.config import ConfigError, SpeechTokenizerConfig, Token2WavConfig, config_to_dict
 from opens2s_core.storage import StorageError, new_directory
 from opens2s_core.training.voice.corpus import MANIFEST, CorpusError, SpeechCorpus
@@ -32,13 +39,14 @@ VOICE = "voice"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VoiceConfig:
-    """Sizes of the models and how each is trained."""
+    """Sizes of the models and how each is trained; ``half_precision`` is that of the finished voice's files."""
 
     speech_tokenizer: SpeechTokenizerConfig
     token2wav: Token2WavConfig
     tokenizer_stage: TokenizerStageConfig
     flow_stage: FlowStageConfig
     vocoder_stage: VocoderStageConfig
+    half_precision: bool = False
 
     def __post_init__(self) -> None:
         codes, known = self.speech_tokenizer.quantize_vocab_size, self.token2wav.flow.vocab_size
@@ -51,23 +59,30 @@ def make_voice(
     corpus: str | Path,
     output: str | Path,
     *,
+    start: str | Path | None = None,
     stages: Sequence[str] = STAGES,
     bar: Callable[..., Any] = tqdm,
 ) -> Path | None:
-    """Run ``stages`` (names of :data:`STAGES`, in their order); returns ``output/voice`` once all three are finished.
+    """Run ``stages`` (names of :data:`STAGES`, in their order); returns ``output/voice`` once it has all three parts.
 
-    The flow needs the speech tokenizer's export and raises :class:`StorageError` where there is none. Raises as
-    :func:`train_stage` and :class:`SpeechCorpus` do.
+    ``start`` is a voice to go on from: its weights in its own sizes, and its parts as they are where their stage is
+    not run. Without one the flow needs the speech tokenizer's export and raises :class:`StorageError` where there is
+    none. Raises as :func:`train_stage`, :class:`SpeechCorpus` and loading ``start`` do.
     """
     if not (Path(corpus) / MANIFEST).is_file():
         raise CorpusError(f"{corpus}: expected a spoken corpus with {MANIFEST} in it")
-    material = _Material(config=config, corpus=Path(corpus), output=Path(output), bar=bar)
+    if start is not None:
+        start = Path(start)
+        config = replace(
+            config,
+            speech_tokenizer=read_speech_tokenizer_config(start / SPEECH_TOKENIZER),
+            token2wav=read_token2wav_config(start / TOKEN2WAV),
+        )
+    material = _Material(config=config, corpus=Path(corpus), output=Path(output), start=start, bar=bar)
     makers = {TokenizerStage.name: _make_tokenizer, FlowStage.name: _make_flow, VocoderStage.name: _make_vocoder}
     for name in stages:
         makers[name](material)
-    if not all(material.export(name).exists() for name in STAGES):
-        return None
-    return _join(material)
+    return _join(material) if all(material.part(name).exists() for name in STAGES) else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,13 +90,20 @@ class _Material:
     config: VoiceConfig
     corpus: Path
     output: Path
+    start: Path | None
     bar: Callable[..., Any]
 
     def run(self, name: str) -> Path:
         return self.output / "stages" / name
 
-    def export(self, name: str) -> Path:
-        return self.run(name) / EXPORT
+    def part(self, name: str) -> Path:
+        """Where what a stage makes lies: its export, or else the voice to go on from."""
+        export = self.run(name) / EXPORT
+        return export if export.exists() else self.first(name) or export
+
+    def first(self, name: str) -> Path | None:
+        """The weights that a stage goes on from."""
+        return self.start and self.start / (SPEECH_TOKENIZER if name == TokenizerStage.name else TOKEN2WAV)
 
     @property
     def cache(self) -> Path:
@@ -95,12 +117,17 @@ def _make_tokenizer(material: _Material) -> None:
         TokenizerStage.name,
         config.tokenizer_stage,
         {"model": config_to_dict(config.speech_tokenizer)},
-        partial(TokenizerStage, config.tokenizer_stage, config.speech_tokenizer),
+        partial(
+            TokenizerStage,
+            config.tokenizer_stage,
+            config.speech_tokenizer,
+            start=material.first(TokenizerStage.name),
+        ),
     )
 
 
 def _make_flow(material: _Material) -> None:
-    config, tokenizer = material.config, material.export(TokenizerStage.name)
+    config, tokenizer = material.config, material.part(TokenizerStage.name)
     if not tokenizer.exists():
         raise StorageError(f"{tokenizer}: expected a trained speech tokenizer: its stage comes before the flow's")
     _train(
@@ -108,7 +135,14 @@ def _make_flow(material: _Material) -> None:
         FlowStage.name,
         config.flow_stage,
         {"model": config_to_dict(config.token2wav.flow), "speech_tokenizer": _digest(tokenizer)},
-        partial(FlowStage, config.flow_stage, config.token2wav, tokenizer=tokenizer, cache=material.cache),
+        partial(
+            FlowStage,
+            config.flow_stage,
+            config.token2wav,
+            tokenizer=tokenizer,
+            cache=material.cache,
+            start=material.first(FlowStage.name),
+        ),
     )
 
 
@@ -116,7 +150,8 @@ def _make_vocoder(material: _Material) -> None:
     config = material.config
 
     def stage(corpus: SpeechCorpus, held_out: SpeechCorpus) -> VocoderStage:
-        return VocoderStage(config.vocoder_stage, config.token2wav, corpus, cache=material.cache)
+        first = material.first(VocoderStage.name)
+        return VocoderStage(config.vocoder_stage, config.token2wav, corpus, cache=material.cache, start=first)
 
     _train(material, VocoderStage.name, config.vocoder_stage, {"model": config_to_dict(config.token2wav.hift)}, stage)
 
@@ -130,6 +165,8 @@ def _train(
 ) -> None:
     """One stage, built only where it is not finished: building reads the corpus."""
     settings = {"corpus": _file_digest(material.corpus / MANIFEST), **depends_on}
+    if (first := material.first(name)) is not None:
+        settings["start"] = _digest(first)
     if finished_export(name, config, material.run(name), settings) is not None:
         return
     stage = build(SpeechCorpus(material.corpus, "train"), SpeechCorpus(material.corpus, "held_out"))
@@ -139,10 +176,14 @@ def _train(
 
 def _join(material: _Material) -> Path:
     voice = material.output / VOICE
-    if not voice.exists():
+    dtype = torch.float16 if material.config.half_precision else torch.float32
+    tokenizer, flow, vocoder = (material.part(name) for name in STAGES)
+    # A voice re-tuned stage by stage is joined again with every stage.
+    if not voice.exists() or voice.stat().st_mtime < max(part.stat().st_mtime for part in (tokenizer, flow, vocoder)):
         with new_directory(voice) as target:
-            shutil.copytree(material.export(TokenizerStage.name), target / SPEECH_TOKENIZER)
-            join_token2wav(material.export(FlowStage.name), material.export(VocoderStage.name), target / TOKEN2WAV)
+            heard = load_speech_tokenizer(tokenizer, dtype)
+            save_speech_tokenizer(heard, heard.config, target / SPEECH_TOKENIZER)
+            join_token2wav(flow, vocoder, target / TOKEN2WAV, dtype)
     return voice
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 from transformers.models.whisper.modeling_whisper import sinusoids
 
 from opens2s_core.audio import SAMPLE_RATE
-from opens2s_core.checkpoint import save_speech_tokenizer
+from opens2s_core.checkpoint import load_speech_tokenizer, save_speech_tokenizer
 from opens2s_core.config import ConfigError, SpeechTokenizerConfig
 from opens2s_core.models.speech_tokenizer import CONV_STRIDE, SEGMENT_SAMPLES, SpeechTokenizer
 from opens2s_core.training.voice.batches import Batches
@@ -75,7 +75,10 @@ class _Losses:
 
 
 class TokenizerStage:
-    """Trains on all voices of ``corpus``; ``held_out`` is only listened to, for the error of its characters."""
+    """Trains on all voices of ``corpus``; ``held_out`` is only listened to, for the error of its characters.
+
+    ``start`` is a directory of a speech tokenizer to go on from, whose codes are read from the first step.
+    """
 
     name = "speech_tokenizer"
 
@@ -85,6 +88,8 @@ class TokenizerStage:
         model: SpeechTokenizerConfig,
         corpus: SpeechCorpus,
         held_out: SpeechCorpus | None = None,
+        *,
+        start: Path | None = None,
     ) -> None:
         if model.quantize_ema_decay is None:
             raise ConfigError("quantize_ema_decay: expected a decay below 1 to train with, got None")
@@ -92,7 +97,15 @@ class TokenizerStage:
         self._corpus, self._held_out = corpus, held_out
         self._pool = model.pooling_kernel_size
         self.alphabet = Alphabet(utterance.text for utterance in corpus.utterances)
-        self.model = seeded(config.seed, lambda: _new_model(model)).to(self.device)
+        if start is None:
+            tokenizer = seeded(config.seed, lambda: _new_model(model))
+        else:
+            tokenizer = load_speech_tokenizer(start, torch.float32)
+        for fixed in (tokenizer.embed_positions, tokenizer.embed_positions2, tokenizer.codebook):
+            fixed.requires_grad_(False)  # the codebook follows the averages
+        self.model = tokenizer.to(self.device)
+        self._quantised_from = 0 if start else config.quantised_from
+        self._draws_codes = start is None
         lengths = _units(corpus, self.model.samples_per_unit)
         self._batches = Batches(lengths, config.batch_units, seed=config.seed, bucket=_BUCKET)
         self.head = seeded(
@@ -128,7 +141,7 @@ class TokenizerStage:
             "commitment": float(losses.commitment.detach()),
             "gradient_norm": norm,
         }
-        if step < config.quantised_from:
+        if step < self._quantised_from:
             return metrics
         metrics |= self._follow(losses, step)
         if self._held_out is not None and ((step + 1) % config.evaluate_every == 0 or step + 1 == config.steps):
@@ -181,12 +194,12 @@ class TokenizerStage:
         vectors = self._vectors(batch)  # (B, N, D)
         flat = vectors[batch.valid]  # (M, D)
         seen = flat.detach()
-        if step == self.config.quantised_from:
+        if self._draws_codes and step == self._quantised_from:
             everything = torch.ones_like(self.model.ema_count, dtype=torch.bool)
             restart_codes(self.model, everything, seen, generator_at(self.config.seed, step, _FIRST_CODES))
         ids = self.model.quantise(vectors.detach())
         codes = self.model.codebook(ids)
-        quantised = step >= self.config.quantised_from
+        quantised = step >= self._quantised_from
         read = vectors + (codes - vectors).detach() if quantised else vectors  # gradients pass straight through
         logits, mel = self._read(read, batch.valid)
         ctc = functional.ctc_loss(
@@ -220,8 +233,6 @@ def _new_model(config: SpeechTokenizerConfig) -> SpeechTokenizer:
     model = SpeechTokenizer(config)
     for table, scale in ((model.embed_positions, _POSITION_SCALE), (model.embed_positions2, 1.0)):
         table.weight.data.copy_(scale * sinusoids(*table.weight.shape))
-        table.requires_grad_(False)
-    model.codebook.requires_grad_(False)  # follows the averages
     return model
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from opens2s_core.checkpoint import load_token2wav
 from opens2s_core.config import Token2WavConfig, VocoderConfig
 from opens2s_core.models.vocoder import Vocoder, samples_per_frame
 from opens2s_core.training.voice.corpus import SpeechCorpus
@@ -79,15 +80,25 @@ class VocoderBatch:
 
 
 class VocoderStage:
-    """Raises ``ValueError`` if no utterance of the voices is as long as a window. Pitches are kept in ``cache``."""
+    """Pitches are kept in ``cache``; ``start`` is a decoder directory whose vocoder to go on from.
+
+    Raises ``ValueError`` if no utterance of the voices is as long as a window.
+    """
 
     name = "vocoder"
 
     def __init__(
-        self, config: VocoderStageConfig, model: Token2WavConfig, corpus: SpeechCorpus, *, cache: Path
+        self,
+        config: VocoderStageConfig,
+        model: Token2WavConfig,
+        corpus: SpeechCorpus,
+        *,
+        cache: Path,
+        start: Path | None = None,
     ) -> None:
         self.config, self.model, self.device = config, model, stage_device()
-        self.vocoder = seeded(config.seed, lambda: Vocoder(model.hift)).to(self.device)
+        new = load_token2wav(start, torch.float32)[1] if start else seeded(config.seed, lambda: Vocoder(model.hift))
+        self.vocoder = new.to(self.device)
         self.discriminators = seeded(config.seed, lambda: Discriminators(config.discriminators)).to(self.device)
         pitch = list(self.vocoder.f0_predictor.parameters())
         own = {id(parameter) for parameter in pitch}

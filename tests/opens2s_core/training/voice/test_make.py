@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from opens2s_core.checkpoint import (
     SPEECH_TOKENIZER,
@@ -56,11 +58,56 @@ def test_a_finished_voice_is_left_as_it_is(made: Path, corpus: Path) -> None:
     assert contents(made) == before
 
 
+def test_in_half_precision_the_same_voice_takes_half_the_room(made: Path, corpus: Path, tmp_path: Path) -> None:
+    shutil.copytree(made / "stages", tmp_path / "stages")
+    half = make_voice(replace(voice_smoke(), half_precision=True), corpus, tmp_path)
+    assert half is not None
+    for file in (path.relative_to(made / "voice") for path in (made / "voice").rglob("*.safetensors")):
+        whole = load_file(made / "voice" / file)
+        assert all(torch.equal(kept, whole[name].half()) for name, kept in load_file(half / file).items()), file
+        assert (half / file).stat().st_size < 0.6 * (made / "voice" / file).stat().st_size
+
+
 def test_stage_by_stage_the_same_voice_is_made(made: Path, corpus: Path, tmp_path: Path) -> None:
     results = [make_voice(voice_smoke(), corpus, tmp_path, stages=[name]) for name in reversed(STAGES[:1] + STAGES[2:])]
     assert results == [None, None]
     assert make_voice(voice_smoke(), corpus, tmp_path, stages=["flow"]) == tmp_path / "voice"
     assert contents(tmp_path / "voice") == contents(made / "voice")
+
+
+def test_re_tuning_begins_with_the_weights_of_the_voice(made: Path, corpus: Path, tmp_path: Path) -> None:
+    config = voice_smoke()
+    still = replace(
+        config,
+        tokenizer_stage=replace(config.tokenizer_stage, learning_rate=0.0),
+        flow_stage=replace(config.flow_stage, learning_rate=0.0),
+        vocoder_stage=replace(config.vocoder_stage, learning_rate=0.0),
+    )
+    tuned = make_voice(still, corpus, tmp_path, start=made / "voice")
+    assert tuned is not None
+    for file in (path.relative_to(tuned) for path in tuned.rglob("*.safetensors")):
+        before, after = load_file(made / "voice" / file), load_file(tuned / file)
+        moved = {name for name in after if not torch.equal(before[name], after[name])}
+        followed = {"codebook.weight", "ema_count", "ema_weight"}  # the sounds, not gradients
+        assert moved == (followed if file.parts[0] == SPEECH_TOKENIZER else set())
+
+
+def test_one_part_of_a_voice_is_re_tuned_and_then_another(made: Path, corpus: Path, tmp_path: Path) -> None:
+    def changed(voice: Path | None) -> set[str]:
+        assert voice is not None
+        after, before = contents(voice), contents(made / "voice")
+        return {name for name in before if after[name] != before[name]}
+
+    other = replace(
+        VOICES["voice-tiny"](), flow_stage=voice_smoke().flow_stage, vocoder_stage=voice_smoke().vocoder_stage
+    )
+    other = replace(other, half_precision=False)
+    first = make_voice(other, corpus, tmp_path, start=made / "voice", stages=["vocoder"])
+    assert changed(first) == {"token2wav/hift.safetensors"}
+    second = make_voice(other, corpus, tmp_path, start=made / "voice", stages=["flow"])
+    assert changed(second) == {"token2wav/hift.safetensors", "token2wav/flow.safetensors"}
+    with pytest.raises(CheckpointError, match=r"stages/flow: .*start was"):
+        make_voice(other, corpus, tmp_path, stages=["flow"])
 
 
 class Interrupted(Exception):
