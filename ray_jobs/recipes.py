@@ -5,16 +5,6 @@ from dataclasses import dataclass, replace
 
 from data_pipeline.pipeline import PrepareConfig
 from data_pipeline.synthesis.dialogues import DialogueConfig
-from opens2s_core.config import (
-    EstimatorConfig,
-    F0PredictorConfig,
-    FlowConfig,
-    FlowDecoderConfig,
-    FlowEncoderConfig,
-    SpeechTokenizerConfig,
-    Token2WavConfig,
-    VocoderConfig,
-)
 from opens2s_core.models.lora import LoraSettings
 from opens2s_core.training.from_scratch import ScratchConfig, TransformerSize
 from opens2s_core.training.loop import TrainConfig
@@ -45,7 +35,7 @@ def demo() -> Recipe:
     return Recipe(
         dialogues=DialogueConfig(turns=64),
         prepare=PrepareConfig(written_questions=True),
-        scratch=_small_models(width=192, layers=3, codes=256),
+        scratch=_small_models(width=192, layers=3),
         train=TrainConfig(
             steps=220,
             learning_rate=1.5e-3,
@@ -62,7 +52,7 @@ def smoke() -> Recipe:
     return Recipe(
         dialogues=DialogueConfig(turns=8, shard_turns=4),
         prepare=PrepareConfig(written_questions=True),
-        scratch=_small_models(width=32, layers=2, codes=64),
+        scratch=_small_models(width=32, layers=2),
         train=TrainConfig(
             steps=6,
             warmup_steps=2,
@@ -82,35 +72,10 @@ def smoke_lora() -> Recipe:
 RECIPES: dict[str, Callable[[], Recipe]] = {"demo": demo, "smoke": smoke, "smoke_lora": smoke_lora}
 
 
-def _small_models(*, width: int, layers: int, codes: int) -> ScratchConfig:
+def _small_models(*, width: int, layers: int) -> ScratchConfig:
     lm = TransformerSize(width=width, layers=layers, heads=4, ffn=width * 8 // 3)
     return ScratchConfig(
         audio_encoder=TransformerSize(width=width * 2 // 3 // 4 * 4, layers=2, heads=4, ffn=width * 8 // 3),
         llm=lm,
         speech_decoder=lm,
-        speech_tokenizer=SpeechTokenizerConfig(
-            d_model=64,
-            encoder_attention_heads=4,
-            encoder_ffn_dim=128,
-            quantize_causal_block_size=40,
-            quantize_position=2,
-            pooling_position=1,
-            quantize_vocab_size=codes,
-        ),
-        token2wav=Token2WavConfig(
-            flow=FlowConfig(
-                input_size=64,
-                vocab_size=codes,
-                encoder=FlowEncoderConfig(
-                    input_size=64, output_size=64, attention_heads=4, linear_units=128, num_blocks=2
-                ),
-                decoder=FlowDecoderConfig(
-                    estimator=EstimatorConfig(
-                        channels=(64, 64), attention_head_dim=16, n_blocks=1, num_mid_blocks=2, num_heads=4
-                    )
-                ),
-            ),
-            hift=VocoderConfig(base_channels=64, f0_predictor=F0PredictorConfig(cond_channels=64)),
-            trained=False,
-        ),
     )

@@ -24,7 +24,15 @@ import torch
 
 from data_pipeline.synthesis.writers import ClosedDomainWriter
 from opens2s_core.audio import SAMPLE_RATE
-from opens2s_core.checkpoint import OPENS2S, load_opens2s, save_opens2s
+from opens2s_core.checkpoint import (
+    OPENS2S,
+    SPEECH_TOKENIZER,
+    TOKEN2WAV,
+    load_opens2s,
+    save_opens2s,
+    save_speech_tokenizer,
+    save_token2wav,
+)
 from opens2s_core.config import (
     EstimatorConfig,
     F0PredictorConfig,
@@ -35,6 +43,10 @@ from opens2s_core.config import (
     Token2WavConfig,
     VocoderConfig,
 )
+from opens2s_core.models.flow import Flow
+from opens2s_core.models.seeding import seeded
+from opens2s_core.models.speech_tokenizer import SpeechTokenizer
+from opens2s_core.models.vocoder import Vocoder
 from opens2s_core.training.from_scratch import ScratchConfig, TransformerSize, create_bundle
 from tests.fake_s3 import fake_s3
 
@@ -48,33 +60,29 @@ hypothesis.settings.load_profile("patient")
 
 CODES = 64
 SMALL = TransformerSize(width=32, layers=1, heads=2, ffn=64)
-TINY = ScratchConfig(
-    audio_encoder=SMALL,
-    llm=SMALL,
-    speech_decoder=SMALL,
-    speech_tokenizer=SpeechTokenizerConfig(
-        d_model=32,
-        encoder_attention_heads=2,
-        encoder_ffn_dim=64,
-        num_mel_bins=80,
-        quantize_position=1,
-        pooling_position=1,
-        quantize_vocab_size=CODES,
-    ),
-    token2wav=Token2WavConfig(
-        flow=FlowConfig(
-            input_size=32,
-            vocab_size=CODES,
-            encoder=FlowEncoderConfig(input_size=32, output_size=32, attention_heads=2, linear_units=64, num_blocks=1),
-            decoder=FlowDecoderConfig(
-                estimator=EstimatorConfig(
-                    channels=(32, 32), n_blocks=1, num_mid_blocks=1, num_heads=2, attention_head_dim=16
-                )
-            ),
+TINY = ScratchConfig(audio_encoder=SMALL, llm=SMALL, speech_decoder=SMALL, mel_bins=80)
+SPEECH_TOKENIZER_CONFIG = SpeechTokenizerConfig(
+    d_model=32,
+    encoder_attention_heads=2,
+    encoder_ffn_dim=64,
+    num_mel_bins=80,
+    quantize_position=1,
+    pooling_position=1,
+    quantize_vocab_size=CODES,
+)
+TOKEN2WAV_CONFIG = Token2WavConfig(
+    flow=FlowConfig(
+        input_size=32,
+        vocab_size=CODES,
+        encoder=FlowEncoderConfig(input_size=32, output_size=32, attention_heads=2, linear_units=64, num_blocks=1),
+        decoder=FlowDecoderConfig(
+            estimator=EstimatorConfig(
+                channels=(32, 32), n_blocks=1, num_mid_blocks=1, num_heads=2, attention_head_dim=16
+            )
         ),
-        hift=VocoderConfig(base_channels=32, f0_predictor=F0PredictorConfig(cond_channels=32)),
-        trained=False,
     ),
+    hift=VocoderConfig(base_channels=32, f0_predictor=F0PredictorConfig(cond_channels=32)),
+    trained=False,
 )
 
 
@@ -170,13 +178,26 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def untrained_voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A voice of random weights, its codes drawn from noise, so that noise has many units."""
+    voice = tmp_path_factory.mktemp("voice")
+    noise = np.random.default_rng(0).normal(0, 0.1, 10 * SAMPLE_RATE).astype(np.float32)
+    with seeded(0):
+        tokenizer = SpeechTokenizer(SPEECH_TOKENIZER_CONFIG).eval()
+        tokenizer.codebook.weight.data.copy_(tokenizer.pooled([noise])[0][:CODES])
+        flow, vocoder = Flow(TOKEN2WAV_CONFIG.flow), Vocoder(TOKEN2WAV_CONFIG.hift)
+    save_speech_tokenizer(tokenizer, SPEECH_TOKENIZER_CONFIG, voice / SPEECH_TOKENIZER)
+    save_token2wav(flow, vocoder, TOKEN2WAV_CONFIG, voice / TOKEN2WAV)
+    return voice
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(untrained_voice: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained bundle directory."""
     bundle = tmp_path_factory.mktemp("bundle")
     exchanges = ClosedDomainWriter().write(100, seed=0)
     texts = [text for exchange in exchanges for text in (exchange.user_text, exchange.reply_text)]
-    noise = np.random.default_rng(0).normal(0, 0.1, 10 * SAMPLE_RATE).astype(np.float32)
-    create_bundle(TINY, texts, [noise], bundle)
+    create_bundle(TINY, texts, untrained_voice, bundle)
     _stir(bundle / OPENS2S)
     return bundle
 

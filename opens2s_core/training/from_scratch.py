@@ -1,13 +1,13 @@
-"""A bundle made from nothing: a tokenizer learned from texts, random weights, a codebook drawn from recordings.
+"""A bundle whose language models know nothing yet: random weights, a tokenizer learned from texts, and a voice.
 
 It is the start of a run that has no published weights: everything in it has the real architecture, at any size.
 """
 
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import (
     GenerationConfig,
@@ -18,23 +18,18 @@ from transformers import (
 )
 from transformers.models.whisper.modeling_whisper import sinusoids
 
-from opens2s_core.audio import SAMPLE_RATE, Waveform
+from opens2s_core.audio import SAMPLE_RATE
 from opens2s_core.checkpoint import (
     OPENS2S,
     SPEECH_TOKENIZER,
     TOKEN2WAV,
+    codebook_sizes,
     save_opens2s,
-    save_speech_tokenizer,
-    save_token2wav,
 )
-from opens2s_core.config import SpeechTokenizerConfig, Token2WavConfig
 from opens2s_core.models.audio_encoder import AudioPadding
-from opens2s_core.models.flow import Flow
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.opens2s_config import Interleave, OpenS2SConfig
 from opens2s_core.models.seeding import seeded
-from opens2s_core.models.speech_tokenizer import SpeechTokenizer
-from opens2s_core.models.vocoder import Vocoder
 from opens2s_core.prompt import SPEECH_TOKENS, THINK_TOKENS, TURN_END, TURN_START
 from opens2s_core.training.tokens import add_tokens, add_unit_tokens
 
@@ -56,7 +51,7 @@ class TransformerSize:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScratchConfig:
-    """Sizes of every model of a bundle."""
+    """Sizes of the models that learn; how many speech units there are follows from the voice."""
 
     audio_encoder: TransformerSize
     llm: TransformerSize
@@ -66,24 +61,18 @@ class ScratchConfig:
     adapter_inner_dim: int = 64
     interleave: Interleave = field(default_factory=Interleave)
     audio_padding: AudioPadding = "masked"
-    speech_tokenizer: SpeechTokenizerConfig
-    token2wav: Token2WavConfig
+    mel_bins: int = 128  # that the audio encoder hears
     seed: int = 0
 
 
-def create_bundle(
-    config: ScratchConfig, texts: Iterable[str], recordings: Sequence[Waveform], directory: str | Path
-) -> None:
-    """Write a bundle into ``directory``. ``recordings`` are 16 kHz; their speech gives the codebook.
-
-    Raises ``ValueError`` if they are too short to fill it.
-    """
+def create_bundle(config: ScratchConfig, texts: Iterable[str], voice: Path, directory: str | Path) -> None:
+    """Write a bundle into ``directory``; the directory ``voice`` has its ``speech_tokenizer/`` and ``token2wav/``."""
     bundle = Path(directory)
+    units = codebook_sizes(voice)[SPEECH_TOKENIZER]
     with seeded(config.seed):
-        _create_opens2s(config, train_text_tokenizer(texts, config.text_vocabulary), bundle / OPENS2S)
-        _create_speech_tokenizer(config, recordings, bundle / SPEECH_TOKENIZER)
-        flow, vocoder = Flow(config.token2wav.flow), Vocoder(config.token2wav.hift)
-        save_token2wav(flow, vocoder, config.token2wav, bundle / TOKEN2WAV)
+        _create_opens2s(config, units, train_text_tokenizer(texts, config.text_vocabulary), bundle / OPENS2S)
+    for part in (SPEECH_TOKENIZER, TOKEN2WAV):
+        shutil.copytree(voice / part, bundle / part)
 
 
 def train_text_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
@@ -108,22 +97,21 @@ def train_text_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTok
     return wrapped
 
 
-def _create_opens2s(config: ScratchConfig, tokenizer: PreTrainedTokenizerFast, path: Path) -> None:
+def _create_opens2s(config: ScratchConfig, units: int, tokenizer: PreTrainedTokenizerFast, path: Path) -> None:
     tokenizer.save_pretrained(path / "tts")  # the speech decoder shares the words, not the audio tokens
     speech = PreTrainedTokenizerFast.from_pretrained(str(path / "tts"))
-    add_unit_tokens(speech, config.speech_tokenizer.quantize_vocab_size)
+    add_unit_tokens(speech, units)
     add_tokens(tokenizer, SPEECH_TOKENS, special=True)
     for owner, where in ((tokenizer, path), (speech, path / "tts")):
         owner.save_pretrained(where)
         ends = [owner.convert_tokens_to_ids(token) for token in (TURN_END, _PAD)]
         GenerationConfig(eos_token_id=ends, pad_token_id=ends[1]).save_pretrained(where)
-    mel_bins = config.speech_tokenizer.num_mel_bins
-    WhisperFeatureExtractor(feature_size=mel_bins, sampling_rate=SAMPLE_RATE).save_pretrained(path / "audio")
+    WhisperFeatureExtractor(feature_size=config.mel_bins, sampling_rate=SAMPLE_RATE).save_pretrained(path / "audio")
     size = config.audio_encoder
     model = OpenS2S(
         OpenS2SConfig(
             audio_encoder=Qwen2AudioEncoderConfig(
-                num_mel_bins=mel_bins,
+                num_mel_bins=config.mel_bins,
                 d_model=size.width,
                 encoder_layers=size.layers,
                 encoder_attention_heads=size.heads,
@@ -154,16 +142,3 @@ def _qwen3(size: TransformerSize, vocabulary: int, context: int) -> Qwen3Config:
         max_position_embeddings=context,
         tie_word_embeddings=True,
     )
-
-
-def _create_speech_tokenizer(config: ScratchConfig, recordings: Sequence[Waveform], path: Path) -> None:
-    model = SpeechTokenizer(config.speech_tokenizer).eval()
-    model.embed_positions.weight.data.copy_(sinusoids(*model.embed_positions.weight.shape))
-    vectors = torch.cat(model.pooled(recordings))
-    codes = config.speech_tokenizer.quantize_vocab_size
-    if len(vectors) < codes:
-        raise ValueError(f"{len(vectors)} units of recorded speech cannot fill a codebook of {codes}: record more")
-    drawn = torch.randperm(len(vectors))[:codes]
-    model.codebook.weight.data.copy_(vectors[drawn])
-    model.ema_weight.copy_(vectors[drawn])
-    save_speech_tokenizer(model, config.speech_tokenizer, path)
