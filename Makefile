@@ -1,6 +1,7 @@
 # make demo       the whole platform on this machine: trains a small model once, serves it, opens a page
 # make test       everything that needs no GPU and no network
 # make test-slow  what takes longer
+# make voice      how the voice of this package was made and measured: over an hour on two cores; needs flite
 # make check      lint, format, types, import rules
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3))
@@ -8,10 +9,25 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test test-slow check chromium clean
+.PHONY: demo voice test test-slow check chromium clean
 
 demo: $(VENV)/installed
 	@$(BIN)/python -m ray_jobs.demo $(ARGS)
+
+VOICE := runs/voice-tiny
+voice: $(VENV)/installed
+	$(BIN)/python -m ray_jobs.build_speech --recipe voice-tiny --output $(VOICE)/corpus
+	$(BIN)/python -m ray_jobs.train_voice --recipe voice-tiny --corpus $(VOICE)/corpus --output $(VOICE)
+	$(BIN)/python -m opens2s_core.benchmark voice --corpus $(VOICE)/corpus --voice $(VOICE)/voice \
+		--json $(VOICE)/voice/benchmark.json --plots $(VOICE)/voice/spectrograms --card $(VOICE)/voice/README.md \
+		--made-by 'make voice' --material "$$MATERIAL"
+
+define MATERIAL
+Machine-made English sentences, spoken by machine (`ray_jobs.build_speech --recipe voice-tiny`): three hours by `slt`,
+a voice of flite (Carnegie Mellon's, free to use for any purpose), and two by 38 other voices of flite and of espeak-ng
+(GPL-3, the program; it is not part of the weights). No person was recorded for it.
+endef
+export MATERIAL
 
 test: $(VENV)/installed chromium
 	$(BIN)/python -m pytest $(ARGS)

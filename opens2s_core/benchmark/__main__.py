@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from opens2s_core.benchmark.recogniser import PocketSphinx
+from opens2s_core.voices import HELD_OUT, SLT
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -50,16 +51,15 @@ def _parser() -> argparse.ArgumentParser:
     benchmarks = parser.add_subparsers(required=True, metavar="NAME")
     voice = benchmarks.add_parser("voice", help="is a voice understood, does it sound like the recordings, is it fast")
     voice.set_defaults(benchmark=_voice)
-    voice.add_argument("--corpus", required=True, help="spoken corpus with held-out sentences (ray_jobs.build_speech)")
-    voice.add_argument("--voice", required=True, help="directory with speech_tokenizer/ and token2wav/")
     voice.add_argument("--json", type=Path, required=True, help="file for the report")
+    voice.add_argument("--corpus", default=str(HELD_OUT), help="spoken corpus (default: the sentences of this package)")
+    voice.add_argument("--voice", default=str(SLT), help="a voice or a bundle (default: the voice of this package)")
     voice.add_argument("--plots", type=Path, help="directory for spectrograms of some sentences")
     voice.add_argument("--card", type=Path, help="file for a model card in Markdown")
     voice.add_argument("--made-by", help="for the card: the command that made the voice")
     voice.add_argument("--material", help="for the card: what the voice learned from, and its licences")
-    voice.add_argument("--speaker", help="whose held-out sentences (the voice the corpus trains on most)")
+    voice.add_argument("--speaker", help="whose held-out sentences (default: who says the most)")
     voice.add_argument("--sentences", type=int, default=100, help="how many (%(default)s)")
-    voice.add_argument("--codebook-utterances", type=int, default=2000, help="to count codes on (%(default)s)")
     voice.add_argument("--seed", type=int, default=0, help="of the voice's noise and of the intervals")
     cores = os.cpu_count() or 1
     voice.add_argument("--processes", type=int, default=cores, help="recognisers at work at once (%(default)s)")
