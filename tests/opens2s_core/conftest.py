@@ -1,8 +1,10 @@
-"""Shows, with ``-s``, how closely every group of golden tensors was met."""
+"""Golden data of a test module, named by its ``GOLDEN``; with ``-s``, how closely every group of tensors was met."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from torch import Tensor
 
 from tests.opens2s_core.parity import LARGEST_ERRORS, golden_root
 
@@ -14,3 +16,13 @@ def largest_errors() -> Iterator[None]:
         print(f"\nlargest error of each group of golden tensors in {golden_root()}")
         for group, (error, tolerance) in sorted(LARGEST_ERRORS.items()):
             print(f"  {group:48} {error:9.2e}  of {tolerance:.0e}")
+
+
+@pytest.fixture(scope="module")
+def golden(request: pytest.FixtureRequest) -> dict[str, Tensor]:
+    return request.module.GOLDEN.tensors()
+
+
+@pytest.fixture(scope="module")
+def meta(request: pytest.FixtureRequest) -> Any:
+    return request.module.GOLDEN.values("meta")

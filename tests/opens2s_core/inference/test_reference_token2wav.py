@@ -23,16 +23,6 @@ WAVE = GOLDEN.tolerance("wav", 1e-3)
 
 
 @pytest.fixture(scope="module")
-def golden():
-    return GOLDEN.tensors()
-
-
-@pytest.fixture(scope="module")
-def meta():
-    return GOLDEN.values("meta")
-
-
-@pytest.fixture(scope="module")
 def config():
     return parse_config(Token2WavConfig, GOLDEN.values("config"))
 

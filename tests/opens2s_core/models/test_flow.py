@@ -35,16 +35,6 @@ SCHEDULE = 1e-6
 
 
 @pytest.fixture(scope="module")
-def golden():
-    return GOLDEN.tensors()
-
-
-@pytest.fixture(scope="module")
-def meta():
-    return GOLDEN.values("meta")
-
-
-@pytest.fixture(scope="module")
 def config():
     return parse_config(Token2WavConfig, GOLDEN.values("config"))
 

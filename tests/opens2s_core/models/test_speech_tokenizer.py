@@ -17,16 +17,6 @@ TOLERANCE = GOLDEN.tolerance("features", 1e-4)
 
 
 @pytest.fixture(scope="module")
-def golden():
-    return GOLDEN.tensors()
-
-
-@pytest.fixture(scope="module")
-def meta():
-    return GOLDEN.values("meta")
-
-
-@pytest.fixture(scope="module")
 def model():
     return load_speech_tokenizer(GOLDEN.path)
 

@@ -61,11 +61,6 @@ VARIANTS = [
 
 
 @pytest.fixture(scope="module")
-def golden():
-    return GOLDEN.tensors()
-
-
-@pytest.fixture(scope="module")
 def vocoder():
     config = parse_config(Token2WavConfig, GOLDEN.values("config")).hift
     vocoder = Vocoder(config).eval()
