@@ -44,7 +44,18 @@ def voice_tiny() -> VoiceConfig:
         flow_stage=FlowStageConfig(
             steps=12_000, checkpoint_every=500, learning_rate=1.5e-3, bf16=True, batch_units=160
         ),
-        vocoder_stage=VocoderStageConfig(steps=8000, checkpoint_every=500, bf16=True, batch=8),
+        vocoder_stage=VocoderStageConfig(
+            steps=8000,
+            checkpoint_every=500,
+            bf16=True,
+            batch=8,
+            discriminators=DiscriminatorsConfig(
+                periods=(2, 3, 5),
+                period_channels=(16, 32, 64),
+                resolutions=((1024, 120, 600), (512, 50, 240)),
+                resolution_channels=8,
+            ),
+        ),
         half_precision=True,
     )
 

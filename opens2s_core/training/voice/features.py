@@ -86,7 +86,13 @@ def pitch(samples: Waveform, rate: int, hop: int) -> NDArray[np.float32]:
     Praat's autocorrelation method: on speech it makes few octave errors, decides voicing itself, and costs a three
     hundredth of the sound's duration. Praat is imported here, since nothing but training and measuring asks for it.
     """
-    import parselmouth
+    try:
+        import parselmouth
+    except ImportError as error:
+        raise ImportError(
+            "pitch needs praat-parselmouth (pip install 'opens2s-on-ray[voice]'); "
+            "a run that brings its cache/ from a machine that has it needs it no more"
+        ) from error
 
     frames = len(samples) // hop
     # Praat gives no frames where its window does not fit: silence around lets every frame of ours have one.

@@ -6,7 +6,9 @@ A run's directory holds ``settings.json``, ``checkpoints/``, ``tensorboard/`` an
 import copy
 import json
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -74,20 +76,29 @@ def finished_export(
 def _steps(
     stage: Stage, config: StageConfig, averages: Mapping[str, nn.Module], run: Path, first: int
 ) -> Iterator[tuple[int, dict[str, float]]]:
-    from torch.utils.tensorboard import SummaryWriter
-
-    with SummaryWriter(str(run / TENSORBOARD), purge_step=first) as scalars:
+    with _curves(run / TENSORBOARD, first) as curves:
         for step in range(first, config.steps):
             metrics = stage.step(step)
             if not all(math.isfinite(value) for value in metrics.values()):
                 raise DivergedError(f"{stage.name}: step {step}: expected finite numbers, got {metrics}")
             update_averages(averages, stage.averaged(), average_decay(config, step))
-            for name, value in {**metrics, "learning_rate": config.learning_rate_at(step)}.items():
-                scalars.add_scalar(f"{stage.name}/{name}", value, step)
+            if curves is not None:
+                for name, value in {**metrics, "learning_rate": config.learning_rate_at(step)}.items():
+                    curves.add_scalar(f"{stage.name}/{name}", value, step)
             done = step + 1
             if done % config.checkpoint_every == 0 or done == config.steps:
                 save_checkpoint(stage, averages, done, run / CHECKPOINTS)
             yield done, metrics
+
+
+def _curves(directory: Path, first: int) -> AbstractContextManager[Any]:
+    """TensorBoard's writer, or None where it is not installed: a bare GPU machine trains without."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        warnings.warn("tensorboard is not installed: the run keeps no curves", stacklevel=2)
+        return nullcontext()
+    return SummaryWriter(str(directory), purge_step=first)
 
 
 def average_decay(config: StageConfig, step: int) -> float:

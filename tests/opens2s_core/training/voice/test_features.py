@@ -1,4 +1,5 @@
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
@@ -117,6 +118,14 @@ def test_pitch_of_a_corpus_is_computed_once(corpus, tmp_path, monkeypatch):
     np.testing.assert_array_equal(first, pitch(corpus.waveform(0), RATE, HOP))
     monkeypatch.setattr(features, "pitch", lambda *_: pytest.fail("computed again"))
     np.testing.assert_array_equal(corpus_pitch(corpus, 0, PUBLISHED, tmp_path), first)
+
+
+def test_a_machine_without_praat_goes_on_with_the_pitches_it_was_brought(corpus, tmp_path, monkeypatch):
+    brought = corpus_pitch(corpus, 0, PUBLISHED, tmp_path)
+    monkeypatch.setitem(sys.modules, "parselmouth", None)
+    np.testing.assert_array_equal(corpus_pitch(corpus, 0, PUBLISHED, tmp_path), brought)
+    with pytest.raises(ImportError, match="pitch needs praat-parselmouth"):
+        corpus_pitch(corpus, 1, PUBLISHED, tmp_path)
 
 
 def test_what_is_kept_belongs_to_sound_and_settings(corpus, tmp_path):

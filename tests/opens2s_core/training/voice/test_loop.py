@@ -97,6 +97,17 @@ def test_every_step_is_a_point_of_the_curves(tmp_path: Path) -> None:
     assert [event.step for event in events.Scalars("toy/loss")] == list(range(RUN.steps))
 
 
+def test_without_tensorboard_a_run_keeps_no_curves(
+    undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.warns(UserWarning, match="tensorboard is not installed"):
+        weights = exported(tmp_path)
+    whole = exported(undisturbed)
+    assert all(torch.equal(weights[name], whole[name]) for name in whole)
+    assert not (tmp_path / "tensorboard").exists()
+
+
 def test_progress_is_told_of_every_step(tmp_path: Path) -> None:
     told: list[tuple[int, float]] = []
     train_stage(ToyStage(), RUN, tmp_path, progress=lambda done, metrics: told.append((done, metrics["loss"])))
