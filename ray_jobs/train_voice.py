@@ -65,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--recipe", required=True, choices=sorted(VOICES), help="named configuration of the voice")
     parser.add_argument("--corpus", required=True, help="directory of a spoken corpus (ray_jobs.build_speech)")
     parser.add_argument("--output", required=True, help="directory of the run and of the voice")
+    parser.add_argument("--speaker", help="the corpus's voice to speak with (default: the recipe's)")
     parser.add_argument("--start", help="directory of a voice to re-tune (its sizes then replace the recipe's)")
     parser.add_argument("--stage", choices=STAGES, help="train this one alone")
     parser.add_argument("--cpus", type=float, default=1, help="cores to ask of a cluster")
@@ -72,7 +73,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     stages = STAGES if args.stage is None else (args.stage,)
     config = VOICES[args.recipe]()
-    voice = train_voice(config, args.corpus, args.output, start=args.start, stages=stages, cpus=args.cpus, gpu=args.gpu)
+    if args.speaker is not None:
+        config = config.speaking_as(args.speaker)
+    try:
+        voice = train_voice(
+            config, args.corpus, args.output, start=args.start, stages=stages, cpus=args.cpus, gpu=args.gpu
+        )
+    except ValueError as error:  # what is wrong with the given directories
+        raise SystemExit(f"error: {error}") from error
     if voice is None:
         print(f"finished {', '.join(stages)}; a voice needs {', '.join(STAGES)}")
     else:

@@ -18,9 +18,6 @@ from opens2s_core.training.voice.make import VoiceConfig
 from opens2s_core.training.voice.tokenizer_stage import TokenizerStageConfig
 from opens2s_core.training.voice.vocoder_stage import VocoderStageConfig
 
-_SMOKE_VOICE = "en-us+f2"
-"""The embedded one: tests need no other."""
-
 
 def voice_tiny() -> VoiceConfig:
     """A small voice from nothing in little more than an hour on two cores: 4.9 M numbers, 9.8 MB in half precision."""
@@ -62,7 +59,7 @@ def voice_tiny() -> VoiceConfig:
 
 def voice_smoke() -> VoiceConfig:
     """The same stages at the size of a test: seconds, and hardly anything learned."""
-    return VoiceConfig(
+    config = VoiceConfig(
         speech_tokenizer=SpeechTokenizerConfig(
             d_model=32,
             encoder_attention_heads=2,
@@ -88,7 +85,6 @@ def voice_smoke() -> VoiceConfig:
             steps=6,
             checkpoint_every=4,
             warmup_steps=2,
-            voice=_SMOKE_VOICE,
             window_units=(8, 20),
             batch_units=40,
             evaluate_every=3,
@@ -97,7 +93,6 @@ def voice_smoke() -> VoiceConfig:
             steps=6,
             checkpoint_every=4,
             warmup_steps=2,
-            voices=(_SMOKE_VOICE,),
             batch=2,
             frames=16,
             stft_sizes=(512, 256),
@@ -107,6 +102,7 @@ def voice_smoke() -> VoiceConfig:
             ),
         ),
     )
+    return config.speaking_as("en-us+f2")  # an embedded one: tests need no other
 
 
 def voice_full() -> VoiceConfig:

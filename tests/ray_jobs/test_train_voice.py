@@ -44,3 +44,19 @@ def test_a_worker_of_a_cluster_makes_the_same_voice(
     monkeypatch.setenv("RAY_ADDRESS", ray_local)
     main(["--recipe", "voice-smoke", "--corpus", str(corpus), "--output", str(tmp_path / "run")])
     assert weights(tmp_path / "run") == weights(alone)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--corpus", "nowhere"], "error: .*nowhere: expected a spoken corpus"),
+        (["--start", "nowhere"], "error: .*nowhere/speech_tokenizer/config.json"),
+        (["--speaker", "nobody", "--stage", "vocoder"], r"error: expected utterances of \('nobody',\)"),
+    ],
+)
+def test_what_is_wrong_with_a_directory_is_said_in_a_line(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], message: str
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(SystemExit, match=message):
+        main(["--recipe", "voice-smoke", "--corpus", str(corpus), "--output", str(tmp_path / "run"), *options])

@@ -53,6 +53,11 @@ class VoiceConfig:
         if codes != known:
             raise ConfigError(f"flow.vocab_size: expected the speech tokenizer's {codes} codes, got {known}")
 
+    def speaking_as(self, voice: str) -> "VoiceConfig":
+        """The same, for flow and vocoder to learn another voice of the corpus."""
+        flow, vocoder = replace(self.flow_stage, voice=voice), replace(self.vocoder_stage, voices=(voice,))
+        return replace(self, flow_stage=flow, vocoder_stage=vocoder)
+
 
 def make_voice(
     config: VoiceConfig,

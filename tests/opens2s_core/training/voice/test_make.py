@@ -160,6 +160,13 @@ def test_a_directory_without_a_corpus_is_named(tmp_path: Path) -> None:
         make_voice(voice_smoke(), tmp_path, tmp_path / "run")
 
 
+def test_a_voice_that_the_corpus_does_not_have_is_named(made: Path, corpus: Path, tmp_path: Path) -> None:
+    nobody = voice_smoke().speaking_as("nobody")
+    for name in ("flow", "vocoder"):
+        with pytest.raises(ValueError, match=r"expected utterances of \('nobody',\)"):
+            make_voice(nobody, corpus, tmp_path, start=made / "voice", stages=[name])
+
+
 @pytest.mark.parametrize("name", VOICES)
 def test_the_flow_of_a_recipe_speaks_the_units_of_its_tokenizer(name: str) -> None:
     config = VOICES[name]()
