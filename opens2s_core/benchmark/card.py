@@ -69,7 +69,7 @@ the recordings."""
 
 _LIMITS = """\
 - It speaks with one voice, `{speaker}`, and encodes well only what resembles its training material.
-- The sentences are of the same kind as those it learned from. Other texts, names and languages were not measured.
+- It was measured on everyday English. Rare words, names and other languages were not.
 - No person has judged it: word error says how clear it is, not how natural, nor how well it conveys feeling.
 - The voice is synthetic, and who hears it should be told so."""
 
