@@ -38,9 +38,7 @@ def voice_tiny() -> VoiceConfig:
         tokenizer_stage=TokenizerStageConfig(
             steps=9000, checkpoint_every=500, learning_rate=1.5e-3, bf16=True, batch_units=500, quantised_from=600
         ),
-        flow_stage=FlowStageConfig(
-            steps=12_000, checkpoint_every=500, learning_rate=1.5e-3, bf16=True, batch_units=160
-        ),
+        flow_stage=FlowStageConfig(steps=8500, checkpoint_every=500, learning_rate=1.5e-3, bf16=True, batch_units=160),
         vocoder_stage=VocoderStageConfig(
             steps=8000,
             checkpoint_every=500,
