@@ -106,8 +106,11 @@ def test_one_part_of_a_voice_is_re_tuned_and_then_another(made: Path, corpus: Pa
     assert changed(first) == {"token2wav/hift.safetensors"}
     second = make_voice(other, corpus, tmp_path, start=made / "voice", stages=["flow"])
     assert changed(second) == {"token2wav/hift.safetensors", "token2wav/flow.safetensors"}
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(made / "voice", elsewhere)
+    (elsewhere / TOKEN2WAV / "note.txt").write_text("another voice")
     with pytest.raises(CheckpointError, match=r"stages/flow: .*start was"):
-        make_voice(other, corpus, tmp_path, stages=["flow"])
+        make_voice(other, corpus, tmp_path, start=elsewhere, stages=["flow"])
 
 
 class Interrupted(Exception):

@@ -203,7 +203,7 @@ def test_flow_and_vocoder_of_two_stages_make_a_decoder(material, tmp_path):
     export_flow(flow, MODEL, tmp_path / "flow")
     assert not read_token2wav_config(tmp_path / "vocoder").trained
     assert not read_token2wav_config(tmp_path / "flow").trained
-    join_token2wav(tmp_path / "flow", tmp_path / "vocoder", tmp_path / "token2wav")
+    join_token2wav(tmp_path / "flow", tmp_path / "vocoder", tmp_path / "token2wav", torch.float32)
     assert read_token2wav_config(tmp_path / "token2wav") == dataclasses.replace(MODEL, trained=True)
     joined_flow, joined_vocoder = load_token2wav(tmp_path / "token2wav")
     assert same(state(flow), joined_flow)
