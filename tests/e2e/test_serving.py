@@ -259,7 +259,7 @@ def test_a_failed_engine_is_told_and_replaced(serve_port: int, tiny_bundle: Path
     assert told.value.code == "stage_failed"
     deadline = time.monotonic() + 60
     ask = {"model": MODEL, "messages": written("are you there")}
-    while httpx.post(f"{address}/v1/chat/completions", json=ask).status_code != 200:
+    while httpx.post(f"{address}/v1/chat/completions", json=ask, timeout=30).status_code != 200:
         assert time.monotonic() < deadline
         time.sleep(0.5)
     serve.delete("fake")
