@@ -23,9 +23,9 @@ voice: $(VENV)/installed
 		--made-by 'make voice' --material "$$MATERIAL"
 
 define MATERIAL
-Machine-made English sentences, spoken by machine (`ray_jobs.build_speech --recipe voice-tiny`): three hours by `slt`,
-a voice of flite (Carnegie Mellon's, free to use for any purpose), and two by 38 other voices of flite and of espeak-ng
-(GPL-3, the program; it is not part of the weights). No person was recorded for it.
+Machine-made English sentences, spoken by machine (`ray_jobs.build_speech --recipe voice-tiny`): under three hours by
+`slt`, a voice of flite (Carnegie Mellon's, free to use for any purpose), and one by 38 other voices of flite and of
+espeak-ng (GPL-3, the program; it is not part of the weights). No person was recorded for it.
 endef
 export MATERIAL
 

@@ -107,8 +107,7 @@ def test_every_corpus_is_for_a_voice_and_says_what_the_voice_learns(name: str) -
 
 def test_voice_tiny_is_enough_to_learn_and_to_measure() -> None:
     config = voice_tiny()
-    assert config.own.train >= 2000
-    assert config.own.held_out >= 100
+    assert config.own == VoiceShare(train=3000, held_out=100)
     assert len(config.others) >= 20
 
 
