@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from opens2s_core.config import FlowConfig, FlowDecoderConfig, Token2WavConfig
 from opens2s_core.models.flow_encoder import FlowEncoder, LengthRegulator
-from opens2s_core.models.flow_estimator import Estimator
+from opens2s_core.models.flow_estimator import Estimator, masked
 
 STEPS = 10
 """Euler steps of the sampler, as published."""
@@ -71,17 +71,18 @@ class FlowDecoder(nn.Module):
         x, mu, cond (B, mel, F), speaker (B, mel), t () in [0, 1].
         """
         batch = 2 * x.shape[0]
-        mask = x.new_ones(batch, 1, x.shape[2])
         mu, speaker, cond = (torch.cat([given, torch.zeros_like(given)]) for given in (mu, speaker, cond))
-        both = self.estimator(torch.cat([x, x]), mask, mu, t.expand(batch), speaker, cond)
+        both = self.estimator(torch.cat([x, x]), None, mu, t.expand(batch), speaker, cond)
         given, free = both.chunk(2)
         rate = self.params.inference_cfg_rate
         return (1 + rate) * given - rate * free
 
-    def loss(self, mel: Tensor, mask: Tensor, mu: Tensor, speaker: Tensor, cond: Tensor, draws: FlowDraws) -> Tensor:
+    def loss(
+        self, mel: Tensor, mask: Tensor | None, mu: Tensor, speaker: Tensor, cond: Tensor, draws: FlowDraws
+    ) -> Tensor:
         """Mean squared error, a scalar, of the velocity over valid frames and mel channels.
 
-        mel, mu, cond (B, mel, F), mask (B, 1, F) of ones and zeros, speaker (B, mel).
+        mel, mu, cond (B, mel, F), mask (B, 1, F) of ones and zeros or None, speaker (B, mel).
         """
         t = warp(draws.time)[:, None, None]
         rest = 1 - self.params.sigma_min
@@ -89,8 +90,8 @@ class FlowDecoder(nn.Module):
         keep = (draws.guidance > self.params.training_cfg_rate).to(mel.dtype)[:, None]
         mu, speaker, cond = mu * keep[:, :, None], speaker * keep, cond * keep[:, :, None]
         velocity = self.estimator(noisy, mask, mu, t[:, 0, 0], speaker, cond)
-        error = ((velocity - (mel - rest * draws.noise)) * mask).square()
-        return error.sum() / (mask.sum() * mel.shape[1])
+        error = masked(velocity - (mel - rest * draws.noise), mask).square()
+        return error.mean() if mask is None else error.sum() / (mask.sum() * mel.shape[1])
 
 
 class Flow(nn.Module):

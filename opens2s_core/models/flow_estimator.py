@@ -1,8 +1,8 @@
 """The velocity field of the flow: a U-Net of residual convolutions and transformer blocks over mel frames.
 
-B items, C channels, F frames, E time-embedding width. Masks are 1 for frames and 0 for padding, (B, 1, F).
-Padding is not neutral in the published weights: it takes part in the normalisation statistics, and attention only
-prefers valid frames to padded ones. Nothing is padded in synthesis.
+B items, C channels, F frames, E time-embedding width. Masks are 1 for frames and 0 for padding, (B, 1, F), or None
+where nothing is padded. Padding is not neutral in the published weights: it takes part in the normalisation statistics,
+and attention only prefers valid frames to padded ones. Nothing is padded in synthesis.
 Source: tests/golden/token2wav_tiny/README.md, facts 5 to 8.
 """
 
@@ -26,6 +26,10 @@ def time_sinusoid(t: Tensor, width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
+def masked(x: Tensor, mask: Tensor | None) -> Tensor:
+    return x if mask is None else x * mask
+
+
 class TimeEmbedding(nn.Module):
     """Sinusoids (B, width) → (B, E)."""
 
@@ -47,8 +51,8 @@ class ConvBlock(nn.Module):
             nn.Conv1d(inputs, outputs, 3, padding=1), nn.GroupNorm(NORM_GROUPS, outputs), nn.Mish()
         )
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        return self.block(x * mask) * mask
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        return masked(self.block(masked(x, mask)), mask)
 
 
 class ResidualBlock(nn.Module):
@@ -61,13 +65,13 @@ class ResidualBlock(nn.Module):
         self.block2 = ConvBlock(outputs, outputs)
         self.res_conv = nn.Conv1d(inputs, outputs, 1)
 
-    def forward(self, x: Tensor, mask: Tensor, time: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None, time: Tensor) -> Tensor:
         y = self.block1(x, mask) + self.mlp(time)[:, :, None]
-        return self.block2(y, mask) + self.res_conv(x * mask)
+        return self.block2(y, mask) + self.res_conv(masked(x, mask))
 
 
 class Attention(nn.Module):
-    """(B, F, C) → (B, F, C); ``bias`` (B, 1, F, F) is added to the scores."""
+    """(B, F, C) → (B, F, C); ``bias`` (B, 1, F, F) or None is added to the scores."""
 
     def __init__(self, width: int, config: EstimatorConfig) -> None:
         super().__init__()
@@ -78,7 +82,7 @@ class Attention(nn.Module):
         self.to_v = nn.Linear(width, inner, bias=False)
         self.to_out = nn.Sequential(nn.Linear(inner, width), nn.Dropout(config.dropout))
 
-    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+    def forward(self, x: Tensor, bias: Tensor | None) -> Tensor:
         q, k, v = (
             linear(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, F, head)
             for linear in (self.to_q, self.to_k, self.to_v)
@@ -115,7 +119,7 @@ class TransformerBlock(nn.Module):
         self.norm3 = nn.LayerNorm(width)
         self.ff = FeedForward(width, config.dropout)
 
-    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+    def forward(self, x: Tensor, bias: Tensor | None) -> Tensor:
         x = x + self.attn1(self.norm1(x), bias)
         return x + self.ff(self.norm3(x))
 
@@ -145,7 +149,7 @@ class Upsample(nn.Module):
 class TransformerStack(nn.ModuleList):
     """Transformer blocks between convolutions: (B, C, F) → (B, C, F)."""
 
-    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+    def forward(self, x: Tensor, bias: Tensor | None) -> Tensor:
         x = x.transpose(1, 2)  # (B, F, C)
         for block in self:
             x = block(x, bias)
@@ -155,10 +159,10 @@ class TransformerStack(nn.ModuleList):
 class Level(nn.ModuleList):
     """A residual block, transformer blocks and, but in the middle of the U, a change of rate: numbered as published."""
 
-    def forward(self, x: Tensor, mask: Tensor, bias: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, mask: Tensor | None, bias: Tensor | None, time: Tensor) -> tuple[Tensor, Tensor]:
         """The level's own output, and the same at the rate of the next level."""
         x = self[1](self[0](x, mask, time), bias)
-        return x, self[2](x * mask) if len(self) > 2 else x
+        return x, self[2](masked(x, mask)) if len(self) > 2 else x
 
 
 class Estimator(nn.Module):
@@ -193,12 +197,13 @@ class Estimator(nn.Module):
         self.final_block = ConvBlock(widths[0], widths[0])
         self.final_proj = nn.Conv1d(widths[0], config.out_channels, 1)
 
-    def forward(self, x: Tensor, mask: Tensor, mu: Tensor, t: Tensor, speaker: Tensor, cond: Tensor) -> Tensor:
-        """All of x, mu, cond (B, mel, F); mask (B, 1, F); t (B,); speaker (B, mel) → (B, mel, F)."""
+    def forward(self, x: Tensor, mask: Tensor | None, mu: Tensor, t: Tensor, speaker: Tensor, cond: Tensor) -> Tensor:
+        """All of x, mu, cond (B, mel, F); mask (B, 1, F) or None; t (B,); speaker (B, mel) → (B, mel, F)."""
         time = self.time_mlp(time_sinusoid(t, self.in_channels).to(x.dtype))
         x = torch.cat([x, mu, speaker[:, :, None].expand(-1, -1, x.shape[2]), cond], dim=1)
-        masks = [mask[:, :, :: 2**i] for i in range(len(self.down_blocks))]
-        biases = [(m.transpose(1, 2) * m)[:, None] for m in masks]  # (B, 1, F, F)
+        masks = [None if mask is None else mask[:, :, :: 2**i] for i in range(len(self.down_blocks))]
+        # The same for all scores changes nothing: without padding there is no need of it.
+        biases = [None if m is None else (m.transpose(1, 2) * m)[:, None] for m in masks]  # (B, 1, F, F)
         skips = []
         for level, m, bias in zip(self.down_blocks, masks, biases, strict=True):
             skip, x = level(x, m, bias, time)
@@ -209,7 +214,7 @@ class Estimator(nn.Module):
             skip = skips.pop()
             x = torch.cat([x[:, :, : skip.shape[2]], skip], dim=1)
             _, x = level(x, masks.pop(), biases.pop(), time)
-        return self.final_proj(self.final_block(x, mask) * mask) * mask
+        return masked(self.final_proj(masked(self.final_block(x, mask), mask)), mask)
 
 
 def _same_rate(width: int) -> nn.Module:

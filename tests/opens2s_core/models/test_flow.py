@@ -309,6 +309,14 @@ def test_mask_is_added_to_the_attention_scores():
     assert torch.allclose(attention(x, torch.ones(1, 1, 5, 5)), attention(x, torch.zeros(1, 1, 5, 5)), atol=1e-6)
 
 
+@pytest.mark.parametrize("channels", [(16,), (24, 32, 40)])
+@torch.no_grad()
+def test_without_a_mask_everything_is_valid(channels):
+    x, _, *rest = random_inputs(21, 21)
+    estimator = small_estimator(channels)
+    torch.testing.assert_close(estimator(x, None, *rest), estimator(x, torch.ones(2, 1, 21), *rest))
+
+
 @torch.no_grad()
 def test_gelu_is_exact():
     projection = GeluProjection(1, 1)
