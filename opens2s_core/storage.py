@@ -103,12 +103,21 @@ def copy_files(source: Path, target: Path, *, skip: Callable[[Path], bool] = lam
             shutil.copyfile(path, copy)
 
 
+def digest(path: Path) -> str:
+    """SHA-256 of a file's content, or of the names and contents of all files in a directory."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return hashlib.sha256("".join(f"{file.relative_to(path)} {digest(file)}\n" for file in files).encode()).hexdigest()
+
+
 def _upload(source: Path, url: str) -> None:
     filesystem, root = url_to_fs(url, use_listings_cache=False)
     if filesystem.exists(f"{root}/{_COMPLETE}"):
         filesystem.rm_file(f"{root}/{_COMPLETE}")
     filesystem.put(f"{source}/", f"{root}/", recursive=True)
-    filesystem.pipe_file(f"{root}/{_COMPLETE}", _digest(source).encode())
+    filesystem.pipe_file(f"{root}/{_COMPLETE}", digest(source).encode())
 
 
 def is_published(directory: str | Path) -> bool:
@@ -125,13 +134,3 @@ def _move(source: Path, target: Path) -> None:
     except OSError:
         if not target.exists():  # else another process of this machine was first
             raise
-
-
-def _digest(directory: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(directory.rglob("*")):
-        if path.is_file():
-            digest.update(str(path.relative_to(directory)).encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import re
 import uuid
@@ -9,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opens2s_core.storage import StorageError, copy_files, fetch_directory, inside, is_published, new_directory
+from opens2s_core.storage import (
+    StorageError,
+    copy_files,
+    digest,
+    fetch_directory,
+    inside,
+    is_published,
+    new_directory,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +87,21 @@ def test_what_fails_half_way_changes_nothing(remote: bool, url: str, tmp_path: P
         publish(target, "half", fail=True)
     assert (fetch_directory(target) / "weights").read_text() == "one"
     assert not list(tmp_path.glob("*.unfinished"))
+
+
+def test_a_digest_is_of_names_and_contents(tmp_path: Path) -> None:
+    def of(files: dict[str, str]) -> str:
+        directory = tmp_path / uuid.uuid4().hex
+        for name, content in files.items():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            (directory / name).write_text(content)
+        return digest(directory)
+
+    assert of({"a": "1", "b/c": "2"}) == of({"b/c": "2", "a": "1"})
+    others = [{"a": "1", "b/c": "3"}, {"a": "1", "c": "2"}, {"a": "1"}, {"a": "2", "b/c": "1"}]
+    assert len({of(files) for files in ({"a": "1", "b/c": "2"}, *others)}) == 5
+    (tmp_path / "one").write_text("1")
+    assert digest(tmp_path / "one") == hashlib.sha256(b"1").hexdigest()
 
 
 def test_files_are_copied_with_the_rights_of_new_ones(tmp_path: Path) -> None:

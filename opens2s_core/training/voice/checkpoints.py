@@ -1,6 +1,5 @@
 """Checkpoints of a stage: complete or invisible, and read only as they were written."""
 
-import hashlib
 import re
 import shutil
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from torch import nn
 
 from opens2s_core.checkpoint import CheckpointError, open_tensors, read_json, write_json, write_tensors
 from opens2s_core.checkpoint.modules import check_tensors
-from opens2s_core.storage import new_directory
+from opens2s_core.storage import digest, new_directory
 from opens2s_core.training.voice.stage import Stage
 
 KEPT = 2
@@ -29,7 +28,7 @@ def save_checkpoint(stage: Stage, averages: Mapping[str, nn.Module], done: int, 
             write_tensors(module.state_dict(), target, stem)
         states = {name: optimizer.state_dict() for name, optimizer in stage.optimizers().items()}
         torch.save(states, target / _OPTIMIZERS)
-        digests = {path.name: _digest(path) for path in sorted(target.iterdir())}
+        digests = {path.name: digest(path) for path in sorted(target.iterdir())}
         write_json(target / _MANIFEST, {"steps": done, "sha256": digests})
     for old in sorted(_complete(directory))[:-KEPT]:
         shutil.rmtree(_complete(directory)[old])
@@ -70,11 +69,6 @@ def _check_files(checkpoint: Path, steps: int) -> None:
     digests = manifest.get("sha256")
     if manifest.get("steps") != steps or not isinstance(digests, dict):
         raise CheckpointError(f"{checkpoint / _MANIFEST}: expected steps {steps} and sha256 of files, got {manifest}")
-    found = {path.name: _digest(path) for path in sorted(checkpoint.iterdir()) if path.name != _MANIFEST}
+    found = {path.name: digest(path) for path in sorted(checkpoint.iterdir()) if path.name != _MANIFEST}
     if damaged := sorted(name for name in digests.keys() | found.keys() if digests.get(name) != found.get(name)):
         raise CheckpointError(f"{checkpoint}: expected files as they were written, these are not: {damaged}")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

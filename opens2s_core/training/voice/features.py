@@ -23,6 +23,7 @@ from opens2s_core.checkpoint import load_speech_tokenizer
 from opens2s_core.config import VocoderConfig
 from opens2s_core.models.speech_tokenizer import SpeechTokenizer
 from opens2s_core.models.vocoder import samples_per_frame
+from opens2s_core.storage import digest
 from opens2s_core.training.voice.corpus import SpeechCorpus
 
 HOPS_PER_WINDOW = 4
@@ -121,7 +122,7 @@ def corpus_units(
 ) -> Iterator[NDArray[np.int64]]:
     """Unit ids (N,) of utterances by the speech tokenizer in a directory, one by one, kept in ``cache``."""
     model = load_speech_tokenizer(tokenizer, torch.float32).to(device)
-    identity = _digest(tokenizer)
+    identity = digest(tokenizer)
     for index in indices:
         samples = corpus.waveform(index, SAMPLE_RATE)
         # Alone, not in batches: of some tokenizers the last unit depends on the neighbours.
@@ -147,11 +148,3 @@ def _cached(cache: Path, key: str, compute: Callable[[], NDArray[Any]]) -> NDArr
 
 def _key(samples: Waveform, how: str) -> str:
     return hashlib.sha256(f"{how}\n".encode() + np.ascontiguousarray(samples).data).hexdigest()[:40]
-
-
-def _digest(directory: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(directory.iterdir()):
-        with path.open("rb") as file:
-            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
