@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from opens2s_core.checkpoint import CheckpointError, read_json, write_json
 from opens2s_core.config import config_to_dict
@@ -109,13 +110,13 @@ def average_decay(config: StageConfig, step: int) -> float:
 @torch.no_grad()
 def update_averages(averages: Mapping[str, nn.Module], live: Mapping[str, nn.Module], decay: float) -> None:
     """Move averages towards the live modules; what is not a floating-point number is copied."""
+    move = get_ema_multi_avg_fn(decay)
     for name, average in averages.items():
-        values = live[name].state_dict()
-        for key, kept in average.state_dict().items():
-            if kept.is_floating_point():
-                kept.lerp_(values[key], 1 - decay)
-            else:
-                kept.copy_(values[key])
+        kept, values = average.state_dict(), live[name].state_dict()
+        moving = [key for key, value in kept.items() if value.is_floating_point()]
+        move([kept[key] for key in moving], [values[key] for key in moving], 0)
+        for key in kept.keys() - moving:
+            kept[key].copy_(values[key])
 
 
 def _claim(run: Path, settings: dict[str, Any]) -> None:
