@@ -99,18 +99,21 @@ class VocoderStage:
         self.config, self.model, self.device = config, model, stage_device()
         new = load_token2wav(start, torch.float32)[1] if start else seeded(config.seed, lambda: Vocoder(model.hift))
         self.vocoder = new.to(self.device)
-        self.discriminators = seeded(config.seed, lambda: Discriminators(config.discriminators)).to(self.device)
         pitch = list(self.vocoder.f0_predictor.parameters())
         own = {id(parameter) for parameter in pitch}
         self._optimizers = {
             "vocoder": config.optimizer(p for p in self.vocoder.parameters() if id(p) not in own),
             "pitch": config.optimizer(pitch),  # apart, so that clipping one leaves the other alone
-            "discriminators": config.optimizer(self.discriminators.parameters()),
         }
+        self.discriminators: Discriminators | None = None
+        if config.adversarial_from is not None:
+            judges = seeded(config.seed, lambda: Discriminators(config.discriminators)).to(self.device)
+            self.discriminators, self._optimizers["discriminators"] = judges, config.optimizer(judges.parameters())
         self._speech = _Speech(config, model.hift, corpus, cache)
 
     def modules(self) -> Mapping[str, nn.Module]:
-        return {"vocoder": self.vocoder, "discriminators": self.discriminators}
+        judges = {} if self.discriminators is None else {"discriminators": self.discriminators}
+        return {"vocoder": self.vocoder, **judges}
 
     def averaged(self) -> Mapping[str, nn.Module]:
         return {"vocoder": self.vocoder}
@@ -129,9 +132,9 @@ class VocoderStage:
         wave = self._speak(step, batch, pitch)
         losses = spectral_losses(wave, batch.wave, self.config, self.model.hift)
         total = self.config.mel_weight * losses["mel"] + self.config.stft_weight * losses["stft"]
-        if self.config.adversarial_from is not None and step >= self.config.adversarial_from:
-            losses["discriminator"] = self._learn_to_judge(step, batch.wave, wave)
-            losses["adversarial"], losses["features"] = self._judge(batch.wave, wave)
+        if self.discriminators is not None and step >= (self.config.adversarial_from or 0):
+            losses["discriminator"] = self._learn_to_judge(self.discriminators, step, batch.wave, wave)
+            losses["adversarial"], losses["features"] = self._judge(self.discriminators, batch.wave, wave)
             total = total + self.config.adversarial_weight * losses["adversarial"]
             total = total + self.config.feature_weight * losses["features"]
         total.backward()
@@ -162,21 +165,21 @@ class VocoderStage:
         length = batch.wave.shape[1]
         return torch.stack([row[o * hop :][:length] for row, o in zip(wave, batch.offset, strict=True)])
 
-    def _learn_to_judge(self, step: int, real: Tensor, fake: Tensor) -> Tensor:
-        self.discriminators.requires_grad_(True)
+    def _learn_to_judge(self, judges: Discriminators, step: int, real: Tensor, fake: Tensor) -> Tensor:
+        judges.requires_grad_(True)
         with autocast(self.config, self.device):
-            loss = discriminator_loss(self.discriminators(real), self.discriminators(fake.detach()))
+            loss = discriminator_loss(judges(real), judges(fake.detach()))
         loss.backward()
         apply_gradients(self._optimizers["discriminators"], self.config, step)
         return loss
 
-    def _judge(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    def _judge(self, judges: Discriminators, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Adversarial and feature losses; the discriminators learn nothing from them."""
-        self.discriminators.requires_grad_(False)
+        judges.requires_grad_(False)
         with autocast(self.config, self.device):
-            of_fake = self.discriminators(fake)
+            of_fake = judges(fake)
             with torch.no_grad():
-                of_real = self.discriminators(real)
+                of_real = judges(real)
             return adversarial_loss(of_fake), feature_loss(of_real, of_fake)
 
 
