@@ -75,8 +75,12 @@ def load_speech_tokenizer(directory: str | Path, dtype: torch.dtype | None = Non
     return assign(model, state)
 
 
-def save_speech_tokenizer(model: SpeechTokenizer, config: SpeechTokenizerConfig, directory: str | Path) -> None:
-    write_tensors(model.state_dict(), directory)
+def save_speech_tokenizer(
+    model: SpeechTokenizer, config: SpeechTokenizerConfig, directory: str | Path, *, averages: bool = True
+) -> None:
+    """``averages`` of the codebook are for training on: without them a learner begins new ones."""
+    state = model.state_dict()
+    write_tensors({name: tensor for name, tensor in state.items() if averages or name not in _EMA}, directory)
     write_json(Path(directory) / "config.json", config_to_dict(config))
 
 

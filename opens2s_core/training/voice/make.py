@@ -4,7 +4,6 @@
 ``speech_tokenizer/`` and ``token2wav/``, ready to go into a bundle. What is there already is not made again.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,7 +22,7 @@ from opens2s_core.checkpoint import (
     save_speech_tokenizer,
 )
 from opens2s_core.config import ConfigError, SpeechTokenizerConfig, Token2WavConfig, config_to_dict
-from opens2s_core.storage import StorageError, new_directory
+from opens2s_core.storage import StorageError, digest, new_directory
 from opens2s_core.training.voice.corpus import MANIFEST, CorpusError, SpeechCorpus
 from opens2s_core.training.voice.export import join_token2wav
 from opens2s_core.training.voice.flow_stage import FlowStage, FlowStageConfig
@@ -139,7 +138,7 @@ def _make_flow(material: _Material) -> None:
         material,
         FlowStage.name,
         config.flow_stage,
-        {"model": config_to_dict(config.token2wav.flow), "speech_tokenizer": _digest(tokenizer)},
+        {"model": config_to_dict(config.token2wav.flow), "speech_tokenizer": digest(tokenizer)},
         partial(
             FlowStage,
             config.flow_stage,
@@ -169,9 +168,9 @@ def _train(
     build: Callable[[SpeechCorpus, SpeechCorpus], Stage],
 ) -> None:
     """One stage, built only where it is not finished: building reads the corpus."""
-    settings = {"corpus": _file_digest(material.corpus / MANIFEST), **depends_on}
+    settings = {"corpus": digest(material.corpus / MANIFEST), **depends_on}
     if (first := material.first(name)) is not None:
-        settings["start"] = _digest(first)
+        settings["start"] = digest(first)
     if finished_export(name, config, material.run(name), settings) is not None:
         return
     stage = build(SpeechCorpus(material.corpus, "train"), SpeechCorpus(material.corpus, "held_out"))
@@ -187,16 +186,6 @@ def _join(material: _Material) -> Path:
     if not voice.exists() or voice.stat().st_mtime < max(part.stat().st_mtime for part in (tokenizer, flow, vocoder)):
         with new_directory(voice) as target:
             heard = load_speech_tokenizer(tokenizer, dtype)
-            save_speech_tokenizer(heard, heard.config, target / SPEECH_TOKENIZER)
+            save_speech_tokenizer(heard, heard.config, target / SPEECH_TOKENIZER, averages=False)
             join_token2wav(flow, vocoder, target / TOKEN2WAV, dtype)
     return voice
-
-
-def _digest(directory: Path) -> str:
-    files = sorted(path for path in directory.rglob("*") if path.is_file())
-    return hashlib.sha256("".join(f"{path.name} {_file_digest(path)}\n" for path in files).encode()).hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

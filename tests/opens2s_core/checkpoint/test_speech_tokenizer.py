@@ -94,6 +94,14 @@ def test_running_averages_start_at_the_codes_where_a_file_has_none(model: Speech
     assert loaded.ema_weight.data_ptr() != loaded.codebook.weight.data_ptr()
 
 
+def test_running_averages_may_be_left_out(model: SpeechTokenizer, tmp_path: Path) -> None:
+    save_speech_tokenizer(model, model.config, tmp_path, averages=False)
+    loaded = load_speech_tokenizer(tmp_path)
+    assert torch.equal(loaded.codebook.weight, model.codebook.weight)
+    assert torch.equal(loaded.ema_count, torch.ones_like(model.ema_count))
+    assert loaded.config == model.config
+
+
 def test_without_running_averages_there_are_no_buffers(tmp_path: Path) -> None:
     model = SpeechTokenizer(SpeechTokenizerConfig(**SMALL, quantize_ema_decay=None))
     assert not list(model.buffers())
