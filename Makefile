@@ -1,7 +1,7 @@
 # make demo       the whole platform on this machine: trains a small model once, serves it, opens a page
 # make test       everything that needs no GPU and no network
 # make test-slow  what takes longer
-# make voice      how the voice of this package was made and measured: over an hour on two cores; needs flite
+# make voice      how the voice of this package was made and measured: over an hour on two cores
 # make check      lint, format, types, import rules
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3))
@@ -9,13 +9,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo voice test test-slow check chromium clean
+.PHONY: demo voice test test-slow check chromium flite clean
 
-demo: $(VENV)/installed
+demo: $(VENV)/installed flite
 	@$(BIN)/python -m ray_jobs.demo $(ARGS)
 
 VOICE := runs/voice-tiny
-voice: $(VENV)/installed
+voice: $(VENV)/installed flite
 	$(BIN)/python -m ray_jobs.build_speech --recipe voice-tiny --output $(VOICE)/corpus
 	$(BIN)/python -m ray_jobs.train_voice --recipe voice-tiny --corpus $(VOICE)/corpus --output $(VOICE)
 	$(BIN)/python -m opens2s_core.benchmark voice --corpus $(VOICE)/corpus --voice $(VOICE)/voice \
@@ -48,11 +48,18 @@ $(VENV)/installed: pyproject.toml
 	$(BIN)/pip install --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
-# Tests of the page use Debian's Chromium; where it cannot be installed they are skipped and say so.
+# Debian's packages, installed where this may be done: $(call debian_package,program,what happens without it)
+define debian_package
+@command -v $(1) >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends $(1); } || \
+	echo "no $(1) and no way to install it: $(2)"
+endef
+
 chromium:
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } || \
-		echo "no Chromium and no way to install it: the tests of the page will be skipped"
+	$(call debian_package,chromium,the tests of the page will be skipped)
+
+flite:
+	$(call debian_package,flite,the demo's replies will not be clear and no voice can be made)
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -9,7 +9,7 @@ from data_pipeline.report import Report, render_report
 from data_pipeline.runner import run_shards
 from data_pipeline.sinks import Sink, absolute_url
 from data_pipeline.synthesis.dialogues import DialogueConfig, make_dialogues, plan_dialogues
-from data_pipeline.synthesis.voices import EspeakSpeaker
+from data_pipeline.synthesis.flite import EmbeddedSpeaker
 from data_pipeline.synthesis.writers import ClosedDomainWriter
 from ray_jobs.cluster import connect
 from ray_jobs.recipes import RECIPES
@@ -17,7 +17,7 @@ from ray_jobs.recipes import RECIPES
 
 def build_dialogues(config: DialogueConfig, output: str) -> Report:
     """Publish the corpus as Parquet shards of schema DIALOGUE at ``output`` (a directory or URL)."""
-    make = partial(make_dialogues, speaker=EspeakSpeaker())
+    make = partial(make_dialogues, speaker=EmbeddedSpeaker())
     return run_shards(plan_dialogues(config, ClosedDomainWriter()), make, Sink(absolute_url(output)))
 
 

@@ -2,12 +2,15 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import soundfile
 
 from data_pipeline.schema import DIALOGUE
 from data_pipeline.sinks import read_rows
+from data_pipeline.synthesis.dialogues import DialogueConfig
+from data_pipeline.synthesis.flite import SLT, find_flite
 from opens2s_core.audio import decode_audio
 from ray_jobs.build_dialogues import build_dialogues
 from ray_jobs.export import export
@@ -20,9 +23,10 @@ from ray_jobs.train import train
 def make_model(workspace: Path) -> Path:
     """The demo's bundle, made by the real jobs where it is not there yet; each finished step is a resume point."""
     bundle, recipe = workspace / "model", demo()
+    spoken = in_the_clearest_voice(recipe.dialogues)
     dialogues, start, samples, run = (str(workspace / name) for name in ("dialogues", "start", "samples", "run"))
     steps: list[tuple[str, Callable[[], object]]] = [
-        ("building a small spoken corpus", lambda: build_dialogues(recipe.dialogues, dialogues)),
+        ("building a small spoken corpus", lambda: build_dialogues(spoken, dialogues)),
         ("starting a model from nothing", lambda: init_model(recipe.scratch, dialogues, start)),
         ("preparing training samples", lambda: prepare_data(recipe.prepare, dialogues, start, samples)),
         ("training with DeepSpeed", lambda: train(recipe.train, recipe.workers, samples, start, run)),
@@ -32,12 +36,19 @@ def make_model(workspace: Path) -> Path:
     if bundle.exists():
         return bundle
     print(f"No checkpoint in {workspace}: making a small one, once.", flush=True)
+    if spoken.reply_voice != SLT:
+        print("Its replies will not be clear: flite, whose voice it renders best, is not installed.", flush=True)
     for number, (name, step) in enumerate(steps, 1):
         begun = time.monotonic()
         print(f"[{number}/{len(steps)}] {name}", flush=True)
         step()
         print(f"[{number}/{len(steps)}] {name}: done in {time.monotonic() - begun:.0f} s", flush=True)
     return bundle
+
+
+def in_the_clearest_voice(dialogues: DialogueConfig) -> DialogueConfig:
+    """Replies as flite's ``slt`` says them, where it is installed: it is what the model's voice learned to render."""
+    return replace(dialogues, reply_voice=SLT) if find_flite() else dialogues
 
 
 def write_examples(dialogues: str, directory: Path) -> None:

@@ -15,6 +15,7 @@ import soundfile
 from data_pipeline.synthesis.voices import PROSODY, EspeakSpeaker, Feeling, Voice, VoiceError
 from opens2s_core.audio import Waveform
 
+SLT = Voice(name="slt")
 _NEUTRAL = PROSODY["neutral"]
 _PLAIN_RATE = Voice(name="").rate
 """Words per minute at which a voice speaks as it was recorded."""
@@ -40,10 +41,14 @@ class FliteMissing(RuntimeError):
     """flite is not installed on this machine."""
 
 
+def find_flite() -> str | None:
+    """The program's path, where it is installed."""
+    return shutil.which("flite")
+
+
 def require_flite() -> str:
     """The program's path. Raises :class:`FliteMissing`, which says how to install it."""
-    program = shutil.which("flite")
-    if program is None:
+    if (program := find_flite()) is None:
         raise FliteMissing(f"the voices {', '.join(FLITE_VOICES)} need the program flite: apt-get install flite")
     return program
 

@@ -14,7 +14,7 @@ from data_pipeline.sinks import Shard, ShardContent, plan_shards
 from data_pipeline.steps.filter import SILENCE
 from data_pipeline.steps.rejects import Rejects, Unusable
 from data_pipeline.synthesis.everyday import EVERYDAY
-from data_pipeline.synthesis.flite import FLITE_VOICES
+from data_pipeline.synthesis.flite import FLITE_VOICES, SLT
 from data_pipeline.synthesis.sentences import write_sentences
 from data_pipeline.synthesis.voices import FEELINGS, REPLY_VOICE, USER_VOICES, Feeling, Speaker, Voice, VoiceError
 from opens2s_core.audio import encode_audio
@@ -24,7 +24,6 @@ from opens2s_core.training.voice.corpus import Split
 VERSION = 2
 """Raised when the same configuration gives other utterances."""
 
-SLT = Voice(name="slt")
 MANY_VOICES = (
     *(Voice(name="awb"), Voice(name="rms"), Voice(name="kal16", pitch=60)),
     *(REPLY_VOICE, *USER_VOICES),

@@ -1,9 +1,11 @@
 """The demo as a newcomer runs it: from nothing to replies that are right, and nothing left behind."""
 
+import asyncio
 import json
 import signal
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,15 @@ import psutil
 import pytest
 import soundfile
 
+from data_pipeline.schema import DIALOGUE
+from data_pipeline.sinks import read_rows
+from data_pipeline.synthesis.flite import find_flite
+from opens2s_core.audio import decode_audio, resample
+from opens2s_core.benchmark.recogniser import RATE, PocketSphinx
+from opens2s_core.benchmark.word_error import count_word_errors
 from ray_jobs.evaluate import evaluate
+from serve_app.exchange import Exchange, converse
+from serve_app.ui_client import Endpoint, Settings
 from tests.conftest import end, free_ports, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -19,6 +29,18 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 def demo(workspace: Path, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "ray_jobs.demo", "--workspace", str(workspace), *arguments]
+
+
+async def replies(dialogues: Path, endpoint: str, count: int) -> list[Exchange]:
+    turns = list(islice(read_rows(str(dialogues), DIALOGUE), count))
+    return [await converse(Endpoint(endpoint), *decode_audio(turn["user_audio"]), Settings()) for turn in turns]
+
+
+def word_error(said: list[Exchange]) -> float:
+    """Of a recogniser that hears the replies' sound, against their text."""
+    heard = PocketSphinx(2).transcribe([resample(reply.samples, reply.sample_rate, RATE) for reply in said])
+    counted = [count_word_errors(reply.text, words) for reply, words in zip(said, heard, strict=True)]
+    return sum(count.errors for count in counted) / sum(count.words for count in counted)
 
 
 def test_the_demo_learns_its_turns_and_answers_over_http(tmp_path: Path) -> None:
@@ -47,6 +69,8 @@ def test_the_demo_learns_its_turns_and_answers_over_http(tmp_path: Path) -> None
         assert len(rows) >= 50
         assert sum(row["right"] for row in rows) >= 0.8 * len(rows), json.dumps(rows, indent=1)
         assert all(row["first_audio"] is not None for row in rows)
+        if find_flite():  # else the replies are learned from a voice that this one cannot render
+            assert word_error(asyncio.run(replies(workspace / "dialogues", f"http://127.0.0.1:{port}", 16))) < 0.5
         second = subprocess.run(once, capture_output=True, text=True, timeout=60)
         assert second.returncode == 0, second.stdout + second.stderr
         assert "Deploying" not in second.stdout  # it talked to the demo that runs

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_pipeline.synthesis.flite import FLITE_VOICES, EmbeddedSpeaker, FliteMissing, FliteSpeaker, require_flite
+from data_pipeline.synthesis.flite import FLITE_VOICES, SLT, EmbeddedSpeaker, FliteMissing, FliteSpeaker, require_flite
 from data_pipeline.synthesis.voices import FEELINGS, REPLY_VOICE, EspeakSpeaker, Voice, VoiceError
 
 SENTENCE = "I can't believe it, they lost my bags & shoes."
-SLT = Voice(name="slt")
 speaks = pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed (apt-get install flite)")
 
 

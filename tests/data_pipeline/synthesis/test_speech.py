@@ -8,8 +8,9 @@ import soundfile
 
 from data_pipeline.schema import UTTERANCE
 from data_pipeline.synthesis.everyday import EVERYDAY
+from data_pipeline.synthesis.flite import SLT
 from data_pipeline.synthesis.sentences import write_sentences
-from data_pipeline.synthesis.speech import MANY_VOICES, SLT, SpeechConfig, VoiceShare, make_speech, plan_speech
+from data_pipeline.synthesis.speech import MANY_VOICES, SpeechConfig, VoiceShare, make_speech, plan_speech
 from data_pipeline.synthesis.voices import FEELINGS, EspeakSpeaker, Feeling, Voice, VoiceError
 from opens2s_core.audio import Waveform
 
