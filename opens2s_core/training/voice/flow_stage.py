@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from opens2s_core.checkpoint import load_token2wav
+from opens2s_core.checkpoint import load_speech_tokenizer, load_token2wav
 from opens2s_core.config import Token2WavConfig
 from opens2s_core.models.flow import Flow, FlowBatch, FlowDraws
 from opens2s_core.training.voice.corpus import SpeechCorpus
@@ -93,7 +93,7 @@ class FlowStage:
                 f"expected utterances of at least {min(config.window_units)} units, the longest has {longest}"
             )
         if start is None:
-            self._start_from(self.speech.mean_mel())
+            self._start_from(self.speech.mean_mel(), load_speech_tokenizer(tokenizer, torch.float32).codebook.weight)
 
     def modules(self) -> Mapping[str, nn.Module]:
         return {"flow": self.flow}
@@ -144,13 +144,20 @@ class FlowStage:
         return metrics | {"held_out_sample_l1": float((sample - batch.mel).abs().mean())}
 
     @torch.no_grad()
-    def _start_from(self, mel: Tensor) -> None:
-        """Let mu and the velocity begin at the mean mel (mel,), far from 0, which they need many steps to reach."""
+    def _start_from(self, mel: Tensor, codes: Tensor) -> None:
+        """Begin with what is known: the mean mel (mel,) and which of the tokenizer's ``codes`` (K, D) are alike.
+
+        Mu and the velocity start at the mean, far from 0, which they need many steps to reach; units start as their
+        codes, as far as these fit, for each alone is too rare to be placed soon.
+        """
         suggestion, velocity = self.flow.length_regulator.model[-1], self.flow.decoder.estimator.final_proj
         assert isinstance(suggestion, nn.Conv1d)
         for layer in (suggestion, velocity):
             assert layer.bias is not None
             layer.bias.copy_(mel)
+        table = self.flow.input_embedding.weight  # (K, input_size)
+        parts = principal_parts(codes, table.shape[1])
+        table[:, : parts.shape[1]] = parts
 
     def batch(self, step: int) -> FlowBatch:
         """The windows of a step."""
@@ -177,14 +184,21 @@ class FlowStage:
         )
 
 
+def principal_parts(vectors: Tensor, size: int) -> Tensor:
+    """Vectors (K, D) from their mean along their at most ``size`` main axes, of standard deviation 1 in all."""
+    centred = vectors - vectors.mean(0)
+    axes = torch.linalg.svd(centred, full_matrices=False).Vh[:size]
+    parts = centred @ axes.T
+    return parts / parts.std()
+
+
 def flow_losses(flow: Flow, batch: FlowBatch, draws: FlowDraws) -> tuple[Tensor, Tensor]:
     """:meth:`Flow.loss` of a batch without padding, and the mean absolute error of mu against the mel."""
     frames = batch.mel.shape[2]
     mu = flow.length_regulator(flow.encode(batch.units, torch.ones_like(batch.units, dtype=torch.bool)), frames)
     given = torch.arange(frames, device=mu.device) < draws.prefix[:, None]  # (B, F)
-    mask = torch.ones_like(batch.mel[:, :1])
     voice = flow.voice(batch.speaker)
-    matching = flow.decoder.loss(batch.mel, mask, mu, voice, batch.mel * given[:, None], draws)
+    matching = flow.decoder.loss(batch.mel, None, mu, voice, batch.mel * given[:, None], draws)
     return matching, (mu - batch.mel).abs().mean()
 
 

@@ -56,20 +56,19 @@ class TextHead(nn.Module):
             activation_function="gelu",
         )
         whisper._attn_implementation = "sdpa"
-        self.upsample = nn.Linear(width, self._pool * width)
         self.layers = nn.ModuleList(WhisperEncoderLayer(whisper) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
+        self.upsample = nn.Sequential(nn.Linear(width, self._pool * width), nn.GELU())
         self.text = nn.Linear(width, BLANK + 1 + characters)
         self.mel = nn.Linear(width, CONV_STRIDE * config.num_mel_bins)
 
     def forward(self, quantised: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Quantised (B, N, D) with validity (B, N) → logits (B, T, 1 + C) and log-mel (B, F, mel)."""
-        hidden = self.upsample(quantised).unflatten(-1, (self._pool, -1)).flatten(1, 2)  # (B, T, D)
-        visible = valid.repeat_interleave(self._pool, dim=1)[:, None, None, :]
-        visible = visible.expand(-1, -1, hidden.shape[1], -1)  # (B, 1, T, T)
-        for layer in self.layers:
+        hidden = quantised
+        visible = valid[:, None, None, :].expand(-1, -1, hidden.shape[1], -1)  # (B, 1, N, N)
+        for layer in self.layers:  # before the stretch, where a step costs a fraction
             hidden = layer(hidden, visible)
-        hidden = self.norm(hidden)
+        hidden = self.upsample(self.norm(hidden)).unflatten(-1, (self._pool, -1)).flatten(1, 2)  # (B, T, D)
         return self.text(hidden), self.mel(hidden).unflatten(-1, (CONV_STRIDE, -1)).flatten(1, 2)
 
 

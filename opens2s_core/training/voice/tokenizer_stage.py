@@ -104,8 +104,7 @@ class TokenizerStage:
         for fixed in (tokenizer.embed_positions, tokenizer.embed_positions2, tokenizer.codebook):
             fixed.requires_grad_(False)  # the codebook follows the averages
         self.model = tokenizer.to(self.device)
-        self._quantised_from = 0 if start else config.quantised_from
-        self._draws_codes = start is None
+        self._draws_codes_at = None if start else config.quantised_from
         lengths = _units(corpus, self.model.samples_per_unit)
         self._batches = Batches(lengths, config.batch_units, seed=config.seed, bucket=_BUCKET)
         self.head = seeded(
@@ -141,7 +140,7 @@ class TokenizerStage:
             "commitment": float(losses.commitment.detach()),
             "gradient_norm": norm,
         }
-        if step < self._quantised_from:
+        if not self._quantises(step):
             return metrics
         metrics |= self._follow(losses, step)
         if self._held_out is not None and ((step + 1) % config.evaluate_every == 0 or step + 1 == config.steps):
@@ -194,12 +193,12 @@ class TokenizerStage:
         vectors = self._vectors(batch)  # (B, N, D)
         flat = vectors[batch.valid]  # (M, D)
         seen = flat.detach()
-        if self._draws_codes and step == self._quantised_from:
+        if step == self._draws_codes_at:
             everything = torch.ones_like(self.model.ema_count, dtype=torch.bool)
             restart_codes(self.model, everything, seen, generator_at(self.config.seed, step, _FIRST_CODES))
         ids = self.model.quantise(vectors.detach())
         codes = self.model.codebook(ids)
-        quantised = step >= self._quantised_from
+        quantised = self._quantises(step)
         read = vectors + (codes - vectors).detach() if quantised else vectors  # gradients pass straight through
         logits, mel = self._read(read, batch.valid)
         ctc = functional.ctc_loss(
@@ -213,6 +212,9 @@ class TokenizerStage:
         mel_loss = (mel.float() - batch.features.transpose(1, 2))[batch.mask].abs().mean()
         commitment = functional.mse_loss(flat, codes[batch.valid]) if quantised else ctc.new_zeros(())
         return _Losses(ctc, mel_loss, commitment, seen, ids[batch.valid])
+
+    def _quantises(self, step: int) -> bool:
+        return self._draws_codes_at is None or step >= self._draws_codes_at
 
     def _vectors(self, batch: TokenizerBatch) -> Tensor:
         """(B, N, D) in fp32, in which they are compared with the codes."""

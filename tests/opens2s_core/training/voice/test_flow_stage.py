@@ -4,13 +4,15 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from opens2s_core.checkpoint import load_token2wav, read_token2wav_config
+from opens2s_core.checkpoint import load_speech_tokenizer, load_token2wav, read_token2wav_config
 from opens2s_core.models.flow import Flow, FlowDraws, mel_frames
 from opens2s_core.training.voice.corpus import SpeechCorpus
 from opens2s_core.training.voice.features import corpus_units, log_mel
 from opens2s_core.training.voice.flow_speech import speaker_vector
-from opens2s_core.training.voice.flow_stage import FlowStage, FlowStageConfig, flow_losses
+from opens2s_core.training.voice.flow_stage import FlowStage, FlowStageConfig, flow_losses, principal_parts
 from opens2s_core.training.voice.loop import train_stage
 from tests.opens2s_core.training.voice.vowels import MODEL, RATE, write_tokenizer, write_vowels
 
@@ -174,6 +176,26 @@ def test_untrained_mel_is_the_mean_of_speech(material):
     )
     assert stage.flow.loss(batch, draws) < 0.5 * fresh.loss(batch, draws)
     assert torch.equal(stage.flow.decoder.estimator.final_proj.bias, start)
+
+
+def test_untrained_units_are_as_alike_as_their_codes(material):
+    codes = load_speech_tokenizer(material / "tokenizer", torch.float32).codebook.weight
+    parts = make(material).flow.input_embedding.weight[:, : codes.shape[1]]
+    assert parts.std().item() == pytest.approx(1, rel=1e-5)
+    ours, theirs = torch.pdist(parts), torch.pdist(codes)
+    torch.testing.assert_close(ours / ours.max(), theirs / theirs.max(), atol=1e-4, rtol=0)
+
+
+@given(size=st.integers(1, 9), seed=st.integers(0, 99))
+def test_principal_parts_keep_most_of_what_tells_vectors_apart(size, seed):
+    vectors = torch.randn(20, 6, generator=torch.Generator().manual_seed(seed)) * torch.tensor([9.0, 5, 3, 1, 0.5, 0.1])
+    parts = principal_parts(vectors, size)
+    assert parts.shape == (20, min(size, 6))
+    torch.testing.assert_close(parts.mean(0), torch.zeros(parts.shape[1]), atol=1e-5, rtol=0)
+    variances = parts.var(0)
+    assert (variances.diff() <= 1e-6).all()
+    gram = parts.T @ parts
+    torch.testing.assert_close(gram, gram.diag().diag(), atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize(
