@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _voice(args: argparse.Namespace) -> None:
     # Imported here, so that the recogniser's processes, which run this file first, load no torch.
     from opens2s_core.benchmark import report as reports
-    from opens2s_core.benchmark.card import Provenance, render_card
+    from opens2s_core.benchmark.card import Provenance, write_card
     from opens2s_core.benchmark.voice import PACKAGES, VoiceBenchmark, measure_voice
 
     if args.card and not (args.made_by and args.material):
@@ -34,16 +34,18 @@ def _voice(args: argparse.Namespace) -> None:
     report = reports.make_report(settings, measured.rows, PACKAGES)
     print(reports.render_table(report))
     reports.write_report(report, args.json)
+    plots: list[Path] = []
     if args.plots:
         from opens2s_core.benchmark.plots import plot_sentences
 
-        print(*plot_sentences(measured, args.plots), sep="\n")
+        plots = plot_sentences(measured, args.plots)
+        print(*plots, sep="\n")
     if args.card:
         options = ("corpus", "voice", "sentences", "seed", "json")
         given = [part for name in options for part in (f"--{name}", str(getattr(args, name)))]
         command = shlex.join(["python", "-m", "opens2s_core.benchmark", "voice", *given])
         provenance = Provenance(made_by=args.made_by, measured_by=command, material=args.material)
-        args.card.write_text(render_card(measured, report, provenance))
+        write_card(args.card, measured, report, provenance, plots)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,6 +1,9 @@
 """Model cards of voices, in Markdown: what it is, how it was made, how it scores, what it cannot, whose it is."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import nn
 
@@ -17,7 +20,10 @@ class Provenance:
     material: str  # a sentence or two in Markdown: what it learned from, and under which licence
 
 
-def render_card(measured: Measured, report: Report, provenance: Provenance) -> str:
+def write_card(
+    path: Path, measured: Measured, report: Report, provenance: Provenance, spectrograms: Sequence[Path]
+) -> None:
+    shown = (f"![{plot.stem}]({os.path.relpath(plot, path.parent)})" for plot in spectrograms)
     sections = (
         f"# A voice: speech tokenizer, flow and vocoder ({measured.speaker})",
         _what(measured),
@@ -26,12 +32,13 @@ def render_card(measured: Measured, report: Report, provenance: Provenance) -> s
         f"Measured at commit `{report.commit or 'unknown'}`.",
         "## Scores",
         _scores(measured, report),
+        *shown,
         "## Limits",
         _LIMITS.format(speaker=measured.speaker),
         "## Material and licences",
         f"{provenance.material}\n\n{_LICENCE}",
     )
-    return "\n\n".join(sections) + "\n"
+    path.write_text("\n\n".join(sections) + "\n")
 
 
 def _what(measured: Measured) -> str:

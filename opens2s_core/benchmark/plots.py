@@ -9,7 +9,7 @@ from opens2s_core.benchmark.voice import Measured
 from opens2s_core.models.vocoder import samples_per_frame
 from opens2s_core.training.voice.features import LOG_FLOOR
 
-PLOTTED = 6
+PLOTTED = 2
 _SHOWN = {
     "original": "recording",
     "vocoder": "its mel → vocoder",

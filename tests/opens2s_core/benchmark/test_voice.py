@@ -82,6 +82,7 @@ def test_one_command_makes_the_report_the_pictures_and_the_card(
     assert "espeak-ng's voices." in written
     [picture] = (tmp_path / "plots").iterdir()
     assert picture.read_bytes().startswith(b"\x89PNG")
+    assert f"![{picture.stem}](plots/{picture.name})" in written
 
 
 def test_a_card_asks_for_what_measuring_cannot_know(corpus: Path, tiny_bundle: Path, tmp_path: Path) -> None:
