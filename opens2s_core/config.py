@@ -107,11 +107,15 @@ class LengthRegulatorConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlowMatchingConfig:
+    """``temperature`` scales the noise that sampling starts from: 1 in published use, less where a small model's
+    spread is its uncertainty rather than the voice's."""
+
     sigma_min: float = 1e-6
     solver: Literal["euler"] = "euler"
     t_scheduler: Literal["cosine"] = "cosine"
     training_cfg_rate: float = 0.2
     inference_cfg_rate: float = 0.7
+    temperature: float = 1.0
     reg_loss_type: str = "l1"
 
 

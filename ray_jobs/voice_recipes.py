@@ -8,6 +8,7 @@ from opens2s_core.config import (
     FlowConfig,
     FlowDecoderConfig,
     FlowEncoderConfig,
+    FlowMatchingConfig,
     SpeechTokenizerConfig,
     Token2WavConfig,
     VocoderConfig,
@@ -20,7 +21,7 @@ from opens2s_core.training.voice.vocoder_stage import VocoderStageConfig
 
 
 def voice_tiny() -> VoiceConfig:
-    """A small voice from nothing in little more than an hour on two cores: 4.6 M numbers, 9.4 MB in half precision."""
+    """A small voice from nothing in little more than an hour on two cores: 5.0 M numbers, 10.0 MB in half precision."""
     return VoiceConfig(
         speech_tokenizer=SpeechTokenizerConfig(
             d_model=160,
@@ -188,19 +189,21 @@ def _decoder(
                 attention_dropout_rate=0.0,
             ),
             decoder=FlowDecoderConfig(
+                # Chosen on sentences of training, by word error: less noise and more guidance than published.
+                cfm_params=FlowMatchingConfig(inference_cfg_rate=1.0, temperature=0.5),
                 estimator=EstimatorConfig(
                     channels=estimator,
                     attention_head_dim=estimator[0] // heads,
                     n_blocks=1,
                     num_mid_blocks=mid_blocks,
                     num_heads=heads,
-                )
+                ),
             ),
         ),
         hift=VocoderConfig(
             base_channels=vocoder,
             resblock_kernel_sizes=(3, 7, 11),
             resblock_dilation_sizes=((1,), (1, 3), (1, 3)),  # fewer than published: 0.7 of the time
-            f0_predictor=F0PredictorConfig(cond_channels=vocoder // 2),
+            f0_predictor=F0PredictorConfig(cond_channels=3 * vocoder // 8),
         ),
     )

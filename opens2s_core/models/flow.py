@@ -57,8 +57,11 @@ class FlowDecoder(nn.Module):
         self.estimator = Estimator(config.estimator)
 
     def forward(self, mu: Tensor, speaker: Tensor, cond: Tensor, noise: Tensor, steps: int = STEPS) -> Tensor:
-        """mu, cond, noise (B, mel, F), speaker (B, mel) → log-mel (B, mel, F) after so many Euler steps."""
-        x, t = noise, noise.new_zeros(())
+        """mu, cond, noise (B, mel, F), speaker (B, mel) → log-mel (B, mel, F) after so many Euler steps.
+
+        ``noise`` is standard normal; the configured temperature is applied here.
+        """
+        x, t = self.params.temperature * noise, noise.new_zeros(())
         for target in time_steps(steps, noise)[1:]:
             step = target - t
             x = x + step * self.velocity(x, mu, t, speaker, cond)

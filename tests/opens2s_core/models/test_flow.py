@@ -1,3 +1,4 @@
+import copy
 import itertools
 import re
 from dataclasses import replace
@@ -116,6 +117,14 @@ def test_sampler(flow, golden):
         kind, step = re.fullmatch(r"cfm\.v_(\w+)_step(\d+)", key).groups()
         close(key, velocities[kind][int(step)], golden[key], ODE)
     close("cfm.out", mel, golden["cfm.out"], ODE)
+
+
+@torch.no_grad()
+def test_temperature_scales_the_noise(flow, golden):
+    decoder = copy.deepcopy(flow.decoder)
+    decoder.params = replace(decoder.params, temperature=0.5)
+    given = [golden[f"cfm.{name}"] for name in ("mu", "spks", "cond", "z")]
+    torch.testing.assert_close(decoder(*given), flow.decoder(*given[:3], 0.5 * given[3]))
 
 
 def utterances(golden):
