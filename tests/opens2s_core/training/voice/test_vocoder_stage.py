@@ -144,7 +144,7 @@ def test_what_discriminators_think_reaches_the_vocoder_and_leaves_them_alone(mat
     stage = make(material, JUDGED)
     batch = stage._speech.batch(np.random.default_rng(0), torch.device("cpu"))
     wave = stage._speak(0, batch, batch.pitch)
-    adversarial, features = stage._judge(batch.wave, wave)
+    adversarial, features = stage._judge(stage.discriminators, batch.wave, wave)
     (adversarial + features).backward()
     assert all(p.grad.any() for p in stage.vocoder.ups.parameters())
     assert all(p.grad is None for p in stage.discriminators.parameters())
