@@ -29,7 +29,7 @@ from opens2s_core.checkpoint import (
 )
 from opens2s_core.config import config_to_dict
 from opens2s_core.prompt import PromptBuilder
-from opens2s_core.storage import fetch_directory
+from opens2s_core.storage import digest, fetch_directory
 
 VERSION = 2
 """Raised when the same dialogues, configuration and model give other samples."""
@@ -111,12 +111,9 @@ def bundle_fingerprint(bundle: str) -> str:
     settings = [path for path in (root / OPENS2S).glob("*") if path.is_file() and path.suffix != ".safetensors"]
     if not settings:
         raise CheckpointError(f"{bundle} is not a bundle: expected {OPENS2S}/ and {SPEECH_TOKENIZER}/ in it")
-    digest = hashlib.sha256()
-    for path in sorted([*settings, *(root / SPEECH_TOKENIZER).glob("*")]):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256")
-        digest.update(f"{path.relative_to(root)} {content.hexdigest()}\n".encode())
-    return digest.hexdigest()
+    files = sorted([*settings, *(root / SPEECH_TOKENIZER).glob("*")])
+    lines = "".join(f"{path.relative_to(root)} {digest(path)}\n" for path in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 @lru_cache(maxsize=1)

@@ -37,7 +37,11 @@ def make_model(workspace: Path) -> Path:
         return bundle
     print(f"No checkpoint in {workspace}: making a small one, once.", flush=True)
     if spoken.reply_voice != SLT:
-        print("Its replies will not be clear: flite, whose voice it renders best, is not installed.", flush=True)
+        print(
+            "flite is not installed, whose voice this model renders: its replies will not be clear. For clear ones "
+            f"install it (apt-get install flite), remove {workspace} and start again.",
+            flush=True,
+        )
     for number, (name, step) in enumerate(steps, 1):
         begun = time.monotonic()
         print(f"[{number}/{len(steps)}] {name}", flush=True)

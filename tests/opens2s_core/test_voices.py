@@ -32,7 +32,7 @@ def test_it_is_kept_in_half_precision_and_ten_megabytes() -> None:
     assert sum(path.stat().st_size for part in WEIGHTS for path in (SLT / part).rglob("*")) <= 10e6
 
 
-def test_its_scores_stand_in_the_card() -> None:
+def test_its_scores_hold_and_stand_in_the_card() -> None:
     report, card = json.loads((SLT / "benchmark.json").read_text()), (SLT / "README.md").read_text()
     bounded = {row["name"] for row in report["rows"] if row["bound"]}
     assert bounded == {"word error added, one-shot", "word error added, streamed", "codes alive"}
@@ -54,7 +54,7 @@ def test_its_sentences_are_those_it_was_measured_on() -> None:
     assert seconds == pytest.approx(measured, abs=0.1)
 
 
-def test_its_speech_is_heard_as_well_as_the_card_says() -> None:
+def test_it_is_understood_as_well_as_the_card_says() -> None:
     pytest.importorskip("pocketsphinx")
     from opens2s_core.benchmark.recogniser import PocketSphinx
     from opens2s_core.benchmark.voice import VoiceBenchmark, measure_voice
@@ -63,6 +63,7 @@ def test_its_speech_is_heard_as_well_as_the_card_says() -> None:
     kept = {row["name"]: row["value"] for row in report["rows"]}
     config = VoiceBenchmark(corpus=str(HELD_OUT), voice=str(SLT), sentences=8)
     rows = {row.name: row.value for row in measure_voice(config, PocketSphinx(2)).rows}
-    for name, more in (("word error, vocoder", 15), ("word error, streamed", 30)):  # eight sentences tell little
-        assert rows[name] < kept[name] + more, name
+    assert rows["word error, vocoder"] < kept["word error, vocoder"] + 15  # eight sentences tell little
+    assert rows["word error, streamed"] < rows["word error, original"] + 25
+    assert rows["voicing error, streamed"] < 20
     assert rows["mel distance, streamed"] == pytest.approx(kept["mel distance, streamed"], rel=0.1)
