@@ -7,7 +7,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Protocol
 
-from opens2s_core.inference.engine import Engine, EngineFull, StreamId
+from opens2s_core.inference.engine import Engine, EngineFull, StreamFailed, StreamId
 from opens2s_core.inference.messages import AudioChunk, Finish, Hiddens, ReplyRequest, StageMessage, Units
 from serve_app.errors import RequestRefused, StageFailed
 
@@ -118,16 +118,26 @@ class EngineThread:
         try:
             while self._obey(wait=not busy):
                 busy = self._engine.step()
-                for stream in self._streams:
-                    assert stream.id is not None
-                    if chunks := self._engine.chunks(stream.id):
-                        stream.deliver(chunks)
+                for stream in list(self._streams):
+                    self._collect(stream)
         except BaseException as error:
             # The engine's memory is in an unknown state: every reply in it ends, and so does the replica.
             self._failure = error
             for stream in self._streams:
                 stream.deliver([self._failed()])
             raise
+
+    def _collect(self, stream: EngineStream) -> None:
+        """Deliver what a stream has made, or that it alone cannot go on."""
+        assert stream.id is not None
+        try:
+            if chunks := self._engine.chunks(stream.id):
+                stream.deliver(chunks)
+        except StreamFailed as error:
+            failed = StageFailed(str(error))
+            failed.__cause__ = error
+            stream.deliver([failed])
+            self.close(stream)
 
     def _obey(self, *, wait: bool) -> bool:
         """Do what was asked for, after waiting for it if there is nothing else to do; False at the end."""

@@ -48,6 +48,18 @@ def _voice(args: argparse.Namespace) -> None:
         write_card(args.card, measured, report, provenance, plots)
 
 
+def _engines(args: argparse.Namespace) -> None:
+    from opens2s_core.benchmark import report as reports
+    from opens2s_core.benchmark.engines import EngineBenchmark, measure_engines
+    from opens2s_core.benchmark.voice import PACKAGES
+
+    config = EngineBenchmark(size=args.size, threads=args.threads, repeats=args.repeats, sentences=args.sentences)
+    recogniser = PocketSphinx(args.processes)
+    report = reports.make_report(dataclasses.asdict(config), measure_engines(config, recogniser), PACKAGES)
+    print(reports.render_table(report))
+    reports.write_report(report, args.json)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m opens2s_core.benchmark", description=__doc__)
     benchmarks = parser.add_subparsers(required=True, metavar="NAME")
@@ -65,6 +77,19 @@ def _parser() -> argparse.ArgumentParser:
     voice.add_argument("--seed", type=int, default=0, help="of the voice's noise and of the intervals")
     cores = os.cpu_count() or 1
     voice.add_argument("--processes", type=int, default=cores, help="recognisers at work at once (%(default)s)")
+    engines = benchmarks.add_parser("engines", help="how soon, how fast and for how many at once replies are made")
+    engines.set_defaults(benchmark=_engines)
+    engines.add_argument("--json", type=Path, required=True, help="file for the report")
+    engines.add_argument(
+        "--size",
+        choices=("bench", "full"),
+        default="bench",
+        help="of the untrained models: 34 M parameters, or as published, for a GPU (default: %(default)s)",
+    )
+    engines.add_argument("--threads", type=int, default=cores, help="of torch (%(default)s)")
+    engines.add_argument("--repeats", type=int, default=5, help="of each measurement (%(default)s)")
+    engines.add_argument("--sentences", type=int, default=100, help="held-out ones to compare (%(default)s)")
+    engines.add_argument("--processes", type=int, default=cores, help="recognisers at work at once (%(default)s)")
     return parser
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from opens2s_core.audio import Waveform
 from opens2s_core.checkpoint import SPEECH_TOKENIZER, TOKEN2WAV, codebook_sizes, load_speech_tokenizer, load_token2wav
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Units
-from opens2s_core.inference.noise import normal_frames
+from opens2s_core.inference.noise import Use, normal_frames
 from opens2s_core.inference.token2wav import Token2WavEngine
 from opens2s_core.inference.vocoder_stream import open_vocoder_stream, vocode
 from opens2s_core.models.flow import Flow, mel_frames
@@ -22,7 +22,6 @@ from opens2s_core.training.voice.features import log_mel
 
 RENDITIONS = ("original", "vocoder", "one-shot", "streamed")
 """The recording; its mel → vocoder; its units → flow → vocoder all at once; the same by the engine that serves."""
-_FLOW_NOISE = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +78,10 @@ def render(voice: Voice, recording: Waveform, heard: Waveform, seed: int) -> Ren
     begun = time.perf_counter()
     units = np.array(voice.tokenizer.encode([heard])[0])
     encoded = time.perf_counter()
-    streamed = _stream(voice, units, seed)
+    in_chunks = streamed(voice.engine, units, seed)
     spoken = time.perf_counter()
     flow_mel = _flow_mel(voice, units, seed)
-    waveforms = (recording, _vocode(voice, voice.mel(recording), seed), _vocode(voice, flow_mel, seed), streamed)
+    waveforms = (recording, _vocode(voice, voice.mel(recording), seed), _vocode(voice, flow_mel, seed), in_chunks)
     return Rendered(
         waveforms=dict(zip(RENDITIONS, waveforms, strict=True)),
         units=units,
@@ -95,20 +94,26 @@ def render(voice: Voice, recording: Waveform, heard: Waveform, seed: int) -> Ren
 def _vocode(voice: Voice, mel: Tensor, seed: int) -> Waveform:
     device = voice.vocoder.conv_pre.weight.device
     stream = open_vocoder_stream(voice.vocoder, seed)
-    return vocode(voice.vocoder, stream, mel[None].to(device), final=True).cpu().numpy()
+    return vocode(voice.vocoder, [stream], [mel.to(device)], final=[True])[0].cpu().numpy()
 
 
 def _flow_mel(voice: Voice, units: NDArray[np.int64], seed: int) -> Tensor:
     flow = voice.flow
     device, frames = flow.encoder_proj.weight.device, mel_frames(len(units), voice.engine.config)
-    noise = torch.from_numpy(normal_frames((seed, _FLOW_NOISE), 0, frames, flow.config.output_size)).T[None]
+    noise = torch.from_numpy(normal_frames((seed, Use.FLOW), 0, frames, flow.config.output_size)).T[None]
     nothing = torch.zeros(1, flow.config.output_size, 0, device=device)
     speaker = torch.zeros(1, flow.config.spk_embed_dim, device=device)
     return flow(torch.from_numpy(units)[None].to(device), nothing, noise.to(device), speaker)[0].cpu()
 
 
-def _stream(voice: Voice, units: NDArray[np.int64], seed: int) -> Waveform:
-    engine = voice.engine
+@torch.inference_mode()
+def one_shot(voice: Voice, units: NDArray[np.int64], seed: int) -> Waveform:
+    """The sound (n,) of units (m,) made all at once."""
+    return _vocode(voice, _flow_mel(voice, units, seed), seed)
+
+
+def streamed(engine: Token2WavEngine, units: NDArray[np.int64], seed: int) -> Waveform:
+    """The same by the engine that serves."""
     stream = engine.open(ReplyRequest(messages=(), seed=seed))
     engine.push(stream, Units(units, final=True))
     while engine.step():

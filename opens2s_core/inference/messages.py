@@ -7,7 +7,7 @@ token2wav → ``AudioChunk``*
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +18,24 @@ from opens2s_core.prompt import Message
 FinishReason = Literal["stop", "length"]
 
 
+SampleRate = Literal[16000, 24000, 48000]
+"""Rates in Hz that sound is resampled to."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
-    """How the next token is chosen. ``temperature`` 0 is greedy; ``top_p`` in (0, 1]; ``seed`` makes it repeatable.
+    """How the next token is chosen. ``temperature`` 0 is greedy; ``seed``, at least 0, makes the others repeatable.
 
-    ``max_tokens`` (at least 1) counts the token that ends a reply too. ``ValueError`` for values outside.
+    Of the tokens, the ``top_k`` likeliest stay (None: all), of those the fewest that hold ``top_p`` in (0, 1] of the
+    probability. Before that, a token that the reply already has is made less likely by ``repetition_penalty`` > 0
+    (1: none): a logit above 0 is divided by it, one below multiplied. ``max_tokens`` (at least 1) counts the token that
+    ends a reply too. ``ValueError`` for values outside.
     """
 
     temperature: float = 0.0
     top_p: float = 1.0
+    top_k: int | None = None
+    repetition_penalty: float = 1.0
     max_tokens: int = 512
     seed: int = 0
 
@@ -37,24 +46,49 @@ class Sampling:
             raise ValueError(
                 f"temperature must be at least 0 and top_p in (0, 1], got {self.temperature} and {self.top_p}"
             )
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top_k must be at least 1, got {self.top_k}")
+        if not 0 < self.repetition_penalty < math.inf:
+            raise ValueError(f"repetition_penalty must be above 0, got {self.repetition_penalty}")
+        check_seed(self.seed)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SoundFormat:
+    """How sound is handed out: at ``rate`` Hz (None: token2wav's own), as float32 in [-1, 1] or as int16."""
+
+    rate: SampleRate | None = None
+    samples: Literal["float32", "int16"] = "float32"
+
+    def __post_init__(self) -> None:
+        for value, kind in ((self.rate, (None, *get_args(SampleRate))), (self.samples, ("float32", "int16"))):
+            if value not in kind:
+                raise ValueError(f"audio format {value!r}: expected one of {list(kind)}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplyRequest:
     """One reply to be made: the conversation so far (its last message is the user's) and how to speak.
 
-    All stages are opened with the same request; each takes what concerns it. ``speaker``, float32 (512,), says whose
-    voice the speech decoder takes up; None is nobody's. ``ValueError`` for a vector of another shape or not finite.
+    All stages are opened with the same request; each takes what concerns it. The text ends before the first of the
+    ``stop`` strings. ``seed`` is that of the sound. ``speaker``, float32 (512,), says whose voice the speech decoder
+    takes up; None is nobody's. ``ValueError`` for a vector of another shape or not finite, an empty stop string and a
+    negative seed.
     """
 
     messages: tuple[Message, ...]
     speak: bool = True
     text: Sampling = field(default_factory=Sampling)
     units: Sampling = field(default_factory=lambda: Sampling(max_tokens=2048))
+    stop: tuple[str, ...] = ()
+    audio: SoundFormat = field(default_factory=SoundFormat)
     seed: int = 0
     speaker: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if "" in self.stop:
+            raise ValueError(f"stop {self.stop}: expected strings that are not empty")
         if self.speaker is None:
             return
         if self.speaker.shape != (SPEAKER_DIM,):
@@ -90,9 +124,9 @@ class Units:
 
 @dataclass(frozen=True, slots=True)
 class AudioChunk:
-    """New waveform samples, float32 (n,) in [-1, 1] at token2wav's rate; n may be 0 in the ``final`` chunk."""
+    """New waveform samples (n,) in the format that the request asked for; n may be 0 in the ``final`` chunk."""
 
-    samples: NDArray[np.float32]
+    samples: NDArray[Any]
     final: bool
 
 
@@ -106,3 +140,9 @@ class Finish:
 
 
 StageMessage = TextDelta | Hiddens | Units | AudioChunk | Finish
+
+
+def check_seed(seed: int) -> None:
+    """``ValueError`` for a negative seed."""
+    if seed < 0:
+        raise ValueError(f"seed must be at least 0, got {seed}")

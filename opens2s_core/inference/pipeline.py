@@ -1,47 +1,151 @@
 """All three stages in this process: a library call, and the oracle for whatever serves them apart."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from opens2s_core.inference.engine import Engine
-from opens2s_core.inference.loading import build_engine
+from opens2s_core.inference.engine import Engine, StreamFailed, StreamId
+from opens2s_core.inference.loading import EngineSettings, build_engine
 from opens2s_core.inference.messages import AudioChunk, Finish, Hiddens, ReplyRequest, StageMessage, TextDelta, Units
+from opens2s_core.inference.records import Record, SoundRecord, TextRecord, UnitsRecord
+
+ReplyId = int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyRecord:
+    """What a fresh pipeline needs to go on with a reply."""
+
+    text: TextRecord
+    units: UnitsRecord | None = None  # None where nothing is spoken
+    sound: SoundRecord | None = None
+
+
+@dataclass(slots=True)
+class _Reply:
+    streams: list[StreamId]  # one in each engine that takes part
+    to_come: int  # the end of the text and, where it is spoken, of the sound
+    text_ended: bool = False
+    groups: int = 0  # of hidden states handed to the speech decoder
+    answers: int = 0  # messages of units made from them
+    output: list[StageMessage] = field(default_factory=list)
+    failure: str | None = None
+
+    @property
+    def hungry(self) -> bool:
+        """Whether the speech decoder has nothing to speak from, or nobody speaks."""
+        return not self.text_ended and self.groups <= self.answers
 
 
 class Pipeline:
-    """Thinker → speech decoder → token2wav, chained by hand."""
+    """Thinker → speech decoder → token2wav, chained by hand, for as many replies at once as the engines have slots.
+
+    In one thread the stages take turns. Sound comes first, and text is written when someone needs it to go on: so the
+    first sound of a reply does not wait for words that nobody could speak yet.
+    """
 
     def __init__(self, thinker: Engine, speech_decoder: Engine, token2wav: Engine) -> None:
         self.engines = (thinker, speech_decoder, token2wav)
+        self._replies: dict[ReplyId, _Reply] = {}
+        self._ids = itertools.count()
 
     @classmethod
-    def load(cls, bundle: str | Path, *, capacity: int = 1) -> "Pipeline":
+    def load(cls, bundle: str | Path, *, capacity: int = 1, settings: EngineSettings | None = None) -> "Pipeline":
         return cls(
-            build_engine("thinker", bundle, capacity=capacity),
-            build_engine("speech_decoder", bundle, capacity=capacity),
-            build_engine("token2wav", bundle, capacity=capacity),
+            build_engine("thinker", bundle, capacity=capacity, settings=settings),
+            build_engine("speech_decoder", bundle, capacity=capacity, settings=settings),
+            build_engine("token2wav", bundle, capacity=capacity, settings=settings),
         )
 
-    def reply(self, request: ReplyRequest) -> Iterator[StageMessage]:
+    def open(self, request: ReplyRequest, record: ReplyRecord | None = None) -> ReplyId:
+        """Begin a reply, or go on with one. Raises as :meth:`Engine.open` does."""
+        reply = _Reply([], to_come=2 if request.speak else 1)
+        identity = next(self._ids)
+        self._replies[identity] = reply
+        try:
+            for engine, known in zip(self._taking_part(request), _known(record), strict=False):
+                reply.streams.append(engine.open(request, known))
+        except BaseException:
+            self.close(identity)
+            raise
+        return identity
+
+    def step(self) -> bool:
+        """Advance the replies; False when there was nothing to do."""
+        thinker, *later = self.engines
+        worked = False
+        for engine in reversed(later):
+            worked |= engine.step()
+        if not worked or any(reply.hungry for reply in self._replies.values()):
+            worked |= thinker.step()
+        for reply in self._replies.values():
+            self._carry(reply)
+        return worked
+
+    def chunks(self, reply: ReplyId) -> Sequence[StageMessage]:
+        """Text deltas, audio chunks and the finish of a reply since the last call. Raises :class:`StreamFailed`."""
+        state = self._replies[reply]
+        if state.failure is not None:
+            raise StreamFailed(state.failure)
+        output, state.output = state.output, []
+        return output
+
+    def ended(self, reply: ReplyId) -> bool:
+        """Whether all of it is made."""
+        return not self._replies[reply].to_come
+
+    def record(self, reply: ReplyId) -> ReplyRecord:
+        """How to go on from what ``chunks`` has handed out; to be taken right behind it."""
+        state = self._replies[reply]
+        assert not state.output, "a record goes with all that was made: take the chunks first"
+        records = (engine.record(stream) for engine, stream in zip(self.engines, state.streams, strict=False))
+        return ReplyRecord(*records)  # type: ignore[arg-type]
+
+    def close(self, reply: ReplyId) -> None:
+        """Free what the reply holds in every stage, ended or not."""
+        state = self._replies.pop(reply, None)
+        for engine, stream in zip(self.engines, state.streams if state else [], strict=False):
+            engine.close(stream)
+
+    def reply(self, request: ReplyRequest, record: ReplyRecord | None = None) -> Iterator[StageMessage]:
         """Text deltas, audio chunks and the finish of one reply, as they come."""
-        engines = self.engines if request.speak else self.engines[:1]
-        with ExitStack() as closing:
-            streams = []
-            for engine in engines:
-                streams.append(engine.open(request))
-                closing.callback(engine.close, streams[-1])
-            to_come = 2 if request.speak else 1  # the end of the text and, where it is spoken, of the sound
-            while to_come:
-                for i, (engine, stream) in enumerate(zip(engines, streams, strict=True)):
-                    engine.step()
-                    for message in engine.chunks(stream):
-                        if isinstance(message, Hiddens | Units):
-                            engines[i + 1].push(streams[i + 1], message)
-                            continue
-                        yield message
-                        to_come -= isinstance(message, Finish) or (isinstance(message, AudioChunk) and message.final)
+        identity = self.open(request, record)
+        try:
+            while not self.ended(identity):
+                self.step()
+                yield from self.chunks(identity)
+        finally:
+            self.close(identity)
+
+    def _taking_part(self, request: ReplyRequest) -> Sequence[Engine]:
+        return self.engines if request.speak else self.engines[:1]
+
+    def _carry(self, reply: _Reply) -> None:
+        """Hand what each stage made to the next one, or out."""
+        try:
+            for i, stream in enumerate(reply.streams):
+                for message in self.engines[i].chunks(stream):
+                    if isinstance(message, Hiddens | Units):
+                        self.engines[i + 1].push(reply.streams[i + 1], message)
+                    else:
+                        reply.output.append(message)
+                    reply.groups += isinstance(message, Hiddens)
+                    reply.answers += isinstance(message, Units)
+                    reply.text_ended |= isinstance(message, Finish)
+                    reply.to_come -= isinstance(message, Finish) or (isinstance(message, AudioChunk) and message.final)
+        except StreamFailed as error:
+            reply.failure = str(error)
 
 
-def reply_text(messages: list[StageMessage]) -> str:
+def _known(record: ReplyRecord | None) -> tuple[Record | None, ...]:
+    if record is None:
+        return (None, None, None)
+    if record.units is None or record.sound is None:
+        return (record.text,)
+    # A speech decoder that starts anew hears everything again, token2wav only the units that it has not got.
+    return (replace(record.text, groups=0), replace(record.units, units=record.sound.received), record.sound)
+
+
+def reply_text(messages: Sequence[StageMessage]) -> str:
     return "".join(message.text for message in messages if isinstance(message, TextDelta))

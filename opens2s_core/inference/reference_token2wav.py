@@ -146,6 +146,20 @@ class ReferenceToken2Wav:
         kept = speech.shape[1] - (0 if final else self.streaming.source_cache)
         return ReferenceCall(mel_raw=raw, mel=mel, source=source, speech=speech[:, :kept])
 
+    @torch.inference_mode()
+    def flush(self, stream: ReferenceStream) -> Tensor:
+        """Speech (1, samples) of what the last call held back, if there was one, for a reply that ended with it.
+
+        The published code leaves it unspoken: 0.41 s.
+        """
+        tails, stream.tails = stream.tails or self._no_tails, None
+        mel = torch.cat([tails.mel, tails.mel_overlap], dim=2)
+        if not mel.shape[2]:
+            return self._no_tails.speech
+        draws = seeded_draws(self.config, 0, mel.shape[2])
+        phase_u, noise = draws.phase_u.to(self._device), draws.noise.to(self._device)
+        return self.vocoder(mel, phase_u, noise, tails.source)
+
     def _keep(self, faded: Tensor, mel: Tensor, source: Tensor, speech: Tensor) -> Tails:
         numbers = self.streaming
         return Tails(

@@ -4,57 +4,57 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from opens2s_core.inference.engine import EngineFull, StreamId
+from opens2s_core.inference.engine import EngineFull, StreamFailed, StreamId
 from opens2s_core.inference.messages import StageMessage
 
 
 class StreamState(Protocol):
     output: list[StageMessage]  # made, and not taken yet
+    done: bool  # nothing more is made: the slot is free, whoever still has the output to take
+    failure: str | None  # why the stream cannot go on
 
 
 State = TypeVar("State", bound=StreamState)
 
 
-class Slots(Generic[State]):
-    """At most ``capacity`` stream states; ids are never used twice."""
+class SlotEngine(Generic[State]):
+    """The half of an engine's life cycle that does not depend on what it computes. Ids are never used twice."""
 
     def __init__(self, capacity: int) -> None:
+        if capacity < 1:
+            raise ValueError(f"capacity must be at least 1, got {capacity}")
         self.capacity = capacity
-        self._states: dict[StreamId, State] = {}
+        self._streams: dict[StreamId, State] = {}
         self._ids = itertools.count()
 
-    def take(self, state: State) -> StreamId:
-        """Raises :class:`EngineFull` when all are taken."""
-        if len(self._states) >= self.capacity:
-            raise EngineFull(f"all {self.capacity} slots are taken")
-        stream = next(self._ids)
-        self._states[stream] = state
-        return stream
-
-    def __getitem__(self, stream: StreamId) -> State:
-        return self._states[stream]
-
-    def states(self) -> Iterator[State]:
-        return iter(self._states.values())
-
-    def free(self, stream: StreamId) -> None:
-        self._states.pop(stream, None)
-
-
-class SlotEngine(Generic[State]):
-    """The half of an engine's life cycle that does not depend on what it computes."""
-
-    def __init__(self, capacity: int) -> None:
-        self._slots: Slots[State] = Slots(capacity)
-
-    @property
-    def capacity(self) -> int:
-        return self._slots.capacity
-
     def chunks(self, stream: StreamId) -> Sequence[StageMessage]:
-        state = self._slots[stream]
+        state = self._streams[stream]
+        if state.failure is not None:
+            raise StreamFailed(state.failure)
         output, state.output = state.output, []
         return output
 
     def close(self, stream: StreamId) -> None:
-        self._slots.free(stream)
+        state = self._streams.pop(stream, None)
+        if state is not None and not state.done:
+            self._release(state)
+
+    def _release(self, state: State) -> None:
+        """Give back what a stream holds while it is under way; called once for each."""
+
+    def _check_room(self) -> None:
+        if sum(1 for _ in self._live()) >= self.capacity:
+            raise EngineFull(f"all {self.capacity} slots are taken")
+
+    def _admit(self, state: State) -> StreamId:
+        stream = next(self._ids)
+        self._streams[stream] = state
+        return stream
+
+    def _live(self) -> Iterator[State]:
+        """The streams under way, oldest first."""
+        return (state for state in self._streams.values() if not state.done)
+
+    def _end(self, state: State, failure: str | None = None) -> None:
+        state.done, state.failure = True, failure
+        self._release(state)

@@ -1,116 +1,285 @@
 """The engine that speaks: units in, waveform chunks out, for many replies at once.
 
-What is heard depends on the units and the seed alone. Chunks end at fixed unit indices however the units arrive, noise
-belongs to the absolute frame it is for, and each chunk costs the same however long the reply has become: the flow sees
-the new units and a bounded look-back, whose mel is already decided.
+What is heard depends on the units and the seed alone. Chunks end at fixed unit indices however the units arrive;
+noise, encoder blocks and the unit of each frame are counted from the reply's start; and each chunk costs the same
+however long the reply has become: the flow sees the new units and a bounded look-back, whose mel is already decided.
+B replies, F mel frames.
 """
 
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from opens2s_core.config import Token2WavConfig
-from opens2s_core.inference.engine import StreamId
+from opens2s_core.inference.chunk_grid import ChunkGrid, Window, Windows
+from opens2s_core.inference.engine import StreamFailed, StreamId
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, StageMessage, Units
-from opens2s_core.inference.noise import NoiseKey, normal_frames
+from opens2s_core.inference.noise import Use, normal_frames
+from opens2s_core.inference.records import Record, SoundRecord
+from opens2s_core.inference.resampling import SoundOutput
 from opens2s_core.inference.slots import SlotEngine
-from opens2s_core.inference.vocoder_stream import VocoderStream, open_vocoder_stream, vocode
-from opens2s_core.models.flow import Flow, mel_frames
-from opens2s_core.models.vocoder import Vocoder
+from opens2s_core.inference.vocoder_stream import VocoderStream, open_vocoder_stream, vocode, window_start
+from opens2s_core.models.flow import Flow, frames_per_unit
+from opens2s_core.models.vocoder import Vocoder, samples_per_frame
 
-CHUNKS = (8, 12, 24)
-"""Units in the first chunks of a reply: short at first, to be heard soon; the last size repeats."""
-LOOK_BACK = 24
-"""Units before a chunk that the flow sees again, at least, so that the voice goes on as it was."""
-_FLOW_NOISE = 0
+GRID = ChunkGrid()
+_BATCH, _BATCH_ON_CPU = 8, 2
+"""A CPU gains a tenth from the second reply and little from more, for which new ones would have to wait."""
 
 
-def next_boundary(unit: int) -> int:
-    """The index at which the chunk that begins at ``unit`` ends."""
-    return next((end for end in accumulate(CHUNKS) if end > unit), unit + CHUNKS[-1])
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Stream:
-    key: NoiseKey
+    seed: int
+    mel: Tensor  # (mel, F) of the look-back, up to the last frame of the rendered units
     vocoder: VocoderStream
-    mel: Tensor  # (1, mel, frames) of the look-back, from unit ``window``
-    window: int = 0
+    sound: SoundOutput
+    units: list[int] = field(default_factory=list)  # from unit ``first``
+    first: int = 0
     rendered: int = 0  # units whose mel is made
-    units: list[int] = field(default_factory=list)
     final: bool = False
-    done: bool = False
+    due_since: float | None = None  # when its first chunk could be made
+    spoken: float = 0.0  # seconds of sound made since
     output: list[StageMessage] = field(default_factory=list)
+    done: bool = False
+    failure: str | None = None
 
     @property
-    def due(self) -> bool:
-        return not self.done and (self.final or len(self.units) >= next_boundary(self.rendered))
+    def received(self) -> int:
+        return self.first + len(self.units)
+
+    def lead(self, now: float) -> float:
+        """Seconds until a listener who has heard it from then on runs dry."""
+        assert self.due_since is not None
+        return self.spoken - (now - self.due_since)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """What a stream makes next."""
+
+    stream: _Stream
+    window: Window
+    final: bool
+
+    @property
+    def units(self) -> list[int]:
+        return self.stream.units[: len(self.window.units)]
 
 
 class Token2WavEngine(SlotEngine[_Stream]):
-    """Serves up to ``capacity`` replies. A step makes one chunk of every reply whose units for it are there.
+    """Serves up to ``capacity`` replies. A step makes one chunk of the reply that is nearest to running dry, and with
+    it those of up to ``batch`` - 1 others that have the same shapes (None: as suits the device).
 
-    Of the request only ``seed`` matters. It computes where the models' weights are.
+    Of the request only ``seed`` and ``audio`` matter. It computes where the models' weights are. ``clock`` is in
+    seconds; it decides who comes first, never what is heard.
     """
 
-    def __init__(self, flow: Flow, vocoder: Vocoder, *, capacity: int) -> None:
+    def __init__(
+        self,
+        flow: Flow,
+        vocoder: Vocoder,
+        *,
+        capacity: int,
+        grid: ChunkGrid = GRID,
+        batch: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__(capacity)
+        if batch is not None and batch < 1:
+            raise ValueError(f"batch must be at least 1, got {batch}")
         self.flow, self.vocoder = flow.eval(), vocoder.eval()
         self.config = Token2WavConfig(flow=flow.config, hift=vocoder.config)
+        self.grid = grid
+        self._windows = Windows(self.grid, frames_per_unit(self.config), flow.config.encoder.block_size)
         self._device = flow.encoder_proj.weight.device
+        self._batch = batch or (_BATCH_ON_CPU if self._device.type == "cpu" else _BATCH)
+        self._clock = clock
+        self._speaker = torch.zeros(1, flow.config.spk_embed_dim, device=self._device)
 
-    def open(self, request: ReplyRequest) -> StreamId:
-        """Raises :class:`EngineFull`, or ``ValueError`` for a negative seed."""
-        if request.seed < 0:
-            raise ValueError(f"seed must be at least 0, got {request.seed}")
-        mel = torch.zeros(1, self.config.flow.output_size, 0, device=self._device)
-        vocoder = open_vocoder_stream(self.vocoder, request.seed)
-        return self._slots.take(_Stream(key=(request.seed, _FLOW_NOISE), vocoder=vocoder, mel=mel))
+    def open(self, request: ReplyRequest, record: Record | None = None) -> StreamId:
+        """Raises :class:`EngineFull`, ``TypeError`` for another stage's record, and ``ValueError`` for one that does
+        not fit these models and chunks."""
+        self._check_room()
+        state = _Stream(
+            seed=request.seed,
+            mel=torch.zeros(self.config.flow.output_size, 0, device=self._device),
+            vocoder=open_vocoder_stream(self.vocoder, request.seed),
+            sound=SoundOutput(self.config.hift.sampling_rate, request.audio),
+        )
+        if record is not None:
+            if not isinstance(record, SoundRecord):
+                raise TypeError(f"token2wav goes on from a SoundRecord, got {type(record).__name__}")
+            self._restore(state, record)
+        return self._admit(state)
 
     def push(self, stream: StreamId, message: StageMessage) -> None:
         """Raises ``ValueError`` for a unit outside the codebook; the stream is then as it was."""
-        if not isinstance(message, Units):
-            raise TypeError(f"token2wav takes Units, got {type(message).__name__}")
-        outside = message.ids[(message.ids < 0) | (message.ids >= self.config.flow.vocab_size)]
-        if outside.size:
-            raise ValueError(f"units must be in [0, {self.config.flow.vocab_size}), got {outside[0]}")
-        state = self._slots[stream]
-        state.units.extend(message.ids.tolist())
-        state.final = message.final
+        units, final = taken_units(message, self.config.flow.vocab_size)
+        state = self._streams[stream]
+        state.units.extend(units)
+        state.final = final
+        self._note_due(state)
 
     @torch.inference_mode()
     def step(self) -> bool:
-        due = [stream for stream in self._slots.states() if stream.due]
-        for stream in due:
-            self._advance(stream)
-        return bool(due)
+        due = [state for state in self._live() if self._is_due(state)]
+        if not due:
+            return False
+        now = self._clock()
+        due.sort(key=lambda state: state.lead(now))  # among equals the oldest stays first
+        chunks = [self._next(state) for state in due]
+        # Padding is not neutral in the published weights: only what has the same shapes is computed together.
+        shape = chunks[0].window.shape
+        chunks = [chunk for chunk in chunks if chunk.window.shape == shape][: self._batch]
+        self._speak(self._render(chunks) if any(shape) else [(chunk, chunk.stream.mel[:, :0]) for chunk in chunks])
+        return True
 
-    def _advance(self, stream: _Stream) -> None:
-        boundary = next_boundary(stream.rendered)
-        stop = min(boundary, len(stream.units))
+    def record(self, stream: StreamId) -> SoundRecord:
+        """Some tens of kilobytes. Raises :class:`StreamFailed`."""
+        state = self._streams[stream]
+        if state.failure is not None:
+            raise StreamFailed(state.failure)
+        assert not state.output, "a record goes on from what chunks has handed out"
+        vocoder = state.vocoder
+        longer = max(state.mel, vocoder.mel, key=lambda mel: mel.shape[1])  # both end with the same frame
+        return SoundRecord(
+            received=state.received,
+            rendered=state.rendered,
+            sourced=vocoder.sourced,
+            emitted=vocoder.emitted,
+            resampled=state.sound.made,
+            cycles=vocoder.cycles.item(),
+            units=np.array(state.units, dtype=np.int64),
+            mel=longer.cpu().numpy(),
+            source=vocoder.source.cpu().numpy(),
+            tail=state.sound.tail,
+        )
+
+    def _restore(self, state: _Stream, record: SoundRecord) -> None:
+        self._check(record)
+        state.first, state.rendered = self._windows.first_unit(record.rendered), record.rendered
+        state.units = record.units.tolist()
+        frames, hop = self._windows.frames(record.rendered), samples_per_frame(self.config.hift)
+        mel = torch.tensor(record.mel, device=self._device)
+        state.mel = mel[:, mel.shape[1] - (frames - self._windows.first_frame(record.rendered)) :]
+        vocoder = state.vocoder
+        vocoder.start = window_start(self.vocoder, record.emitted)
+        vocoder.sourced, vocoder.emitted = record.sourced, record.emitted
+        vocoder.mel = mel[:, mel.shape[1] - (frames - vocoder.start) :]
+        vocoder.source = torch.tensor(record.source, device=self._device)
+        vocoder.cycles.fill_(record.cycles)
+        state.sound.restore(record.tail, taken=record.emitted * hop, made=record.resampled)
+        self._note_due(state)
+
+    def _check(self, record: SoundRecord) -> None:
+        """``ValueError`` for a record that is not one of these models with these chunks."""
+        _check_units(record.units, self.config.flow.vocab_size)
+        frames, hop = self._windows.frames(record.rendered), samples_per_frame(self.config.hift)
+        if not (0 <= record.rendered <= record.received and 0 <= record.emitted <= record.sourced <= frames):
+            counts = (record.received, record.rendered, record.sourced, record.emitted)
+            raise ValueError(f"record of units and frames {counts}: expected no more made than there was before it")
+        start = window_start(self.vocoder, record.emitted)
+        kept = frames - min(start, self._windows.first_frame(record.rendered))
+        for name, array, dtype, shape in (
+            ("units", record.units, np.int64, (record.received - self._windows.first_unit(record.rendered),)),
+            ("mel", record.mel, np.float32, (self.config.flow.output_size, kept)),
+            ("source", record.source, np.float32, ((record.sourced - start) * hop,)),
+        ):
+            if array.shape != shape or array.dtype != dtype:
+                raise ValueError(
+                    f"record with {name} {array.dtype} of shape {array.shape}: expected {np.dtype(dtype)} of {shape}"
+                )
+
+    def _is_due(self, state: _Stream) -> bool:
+        return state.final or state.received >= self.grid.end(state.rendered)
+
+    def _note_due(self, state: _Stream) -> None:
+        if state.due_since is None and self._is_due(state):
+            state.due_since = self._clock()
+
+    def _next(self, state: _Stream) -> _Chunk:
+        boundary = self.grid.end(state.rendered)
+        stop = min(boundary, state.received)
         # A reply that ends on a boundary is flushed by a step of its own: whether its end was known when the last
         # chunk was made must not change a single bit of it.
-        stream.done = stop < boundary
-        mel = self._render(stream, stop) if stop > stream.rendered else stream.mel[:, :, :0]
-        samples = vocode(self.vocoder, stream.vocoder, mel, final=stream.done)
-        if stream.done or samples.numel():
-            stream.output.append(AudioChunk(samples.cpu().numpy(), final=stream.done))
+        return _Chunk(state, self._windows.of(state.rendered, stop), final=stop < boundary)
 
-    def _render(self, stream: _Stream, stop: int) -> Tensor:
-        """Mel (1, mel, f) of the units up to ``stop``."""
-        first, last = self._frames(stream.window), self._frames(stop)
-        units = torch.tensor([stream.units[stream.window : stop]], device=self._device)
-        noise = normal_frames(stream.key, first, last, self.config.flow.output_size)
-        speaker = torch.zeros(1, self.config.flow.spk_embed_dim, device=self._device)
-        mel = self.flow(units, stream.mel, torch.from_numpy(noise).T[None].to(self._device), speaker)
-        stream.rendered = stop
-        # The encoder's blocks are counted from the window's start: it must lie on the reply's own grid of blocks.
-        block = self.config.flow.encoder.block_size
-        stream.window = max(0, stop - LOOK_BACK) // block * block
-        stream.mel = torch.cat([stream.mel, mel], dim=2)[:, :, self._frames(stream.window) - first :]
-        return mel
+    def _render(self, chunks: list[_Chunk]) -> list[tuple[_Chunk, Tensor]]:
+        """The mel (mel, F) of each chunk's new frames; a chunk whose mel is not finite ends its stream."""
+        mels = self._sample(chunks)
+        finite = mels.isfinite().flatten(1).all(dim=1).tolist()
+        rendered = []
+        for chunk, mel, sound in zip(chunks, mels, finite, strict=True):
+            state, window = chunk.stream, chunk.window
+            if not sound:
+                self._end(state, failure=f"the mel of units up to {window.units.stop} is not finite")
+                continue
+            new = mel[:, window.known :]
+            state.rendered = window.units.stop
+            kept = window.frames.stop - self._windows.first_frame(state.rendered)
+            mel = torch.cat([state.mel, new], dim=1)
+            state.mel = mel[:, mel.shape[1] - kept :]
+            first = self._windows.first_unit(state.rendered)
+            state.units, state.first = state.units[first - state.first :], first
+            rendered.append((chunk, new))
+        return rendered
 
-    def _frames(self, units: int) -> int:
-        return mel_frames(units, self.config)
+    def _sample(self, chunks: list[_Chunk]) -> Tensor:
+        """Mel (B, mel, F) of the chunks' windows, which are of the same shapes."""
+        size, frames = self.config.flow.output_size, len(chunks[0].window.frames)
+        cond = torch.zeros(len(chunks), size, frames, device=self._device)
+        for row, chunk in zip(cond, chunks, strict=True):
+            mel, known = chunk.stream.mel, chunk.window.known
+            row[:, :known] = mel[:, mel.shape[1] - known :]
+        spans = [(chunk.stream.seed, chunk.window.frames) for chunk in chunks]
+        noise = np.stack([normal_frames((seed, Use.FLOW), span.start, span.stop, size) for seed, span in spans])
+        return self.flow.excerpt(
+            torch.tensor([chunk.units for chunk in chunks], device=self._device),
+            torch.tensor([self._windows.units_of(chunk.window) for chunk in chunks], device=self._device),
+            cond,
+            torch.from_numpy(noise).to(self._device).transpose(1, 2),
+            self._speaker.expand(len(chunks), -1),
+        )
+
+    def _speak(self, rendered: Sequence[tuple[_Chunk, Tensor]]) -> None:
+        """Make the samples that become certain with each chunk's new mel, and hand them out."""
+        if not rendered:
+            return
+        chunks = [chunk for chunk, _ in rendered]
+        final = [chunk.final for chunk in chunks]
+        waves = vocode(
+            self.vocoder, [chunk.stream.vocoder for chunk in chunks], [mel for _, mel in rendered], final=final
+        )
+        samples = torch.cat(waves).cpu().numpy()  # one copy from the device for all
+        ends = np.cumsum([len(wave) for wave in waves])
+        for chunk, piece in zip(chunks, np.split(samples, ends[:-1]), strict=True):
+            state = chunk.stream
+            if not np.isfinite(piece).all():
+                self._end(state, failure=f"the sound of units up to {state.rendered} is not finite")
+                continue
+            state.spoken += len(piece) / self.config.hift.sampling_rate
+            sound = state.sound.push(piece, final=chunk.final)
+            if chunk.final or len(sound):
+                state.output.append(AudioChunk(sound, final=chunk.final))
+            if chunk.final:
+                self._end(state)
+
+
+def taken_units(message: StageMessage, codebook: int) -> tuple[list[int], bool]:
+    """The units of a message, and whether they are the last. ``TypeError`` for any other, ``ValueError`` for units
+    outside a codebook of that size."""
+    if not isinstance(message, Units):
+        raise TypeError(f"token2wav takes Units, got {type(message).__name__}")
+    _check_units(message.ids, codebook)
+    return message.ids.tolist(), message.final
+
+
+def _check_units(ids: NDArray[np.int64], codebook: int) -> None:
+    outside = ids[(ids < 0) | (ids >= codebook)]
+    if outside.size:
+        raise ValueError(f"units must be in [0, {codebook}), got {outside[0]}")

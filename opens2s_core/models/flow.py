@@ -20,11 +20,16 @@ STEPS = 10
 """Euler steps of the sampler, as published."""
 
 
-def mel_frames(units: int, config: Token2WavConfig) -> int:
-    """Mel frames of the first ``units`` units, rounded down in exact arithmetic (published: 441 n // 64)."""
+def frames_per_unit(config: Token2WavConfig) -> Fraction:
+    """Mel frames of one unit, exactly (published: 441/64)."""
     vocoder = config.hift
     hop = math.prod(vocoder.upsample_rates) * vocoder.istft_params.hop_len
-    return math.floor(units * Fraction(vocoder.sampling_rate) / Fraction(config.flow.input_frame_rate) / hop)
+    return Fraction(vocoder.sampling_rate) / Fraction(config.flow.input_frame_rate) / hop
+
+
+def mel_frames(units: int, config: Token2WavConfig) -> int:
+    """Mel frames of the first ``units`` units, rounded down in exact arithmetic (published: 441 n // 64)."""
+    return math.floor(units * frames_per_unit(config))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +67,7 @@ class FlowDecoder(nn.Module):
         ``noise`` is standard normal; the configured temperature is applied here.
         """
         x, t = self.params.temperature * noise, noise.new_zeros(())
+        mu, speaker, cond = (and_without(given) for given in (mu, speaker, cond))
         for target in time_steps(steps, noise)[1:]:
             step = target - t
             x = x + step * self.velocity(x, mu, t, speaker, cond)
@@ -71,11 +77,9 @@ class FlowDecoder(nn.Module):
     def velocity(self, x: Tensor, mu: Tensor, t: Tensor, speaker: Tensor, cond: Tensor) -> Tensor:
         """Velocity (B, mel, F) with guidance away from the unconditioned one; both come from one batch.
 
-        x, mu, cond (B, mel, F), speaker (B, mel), t () in [0, 1].
+        x (B, mel, F), t () in [0, 1]; mu, cond (2 B, mel, F) and speaker (2 B, mel) from :func:`and_without`.
         """
-        batch = 2 * x.shape[0]
-        mu, speaker, cond = (torch.cat([given, torch.zeros_like(given)]) for given in (mu, speaker, cond))
-        both = self.estimator(torch.cat([x, x]), None, mu, t.expand(batch), speaker, cond)
+        both = self.estimator(torch.cat([x, x]), None, mu, t.expand(len(mu)), speaker, cond)
         given, free = both.chunk(2)
         rate = self.params.inference_cfg_rate
         return (1 + rate) * given - rate * free
@@ -123,6 +127,16 @@ class Flow(nn.Module):
         cond = functional.pad(prompt, (0, frames - known))
         return self.decoder(mu, self.voice(speaker), cond, noise)[:, :, known:]
 
+    def excerpt(self, units: Tensor, unit_of_frame: Tensor, cond: Tensor, noise: Tensor, speaker: Tensor) -> Tensor:
+        """Mel (B, mel, F) of frames somewhere in a longer reply.
+
+        units (B, N) there; unit_of_frame (B, F), which of these each frame belongs to; cond (B, mel, F), the mel where
+        it is already known and zero elsewhere; noise (B, mel, F); speaker (B, spk_embed_dim).
+        """
+        hidden = self.encode(units, torch.ones_like(units, dtype=torch.bool))
+        mu = self.length_regulator.place(hidden, unit_of_frame)
+        return self.decoder(mu, self.voice(speaker), cond, noise)
+
     def encode(self, units: Tensor, valid: Tensor) -> Tensor:
         """Units (B, N) with validity (B, N) → (B, N, mel). Negative ids count as 0."""
         embedded = self.input_embedding(units.clamp(min=0)) * valid[:, :, None]
@@ -140,6 +154,11 @@ class Flow(nn.Module):
         mu = self.length_regulator(hidden, frames) * mask
         cond = batch.mel * _valid(draws.prefix, frames)[:, None]
         return self.decoder.loss(batch.mel, mask, mu, self.voice(batch.speaker), cond, draws)
+
+
+def and_without(given: Tensor) -> Tensor:
+    """Conditions (B, ...) → (2 B, ...): as given, and then none at all."""
+    return torch.cat([given, torch.zeros_like(given)])
 
 
 def warp(t: Tensor) -> Tensor:

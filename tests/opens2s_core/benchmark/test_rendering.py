@@ -7,7 +7,7 @@ import torch
 from data_pipeline.synthesis.voices import REPLY_VOICE, EspeakSpeaker
 from opens2s_core.audio import SAMPLE_RATE, resample
 from opens2s_core.benchmark.rendering import load_voice, render
-from opens2s_core.inference.token2wav import CHUNKS
+from opens2s_core.inference.token2wav import GRID
 
 HOP = 256
 
@@ -28,9 +28,9 @@ def test_every_rendition_lasts_as_long_as_the_recording_to_within_a_unit(tiny_bu
 
 
 def test_what_fits_the_first_chunk_is_the_same_streamed_and_at_once(tiny_bundle: Path, recording) -> None:
-    word = recording[: CHUNKS[0] * 22_050 * 2 // 25]
+    word = recording[: GRID.first[0] * 22_050 * 2 // 25]
     made = render(load_voice(tiny_bundle), word, resample(word, 22_050, SAMPLE_RATE), seed=0)
-    assert len(made.units) == CHUNKS[0]
+    assert len(made.units) == GRID.first[0]
     assert np.allclose(made.waveforms["streamed"], made.waveforms["one-shot"], atol=1e-5)
 
 

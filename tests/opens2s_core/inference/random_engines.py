@@ -2,16 +2,22 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from hypothesis import strategies as st
-from transformers import Qwen3Config
+from torch import nn
+from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from opens2s_core.checkpoint import read_config, read_vocabulary
+from opens2s_core.inference.slot_lm import LMSettings
 from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
 from opens2s_core.inference.thinker import ThinkerEngine
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.opens2s_config import Interleave
+from opens2s_core.models.seeding import seeded
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +43,20 @@ SIZES = st.builds(
 )
 
 
-def random_engines(directory: Path, sizes: Sizes) -> tuple[ThinkerEngine, SpeechDecoderEngine]:
+SMALL = Sizes(heads=(2, 1), head_dim=8, layers=2, tied=False, interleave=Interleave(4, 8), kernels=(5, 5), seed=0)
+SETTINGS = st.builds(
+    LMSettings, context=st.just(300), prefill_tokens=st.sampled_from([3, 7, 64, 256]), fixed_width=st.booleans()
+)
+
+
+def random_engines(
+    directory: Path,
+    sizes: Sizes,
+    *,
+    capacity: int = 1,
+    settings: LMSettings | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[ThinkerEngine, SpeechDecoderEngine]:
     """With the tokenizers, vocabulary sizes and audio encoder's sizes of an OpenS2S directory."""
     vocabulary, config = read_vocabulary(directory), read_config(directory)
     config = replace(
@@ -47,16 +66,27 @@ def random_engines(directory: Path, sizes: Sizes) -> tuple[ThinkerEngine, Speech
         adapter_kernel_sizes=sizes.kernels,
         interleave=sizes.interleave,
     )
-    model = OpenS2S(config).eval()
-    generator = torch.Generator().manual_seed(sizes.seed)
+    with seeded(sizes.seed):  # of what is not drawn below
+        model = _at_random(OpenS2S(config), sizes.seed).to(dtype)
+    return (
+        ThinkerEngine(model.thinker, vocabulary, capacity=capacity, settings=settings),
+        SpeechDecoderEngine(model.speech_decoder, vocabulary.units, capacity=capacity, settings=settings),
+    )
+
+
+def random_lm(sizes: Sizes, dtype: torch.dtype = torch.float32) -> Qwen3ForCausalLM:
+    """A language model alone, of 50 tokens."""
+    like = Qwen3Config(vocab_size=50, max_position_embeddings=512)
+    return _at_random(Qwen3ForCausalLM(_transformer(like, sizes, width=24)), sizes.seed).to(dtype)
+
+
+def _at_random(model: Model, seed: int) -> Model:
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 parameter.normal_(0, 0.4, generator=generator)
-    return (
-        ThinkerEngine(model.thinker, vocabulary, capacity=1),
-        SpeechDecoderEngine(model.speech_decoder, vocabulary.units, capacity=1),
-    )
+    return model.eval()
 
 
 def _transformer(like: Qwen3Config, sizes: Sizes, width: int) -> Qwen3Config:

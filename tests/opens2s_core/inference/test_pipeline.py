@@ -1,3 +1,6 @@
+import itertools
+import pickle
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +13,16 @@ from numpy.typing import NDArray
 
 from opens2s_core.audio import SAMPLE_RATE
 from opens2s_core.checkpoint import OPENS2S, TOKEN2WAV, load_opens2s, read_token2wav_config, read_vocabulary
-from opens2s_core.inference.engine import Engine
-from opens2s_core.inference.messages import AudioChunk, Finish, ReplyRequest, Sampling, StageMessage, Units
+from opens2s_core.inference.engine import Engine, StreamFailed
+from opens2s_core.inference.messages import (
+    AudioChunk,
+    Finish,
+    ReplyRequest,
+    Sampling,
+    SoundFormat,
+    StageMessage,
+    Units,
+)
 from opens2s_core.inference.pipeline import Pipeline, reply_text
 from opens2s_core.inference.reference import write
 from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
@@ -99,6 +110,95 @@ def test_an_abandoned_reply_frees_every_slot(pipeline: Pipeline) -> None:
         next(reply)
         reply.close()
     assert list(pipeline.reply(spoken()))
+
+
+# Many at once, and gone on with elsewhere
+
+
+def mixed() -> list[ReplyRequest]:
+    """Greedy and sampled, short and long, spoken and written, in several formats."""
+    sampled = Sampling(max_tokens=14, temperature=1.0, top_k=40, repetition_penalty=1.2, seed=3)
+    return [
+        spoken(),
+        replace(spoken(), text=sampled, units=replace(sampled, max_tokens=90), seed=4),
+        replace(spoken(70), messages=(Message("user", (sound(0.7), Text("?"))),), audio=SoundFormat(rate=16000)),
+        replace(spoken(), speak=False),
+    ]
+
+
+def whole(messages: Sequence[StageMessage]) -> tuple[str, NDArray[Any]]:
+    """Text and samples."""
+    chunks = [message.samples for message in messages if isinstance(message, AudioChunk)]
+    return reply_text(messages), np.concatenate([np.zeros(0, np.float32), *chunks])
+
+
+def assert_alike(messages: Sequence[StageMessage], expected: Sequence[StageMessage]) -> None:
+    (text, samples), (expected_text, expected_samples) = whole(messages), whole(expected)
+    assert text == expected_text
+    np.testing.assert_allclose(samples, expected_samples, atol=1e-4)
+
+
+@settings(max_examples=8)
+@given(joins=st.lists(st.integers(0, 12), min_size=4, max_size=4))
+def test_replies_at_once_are_those_made_alone(tiny_bundle: Path, pipeline: Pipeline, joins: list[int]) -> None:
+    together = Pipeline.load(tiny_bundle, capacity=4)
+    made: dict[int, list[StageMessage]] = {}
+    replies: dict[int, int] = {}
+    for step in itertools.count():
+        for i, request in enumerate(mixed()):
+            if joins[i] == step:
+                replies[i], made[i] = together.open(request), []
+        together.step()
+        for i, reply in replies.items():
+            made[i] += together.chunks(reply)
+        if len(replies) == 4 and all(together.ended(reply) for reply in replies.values()):
+            break
+    for i, request in enumerate(mixed()):
+        assert_alike(made[i], list(pipeline.reply(request)))
+
+
+@settings(max_examples=12)
+@given(which=st.integers(0, 3), steps=st.lists(st.integers(0, 60), min_size=1, max_size=3))
+def test_a_reply_goes_on_in_a_fresh_pipeline_as_if_nothing_had_happened(
+    tiny_bundle: Path, pipeline: Pipeline, which: int, steps: list[int]
+) -> None:
+    request = mixed()[which]
+    made: list[StageMessage] = []
+    record = None
+    for count in steps:  # it is left behind again and again
+        lost = Pipeline.load(tiny_bundle)
+        reply = lost.open(request, record)
+        for _ in range(count):
+            lost.step()
+        made += lost.chunks(reply)
+        record = pickle.loads(pickle.dumps(lost.record(reply)))
+    rest = list(Pipeline.load(tiny_bundle).reply(request, record))
+    assert_alike(made + rest, list(pipeline.reply(request)))
+    assert isinstance(rest[-1], Finish) or (isinstance(rest[-1], AudioChunk) and rest[-1].final)
+
+
+def test_a_reply_that_cannot_go_on_leaves_the_others_alone(tiny_bundle: Path, pipeline: Pipeline) -> None:
+    together = Pipeline.load(tiny_bundle, capacity=2)
+    good = together.open(spoken())
+    bad = together.open(replace(spoken(), messages=(user(Audio(np.full(SAMPLE_RATE, np.nan, np.float32))),)))
+    made: list[StageMessage] = []
+    while not together.ended(good):
+        together.step()
+        made += together.chunks(good)
+    with pytest.raises(StreamFailed, match="no numbers"):
+        together.chunks(bad)
+    together.close(bad)
+    assert_alike(made, list(pipeline.reply(spoken())))
+
+
+def test_the_first_sound_waits_for_no_words_that_nobody_could_speak_yet(tiny_bundle: Path) -> None:
+    pipeline = Pipeline.load(tiny_bundle)
+    reply = pipeline.open(replace(spoken(90), text=Sampling(max_tokens=60)))
+    messages: list[StageMessage] = []
+    while not any(isinstance(message, AudioChunk) for message in messages):
+        assert pipeline.step()
+        messages += pipeline.chunks(reply)
+    assert len(pipeline.record(reply).text.ids) <= 3 * 4  # groups of 4: what is spoken, and what comes next
 
 
 # Engines against the slow generator

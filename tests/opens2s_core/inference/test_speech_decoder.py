@@ -1,16 +1,29 @@
+import pickle
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional
 
 from opens2s_core.checkpoint import OPENS2S, load_speech_decoder, read_vocabulary
-from opens2s_core.inference.messages import Hiddens, ReplyRequest, Sampling, Units
+from opens2s_core.inference.engine import EngineFull, StreamFailed
+from opens2s_core.inference.messages import Finish, Hiddens, ReplyRequest, Sampling, TextDelta, Units
+from opens2s_core.inference.records import TextRecord, UnitsRecord
 from opens2s_core.inference.reference import speak as oracle_units
+from opens2s_core.inference.slot_lm import LMSettings
 from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
-from opens2s_core.models.speech_decoder import UnitVocabulary
+from opens2s_core.models.speech_decoder import SPEAKER_DIM, UnitVocabulary
 from tests.opens2s_core.inference.oracle import choices
+from tests.opens2s_core.inference.random_engines import SETTINGS, SIZES, SMALL, Sizes, random_engines
+from tests.opens2s_core.inference.served import Asked, Made, alone, go_on, serve
+from tests.opens2s_core.wire import GOLDEN
 
 M, N = 4, 8
 
@@ -86,7 +99,8 @@ def test_units_do_not_depend_on_when_hidden_states_arrive(engine: SpeechDecoderE
 
 
 def test_units_come_in_groups_of_n_and_the_last_is_marked(engine: SpeechDecoderEngine) -> None:
-    messages = speak(engine, request(max_units=30), groups(9), early=True)
+    greedy = ReplyRequest(messages=(), units=Sampling(max_tokens=30))
+    messages = speak(engine, greedy, groups(9), early=True)
     assert [len(message.ids) for message in messages[:2]] == [N, N]
     assert [message.final for message in messages] == [False] * (len(messages) - 1) + [True]
 
@@ -119,3 +133,295 @@ def test_a_reply_does_not_depend_on_its_neighbours(engine: SpeechDecoderEngine) 
         engine.close(stream)
     alone = [ids(speak(engine, request(seed=seed), groups(4 + 3 * seed, seed), early=True)) for seed in range(3)]
     assert together == alone
+
+
+# Random models, and replies of any length
+
+
+def random_decoder(
+    sizes: Sizes = SMALL,
+    *,
+    capacity: int = 3,
+    settings: LMSettings | None = None,
+    dtype: torch.dtype = torch.float32,
+    ends: int = 3,
+) -> SpeechDecoderEngine:
+    """With units among those that end a round: a random model meets them now and then."""
+    _, engine = random_engines(GOLDEN.path, sizes, capacity=capacity, settings=settings, dtype=dtype)
+    units = range(engine.vocabulary.offset, engine.vocabulary.offset + engine.vocabulary.size)
+    vocabulary = replace(engine.vocabulary, end_ids=(*engine.vocabulary.end_ids, *units[:ends]))
+    return SpeechDecoderEngine(engine.model, vocabulary, capacity=capacity, settings=settings)
+
+
+def fresh(engine: SpeechDecoderEngine) -> SpeechDecoderEngine:
+    return SpeechDecoderEngine(engine.model, engine.vocabulary, capacity=1, settings=engine.settings)
+
+
+def ask(engine: SpeechDecoderEngine, chance: Random, *, greedy: bool | None = None) -> Asked:
+    noise = np.random.default_rng(chance.randrange(2**40))
+    m, width = engine.model.config.interleave.hiddens, engine.model.config.llm.hidden_size
+    values = noise.normal(0, 1, (chance.randint(1, 5 * m), width)).astype(np.float32)
+    if chance.random() < 0.5 if greedy is None else greedy:
+        sampling = Sampling(max_tokens=chance.randint(1, 50))
+    else:
+        sampling = Sampling(
+            max_tokens=chance.randint(1, 50),
+            temperature=chance.choice([0.0, 0.7, 2.0]),
+            top_p=chance.choice([1.0, 0.8]),
+            top_k=chance.choice([None, 20]),
+            repetition_penalty=chance.choice([1.0, 1.3]),
+            seed=chance.randrange(2**40),
+        )
+    voice = noise.normal(0, 1, SPEAKER_DIM).astype(np.float32) if chance.random() < 0.5 else None
+    parts = [Hiddens(values[i : i + m], final=i + m >= len(values)) for i in range(0, len(values), m)]
+    return Asked(ReplyRequest(messages=(), units=sampling, speaker=voice), tuple(parts))
+
+
+def oracle(engine: SpeechDecoderEngine, asked: Asked) -> tuple[int, ...]:
+    """Ids, the end units of all rounds included."""
+    voice = asked.request.speaker
+    spoken, _ = oracle_units(
+        engine.model,
+        torch.from_numpy(np.concatenate([group.values for group in asked.groups])),
+        end_ids=engine.vocabulary.end_ids,
+        max_units=asked.request.units.max_tokens,
+        speaker=None if voice is None else torch.from_numpy(voice),
+        choices=choices(engine.vocabulary),
+    )
+    return spoken
+
+
+def units_of(engine: SpeechDecoderEngine, spoken: Sequence[int]) -> list[int]:
+    return [token - engine.vocabulary.offset for token in spoken if token not in engine.vocabulary.end_ids]
+
+
+@settings(max_examples=20)
+@given(sizes=SIZES, lm=SETTINGS, capacity=st.integers(1, 4), seed=st.integers(0, 2**32))
+def test_many_at_once_that_are_fed_at_any_step_speak_what_the_oracle_speaks(
+    sizes: Sizes, lm: LMSettings, capacity: int, seed: int
+) -> None:
+    chance = Random(seed)
+    engine = random_decoder(sizes, capacity=capacity, settings=lm)
+    asked = [ask(engine, chance, greedy=True) for _ in range(6)]
+    for one, made in zip(asked, serve(engine, asked, chance), strict=True):
+        spoken = oracle(engine, one)
+        assert made.ids == spoken
+        assert made.units == units_of(engine, spoken)
+        finals = [isinstance(message, Units) and message.final for message in made.messages]
+        assert finals == [False] * (len(finals) - 1) + [True]
+
+
+@settings(max_examples=20)
+@given(lm=SETTINGS, seed=st.integers(0, 2**32))
+def test_units_depend_on_request_and_seed_alone(lm: LMSettings, seed: int) -> None:
+    chance = Random(seed)
+    engine = random_decoder(capacity=4, settings=lm)
+    asked = [ask(engine, chance) for _ in range(8)]
+    for one, made in zip(asked, serve(engine, asked, chance, cancel=0.02), strict=True):
+        if not made.cancelled:
+            assert made.ids == alone(fresh(engine), one).ids
+            assert made.units == units_of(engine, made.ids)
+
+
+def test_a_context_that_is_full_ends_a_reply() -> None:
+    engine = random_decoder(settings=LMSettings(context=20), ends=0)
+    values = np.random.default_rng(0).normal(0, 1, (9, engine.model.config.llm.hidden_size)).astype(np.float32)
+    groups = tuple(Hiddens(values[i : i + 4], final=i == 8) for i in (0, 4, 8))
+    asked = Asked(ReplyRequest(messages=(), units=Sampling(max_tokens=50)), groups)
+    made = alone(engine, asked)
+    assert len(made.ids) == 20 - 1 - 8  # the last group is not even read
+    assert made.ids == oracle(engine, asked)[: len(made.ids)]
+    assert made.ended
+
+
+# Records
+
+
+@settings(max_examples=40)
+@given(sizes=SIZES, lm=SETTINGS, seed=st.integers(0, 2**32), steps=st.integers(0, 60), pushed=st.integers(0, 5))
+def test_a_reply_goes_on_elsewhere_as_if_nothing_had_happened(
+    sizes: Sizes, lm: LMSettings, seed: int, steps: int, pushed: int
+) -> None:
+    chance = Random(seed)
+    engine = random_decoder(sizes, capacity=2, settings=lm)
+    asked = ask(engine, chance)
+    whole = alone(fresh(engine), asked)
+    stream, before = engine.open(asked.request), Made()
+    for group in asked.groups[:pushed]:
+        engine.push(stream, group)
+    for _ in range(steps):
+        engine.step()
+        before.collect(engine, stream)
+    record = engine.record(stream)
+    engine.close(stream)
+    assert len(pickle.dumps(record)) < 400
+    assert record.units == len(before.units)
+
+    after = go_on(fresh(engine), asked, record)
+    assert after.ids == whole.ids
+    assert before.units + after.units == whole.units
+
+    told = chance.randint(0, record.units)
+    again = go_on(fresh(engine), asked, replace(record, units=told))
+    assert again.ids == whole.ids
+    assert again.units == whole.units[told:]
+
+
+@pytest.mark.parametrize("prefill", [3, 256])
+@pytest.mark.parametrize("temperature", [0.0, 2.0])
+def test_what_was_spoken_is_taken_from_the_record_and_never_chosen_again(prefill: int, temperature: float) -> None:
+    engine = random_decoder(settings=LMSettings(prefill_tokens=prefill), ends=0)
+    sampling = Sampling(max_tokens=40, temperature=temperature, repetition_penalty=1.2)
+    values = np.random.default_rng(0).normal(0, 1, (12, engine.model.config.llm.hidden_size)).astype(np.float32)
+    groups = tuple(Hiddens(values[i : i + 4], final=i == 8) for i in (0, 4, 8))
+    asked = Asked(ReplyRequest(messages=(), units=sampling), groups)
+    other = Asked(ReplyRequest(messages=(), units=replace(sampling, temperature=5.0, seed=5)), groups)
+    said = alone(engine, other).ids[:13]
+    made = go_on(engine, asked, UnitsRecord(said, units=0))
+    assert made.ids[:13] == said
+    assert made.ids != alone(engine, asked).ids
+    assert made.ids == go_on(fresh(engine), asked, UnitsRecord(made.ids[:22], units=7)).ids
+
+
+def test_a_record_that_does_not_belong_here_is_refused() -> None:
+    engine = random_decoder(capacity=2)
+    small, unit = ReplyRequest(messages=(), units=Sampling(max_tokens=2)), engine.vocabulary.offset
+    with pytest.raises(TypeError, match="goes on from a UnitsRecord, got TextRecord"):
+        engine.open(small, TextRecord((), groups=0, characters=0))
+    with pytest.raises(ValueError, match="token 1: expected units and what ends them"):
+        engine.open(small, UnitsRecord((unit, 1), units=0))
+    with pytest.raises(ValueError, match="record of 3 units: expected at most the 2"):
+        engine.open(small, UnitsRecord((unit,) * 3, units=0))
+    assert [engine.open(small) for _ in range(2)] == [0, 1]  # none of them took a slot
+
+
+# Slots and failures
+
+
+def test_what_is_no_input_is_refused() -> None:
+    engine = random_decoder()
+    stream, width = engine.open(request()), engine.model.config.llm.hidden_size
+    for message in (TextDelta("a"), Finish("stop", 1, 1), Units(np.zeros(1, np.int64), final=False)):
+        with pytest.raises(TypeError, match=f"takes Hiddens, got {type(message).__name__}"):
+            engine.push(stream, message)
+    with pytest.raises(ValueError, match=rf"shape \(4, {width + 1}\): expected \(m, {width}\)"):
+        engine.push(stream, Hiddens(np.zeros((4, width + 1), np.float32), final=False))
+
+
+def test_a_reply_that_is_made_holds_no_slot_while_it_is_not_closed() -> None:
+    engine = random_decoder(capacity=2)
+    asked = ask(engine, Random(0))
+    for stream in [engine.open(asked.request) for _ in range(2)]:
+        for group in asked.groups:
+            engine.push(stream, group)
+    with pytest.raises(EngineFull):
+        engine.open(asked.request)
+    while engine.step():
+        pass
+    assert [engine.open(asked.request) for _ in range(2)] == [2, 3]
+    with pytest.raises(EngineFull, match="all 2 slots"):
+        engine.open(asked.request)
+    engine.close(0)
+    with pytest.raises(EngineFull):
+        engine.open(asked.request)
+    engine.close(2)
+    engine.open(asked.request)
+
+
+def poison(asked: Asked, group: int) -> Asked:
+    values = asked.groups[group].values.copy()
+    values[-1, 2] = np.nan
+    groups = list(asked.groups)
+    groups[group] = Hiddens(values, groups[group].final)
+    return replace(asked, groups=tuple(groups))
+
+
+@pytest.mark.parametrize("prefill", [2, 256])
+@pytest.mark.parametrize("fixed_width", [False, True])
+def test_a_stream_that_fails_fails_alone(prefill: int, fixed_width: bool) -> None:
+    engine = random_decoder(settings=LMSettings(prefill_tokens=prefill, fixed_width=fixed_width, context=200), ends=0)
+    asked = [ask(engine, Random(seed), greedy=True) for seed in range(7)]
+    asked = [replace(one, request=replace(one.request, units=Sampling(max_tokens=60))) for one in asked]
+    asked[1] = poison(asked[1], -1)
+    spoken = (len(asked[1].groups) - 1) * engine.model.config.interleave.units
+    for _ in range(2):  # later users of the same rows too
+        for i, (one, made) in enumerate(zip(asked, serve(engine, asked), strict=True)):
+            if i == 1:
+                assert made.failure == f"unit {spoken} of the reply: the model's logits are no numbers"
+            else:
+                assert made.ids == oracle(engine, one)
+    failed = engine.open(asked[1].request)
+    for group in asked[1].groups:
+        engine.push(failed, group)
+    while engine.step():
+        pass
+    with pytest.raises(StreamFailed):
+        engine.chunks(failed)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+@pytest.mark.parametrize("resumed", [False, True])
+def test_what_is_left_of_a_stream_that_was_about_to_fail_spoils_nothing(steps: int, resumed: bool) -> None:
+    engine = random_decoder(capacity=1, settings=LMSettings(prefill_tokens=1), ends=0)
+    asked = poison(ask(engine, Random(3), greedy=True), 0)
+    record = UnitsRecord((engine.vocabulary.offset,) * asked.request.units.max_tokens, units=0)
+    stream = engine.open(asked.request, replace(record, ids=record.ids[:-1]) if resumed else None)
+    assert len(asked.groups[0].values) == 4
+    for group in asked.groups:
+        engine.push(stream, group)
+    for _ in range(steps if not resumed else 5 * steps):
+        engine.step()
+    engine.close(stream)
+    healthy = ask(engine, Random(4), greedy=True)
+    assert alone(engine, healthy).ids == oracle(engine, healthy)
+
+
+# Fixed widths
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_with_fixed_widths_units_are_the_same_in_any_company_in_bfloat16(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm = LMSettings(fixed_width=True, context=128, prefill_tokens=6)
+    engine = random_decoder(capacity=4, settings=lm, dtype=torch.bfloat16)
+    asked = [ask(engine, Random(10 * seed + i)) for i in range(8)]
+    logits: list[Tensor] = []
+    choose = engine._lm.logits
+    monkeypatch.setattr(engine._lm, "logits", lambda *inputs: logits.append(choose(*inputs)) or logits[-1])
+
+    def rows() -> set[bytes]:
+        """All logits met since the last call."""
+        met = {row.float().numpy().tobytes() for part in logits for row in part}
+        logits.clear()
+        return met
+
+    expected = [alone(engine, one) for one in asked]
+    met_alone = rows()
+    for company in range(3):
+        made = serve(engine, asked, Random(company))
+        assert [one.ids for one in made] == [one.ids for one in expected]
+        assert rows() == met_alone
+
+
+@pytest.mark.parametrize("fixed_width", [True, False])
+def test_fixed_widths_compute_the_same_shapes_in_any_company(
+    fixed_width: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rounding follows shapes, on any machine; without them ids are promised, and only where rounding is fine."""
+    engine = random_decoder(capacity=4, settings=LMSettings(fixed_width=fixed_width, context=128, prefill_tokens=6))
+    asked = [ask(engine, Random(seed)) for seed in range(6)]
+    shapes: set[tuple[torch.Size, ...]] = set()
+    for name in ("linear", "scaled_dot_product_attention"):
+        compute = getattr(functional, name)
+
+        def spy(*inputs: Tensor, _compute=compute, **options: object) -> Tensor:
+            shapes.add(tuple(x.shape for x in inputs if isinstance(x, Tensor)))
+            return _compute(*inputs, **options)
+
+        monkeypatch.setattr(functional, name, spy)
+    for one in asked:
+        alone(engine, one)
+    by_themselves = set(shapes)
+    serve(engine, asked)
+    assert (shapes == by_themselves) == fixed_width

@@ -1,19 +1,31 @@
+import pickle
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
 
 from opens2s_core.checkpoint import OPENS2S, Vocabulary, load_thinker, read_vocabulary
-from opens2s_core.inference.engine import EngineFull
+from opens2s_core.inference.engine import EngineFull, StreamFailed
 from opens2s_core.inference.messages import Finish, Hiddens, ReplyRequest, Sampling, StageMessage, TextDelta
+from opens2s_core.inference.records import TextRecord, UnitsRecord
 from opens2s_core.inference.reference import write
+from opens2s_core.inference.slot_lm import Feed, LMSettings
 from opens2s_core.inference.thinker import ThinkerEngine
-from opens2s_core.models.thinker import Thinker
-from opens2s_core.prompt import Audio, Message, Text
+from opens2s_core.models.thinker import Thinker, expand_audio_slots
+from opens2s_core.prompt import Audio, Content, Message, PromptStyle, Spoken, Text
 from tests.opens2s_core.inference.oracle import prompt_embeddings
+from tests.opens2s_core.inference.random_engines import SETTINGS, SIZES, SMALL, Sizes, random_engines
+from tests.opens2s_core.inference.served import Asked, Made, alone, go_on, serve
+from tests.opens2s_core.wire import GOLDEN
 
 
 @pytest.fixture(scope="module")
@@ -126,5 +138,450 @@ def test_a_closed_stream_frees_its_slot_at_once(engine: ThinkerEngine) -> None:
 
 def test_a_conversation_beyond_the_context_is_refused(engine: ThinkerEngine) -> None:
     limit = engine.model.config.llm.max_position_embeddings
-    with pytest.raises(ValueError, match=f"more than the model's {limit}"):
+    with pytest.raises(ValueError, match=f"more than the {limit} of a slot"):
         engine.open(spoken(0, tokens=limit))
+
+
+# Random models, and conversations of every kind
+
+CLIPS = [np.random.default_rng(i).normal(0, 0.1, n).astype(np.float32) for i, n in enumerate((3_000, 11_000, 24_000))]
+WORDS = ("I feel", "sad", "today.", "Why?", "And then we went home, the two of us.")
+
+
+def random_thinker(
+    sizes: Sizes = SMALL,
+    *,
+    capacity: int = 3,
+    settings: LMSettings | None = None,
+    dtype: torch.dtype = torch.float32,
+    style: PromptStyle = "training",
+) -> ThinkerEngine:
+    engine, _ = random_engines(GOLDEN.path, sizes, capacity=capacity, settings=settings, dtype=dtype)
+    engine.model.config = replace(engine.model.config, prompt_style=style, audio_padding="masked")
+    return fresh(engine, capacity=capacity)
+
+
+def fresh(engine: ThinkerEngine, *, capacity: int = 1) -> ThinkerEngine:
+    """Another of the same model that knows nothing yet; nothing but the budget ends its replies."""
+    vocabulary = replace(engine.vocabulary, text_end_ids=())
+    return ThinkerEngine(engine.model, vocabulary, capacity=capacity, settings=engine.settings)
+
+
+def user(chance: Random) -> Message:
+    content: list[Content] = [Text(chance.choice(WORDS))]
+    if chance.random() < 0.6:
+        content.insert(chance.randint(0, 1), Audio(chance.choice(CLIPS)))
+    return Message("user", tuple(content))
+
+
+def ask(chance: Random, *, greedy: bool | None = None) -> Asked:
+    """Several share how they begin."""
+    past = (user(Random(0)), Message("assistant", (Spoken("I hear you."),))) if chance.random() < 0.5 else ()
+    if chance.random() < 0.5 if greedy is None else greedy:
+        sampling = Sampling(max_tokens=chance.randint(1, 20))
+    else:
+        sampling = Sampling(
+            max_tokens=chance.randint(1, 20),
+            temperature=chance.choice([0.0, 0.7, 2.0]),
+            top_p=chance.choice([1.0, 0.8]),
+            top_k=chance.choice([None, 40]),
+            repetition_penalty=chance.choice([1.0, 1.3]),
+            seed=chance.randrange(2**40),
+        )
+    return Asked(ReplyRequest(messages=(*past, user(chance)), speak=chance.random() < 0.8, text=sampling))
+
+
+def slow(engine: ThinkerEngine, asked: Asked) -> Made:
+    """The greedy reply of the oracle."""
+    ids, hiddens = slow_greedy(engine, asked.request)
+    text = engine.vocabulary.tokenizer.decode(list(ids), skip_special_tokens=True)
+    groups = [Hiddens(hiddens, final=True)] if asked.request.speak else []
+    return Made([TextDelta(text), *groups], ids)
+
+
+def same(made: Made, expected: Made) -> None:
+    assert made.failure is None
+    assert made.ids == expected.ids
+    assert made.text == expected.text
+    close(made.hiddens, expected.hiddens)
+
+
+def close(hiddens: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
+    np.testing.assert_allclose(hiddens, expected, atol=1e-5, rtol=1e-5)
+
+
+@settings(max_examples=15)
+@given(sizes=SIZES, lm=SETTINGS, capacity=st.integers(1, 4), seed=st.integers(0, 2**32))
+def test_many_at_once_that_join_at_any_step_say_what_the_oracle_says(
+    sizes: Sizes, lm: LMSettings, capacity: int, seed: int
+) -> None:
+    chance = Random(seed)
+    engine = random_thinker(sizes, capacity=capacity, settings=lm)
+    asked = [ask(chance, greedy=True) for _ in range(6)]
+    for one, made in zip(asked, serve(engine, asked, chance), strict=True):
+        same(made, slow(engine, one))
+        assert isinstance(made.messages[-1], Finish)
+        assert made.messages[-1].completion_tokens == len(made.ids) == one.request.text.max_tokens
+        assert [group.final for group in made.groups] == [False] * (len(made.groups) - 1) + [True] * one.request.speak
+
+
+@settings(max_examples=10)
+@given(lm=SETTINGS, seed=st.integers(0, 2**32))
+def test_a_reply_depends_on_its_request_and_seed_alone(lm: LMSettings, seed: int) -> None:
+    chance = Random(seed)
+    engine = random_thinker(capacity=4, settings=lm)
+    asked = [ask(chance) for _ in range(8)]
+    for one, made in zip(asked, serve(engine, asked, chance, cancel=0.02), strict=True):
+        if not made.cancelled:
+            same(made, alone(fresh(engine), one))
+
+
+def watch(engine: ThinkerEngine, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """How many positions each forward of the LM is fed, for each stream."""
+    forwards: list[list[int]] = []
+    advance = engine._lm.advance
+
+    def watched(feeds: Sequence[Feed]) -> list[Tensor]:
+        forwards.append([len(feed.embeddings) for feed in feeds])
+        return advance(feeds)
+
+    monkeypatch.setattr(engine._lm, "advance", watched)
+    return forwards
+
+
+def test_a_step_reads_part_of_one_prompt_and_holds_nobody_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = random_thinker(capacity=4, settings=LMSettings(prefill_tokens=8))
+    asked = [Asked(ReplyRequest(messages=(user(Random(i)),), text=Sampling(max_tokens=200))) for i in range(4)]
+    forwards = watch(engine, monkeypatch)
+    made = [Made() for _ in asked]
+    streams = [engine.open(one.request) for one in asked]
+    for _ in range(60):
+        engine.step()
+        before = [len(one.ids) for one in made]
+        for one, stream in zip(made, streams, strict=True):
+            one.collect(engine, stream)
+        # Whoever has begun gets a token with every step.
+        assert all(len(one.ids) == n + 1 for one, n in zip(made, before, strict=True) if n)
+    assert all(one.ids for one in made)
+    for fed in forwards:
+        assert sum(count > 1 for count in fed) <= 1
+        assert max(fed) <= 8
+    assert any(8 in fed and len(fed) == 4 for fed in forwards)
+
+
+@pytest.mark.parametrize("style", ["training", "plain", "chat"])
+def test_of_a_conversation_that_goes_on_only_what_is_new_is_read(
+    style: PromptStyle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = random_thinker(capacity=2, style=style)
+    forwards = watch(engine, monkeypatch)
+    conversations: list[tuple[Message, ...]] = [(), ()]
+    before: list[list[int]] = [[], []]  # what was read for each
+    for turn in range(3):
+        for i, (clip, words) in enumerate(((CLIPS[0], "I lost my key."), (CLIPS[1], "What now?"))):
+            new = Message("user", (Text(f"{words} {turn}"), Audio(np.roll(clip, turn))))
+            asked = Asked(ReplyRequest(messages=(*conversations[i], new), text=Sampling(max_tokens=9)))
+            prompt = positions(engine, asked.request)
+            forwards.clear()
+            made = alone(engine, asked)
+            known = max(common(read, prompt) for read in before)  # at first the other's instructions
+            assert sum(map(sum, forwards)) == len(prompt) - known + 8
+            if turn:  # its own past, all but what a style writes anew for a past turn
+                assert common(before[i], prompt) == known >= len(before[i]) - 9 - (20 if style == "chat" else 0)
+            same(made, slow(engine, asked))
+            conversations[i] = (*asked.request.messages, Message("assistant", (Spoken(made.text),)))
+            before[i] = [*prompt, *made.ids[:-1]]
+
+
+def positions(engine: ThinkerEngine, request: ReplyRequest) -> list[int]:
+    prompt = engine.prompts.prompt(request.messages, speak=request.speak)
+    return expand_audio_slots(prompt.input_ids, [engine.model.config.audio_positions(len(c)) for c in prompt.audios])
+
+
+def common(known: Sequence[int], wanted: Sequence[int]) -> int:
+    return next((i for i, (one, other) in enumerate(zip(known, wanted, strict=False)) if one != other), len(known))
+
+
+def test_a_clip_is_known_by_what_it_holds() -> None:
+    engine = random_thinker(capacity=1)
+    for clip in (CLIPS[1], CLIPS[1], -CLIPS[1], CLIPS[1][::-1].copy(), CLIPS[1]):
+        messages = (Message("user", (Text(WORDS[-1]), Audio(clip))), Message("assistant", (Text("Yes."),)))
+        asked = Asked(ReplyRequest(messages=(*messages, Message("user", (Text("So?"),))), text=Sampling(max_tokens=6)))
+        same(alone(engine, asked), slow(engine, asked))
+
+
+def test_earlier_clips_are_not_heard_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = random_thinker(capacity=2)
+    heard: list[int] = []
+    features = engine.model.audio_features
+    monkeypatch.setattr(engine.model, "audio_features", lambda clips: heard.append(len(clips)) or features(clips))
+    first = Message("user", (Audio(CLIPS[0]), Text("and"), Audio(CLIPS[0]), Audio(CLIPS[1])))
+    other = Message("user", (Text("Something before it."), Audio(CLIPS[0])))
+    for messages in ((first,), (first, Message("assistant", (Text("Yes."),)), other)):
+        alone(engine, Asked(ReplyRequest(messages=messages, text=Sampling(max_tokens=2))))
+    assert heard == [1, 1]  # one at a time, each once
+
+
+def test_a_step_hears_one_clip_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = random_thinker(capacity=1)
+    heard: list[int] = []
+    features = engine.model.audio_features
+    monkeypatch.setattr(engine.model, "audio_features", lambda clips: heard.append(len(clips)) or features(clips))
+    stream = engine.open(ReplyRequest(messages=(Message("user", tuple(map(Audio, CLIPS))),)))
+    for step in range(1, 5):
+        assert engine.step()
+        assert len(heard) == min(step, 3)
+        assert bool(engine.chunks(stream)) == (step >= 3)
+
+
+# Stop strings
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 2**32), data=st.data())
+def test_a_stop_string_ends_text_and_hidden_states(seed: int, data: st.DataObject) -> None:
+    chance = Random(seed)
+    engine = random_thinker(capacity=1)
+    asked = ask(chance)
+    asked = replace(asked, request=replace(asked.request, text=replace(asked.request.text, max_tokens=20)))
+    whole = alone(engine, asked)
+    start = data.draw(st.integers(0, len(whole.text) - 1))
+    stop = (whole.text[start : start + data.draw(st.integers(1, 5))], "never to be met")
+    told = whole.text[: whole.text.index(stop[0])]
+    made = alone(engine, replace(asked, request=replace(asked.request, stop=stop)))
+    assert made.text == told
+    assert isinstance(made.messages[-1], Finish)
+    assert made.messages[-1].reason == "stop"
+    assert made.ids == whole.ids[: len(made.ids)]
+    if asked.request.speak:
+        texts = [engine.vocabulary.tokenizer.decode(list(made.ids[:n]), skip_special_tokens=True) for n in range(21)]
+        within = [n for n, text in enumerate(texts[: len(made.ids)]) if told.startswith(text)]
+        whole_characters = [n for n in within if not texts[n].endswith("\ufffd")]
+        assert texts.index(texts[whole_characters[-1]]) <= len(made.hiddens) - 1 <= within[-1]
+        close(made.hiddens, whole.hiddens[: len(made.hiddens)])
+        size = engine.model.config.interleave.hiddens
+        assert [len(group.values) for group in made.groups[:-1]] == [size] * (len(made.groups) - 1)
+        assert [group.final for group in made.groups] == [False] * (len(made.groups) - 1) + [True]
+
+
+def test_no_hidden_state_is_handed_out_before_its_text() -> None:
+    engine = random_thinker(capacity=1)
+    whole = alone(engine, Asked(ReplyRequest(messages=(user(Random(0)),), text=Sampling(max_tokens=12))))
+    request = ReplyRequest(
+        messages=(user(Random(0)),), text=Sampling(max_tokens=12), stop=(whole.text + "and more than was ever said",)
+    )
+    stream, made = engine.open(request), Made()
+    while engine.step():
+        made.collect(engine, stream)
+        assert len(made.ids) == 12 or not made.messages  # all of it may yet be a stop string
+    assert made.text == whole.text
+    close(made.hiddens, whole.hiddens)
+
+
+# Records
+
+
+@settings(max_examples=25)
+@given(sizes=SIZES, lm=SETTINGS, seed=st.integers(0, 2**32), steps=st.integers(0, 60), stops=st.booleans())
+def test_a_reply_goes_on_elsewhere_as_if_nothing_had_happened(
+    sizes: Sizes, lm: LMSettings, seed: int, steps: int, stops: bool
+) -> None:
+    chance = Random(seed)
+    engine = random_thinker(sizes, capacity=2, settings=lm)
+    asked = ask(chance)
+    if stops and (text := alone(engine, asked).text):
+        start = chance.randrange(len(text))
+        asked = replace(asked, request=replace(asked.request, stop=(text[start : start + 3],)))
+    whole = alone(fresh(engine), asked)
+    engine.open(ask(chance).request)
+    stream, before = engine.open(asked.request), Made()
+    for _ in range(steps if lm.prefill_tokens < 64 else steps // 4):
+        engine.step()
+        before.collect(engine, stream)
+    record = engine.record(stream)
+    engine.close(stream)
+    assert len(pickle.dumps(record)) < 300
+
+    after = go_on(fresh(engine), asked, record)
+    assert after.ids == whole.ids
+    assert before.text + after.text == whole.text
+    assert after.messages[-1] == whole.messages[-1]
+    if asked.request.speak and before.groups and after.groups:
+        close(np.concatenate([before.hiddens, after.hiddens]), whole.hiddens)
+    else:
+        close(before.hiddens if before.groups else after.hiddens, whole.hiddens)
+
+    told = chance.randint(0, record.characters)
+    again = go_on(fresh(engine), asked, replace(record, groups=0, characters=told))
+    assert whole.text[told:] == again.text
+    close(again.hiddens, whole.hiddens)
+    assert [group.final for group in again.groups] == [group.final for group in whole.groups]
+    assert [len(group.values) for group in again.groups] == [len(group.values) for group in whole.groups]
+
+
+@pytest.mark.parametrize("prefill", [3, 256])
+@pytest.mark.parametrize("temperature", [0.0, 2.0])
+def test_what_was_said_is_taken_from_the_record_and_never_chosen_again(prefill: int, temperature: float) -> None:
+    engine = random_thinker(capacity=1, settings=LMSettings(prefill_tokens=prefill))
+    sampling = Sampling(max_tokens=30, temperature=temperature, repetition_penalty=1.2)
+    asked = Asked(ReplyRequest(messages=(user(Random(1)),), text=sampling))
+    said = alone(engine, replace(asked, request=replace(asked.request, text=replace(sampling, seed=5)))).ids[:13]
+    others = tuple((token + 1) % 300 for token in said)
+    made = go_on(fresh(engine), asked, TextRecord(others, groups=0, characters=0))
+    assert made.ids[:13] == others
+    assert made.ids == go_on(engine, asked, TextRecord(made.ids[:20], groups=2, characters=3)).ids
+    close(made.hiddens, teacher_forced(engine, asked.request, made.ids))
+
+
+def teacher_forced(engine: ThinkerEngine, request: ReplyRequest, ids: Sequence[int]) -> NDArray[np.float32]:
+    """The hidden states that predict the tokens, by one plain forward."""
+    llm, prompt = engine.model.llm_model, prompt_embeddings(engine, request)
+    with torch.no_grad():
+        embeddings = torch.cat([prompt, llm.get_input_embeddings()(torch.tensor(ids[:-1]))])
+        hiddens = llm.model(inputs_embeds=embeddings[None], use_cache=False).last_hidden_state[0]
+        return hiddens[len(prompt) - 1 :].numpy()
+
+
+def test_a_record_that_does_not_belong_here_is_refused() -> None:
+    engine = random_thinker()
+    request = ReplyRequest(messages=(user(Random(0)),), text=Sampling(max_tokens=3))
+    size = engine.model.config.llm.vocab_size
+    with pytest.raises(TypeError, match="goes on from a TextRecord, got UnitsRecord"):
+        engine.open(request, UnitsRecord((), units=0))
+    with pytest.raises(ValueError, match=rf"token {size}: expected tokens in \[0, {size}\)"):
+        engine.open(request, TextRecord((1, size), groups=0, characters=0))
+    with pytest.raises(ValueError, match="token -1"):
+        engine.open(request, TextRecord((-1,), groups=0, characters=0))
+    with pytest.raises(ValueError, match="record of 4 tokens: expected at most the 3"):
+        engine.open(request, TextRecord((1, 2, 3, 4), groups=0, characters=0))
+    assert [engine.open(request) for _ in range(3)] == [0, 1, 2]  # none of them took a slot
+
+
+# Slots
+
+
+def test_a_reply_that_is_made_holds_no_slot_while_it_is_not_closed() -> None:
+    engine = random_thinker(capacity=2)
+    request = ReplyRequest(messages=(user(Random(0)),), text=Sampling(max_tokens=2))
+    made = [engine.open(request) for _ in range(2)]
+    while engine.step():
+        pass
+    streams = [engine.open(request) for _ in range(2)]
+    with pytest.raises(EngineFull):
+        engine.open(request)
+    for stream in made:
+        assert engine.chunks(stream)
+        engine.close(stream)
+    with pytest.raises(EngineFull):
+        engine.open(request)
+    engine.close(streams[0])
+    engine.open(request)
+
+
+@pytest.mark.parametrize("steps", range(6))
+def test_a_stream_may_be_closed_at_any_moment(steps: int) -> None:
+    engine = random_thinker(capacity=2, settings=LMSettings(prefill_tokens=20))
+    asked = Asked(ReplyRequest(messages=(user(Random(2)),), text=Sampling(max_tokens=7)))
+    expected = slow(engine, asked)
+    left, stays, made = engine.open(asked.request), engine.open(asked.request), Made()
+    for step in range(60):
+        if step == steps:
+            engine.close(left)
+            assert engine.open(asked.request) not in (left, stays)
+        engine.step()
+        made.collect(engine, stays)
+    same(made, expected)
+
+
+def poisoned(words: str = WORDS[-1]) -> ReplyRequest:
+    clip = CLIPS[1].copy()
+    clip[4_000] = np.nan
+    content = (Text(words), Audio(clip), Text("What do you say?"))
+    return ReplyRequest(messages=(Message("user", content),), text=Sampling(max_tokens=6))
+
+
+@pytest.mark.parametrize("prefill", [5, 256])
+@pytest.mark.parametrize("fixed_width", [False, True])
+def test_a_stream_that_fails_fails_alone(prefill: int, fixed_width: bool) -> None:
+    engine = random_thinker(settings=LMSettings(prefill_tokens=prefill, fixed_width=fixed_width, context=400))
+    asked = [Asked(ReplyRequest(messages=(user(Random(i)),), text=Sampling(max_tokens=12))) for i in range(6)]
+    asked.insert(1, Asked(poisoned()))
+    for _ in range(2):  # later users of the same rows too
+        results = serve(engine, asked)
+        failed = results.pop(1)
+        assert failed.failure == "token 0 of the reply: the model's logits are no numbers"
+        assert not failed.messages
+        for one, made in zip([*asked[:1], *asked[2:]], results, strict=True):
+            same(made, slow(engine, one))
+
+
+def test_a_failure_is_told_until_the_stream_is_closed() -> None:
+    engine = random_thinker(capacity=1)
+    stream = engine.open(poisoned())
+    while engine.step():
+        pass
+    for _ in range(2):
+        with pytest.raises(StreamFailed, match="no numbers"):
+            engine.chunks(stream)
+    assert engine.open(poisoned()) != stream  # and holds no slot
+    engine.close(stream)
+
+
+@pytest.mark.parametrize("said", [(), (1, 2, 3, 4, 5, 6, 7, 8, 9)])
+@pytest.mark.parametrize("steps", [8, 40, 80])
+def test_what_is_left_of_a_stream_that_was_about_to_fail_spoils_nothing(said: tuple[int, ...], steps: int) -> None:
+    engine = random_thinker(capacity=1, settings=LMSettings(prefill_tokens=1))
+    asked = Asked(poisoned("Hm."))
+    asked = replace(asked, request=replace(asked.request, text=Sampling(max_tokens=10)))
+    length = len(positions(engine, asked.request))
+    stream = engine.open(asked.request, TextRecord(said, groups=0, characters=0))
+    for _ in range(min(steps, length + len(said) - 2)):
+        engine.step()
+    engine.close(stream)
+    [question] = asked.request.messages
+    healthy = (Message("user", (*question.content[:1], Audio(CLIPS[1]), *question.content[2:])),)
+    one = Asked(replace(asked.request, messages=healthy))
+    same(alone(engine, one), slow(engine, one))
+
+
+# Fixed widths
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_with_fixed_widths_a_reply_is_the_same_to_the_bit_in_any_company(seed: int) -> None:
+    chance = Random(seed)
+    engine = random_thinker(
+        capacity=4, settings=LMSettings(fixed_width=True, context=256, prefill_tokens=30), dtype=torch.bfloat16
+    )
+    asked = [ask(chance) for _ in range(8)]
+    expected = [alone(engine, one) for one in asked]
+    for company in range(3):
+        made = serve(engine, asked, Random(company), cancel=0.02)
+        assert sum(not one.cancelled for one in made) > 3
+        for one, other in zip(made, expected, strict=True):
+            if not one.cancelled:
+                assert one.ids == other.ids
+                np.testing.assert_array_equal(one.hiddens, other.hiddens)
+
+
+@pytest.mark.parametrize("fixed_width", [True, False])
+def test_fixed_widths_compute_the_same_shapes_in_any_company(
+    fixed_width: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rounding follows shapes, on any machine; without them ids are promised, and only where rounding is fine."""
+    engine = random_thinker(capacity=4, settings=LMSettings(fixed_width=fixed_width, context=256, prefill_tokens=30))
+    asked = [ask(Random(seed)) for seed in range(6)]
+    shapes: set[tuple[torch.Size, ...]] = set()
+    for name in ("linear", "scaled_dot_product_attention"):
+        compute = getattr(functional, name)
+
+        def spy(*inputs: Tensor, _compute=compute, **options: object) -> Tensor:
+            shapes.add(tuple(x.shape for x in inputs if isinstance(x, Tensor)))
+            return _compute(*inputs, **options)
+
+        monkeypatch.setattr(functional, name, spy)
+    for one in asked:
+        alone(engine, one)
+    by_themselves = set(shapes)
+    serve(engine, asked, Random(0))
+    assert (shapes == by_themselves) == fixed_width

@@ -19,7 +19,7 @@ from opens2s_core.config import (
     VocoderConfig,
     parse_config,
 )
-from opens2s_core.models.flow import Flow, FlowBatch, FlowDraws, mel_frames, time_steps
+from opens2s_core.models.flow import Flow, FlowBatch, FlowDraws, and_without, frames_per_unit, mel_frames, time_steps
 from opens2s_core.models.flow_encoder import FlowEncoder, LengthRegulator, block_causal
 from opens2s_core.models.flow_estimator import Attention, Downsample, Estimator, GeluProjection, time_sinusoid
 from opens2s_core.models.vocoder import samples_per_frame
@@ -239,6 +239,55 @@ def test_encoder_hears_nothing_beyond_its_block(block, blocks):
     assert before.tolist() == [False] * (end - block) + [True] * (25 - end + block)
 
 
+@settings(max_examples=30)
+@given(st.integers(1, 12), st.integers(1, 3), st.lists(st.integers(1, 15), min_size=2, max_size=5))
+@torch.no_grad()
+def test_complete_blocks_are_the_same_however_many_units_follow(block, layers, pieces):
+    torch.manual_seed(0)
+    encoder = FlowEncoder(
+        FlowEncoderConfig(
+            input_size=8, output_size=12, attention_heads=3, linear_units=16, num_blocks=layers, block_size=block
+        )
+    ).eval()
+    x, valid = torch.randn(2, sum(pieces), 8), torch.ones(2, sum(pieces), dtype=torch.bool)
+    whole = encoder(x, valid)
+    for stop in itertools.accumulate(pieces):
+        complete = stop // block * block
+        soon = encoder(x[:, :stop], valid[:, :stop])[:, :complete]
+        torch.testing.assert_close(soon, whole[:, :complete], atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_an_excerpt_of_all_frames_is_the_whole(flow, config, golden):
+    units, noise = golden["flow.token"], golden["flow.zero_spk.z"]
+    frames, count = noise.shape[2], units.shape[1]
+    nearest = functional.interpolate(torch.arange(count)[None, None].float(), size=frames)[0].long()
+    prompt, speaker = torch.randn(1, config.flow.output_size, 7), torch.zeros(1, config.flow.spk_embed_dim)
+    whole = flow(units, prompt, noise, speaker)
+    cond = functional.pad(prompt, (0, frames - 7))
+    assert torch.equal(flow.excerpt(units, nearest, cond, noise, speaker)[:, :, 7:], whole)
+
+
+@torch.no_grad()
+def test_excerpts_of_several_replies_are_each_as_if_alone(flow, config):
+    mel, frames = config.flow.output_size, 30
+    units = torch.randint(0, config.flow.vocab_size, (3, 5))
+    places = torch.stack([torch.arange(frames) * 5 // (frames + i) for i in range(3)])
+    cond, noise = torch.randn(2, 3, mel, frames)
+    cond[1, :, 10:] = 0
+    speaker = torch.zeros(3, config.flow.spk_embed_dim)
+    together = flow.excerpt(units, places, cond, noise, speaker)
+    for i in range(3):
+        alone = flow.excerpt(*(value[i : i + 1] for value in (units, places, cond, noise, speaker)))
+        torch.testing.assert_close(together[i : i + 1], alone, atol=1e-5, rtol=1e-5)
+
+
+@given(st.integers(0, 10**7))
+def test_frames_are_counted_by_an_exact_rate(units):
+    assert frames_per_unit(Token2WavConfig()) == Fraction(441, 64)
+    assert mel_frames(units, Token2WavConfig()) == 441 * units // 64
+
+
 @given(st.integers(1, 20), st.integers(1, 90))
 @torch.no_grad()
 def test_regulator_repeats_the_nearest_unit_before(units, frames):
@@ -349,6 +398,7 @@ def test_prompt_frames_are_given_to_the_sampler_and_taken_off_its_mel(flow, conf
 def test_guidance_leads_away_from_the_velocity_without_conditions(flow, golden, monkeypatch):
     monkeypatch.setattr(flow.decoder.estimator, "forward", lambda x, mask, mu, t, speaker, cond: mu + cond)
     mu, cond = golden["cfm.mu"], golden["cfm.cond"]
-    velocity = flow.decoder.velocity(golden["cfm.z"], mu, torch.tensor(0.5), golden["cfm.spks"], cond)
+    given = [and_without(value) for value in (mu, golden["cfm.spks"], cond)]
+    velocity = flow.decoder.velocity(golden["cfm.z"], given[0], torch.tensor(0.5), *given[1:])
     rate = flow.config.decoder.cfm_params.inference_cfg_rate
     torch.testing.assert_close(velocity, (1 + rate) * (mu + cond))

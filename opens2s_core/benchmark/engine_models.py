@@ -1,0 +1,163 @@
+"""Untrained models of the sizes at which engines are measured: what they say is noise, what it costs is not."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import Qwen2AudioEncoderConfig, Qwen3Config
+
+from opens2s_core.audio import SAMPLE_RATE, Waveform
+from opens2s_core.checkpoint import TOKEN2WAV, Vocabulary, load_token2wav
+from opens2s_core.config import EstimatorConfig, FlowConfig, FlowDecoderConfig, FlowEncoderConfig, VocoderConfig
+from opens2s_core.inference.messages import ReplyRequest, Sampling
+from opens2s_core.models.audio_encoder import AudioPadding
+from opens2s_core.models.flow import Flow
+from opens2s_core.models.opens2s import OpenS2S
+from opens2s_core.models.opens2s_config import OpenS2SConfig
+from opens2s_core.models.seeding import seeded
+from opens2s_core.models.speech_decoder import UnitVocabulary
+from opens2s_core.models.vocoder import Vocoder
+from opens2s_core.prompt import SPEECH_TOKENS, Audio, Message, Text
+from opens2s_core.training.from_scratch import train_text_tokenizer
+from opens2s_core.training.tokens import add_tokens
+from opens2s_core.voices import SLT
+
+_QUESTION = "I had a long day and nothing went as it should. What would you do now?"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LMSize:
+    width: int
+    layers: int
+    heads: int
+    key_heads: int
+    head_dim: int
+    ffn: int
+    vocabulary: int
+    tied: bool = True
+
+    def config(self) -> Qwen3Config:
+        return Qwen3Config(
+            vocab_size=self.vocabulary,
+            hidden_size=self.width,
+            intermediate_size=self.ffn,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            num_key_value_heads=self.key_heads,
+            head_dim=self.head_dim,
+            max_position_embeddings=4096,
+            tie_word_embeddings=self.tied,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineSize:
+    """``voice`` is that of this package, or one as large as the published, of noise."""
+
+    encoder: tuple[int, int, int, int]  # width, layers, heads, feed-forward
+    llm: LMSize
+    speech_decoder: LMSize
+    units: int
+    audio_padding: AudioPadding
+    published_voice: bool = False
+
+
+_SMALL_UNITS = 2048  # of the voice of this package
+SIZES: Mapping[str, EngineSize] = {
+    # As small as the demo's.
+    "tiny": EngineSize(
+        encoder=(96, 2, 2, 192),
+        llm=LMSize(width=192, layers=3, heads=4, key_heads=2, head_dim=48, ffn=512, vocabulary=512),
+        speech_decoder=LMSize(width=192, layers=3, heads=4, key_heads=2, head_dim=48, ffn=512, vocabulary=2560),
+        units=_SMALL_UNITS,
+        audio_padding="masked",
+    ),
+    # 34 M parameters: large enough that a forward costs more than the calls it is made of.
+    "bench": EngineSize(
+        encoder=(256, 4, 4, 512),
+        llm=LMSize(width=512, layers=8, heads=8, key_heads=4, head_dim=64, ffn=1024, vocabulary=512),
+        speech_decoder=LMSize(width=384, layers=6, heads=6, key_heads=3, head_dim=64, ffn=768, vocabulary=2560),
+        units=_SMALL_UNITS,
+        audio_padding="masked",
+    ),
+    # As published: Qwen2-Audio's encoder, Qwen3 8B and 1.7B.
+    "full": EngineSize(
+        encoder=(1280, 32, 20, 5120),
+        llm=LMSize(
+            width=4096, layers=36, heads=32, key_heads=8, head_dim=128, ffn=12288, vocabulary=151936, tied=False
+        ),
+        speech_decoder=LMSize(width=2048, layers=28, heads=16, key_heads=8, head_dim=128, ffn=6144, vocabulary=168960),
+        units=16384,
+        audio_padding="full",
+        published_voice=True,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineModels:
+    """Language models in ``dtype``, token2wav in float32, all on one device. Nothing that they say ends a reply."""
+
+    opens2s: OpenS2S
+    vocabulary: Vocabulary
+    flow: Flow
+    vocoder: Vocoder
+
+
+def create_models(size: EngineSize, *, device: str, dtype: torch.dtype) -> EngineModels:
+    tokenizer = train_text_tokenizer([_QUESTION], 300)
+    add_tokens(tokenizer, SPEECH_TOKENS, special=True)
+    width, layers, heads, ffn = size.encoder
+    config = OpenS2SConfig(
+        audio_encoder=Qwen2AudioEncoderConfig(
+            num_mel_bins=128,
+            d_model=width,
+            encoder_layers=layers,
+            encoder_attention_heads=heads,
+            encoder_ffn_dim=ffn,
+        ),
+        llm=size.llm.config(),
+        speech_decoder=size.speech_decoder.config(),
+        audio_padding=size.audio_padding,
+        prompt_style="training",
+    )
+    with seeded(0), torch.device(device):
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(dtype)
+        try:
+            model = OpenS2S(config).eval()
+        finally:
+            torch.set_default_dtype(before)
+        if size.published_voice:
+            flow, vocoder = Flow(FlowConfig()), Vocoder(VocoderConfig())
+        else:
+            flow, vocoder = load_token2wav(SLT / TOKEN2WAV, torch.float32)
+    units = UnitVocabulary(size.speech_decoder.vocabulary - size.units, size.units, end_ids=())
+    vocabulary = Vocabulary(tokenizer=tokenizer, text_end_ids=(), pad_id=0, units=units)
+    return EngineModels(model, vocabulary, flow.to(device).eval(), vocoder.to(device).eval())
+
+
+def middle_flow() -> Flow:
+    """16 M parameters, on the CPU: large enough that the estimator decides what token2wav costs."""
+    encoder = FlowEncoderConfig(input_size=256, output_size=256, attention_heads=4, linear_units=1024, num_blocks=4)
+    estimator = EstimatorConfig(channels=(128, 128), n_blocks=2, num_mid_blocks=4)
+    with seeded(0):
+        return Flow(FlowConfig(input_size=256, encoder=encoder, decoder=FlowDecoderConfig(estimator=estimator))).eval()
+
+
+def question(seed: int, *, seconds: float = 3.0) -> Message:
+    """Somebody says something for so long."""
+    return Message("user", (Audio(noise(seed, seconds)), Text(_QUESTION)))
+
+
+def noise(seed: int, seconds: float) -> Waveform:
+    """(n,) at 16 kHz."""
+    return np.random.default_rng(seed).normal(0, 0.1, round(seconds * SAMPLE_RATE)).astype(np.float32)
+
+
+def spoken(*messages: Message, tokens: int, units: int, seed: int = 0) -> ReplyRequest:
+    """A reply of exactly so many tokens and units."""
+    return ReplyRequest(
+        messages=messages, text=Sampling(max_tokens=tokens), units=Sampling(max_tokens=units), seed=seed
+    )

@@ -1,0 +1,139 @@
+"""Does speech that is made in chunks sound as if it were made at once? On sentences that training never saw."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from opens2s_core.audio import SAMPLE_RATE, Waveform, resample
+from opens2s_core.benchmark.acoustics import mel_distance
+from opens2s_core.benchmark.recogniser import Recogniser
+from opens2s_core.benchmark.rendering import Voice, load_voice, one_shot, streamed
+from opens2s_core.benchmark.report import Bound, Row
+from opens2s_core.benchmark.voice import choose_sentences, most_recorded
+from opens2s_core.benchmark.word_error import bootstrap_percent, count_word_errors, percent
+from opens2s_core.inference.chunk_grid import ChunkGrid
+from opens2s_core.inference.token2wav import Token2WavEngine
+from opens2s_core.models.flow import mel_frames
+from opens2s_core.training.voice.corpus import SpeechCorpus
+from opens2s_core.voices import HELD_OUT, SLT
+
+WORD_ERROR_ADDED = Bound("at most", 2.0)
+DISTANCE = Bound("at most", 1.0)
+"""In distances between two one-shot renderings with different seeds: what chunks change is less than what chance does,
+which nobody calls wrong."""
+LOUD_BORDERS = Bound("at most", 4.0)
+"""By chance it is 1 per cent, and of 150 borders at most 4 in 999 of 1,000 runs; a seam that is heard is in most."""
+_REACH = 2
+"""Mel frames on either side of a border that an analysis window spreads it over."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    text: str
+    units: NDArray[np.int64]
+    whole: Waveform
+    chunked: Waveform
+    other_seed: Waveform  # whole too
+    blind: Waveform  # in chunks that do not look back
+
+
+def quality_rows(recogniser: Recogniser, sentences: int) -> list[Row]:
+    """Of the voice of this package; ``sentences`` of its held-out ones."""
+    voice = load_voice(SLT)
+    spoken = _speak(voice, sentences)
+    return [*_word_rows(voice, spoken, recogniser), *_distance_rows(voice, spoken), *_border_rows(voice, spoken)]
+
+
+def _speak(voice: Voice, count: int) -> list[_Sentence]:
+    corpus = SpeechCorpus(str(HELD_OUT), "held_out")
+    blind = Token2WavEngine(voice.flow, voice.vocoder, capacity=1, grid=ChunkGrid(look_back=0))
+    sentences = []
+    for i in tqdm(choose_sentences(corpus, most_recorded(corpus), count), desc="speaking", unit="sentence"):
+        units = np.array(voice.tokenizer.encode([corpus.waveform(i, SAMPLE_RATE)])[0])
+        sentences.append(
+            _Sentence(
+                text=corpus.utterances[i].text,
+                units=units,
+                whole=one_shot(voice, units, seed=0),
+                chunked=streamed(voice.engine, units, seed=0),
+                other_seed=one_shot(voice, units, seed=1),
+                blind=streamed(blind, units, seed=0),
+            )
+        )
+    return sentences
+
+
+def _word_rows(voice: Voice, sentences: Sequence[_Sentence], recogniser: Recogniser) -> list[Row]:
+    sounds = [*(sentence.whole for sentence in sentences), *(sentence.chunked for sentence in sentences)]
+    heard = recogniser.transcribe([resample(sound, voice.rate, SAMPLE_RATE) for sound in sounds])
+    texts = [sentence.text for sentence in sentences]
+    counted = [count_word_errors(text, words) for text, words in zip(2 * texts, heard, strict=True)]
+    whole, chunked = np.array([errors.errors for errors in counted]).reshape(2, -1)
+    words = np.array([errors.words for errors in counted[: len(texts)]])
+    return [
+        Row(name="word error, one-shot", value=percent(whole, words), unit="%"),
+        Row(name="word error, in chunks", value=percent(chunked, words), unit="%"),
+        Row(
+            name="word error added by chunks",
+            value=percent(chunked - whole, words),
+            unit="points",
+            bound=WORD_ERROR_ADDED,
+            interval=bootstrap_percent(chunked - whole, words, seed=0),
+        ),
+    ]
+
+
+def _distance_rows(voice: Voice, sentences: Sequence[_Sentence]) -> list[Row]:
+    def distance(name: str) -> float:
+        pairs = [(voice.mel(getattr(sentence, name)), voice.mel(sentence.whole)) for sentence in sentences]
+        return float(np.mean([mel_distance(*pair) for pair in pairs]))
+
+    chunked, by_chance = distance("chunked"), distance("other_seed")
+    return [
+        Row(name="mel distance of two seeds, one-shot", value=by_chance, unit="Np"),
+        Row(name="mel distance, in chunks to one-shot", value=chunked, unit="Np"),
+        Row(name="the same in distances of two seeds", value=chunked / by_chance, unit="times", bound=DISTANCE),
+    ]
+
+
+def _border_rows(voice: Voice, sentences: Sequence[_Sentence]) -> list[Row]:
+    chunked = _loud_borders(voice, sentences, [sentence.chunked for sentence in sentences])
+    blind = _loud_borders(voice, sentences, [sentence.blind for sentence in sentences])
+    name = "chunk borders whose spectral flux is above the 99th percentile elsewhere"
+    return [
+        Row(name=name, value=chunked, unit="%", bound=LOUD_BORDERS),
+        Row(name="the same if chunks did not look back", value=blind, unit="%"),
+    ]
+
+
+def _loud_borders(voice: Voice, sentences: Sequence[_Sentence], sounds: Sequence[Waveform]) -> float:
+    """Per cent."""
+    at_borders: list[float] = []
+    elsewhere: list[float] = []
+    for sentence, sound in zip(sentences, sounds, strict=True):
+        flux = _flux(voice, sound)
+        borders = set(_borders(voice, len(sentence.units))) & set(range(len(flux)))
+        at_borders += [flux[frame] for frame in borders]
+        near = {frame + offset for frame in borders for offset in range(-2 * _REACH, 2 * _REACH + 1)}
+        elsewhere += [value for frame, value in enumerate(flux) if frame not in near]
+    return 100 * float(np.mean(np.array(at_borders) > np.percentile(elsewhere, 99)))
+
+
+def _flux(voice: Voice, sound: Waveform) -> list[float]:
+    """For each mel frame, the largest mean change of the log-mel within the reach of an analysis window."""
+    mel = voice.mel(sound)
+    change = (mel[:, 1:] - mel[:, :-1]).abs().mean(0)
+    widest = torch.nn.functional.max_pool1d(change[None], 2 * _REACH + 1, stride=1, padding=_REACH)[0]
+    return widest.tolist()
+
+
+def _borders(voice: Voice, units: int) -> list[int]:
+    """The mel frames at which chunks end, but the last."""
+    grid, ends = voice.engine.grid, [0]
+    while (end := grid.end(ends[-1])) < units:
+        ends.append(end)
+    return [mel_frames(end, voice.engine.config) for end in ends[1:]]

@@ -1,0 +1,29 @@
+"""Seconds, taken so that they can be compared."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+from tqdm import tqdm
+
+
+def now() -> float:
+    """Seconds, once the GPU has done all that it was told to."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def alternate(
+    runs: Mapping[str, Callable[[], float]], repeats: int, what: str, *, warm: bool = True
+) -> dict[str, float]:
+    """The median of what each run returns. They take turns, so that a machine that slows down slows all of them; where
+    they are to be ``warm`` a first round is not counted."""
+    measured: dict[str, list[float]] = {name: [] for name in runs}
+    for i in tqdm(range(repeats + warm), desc=what, unit="round"):
+        for name, run in runs.items():
+            value = run()
+            if i >= warm:
+                measured[name].append(value)
+    return {name: statistics.median(values) for name, values in measured.items()}

@@ -1,0 +1,56 @@
+"""Decoding on a GPU without the cost of launching each kernel: one recorded graph for each size of what is read."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Decode = Callable[[Tensor, Tensor, Tensor, int], Tensor]
+"""Embeddings (R, D), positions (R,), where to write (R,), positions to read → hidden states (R, D)."""
+
+_WARM_UPS = 3
+"""Runs before recording, in which libraries set themselves up."""
+
+
+class CudaGraphs:
+    """``decode`` of all rows at once. A size is recorded when it is first met; all sizes share their memory."""
+
+    def __init__(self, decode: Decode, embeddings: Tensor, *, spare: int) -> None:
+        """``embeddings`` (R, D) becomes the place of the inputs; ``spare`` is a position that may be written to."""
+        self._decode = decode
+        self._embeddings = embeddings
+        self._positions = torch.zeros(len(embeddings), dtype=torch.long, device=embeddings.device)
+        self._writes = torch.empty_like(self._positions)
+        self._spare = spare
+        self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
+        self._pool: Any = None  # the handle of what the graphs share
+
+    @torch.inference_mode()
+    def record(self, read: int) -> None:
+        """Record the graph that reads so many positions."""
+        self._positions.zero_()
+        self._writes.fill_(self._spare)  # recording runs the kernels: nothing that a row knows may be overwritten
+        inputs = (self._embeddings, self._positions, self._writes)
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(_WARM_UPS):
+                self._decode(*inputs, read)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool):
+            hidden = self._decode(*inputs, read)
+        self._pool = self._pool or graph.pool()
+        self._graphs[read] = graph, hidden
+
+    def __call__(self, embeddings: Tensor, positions: Tensor, writes: Tensor, read: int) -> Tensor:
+        """Hidden states (R, D)."""
+        if read not in self._graphs:
+            self.record(read)
+        graph, hidden = self._graphs[read]
+        self._embeddings.copy_(embeddings)
+        self._positions.copy_(positions)
+        self._writes.copy_(writes)
+        graph.replay()
+        return hidden.clone()

@@ -1,0 +1,58 @@
+"""What is kept of a reply under way, so that another engine can go on with it: plain data that pickles cheaply.
+
+What was already handed out is taken from the record, never chosen again. Randomness needs no state: every draw belongs
+to a place in the reply (``noise``).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class TextRecord:
+    """Of the thinker. It is handed the same request again.
+
+    ``ids``: all tokens so far, the end token included. ``groups`` of hidden states and ``characters`` of text were
+    handed out; with smaller numbers they are handed out again from there (a speech decoder that starts anew needs all).
+    """
+
+    ids: tuple[int, ...]
+    groups: int
+    characters: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnitsRecord:
+    """Of the speech decoder. It is handed all hidden states again, from the first.
+
+    ``ids`` of its vocabulary so far, the end units of all rounds included. ``units`` were handed out; with a smaller
+    number they are handed out again from there.
+    """
+
+    ids: tuple[int, ...]
+    units: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SoundRecord:
+    """Of token2wav. It is handed the units behind the first ``received``.
+
+    Counts are from the reply's start, frames are of mel. Arrays hold the last of what there is so far, as much as the
+    rest of the reply still depends on.
+    """
+
+    received: int  # units
+    rendered: int  # units whose mel is made
+    sourced: int  # frames whose source is made
+    emitted: int  # frames whose samples are made
+    resampled: int  # samples made by the resampler; 0 where there is none
+    cycles: float  # phase of the fundamental where the source ends, in [0, 1)
+    units: NDArray[np.int64]  # of those received
+    mel: NDArray[np.float32]  # (mel, frames) of those rendered
+    source: NDArray[np.float32]  # (samples,) of those sourced
+    tail: NDArray[np.float32]  # (samples,) of those emitted, at token2wav's rate: the resampler's
+
+
+Record = TextRecord | UnitsRecord | SoundRecord

@@ -1,0 +1,90 @@
+"""The published streaming as an engine: what the product's own is measured against, behind the same life cycle."""
+
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from opens2s_core.inference.engine import StreamId
+from opens2s_core.inference.messages import AudioChunk, ReplyRequest, StageMessage
+from opens2s_core.inference.records import Record
+from opens2s_core.inference.reference_token2wav import ReferenceStream, ReferenceToken2Wav
+from opens2s_core.inference.resampling import SoundOutput
+from opens2s_core.inference.slots import SlotEngine
+from opens2s_core.inference.token2wav import taken_units
+from opens2s_core.models.flow import Flow
+from opens2s_core.models.vocoder import Vocoder
+
+CHUNK = 24
+"""Units of one published call."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Stream:
+    reference: ReferenceStream
+    sound: SoundOutput
+    units: list[int] = field(default_factory=list)  # not spoken yet
+    final: bool = False
+    output: list[StageMessage] = field(default_factory=list)
+    done: bool = False
+    failure: str | None = None
+
+
+class ReferenceToken2WavEngine(SlotEngine[_Stream]):
+    """Serves up to ``capacity`` replies, one call at a time: for every ``chunk`` units, and for those that are left.
+
+    Of the request only ``audio`` matters: the published draws are the same for all. It keeps no records.
+    """
+
+    def __init__(self, flow: Flow, vocoder: Vocoder, *, capacity: int, chunk: int = CHUNK) -> None:
+        super().__init__(capacity)
+        if chunk < 1:
+            raise ValueError(f"chunk must be at least 1 unit, got {chunk}")
+        self.reference, self.chunk = ReferenceToken2Wav(flow, vocoder), chunk
+        self.config = self.reference.config
+
+    def open(self, request: ReplyRequest, record: Record | None = None) -> StreamId:
+        """Raises :class:`EngineFull`, and ``TypeError`` for any record."""
+        if record is not None:
+            raise TypeError(f"the reference mode goes on from no record, got {type(record).__name__}")
+        self._check_room()
+        sound = SoundOutput(self.config.hift.sampling_rate, request.audio)
+        return self._admit(_Stream(reference=self.reference.open(), sound=sound))
+
+    def push(self, stream: StreamId, message: StageMessage) -> None:
+        """Raises ``ValueError`` for a unit outside the codebook; the stream is then as it was."""
+        units, final = taken_units(message, self.config.flow.vocab_size)
+        state = self._streams[stream]
+        state.units.extend(units)
+        state.final = final
+
+    def step(self) -> bool:
+        due = [state for state in self._live() if state.final or len(state.units) >= self.chunk]
+        for state in due:
+            try:
+                self._advance(state)
+            except ValueError as error:  # the published code fails here too
+                self._end(state, failure=f"the published streaming cannot go on: {error}")
+        return bool(due)
+
+    def record(self, stream: StreamId) -> NoReturn:
+        raise TypeError("the reference mode keeps no records")
+
+    def _advance(self, state: _Stream) -> None:
+        final = len(state.units) < self.chunk
+        units, state.units = state.units[: self.chunk], state.units[self.chunk :]
+        samples = self._speak(state.reference, units, final).cpu().numpy()
+        if not np.isfinite(samples).all():
+            self._end(state, failure=f"the sound of {len(units)} units is not finite")
+            return
+        state.output.append(AudioChunk(state.sound.push(samples, final=final), final=final))
+        if final:
+            self._end(state)
+
+    def _speak(self, stream: ReferenceStream, units: list[int], final: bool) -> Tensor:
+        """Samples (n,)."""
+        if units:
+            return self.reference.call(stream, torch.tensor([units]), final=final).speech[0]
+        return self.reference.flush(stream)[0]

@@ -1,0 +1,322 @@
+"""A Qwen3 over memory that is allocated once: the next tokens of many sequences in one forward, however they mix.
+
+A *row* is the place of one sequence's keys and values. The rows in use are always the first ones, so that attention
+reads them where they lie: a row that is given back changes places with the last. A forward computes a flat list of
+tokens. The first of them are the *tips*, one for each row: the last token that the row is fed. While sequences only
+decode, they are all. Behind them comes what is fed before the tips, of a prompt or of a group of hidden states. So
+streams that join ride along with those that decode, and the weights are read once for all of them.
+
+What a row held stays there until the row is needed: the next turn of a conversation finds what was read in the last.
+"""
+# n tokens, D width, R rows, T tokens of a row, S positions that attention reads, K key heads, G query heads to each,
+# W width of a head
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from transformers import Qwen3ForCausalLM
+from transformers.models.qwen3.modeling_qwen3 import Qwen3Attention, Qwen3RMSNorm, apply_rotary_pos_emb
+
+from opens2s_core.inference.cuda_graphs import CudaGraphs
+
+Keys = NDArray[np.int64]
+"""What a sequence consists of: one number for each position, equal where the embeddings are."""
+
+_NO_KEYS: Keys = np.zeros(0, dtype=np.int64)
+_SMALLEST_BUCKET = 64
+_WORTH_KEEPING = 16
+"""Positions: to look for fewer is more work than to compute them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LMSettings:
+    """How a language model is served: ``context`` positions for each stream (at most as many as the model has), so many
+    tokens of prompts beside those that decode in a step, and whether widths are fixed, see :class:`SlotLM`."""
+
+    context: int = 4096
+    prefill_tokens: int = 256
+    fixed_width: bool = False
+
+    def __post_init__(self) -> None:
+        if self.context < 1 or self.prefill_tokens < 1:
+            raise ValueError(f"context {self.context}, prefill_tokens {self.prefill_tokens}: expected at least 1")
+
+
+def bucket(length: int) -> int:
+    """Positions to read for ``length`` of them: at most a quarter more, in few sizes (four to an octave)."""
+    step = max(_SMALLEST_BUCKET, 2 ** (max(length - 1, 1).bit_length() - 3))
+    return -(-length // step) * step
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """One sequence's place; ``length`` positions of it are known."""
+
+    index: int
+    length: int = 0
+    keys: Keys = field(default_factory=lambda: _NO_KEYS)  # of what is left in a free row
+    freed: int = -1  # grows with each row that is given back
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """The next tokens of a row, embeddings (T, D), T at least 1; the last ``keep`` of the hidden states are wanted."""
+
+    row: Row
+    embeddings: Tensor
+    keep: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Tokens that attend together: T of each of R neighbouring rows, row by row."""
+
+    tokens: int  # R · T
+    first_row: int
+    rows: int  # R
+    visible: Tensor  # bool (R, 1, 1 or G · T, S)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    """What a forward computes. ``writes`` says where keys and values go: to the token's position, but for a token that
+    stands in for a row that takes no part."""
+
+    embeddings: Tensor  # (n, D)
+    rows: Tensor  # (n,)
+    positions: Tensor  # (n,)
+    writes: Tensor  # (n,)
+    spans: list[_Span]
+
+    def __add__(self, other: "_Tokens") -> "_Tokens":
+        return _Tokens(
+            torch.cat([self.embeddings, other.embeddings]),
+            torch.cat([self.rows, other.rows]),
+            torch.cat([self.positions, other.positions]),
+            torch.cat([self.writes, other.writes]),
+            [*self.spans, *other.spans],
+        )
+
+
+class SlotLM:
+    """``rows`` sequences of at most ``context`` positions each.
+
+    With ``fixed_width`` what is computed for a row has the same shapes whatever its neighbours do, so that not even
+    the rounding depends on them. It costs: every forward computes all rows and reads the whole context, and prompts do
+    not ride along.
+    """
+
+    def __init__(self, lm: Qwen3ForCausalLM, *, rows: int, settings: LMSettings) -> None:
+        """``ValueError`` for a model with other than full attention."""
+        config = lm.config
+        kinds, key_heads = set(config.layer_types or ()), config.num_key_value_heads or config.num_attention_heads
+        if kinds - {"full_attention"}:
+            raise ValueError(f"attention layers {sorted(kinds)}: expected full_attention only")
+        context = min(settings.context, config.max_position_embeddings)
+        self.context, self.fixed_width = context, settings.fixed_width
+        self._model = lm.model
+        self._groups = config.num_attention_heads // key_heads
+        weight: Tensor = lm.model.embed_tokens.weight
+        self._device = weight.device
+        # The last position is nobody's: what stands in for rows is written there.
+        shape = (config.num_hidden_layers, 2, rows, key_heads, context + 1, config.head_dim)
+        self._memory = torch.zeros(shape, dtype=weight.dtype, device=weight.device)
+        self._rows = [Row(i) for i in range(rows)]  # those in use first
+        self._used = 0
+        self._clock = itertools.count()
+        self._graphs: CudaGraphs | None = None
+        if weight.is_cuda:
+            self._graphs = CudaGraphs(self._decode, weight.new_zeros(rows, weight.shape[1]), spare=context)
+
+    def take(self, keys: Keys = _NO_KEYS) -> Row:
+        """A free row; there must be one. Its length says how much of the sequence ``keys`` it knows already."""
+        assert self._used < len(self._rows), "more sequences than rows"
+        free = self._rows[self._used :]
+        known = [_common(row.keys, keys) for row in free]
+        longest = max(known)
+        like, row = free[known.index(longest)], min(free, key=lambda row: row.freed)
+        if longest < _WORTH_KEEPING:
+            longest = 0
+        elif 2 * longest >= len(like.keys):
+            row = like
+        elif row is not like:  # most of it is another conversation that began alike and may go on yet
+            self._memory[:, :, row.index, :, :longest] = self._memory[:, :, like.index, :, :longest]
+        row.length, row.keys = longest, _NO_KEYS
+        self._swap(row, self._rows[self._used])
+        self._used += 1
+        return row
+
+    def free(self, row: Row, keys: Keys = _NO_KEYS) -> None:
+        """Give a row back, once. With ``keys`` of its positions what it knows can be found again."""
+        row.freed = next(self._clock)
+        row.keys = _NO_KEYS if self.fixed_width else keys[: row.length]  # fixed widths promise to know no past
+        row.length = len(row.keys)
+        self._used -= 1
+        self._swap(row, self._rows[self._used])
+
+    def _swap(self, one: Row, other: Row) -> None:
+        if one is other:
+            return
+        known = self._memory[..., : max(one.length, other.length), :]
+        known[:, :, [one.index, other.index]] = known[:, :, [other.index, one.index]]
+        self._rows[one.index], self._rows[other.index] = other, one
+        one.index, other.index = other.index, one.index
+
+    def wipe(self, row: Row) -> None:
+        """For a row that holds what is not a number: also where attention does not look, it would spoil the sums."""
+        self._memory[:, :, row.index].zero_()
+
+    def warm_up(self) -> None:
+        """On a GPU, record the graphs of all sizes now rather than when the first stream needs them."""
+        if self._graphs is not None:
+            for read in sorted({self._read(length) for length in range(1, self.context + 1)}):
+                self._graphs.record(read)
+
+    def logits(self, hidden: Tensor, head: Tensor) -> Tensor:
+        """Hidden states (n, D) of as many rows, by the weights (V, D) of a head → (n, V)."""
+        if not self.fixed_width:
+            return functional.linear(hidden, head)
+        every = functional.pad(hidden, (0, 0, 0, len(self._rows) - len(hidden)))
+        return functional.linear(every, head)[: len(hidden)]
+
+    @torch.inference_mode()
+    def advance(self, feeds: Sequence[Feed]) -> list[Tensor]:
+        """The hidden states (keep, D) of each feed, behind the final norm; its row must have room for its tokens."""
+        assert all(feed.row.length + len(feed.embeddings) <= self.context for feed in feeds), "a row is full"
+        long = sorted((feed for feed in feeds if len(feed.embeddings) > 1), key=lambda feed: feed.row.index)
+        if self.fixed_width:
+            before = [self._forward(self._before_tips([feed])) for feed in long]
+            tips = self._decode_all(feeds)
+        elif self._graphs is not None and not long:
+            before, tips = [], self._decode_all(feeds)
+        else:
+            width = 1 + max(feed.row.index for feed in feeds)
+            tokens = self._tips(feeds, width)
+            hidden = self._forward(tokens + self._before_tips(long) if long else tokens)
+            tips, *before = hidden.split([width, *(len(feed.embeddings) - 1 for feed in long)])
+        early = {feed.row.index: hidden for feed, hidden in zip(long, before, strict=True)}
+        return [self._accept(feed, tips, early.get(feed.row.index)) for feed in feeds]
+
+    def _accept(self, feed: Feed, tips: Tensor, before: Tensor | None) -> Tensor:
+        feed.row.length += len(feed.embeddings)
+        tip = tips[feed.row.index : feed.row.index + 1]
+        return tip if feed.keep == 1 or before is None else torch.cat([before[1 - feed.keep :], tip])
+
+    def _read(self, length: int) -> int:
+        return self.context if self.fixed_width else min(bucket(length), self.context)
+
+    def _tips(self, feeds: Sequence[Feed], width: int) -> _Tokens:
+        """The last token of each feed, and one that stands in for each of the first ``width`` rows without a feed."""
+        positions, writes = [0] * width, [self.context] * width
+        for feed in feeds:
+            positions[feed.row.index] = writes[feed.row.index] = feed.row.length + len(feed.embeddings) - 1
+        tips = torch.cat([feed.embeddings[-1:] for feed in feeds])
+        embeddings = tips.new_zeros(width, tips.shape[1])
+        embeddings[[feed.row.index for feed in feeds]] = tips
+        at = torch.tensor([positions, writes], device=self._device)
+        return self._decoding(embeddings, at[0], at[1], self._read(1 + max(positions)))
+
+    def _decoding(self, embeddings: Tensor, positions: Tensor, writes: Tensor, read: int) -> _Tokens:
+        rows = torch.arange(len(embeddings), device=self._device)
+        visible = torch.arange(read, device=self._device) <= positions[:, None]
+        span = _Span(len(rows), 0, len(rows), visible[:, None, None])
+        return _Tokens(embeddings, rows, positions, writes, [span])
+
+    def _decode_all(self, feeds: Sequence[Feed]) -> Tensor:
+        """Hidden states (rows, D) of the tips, by shapes that do not depend on their number."""
+        tips = self._tips(feeds, len(self._rows))
+        if self._graphs is None:
+            return self._forward(tips)
+        return self._graphs(tips.embeddings, tips.positions, tips.writes, tips.spans[0].visible.shape[-1])
+
+    def _decode(self, embeddings: Tensor, positions: Tensor, writes: Tensor, read: int) -> Tensor:
+        return self._forward(self._decoding(embeddings, positions, writes, read))
+
+    def _before_tips(self, feeds: Sequence[Feed]) -> _Tokens:
+        """All tokens but the last of each feed of more than one, in the order of rows."""
+        embeddings = torch.cat([feed.embeddings[:-1] for feed in feeds])
+        rows: list[int] = []
+        positions: list[int] = []
+        for feed in feeds:
+            new = range(feed.row.length, feed.row.length + len(feed.embeddings) - 1)
+            rows += [feed.row.index] * len(new)
+            positions += new
+        at = torch.tensor([rows, positions], device=self._device)
+        return _Tokens(embeddings, at[0], at[1], at[1], [self._span(alike) for alike in _alike(feeds)])
+
+    def _span(self, feeds: Sequence[Feed]) -> _Span:
+        count = len(feeds[0].embeddings) - 1
+        starts = torch.tensor([feed.row.length for feed in feeds], device=self._device)
+        positions = starts[:, None] + torch.arange(count, device=self._device)  # (R, T)
+        read = count + max(feed.row.length for feed in feeds)
+        visible = torch.arange(read, device=self._device) <= positions[:, :, None]
+        visible = visible[:, None].expand(-1, self._groups, -1, -1).reshape(len(feeds), 1, -1, read)
+        return _Span(count * len(feeds), feeds[0].row.index, len(feeds), visible)
+
+    def _forward(self, tokens: _Tokens) -> Tensor:
+        """Hidden states (n, D) behind the final norm."""
+        x = tokens.embeddings
+        cos, sin = (part[0] for part in self._model.rotary_emb(x[None], tokens.positions[None]))
+        for layer, memory in zip(self._model.layers, self._memory, strict=True):
+            x = x + self._attention(layer.self_attn, _norm(layer.input_layernorm, x), cos, sin, tokens, memory)
+            x = x + layer.mlp(_norm(layer.post_attention_layernorm, x))
+        return _norm(self._model.norm, x)
+
+    def _attention(
+        self, attention: Qwen3Attention, x: Tensor, cos: Tensor, sin: Tensor, tokens: _Tokens, memory: Tensor
+    ) -> Tensor:
+        """x (n, D) → (n, D); keys and values are added to ``memory`` (2, rows, K, context + 1, W) first."""
+        query, key, value = (
+            linear(x).unflatten(-1, (-1, attention.head_dim))  # (n, heads, W)
+            for linear in (attention.q_proj, attention.k_proj, attention.v_proj)
+        )
+        query, key = _norm(attention.q_norm, query), _norm(attention.k_norm, key)
+        query, key = apply_rotary_pos_emb(query, key, cos, sin)
+        keys, values = memory
+        keys[tokens.rows, :, tokens.writes] = key
+        values[tokens.rows, :, tokens.writes] = value
+        parts = query.split([span.tokens for span in tokens.spans])
+        heard = [self._attend(part, span, keys, values) for part, span in zip(parts, tokens.spans, strict=True)]
+        return attention.o_proj(torch.cat(heard) if len(heard) > 1 else heard[0])
+
+    def _attend(self, query: Tensor, span: _Span, keys: Tensor, values: Tensor) -> Tensor:
+        """query (R · T, heads, W) → (R · T, heads · W)."""
+        rows = slice(span.first_row, span.first_row + span.rows)
+        read = span.visible.shape[-1]
+        # All queries of a key head lie side by side: keys and values are not repeated for them.
+        query = query.unflatten(0, (span.rows, -1)).unflatten(2, (-1, self._groups)).permute(0, 2, 3, 1, 4)
+        heard = functional.scaled_dot_product_attention(
+            query.flatten(2, 3), keys[rows, :, :read], values[rows, :, :read], span.visible
+        )
+        return heard.unflatten(2, (self._groups, -1)).permute(0, 3, 1, 2, 4).flatten(0, 1).flatten(1)
+
+
+def _common(known: Keys, wanted: Keys) -> int:
+    """How many positions of a sequence are known; its last is never, it has yet to predict."""
+    length = min(len(known), len(wanted) - 1)
+    if length <= 0:
+        return 0
+    differ = np.flatnonzero(known[:length] != wanted[:length])
+    return int(differ[0]) if len(differ) else length
+
+
+def _alike(feeds: Sequence[Feed]) -> Iterator[list[Feed]]:
+    """Feeds in the order of rows, cut into runs of neighbouring rows and equal lengths."""
+    run: list[Feed] = []
+    for feed in feeds:
+        if run and (feed.row.index != run[-1].row.index + 1 or len(feed.embeddings) != len(run[-1].embeddings)):
+            yield run
+            run = []
+        run.append(feed)
+    if run:
+        yield run
+
+
+def _norm(norm: Qwen3RMSNorm, x: Tensor) -> Tensor:
+    return functional.rms_norm(x, norm.weight.shape, norm.weight, norm.variance_epsilon)

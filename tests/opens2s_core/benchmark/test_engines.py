@@ -1,0 +1,151 @@
+"""That everything promised is measured; what the numbers are is for a quiet machine to say."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+pytest.importorskip("jiwer")
+pytest.importorskip("parselmouth")
+
+from opens2s_core.benchmark import conversation, language_engines, sound_engine
+from opens2s_core.benchmark.engine_models import SIZES, EngineModels, create_models
+from opens2s_core.benchmark.engines import EngineBenchmark
+from opens2s_core.benchmark.report import Bound, Row
+from opens2s_core.benchmark.stream_quality import quality_rows
+from opens2s_core.benchmark.timing import alternate
+from opens2s_core.inference.thinker import ThinkerEngine
+from opens2s_core.models.flow import Flow
+from opens2s_core.models.vocoder import Vocoder
+from tests.conftest import CODES, TOKEN2WAV_CONFIG
+
+TOKENS, UNITS = 8, 24
+
+
+@pytest.fixture(scope="module")
+def models() -> EngineModels:
+    size = SIZES["tiny"]
+    llm, decoder = (replace(part, layers=1) for part in (size.llm, size.speech_decoder))
+    models = create_models(
+        replace(size, llm=llm, speech_decoder=decoder, units=CODES), device="cpu", dtype=torch.float32
+    )
+    flow, vocoder = Flow(TOKEN2WAV_CONFIG.flow), Vocoder(TOKEN2WAV_CONFIG.hift)
+    return replace(models, flow=flow.eval(), vocoder=vocoder.eval())
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (language_engines, conversation):
+        monkeypatch.setattr(module, "_TOKENS", TOKENS)
+        monkeypatch.setattr(module, "_UNITS", UNITS)
+    monkeypatch.setattr(sound_engine, "_REFERENCE_UNITS", 30)
+    monkeypatch.setattr(sound_engine, "_SPOKEN_SECONDS", 1.0)
+    monkeypatch.setattr(sound_engine, "_LATE", 12)
+
+
+def assert_measured(rows: list[Row], *bounds: tuple[str, Bound]) -> None:
+    assert all(row.value is not None and math.isfinite(row.value) and row.value >= 0 for row in rows), rows
+    promised = {row.name: row.bound for row in rows if row.bound is not None}
+    assert promised == dict(bounds)
+
+
+def test_language_models_are_held_against_plain_loops(models: EngineModels) -> None:
+    assert_measured(
+        language_engines.language_rows(models, 1),
+        ("thinker, 1 stream to a bare cached loop", Bound("at most", 1.1)),
+        ("thinker, 8 streams to 1", Bound("at least", 4)),
+        ("speech decoder, 8 streams to 1", Bound("at least", 4)),
+        ("engines to calls of generate", Bound("at least", 1.3)),
+    )
+
+
+def test_engines_and_calls_of_generate_write_the_same(models: EngineModels, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise their times could not be compared."""
+    thinker, decoder = language_engines.build_engines(models)
+    by_engines: list[int] = []
+    by_calls: list[int] = []
+    take, generate = ThinkerEngine._take, language_engines._generate
+
+    def remember_taken(engine: ThinkerEngine, stream: Any, token: int, hidden: Any) -> None:
+        by_engines.append(token)
+        take(engine, stream, token, hidden)
+
+    def remember_generated(lm: Any, *inputs: Any) -> Any:
+        ids, hiddens = generate(lm, *inputs)
+        if lm is thinker.model.llm_model:
+            by_calls.extend(ids[0].tolist())
+        return ids, hiddens
+
+    monkeypatch.setattr(ThinkerEngine, "_take", remember_taken)
+    monkeypatch.setattr(language_engines, "_generate", remember_generated)
+    language_engines._replying(thinker, decoder)
+    language_engines._generating(thinker, decoder)
+    assert len(by_calls) == TOKENS
+    assert by_engines == by_calls
+
+
+def test_token2wav_is_measured_over_its_length_and_for_many(models: EngineModels) -> None:
+    assert_measured(
+        sound_engine.sound_rows(models.flow, models.vocoder, 1),
+        ("units before the first sound", Bound("at most", 8)),
+        ("token2wav, cost of a frame at 12 s to that at 10 s of speech", Bound("at most", 1.05)),
+    )
+
+
+def test_token2wav_is_held_against_the_published_way(models: EngineModels) -> None:
+    rows = sound_engine.reference_rows(models.flow, models.vocoder, 1)
+    assert_measured(rows, ("token2wav, bounded to reference mode", Bound("at least", 3)))
+
+
+def test_replies_are_measured_alone_beside_others_and_late_in_a_conversation(models: EngineModels) -> None:
+    goals = conversation.Goals(first_audio={2: Bound("at most", 400)}, real_time_factor={1: Bound("at most", 0.7)})
+    assert_measured(
+        conversation.conversation_rows("tiny", models, (1, 2), goals, 1),
+        ("tiny model, 1 at once: real-time factor", Bound("at most", 0.7)),
+        ("tiny model, 2 at once: first audio", Bound("at most", 400)),
+        ("tiny model: first audio of turn 10 to that of turn 1", Bound("at most", 1.3)),
+    )
+
+
+class Deaf:
+    """Understands nothing."""
+
+    name = "deaf"
+
+    def transcribe(self, waveforms: Sequence[NDArray[np.float32]]) -> list[str]:
+        return [""] * len(waveforms)
+
+
+def test_chunks_are_held_against_the_whole() -> None:
+    rows = quality_rows(Deaf(), 2)
+    assert_measured(
+        rows,
+        ("word error added by chunks", Bound("at most", 2)),
+        ("the same in distances of two seeds", Bound("at most", 1)),
+        ("chunk borders whose spectral flux is above the 99th percentile elsewhere", Bound("at most", 4)),
+    )
+    assert {row.name: row.value for row in rows}["word error, one-shot"] == 100
+
+
+def test_runs_take_turns_and_the_first_round_does_not_count() -> None:
+    calls: list[str] = []
+
+    def run(name: str) -> float:
+        calls.append(name)
+        return float(len(calls))
+
+    medians = alternate({name: partial(run, name) for name in "ab"}, 3, "test")
+    assert calls == list("abababab")
+    assert medians == {"a": 5, "b": 6}
+
+
+@pytest.mark.parametrize("name", ["threads", "repeats", "sentences"])
+def test_numbers_that_measure_nothing_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+        EngineBenchmark(**{name: 0})

@@ -1,0 +1,115 @@
+"""Replies that one engine serves in any order: they join, are fed and leave at random, and each is written down."""
+
+import pickle
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opens2s_core.inference.engine import Engine, EngineFull, StreamFailed, StreamId
+from opens2s_core.inference.messages import Finish, Hiddens, ReplyRequest, StageMessage, TextDelta, Units
+from opens2s_core.inference.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request, and what the stage before makes of it."""
+
+    request: ReplyRequest
+    groups: tuple[Hiddens, ...] = ()
+
+
+@dataclass(slots=True)
+class Made:
+    """What came of a reply."""
+
+    messages: list[StageMessage] = field(default_factory=list)
+    ids: tuple[int, ...] = ()
+    failure: str | None = None
+    cancelled: bool = False
+
+    @property
+    def text(self) -> str:
+        return "".join(message.text for message in self.messages if isinstance(message, TextDelta))
+
+    @property
+    def groups(self) -> list[Hiddens]:
+        return [message for message in self.messages if isinstance(message, Hiddens)]
+
+    @property
+    def hiddens(self) -> NDArray[np.float32]:
+        """(n, D); of none, (0,)."""
+        return np.concatenate([group.values for group in self.groups] or [np.zeros(0, np.float32)])
+
+    @property
+    def units(self) -> list[int]:
+        return [int(unit) for message in self.messages if isinstance(message, Units) for unit in message.ids]
+
+    @property
+    def ended(self) -> bool:
+        last = self.messages[-1] if self.messages else None
+        return isinstance(last, Finish) or (isinstance(last, Units) and last.final) or self.failure is not None
+
+    def collect(self, engine: Engine, stream: StreamId) -> None:
+        try:
+            self.messages += engine.chunks(stream)
+            self.ids = engine.record(stream).ids  # type: ignore[union-attr]
+        except StreamFailed as error:
+            self.failure = str(error)
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    stream: StreamId
+    groups: deque[Hiddens]
+    made: Made
+
+
+def serve(engine: Engine, asked: Sequence[Asked], chance: Random | None = None, *, cancel: float = 0.0) -> list[Made]:
+    """What came of each. Without ``chance`` all are there from the start, as far as there is room."""
+    waiting = deque((Made(), one) for one in asked)
+    all_made = [made for made, _ in waiting]
+    under_way: list[_UnderWay] = []
+    while waiting or under_way:
+        while waiting and (chance is None or chance.random() < 0.5):
+            made, one = waiting[0]
+            try:
+                under_way.append(_UnderWay(engine.open(one.request), deque(one.groups), made))
+            except EngineFull:
+                assert len(under_way) == engine.capacity
+                break
+            waiting.popleft()
+        for reply in under_way:
+            while reply.groups and (chance is None or chance.random() < 0.4):
+                engine.push(reply.stream, reply.groups.popleft())
+        engine.step()
+        for reply in list(under_way):
+            if chance is not None and chance.random() < cancel:
+                reply.made.cancelled = True
+            else:
+                reply.made.collect(engine, reply.stream)
+            if reply.made.ended or reply.made.cancelled:
+                engine.close(reply.stream)
+                under_way.remove(reply)
+    return all_made
+
+
+def alone(engine: Engine, one: Asked) -> Made:
+    [made] = serve(engine, [one])
+    return made
+
+
+def go_on(engine: Engine, one: Asked, record: Record) -> Made:
+    """The rest of a reply, by an engine that knows nothing but the record."""
+    stream = engine.open(one.request, pickle.loads(pickle.dumps(record)))
+    made = Made()
+    for group in one.groups:
+        engine.push(stream, group)
+    while not made.ended:
+        engine.step()
+        made.collect(engine, stream)
+    engine.close(stream)
+    return made
