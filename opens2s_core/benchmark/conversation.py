@@ -78,11 +78,11 @@ def _turn_row(name: str, pipeline: Pipeline, rate: int, repeats: int) -> Row:
         messages: list[Message] = []
         for turn in range(_TURNS):
             messages.append(question(1000 * i + turn + 1))
-            heard = _answer(pipeline, [_ask(*messages)], rate)
+            seconds = _answer(pipeline, [_ask(*messages)], rate, only_begin=True).first_audio
             messages.append(Message("assistant", (Spoken(_ANSWER),)))
             if turn == 0:
-                first.append(heard.first_audio)
-        last.append(heard.first_audio)
+                first.append(seconds)
+        last.append(seconds)
     return Row(
         name=f"{name} model: first audio of turn {_TURNS} to that of turn 1",
         value=statistics.median(last) / statistics.median(first),
@@ -95,12 +95,13 @@ def _ask(*messages: Message, seed: int = 0) -> ReplyRequest:
     return spoken(*messages, tokens=_TOKENS, units=_UNITS, seed=seed)
 
 
-def _answer(pipeline: Pipeline, requests: Sequence[ReplyRequest], rate: int) -> _Heard:
+def _answer(pipeline: Pipeline, requests: Sequence[ReplyRequest], rate: int, *, only_begin: bool = False) -> _Heard:
+    """All replies, or only until each has begun to be heard."""
     begun = now()
     replies = [pipeline.open(request) for request in requests]
     first_audio: dict[int, float] = {}
     samples = 0
-    while not all(pipeline.ended(reply) for reply in replies):
+    while not all(pipeline.ended(reply) or (only_begin and reply in first_audio) for reply in replies):
         pipeline.step()
         for reply in replies:
             for message in pipeline.chunks(reply):

@@ -15,11 +15,11 @@ from opens2s_core.inference.token2wav import Token2WavEngine
 from opens2s_core.models.flow import Flow
 from opens2s_core.models.vocoder import Vocoder
 
-SLOTS = 16
+SLOTS = 8
 _PUBLISHED_CHUNK = 24  # units
 _REFERENCE_UNITS = 240
 _EARLY, _LATE = 10, 60  # seconds of speech
-_SPOKEN_SECONDS = 8.0
+_SPOKEN_SECONDS = 4.0
 
 
 def sound_rows(flow: Flow, vocoder: Vocoder, repeats: int) -> list[Row]:
@@ -105,7 +105,7 @@ def _length_rows(engine: Token2WavEngine, repeats: int) -> list[Row]:
 
 def _streams_rows(engine: Token2WavEngine, repeats: int) -> list[Row]:
     units = round(_SPOKEN_SECONDS * engine.config.flow.input_frame_rate)
-    runs = {str(count): partial(_speaking, engine, _replies(engine.flow, count, units)) for count in (1, 8, SLOTS)}
+    runs = {str(count): partial(_speaking, engine, _replies(engine.flow, count, units)) for count in (1, 8)}
     seconds = alternate(runs, repeats, "token2wav, streams")
     return [
         Row(
@@ -113,7 +113,7 @@ def _streams_rows(engine: Token2WavEngine, repeats: int) -> list[Row]:
             value=seconds[str(count)] / _SPOKEN_SECONDS,
             unit="s/s",
         )
-        for count in (1, 8, SLOTS)
+        for count in (1, 8)
     ]
 
 

@@ -39,7 +39,8 @@ class CudaGraphs:
                 self._decode(*inputs, read)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
+        # Other threads of the process may use the GPU meanwhile.
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             hidden = self._decode(*inputs, read)
         self._pool = self._pool or graph.pool()
         self._graphs[read] = graph, hidden

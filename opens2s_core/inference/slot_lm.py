@@ -49,7 +49,7 @@ class LMSettings:
 
 
 def bucket(length: int) -> int:
-    """Positions to read for ``length`` of them: at most a quarter more, in few sizes (four to an octave)."""
+    """Positions to read for ``length`` of them: in few sizes, multiples of 64 and from 512 on four to an octave."""
     step = max(_SMALLEST_BUCKET, 2 ** (max(length - 1, 1).bit_length() - 3))
     return -(-length // step) * step
 
