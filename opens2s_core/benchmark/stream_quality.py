@@ -22,11 +22,13 @@ from opens2s_core.training.voice.corpus import SpeechCorpus
 from opens2s_core.voices import HELD_OUT, SLT
 
 WORD_ERROR_ADDED = Bound("at most", 2.0)
-DISTANCE = Bound("at most", 1.0)
-"""In distances between two one-shot renderings with different seeds: what chunks change is less than what chance does,
-which nobody calls wrong."""
+DISTANCE = Bound("at most", 1.5)
+"""In distances between two one-shot renderings with different seeds, neither of which anyone calls wrong. A chunk has
+another past than the same units in one piece: that may change the sound by half as much again as chance does."""
 LOUD_BORDERS = Bound("at most", 4.0)
 """By chance it is 1 per cent, and of 150 borders at most 4 in 999 of 1,000 runs; a seam that is heard is in most."""
+FLUX = Bound("at most", 1.1)
+"""What stands out less than a tenth from what is said there anyway is no seam."""
 _REACH = 2
 """Mel frames on either side of a border that an analysis window spreads it over."""
 
@@ -101,26 +103,40 @@ def _distance_rows(voice: Voice, sentences: Sequence[_Sentence]) -> list[Row]:
 
 
 def _border_rows(voice: Voice, sentences: Sequence[_Sentence]) -> list[Row]:
-    chunked = _loud_borders(voice, sentences, [sentence.chunked for sentence in sentences])
-    blind = _loud_borders(voice, sentences, [sentence.blind for sentence in sentences])
-    name = "chunk borders whose spectral flux is above the 99th percentile elsewhere"
+    at_borders, elsewhere = _parted(voice, sentences, "chunked")
+    loud = 100 * float(np.mean(at_borders > np.percentile(elsewhere, 99)))
+    whole, blind = (_parted(voice, sentences, name)[0].mean() for name in ("whole", "blind"))
     return [
-        Row(name=name, value=chunked, unit="%", bound=LOUD_BORDERS),
-        Row(name="the same if chunks did not look back", value=blind, unit="%"),
+        Row(name="chunk borders, counted", value=len(at_borders), unit="borders"),
+        Row(
+            name="chunk borders with a spectral flux above the 99th percentile elsewhere",
+            value=loud,
+            unit="%",
+            bound=LOUD_BORDERS,
+        ),
+        Row(
+            name="spectral flux at chunk borders to that of one-shot there",
+            value=float(at_borders.mean() / whole),
+            unit="times",
+            bound=FLUX,
+        ),
+        Row(name="the same if chunks did not look back", value=float(blind / whole), unit="times"),
     ]
 
 
-def _loud_borders(voice: Voice, sentences: Sequence[_Sentence], sounds: Sequence[Waveform]) -> float:
-    """Per cent."""
+def _parted(
+    voice: Voice, sentences: Sequence[_Sentence], rendering: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Spectral flux of a rendering, where chunks would end and well away from there."""
     at_borders: list[float] = []
     elsewhere: list[float] = []
-    for sentence, sound in zip(sentences, sounds, strict=True):
-        flux = _flux(voice, sound)
-        borders = set(_borders(voice, len(sentence.units))) & set(range(len(flux)))
+    for sentence in sentences:
+        flux = _flux(voice, getattr(sentence, rendering))
+        borders = [frame for frame in _borders(voice, len(sentence.units)) if frame < len(flux)]
         at_borders += [flux[frame] for frame in borders]
         near = {frame + offset for frame in borders for offset in range(-2 * _REACH, 2 * _REACH + 1)}
         elsewhere += [value for frame, value in enumerate(flux) if frame not in near]
-    return 100 * float(np.mean(np.array(at_borders) > np.percentile(elsewhere, 99)))
+    return np.array(at_borders), np.array(elsewhere)
 
 
 def _flux(voice: Voice, sound: Waveform) -> list[float]:

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn import functional
 from transformers import Qwen3ForCausalLM
 
+from opens2s_core.inference import slot_lm
 from opens2s_core.inference.slot_lm import Feed, Keys, LMSettings, Row, SlotLM, bucket
 from tests.opens2s_core.inference.random_engines import SIZES, SMALL, Sizes, random_lm
 
@@ -120,7 +120,7 @@ def in_company(slots: SlotLM, lm: Qwen3ForCausalLM, keys: Keys, cuts: list[int],
 
 def test_attention_reads_a_bucket_of_the_longest_sequence_only(monkeypatch: pytest.MonkeyPatch) -> None:
     lm, sizes = random_lm(SMALL), list[tuple[int, int]]()
-    attend = functional.scaled_dot_product_attention
+    attend = slot_lm._attend_few
 
     def spy(query: Tensor, keys: Tensor, values: Tensor, visible: Tensor) -> Tensor:
         sizes.append((keys.shape[0], keys.shape[2]))
@@ -129,7 +129,7 @@ def test_attention_reads_a_bucket_of_the_longest_sequence_only(monkeypatch: pyte
     slots = SlotLM(lm, rows=5, settings=LMSettings(context=400))
     long, short = begin(slots, lm, tokens(Random(0), 300)), begin(slots, lm, tokens(Random(1), 90))
     slots.advance([long.feed(120), short.feed(3)])
-    monkeypatch.setattr(functional, "scaled_dot_product_attention", spy)
+    monkeypatch.setattr(slot_lm, "_attend_few", spy)
     slots.advance([long.feed(1), short.feed(1)])
     assert set(sizes) == {(2, 128)}
     sizes.clear()

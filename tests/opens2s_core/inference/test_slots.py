@@ -35,7 +35,7 @@ def test_thousands_of_events_leave_every_slot_free_and_every_reply_right(make: A
     engine, asked = make()
     expected = [alone(engine, one) for one in asked]
     memory, alive, chance = engine._lm._memory.data_ptr(), tensors(), Random(0)
-    picks = [chance.randrange(len(asked)) for _ in range(300)]
+    picks = [chance.randrange(len(asked)) for _ in range(1000)]
     cancelled = 0
     for pick, made in zip(picks, serve(engine, [asked[i] for i in picks], chance, cancel=0.03), strict=True):
         cancelled += made.cancelled
@@ -43,7 +43,7 @@ def test_thousands_of_events_leave_every_slot_free_and_every_reply_right(make: A
             assert made.ids == expected[pick].ids
             assert made.text == expected[pick].text
             assert made.units == expected[pick].units
-    assert 30 < cancelled < 270
+    assert 100 < cancelled < 900
     del made
     assert not engine._streams
     assert engine._lm._used == 0
