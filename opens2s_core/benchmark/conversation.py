@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 from tqdm import tqdm
 
 from opens2s_core.benchmark.engine_models import EngineModels, question, spoken
+from opens2s_core.benchmark.language_engines import build_engines
 from opens2s_core.benchmark.report import Bound, Row
 from opens2s_core.benchmark.timing import now
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest
 from opens2s_core.inference.pipeline import Pipeline
-from opens2s_core.inference.slot_lm import LMSettings
-from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
-from opens2s_core.inference.thinker import ThinkerEngine
 from opens2s_core.inference.token2wav import Token2WavEngine
 from opens2s_core.prompt import Message, Spoken
 
@@ -39,20 +37,12 @@ class _Heard:
     sound: float  # that a reply lasts
 
 
-def build_pipeline(models: EngineModels, capacity: int) -> Pipeline:
-    settings = LMSettings(context=2048)
-    decoder, units = models.opens2s.speech_decoder, models.vocabulary.units
-    return Pipeline(
-        ThinkerEngine(models.opens2s.thinker, models.vocabulary, capacity=capacity, settings=settings),
-        SpeechDecoderEngine(decoder, units, capacity=capacity, settings=settings),
-        Token2WavEngine(models.flow, models.vocoder, capacity=capacity),
-    )
-
-
 def conversation_rows(name: str, models: EngineModels, streams: Sequence[int], goals: Goals, repeats: int) -> list[Row]:
     """Of a model called ``name``, for so many replies at once, and for a conversation of one; each measured so many
     times."""
-    pipeline = build_pipeline(models, max(streams))
+    capacity = max(streams)
+    token2wav = Token2WavEngine(models.flow, models.vocoder, capacity=capacity)
+    pipeline = Pipeline(*build_engines(models, capacity), token2wav)
     rate = models.vocoder.config.sampling_rate
     rows: list[Row] = []
     for count in streams:

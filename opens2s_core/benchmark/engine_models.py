@@ -5,21 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from transformers import Qwen2AudioEncoderConfig, Qwen3Config
 
 from opens2s_core.audio import SAMPLE_RATE, Waveform
 from opens2s_core.checkpoint import TOKEN2WAV, Vocabulary, load_token2wav
 from opens2s_core.config import EstimatorConfig, FlowConfig, FlowDecoderConfig, FlowEncoderConfig, VocoderConfig
 from opens2s_core.inference.messages import ReplyRequest, Sampling
-from opens2s_core.models.audio_encoder import AudioPadding
 from opens2s_core.models.flow import Flow
 from opens2s_core.models.opens2s import OpenS2S
-from opens2s_core.models.opens2s_config import OpenS2SConfig
 from opens2s_core.models.seeding import seeded
 from opens2s_core.models.speech_decoder import UnitVocabulary
 from opens2s_core.models.vocoder import Vocoder
 from opens2s_core.prompt import SPEECH_TOKENS, Audio, Message, Text
-from opens2s_core.training.from_scratch import train_text_tokenizer
+from opens2s_core.training.from_scratch import ScratchConfig, TransformerSize, opens2s_config, train_text_tokenizer
 from opens2s_core.training.tokens import add_tokens
 from opens2s_core.voices import SLT
 
@@ -27,69 +24,55 @@ _QUESTION = "I had a long day and nothing went as it should. What would you do n
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LMSize:
-    width: int
-    layers: int
-    heads: int
-    key_heads: int
-    head_dim: int
-    ffn: int
-    vocabulary: int
-    tied: bool = True
-
-    def config(self) -> Qwen3Config:
-        return Qwen3Config(
-            vocab_size=self.vocabulary,
-            hidden_size=self.width,
-            intermediate_size=self.ffn,
-            num_hidden_layers=self.layers,
-            num_attention_heads=self.heads,
-            num_key_value_heads=self.key_heads,
-            head_dim=self.head_dim,
-            max_position_embeddings=4096,
-            tie_word_embeddings=self.tied,
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class EngineSize:
-    """``voice`` is that of this package, or one as large as the published, of noise."""
+    """The voice is that of this package, or one as large as the published, of noise."""
 
-    encoder: tuple[int, int, int, int]  # width, layers, heads, feed-forward
-    llm: LMSize
-    speech_decoder: LMSize
+    models: ScratchConfig
+    text_tokens: int  # in the vocabulary of the LLM
+    speech_tokens: int  # in that of the speech decoder, units included
     units: int
-    audio_padding: AudioPadding
     published_voice: bool = False
 
 
 _SMALL_UNITS = 2048  # of the voice of this package
+_SMALL_LM = TransformerSize(width=192, layers=3, heads=4, ffn=512)
 SIZES: Mapping[str, EngineSize] = {
     # As small as the demo's.
     "tiny": EngineSize(
-        encoder=(96, 2, 2, 192),
-        llm=LMSize(width=192, layers=3, heads=4, key_heads=2, head_dim=48, ffn=512, vocabulary=512),
-        speech_decoder=LMSize(width=192, layers=3, heads=4, key_heads=2, head_dim=48, ffn=512, vocabulary=2560),
+        models=ScratchConfig(
+            audio_encoder=TransformerSize(width=96, layers=2, heads=2, ffn=192),
+            llm=_SMALL_LM,
+            speech_decoder=_SMALL_LM,
+            adapter_inner_dim=512,
+        ),
+        text_tokens=512,
+        speech_tokens=2560,
         units=_SMALL_UNITS,
-        audio_padding="masked",
     ),
     # 34 M parameters: large enough that a forward costs more than the calls it is made of.
     "bench": EngineSize(
-        encoder=(256, 4, 4, 512),
-        llm=LMSize(width=512, layers=8, heads=8, key_heads=4, head_dim=64, ffn=1024, vocabulary=512),
-        speech_decoder=LMSize(width=384, layers=6, heads=6, key_heads=3, head_dim=64, ffn=768, vocabulary=2560),
+        models=ScratchConfig(
+            audio_encoder=TransformerSize(width=256, layers=4, heads=4, ffn=512),
+            llm=TransformerSize(width=512, layers=8, heads=8, ffn=1024),
+            speech_decoder=TransformerSize(width=384, layers=6, heads=6, ffn=768),
+            adapter_inner_dim=512,
+        ),
+        text_tokens=512,
+        speech_tokens=2560,
         units=_SMALL_UNITS,
-        audio_padding="masked",
     ),
     # As published: Qwen2-Audio's encoder, Qwen3 8B and 1.7B.
     "full": EngineSize(
-        encoder=(1280, 32, 20, 5120),
-        llm=LMSize(
-            width=4096, layers=36, heads=32, key_heads=8, head_dim=128, ffn=12288, vocabulary=151936, tied=False
+        models=ScratchConfig(
+            audio_encoder=TransformerSize(width=1280, layers=32, heads=20, ffn=5120),
+            llm=TransformerSize(width=4096, layers=36, heads=32, ffn=12288, key_heads=8, tied=False),
+            speech_decoder=TransformerSize(width=2048, layers=28, heads=16, ffn=6144),
+            adapter_inner_dim=512,
+            audio_padding="full",
         ),
-        speech_decoder=LMSize(width=2048, layers=28, heads=16, key_heads=8, head_dim=128, ffn=6144, vocabulary=168960),
+        text_tokens=151936,
+        speech_tokens=168960,
         units=16384,
-        audio_padding="full",
         published_voice=True,
     ),
 }
@@ -108,20 +91,7 @@ class EngineModels:
 def create_models(size: EngineSize, *, device: str, dtype: torch.dtype) -> EngineModels:
     tokenizer = train_text_tokenizer([_QUESTION], 300)
     add_tokens(tokenizer, SPEECH_TOKENS, special=True)
-    width, layers, heads, ffn = size.encoder
-    config = OpenS2SConfig(
-        audio_encoder=Qwen2AudioEncoderConfig(
-            num_mel_bins=128,
-            d_model=width,
-            encoder_layers=layers,
-            encoder_attention_heads=heads,
-            encoder_ffn_dim=ffn,
-        ),
-        llm=size.llm.config(),
-        speech_decoder=size.speech_decoder.config(),
-        audio_padding=size.audio_padding,
-        prompt_style="training",
-    )
+    config = opens2s_config(size.models, size.text_tokens, size.speech_tokens)
     with seeded(0), torch.device(device):
         before = torch.get_default_dtype()
         torch.set_default_dtype(dtype)
@@ -133,7 +103,7 @@ def create_models(size: EngineSize, *, device: str, dtype: torch.dtype) -> Engin
             flow, vocoder = Flow(FlowConfig()), Vocoder(VocoderConfig())
         else:
             flow, vocoder = load_token2wav(SLT / TOKEN2WAV, torch.float32)
-    units = UnitVocabulary(size.speech_decoder.vocabulary - size.units, size.units, end_ids=())
+    units = UnitVocabulary(size.speech_tokens - size.units, size.units, end_ids=())
     vocabulary = Vocabulary(tokenizer=tokenizer, text_end_ids=(), pad_id=0, units=units)
     return EngineModels(model, vocabulary, flow.to(device).eval(), vocoder.to(device).eval())
 

@@ -16,16 +16,18 @@ from opens2s_core.inference.messages import Hiddens, ReplyRequest, Sampling
 from opens2s_core.inference.slot_lm import LMSettings
 from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
 from opens2s_core.inference.thinker import ThinkerEngine
+from opens2s_core.models.thinker import expand_audio_slots
 
-SLOTS, CONTEXT = 16, 2048
-"""Allocated for every measurement."""
+SLOTS = 16
+_CONTEXT = 2048
+"""Positions allocated in every slot."""
 _TOKENS = 64
 _UNITS = 192
 
 
 def language_rows(models: EngineModels, repeats: int) -> list[Row]:
     """Each measured so many times."""
-    thinker, decoder = build_engines(models)
+    thinker, decoder = build_engines(models, SLOTS)
     return [
         *_thinker_rows(thinker, repeats),
         *_decoder_rows(decoder, repeats),
@@ -33,11 +35,12 @@ def language_rows(models: EngineModels, repeats: int) -> list[Row]:
     ]
 
 
-def build_engines(models: EngineModels) -> tuple[ThinkerEngine, SpeechDecoderEngine]:
-    settings = LMSettings(context=CONTEXT)
+def build_engines(models: EngineModels, capacity: int) -> tuple[ThinkerEngine, SpeechDecoderEngine]:
+    settings = LMSettings(context=_CONTEXT)
+    decoder, units = models.opens2s.speech_decoder, models.vocabulary.units
     return (
-        ThinkerEngine(models.opens2s.thinker, models.vocabulary, capacity=SLOTS, settings=settings),
-        SpeechDecoderEngine(models.opens2s.speech_decoder, models.vocabulary.units, capacity=SLOTS, settings=settings),
+        ThinkerEngine(models.opens2s.thinker, models.vocabulary, capacity=capacity, settings=settings),
+        SpeechDecoderEngine(decoder, units, capacity=capacity, settings=settings),
     )
 
 
@@ -111,9 +114,8 @@ def _prompt(engine: ThinkerEngine, request: ReplyRequest) -> Tensor:
     """(1, T, D)"""
     prompt = engine.prompts.prompt(request.messages, speak=True)
     audio = engine.model.embed_audio(engine.model.audio_features(prompt.audios).to(engine.model.device))
-    slot = prompt.input_ids.index(-200)
-    ids = torch.tensor([[*prompt.input_ids[:slot], *[-200] * len(audio[0]), *prompt.input_ids[slot + 1 :]]])
-    return engine.model.embed_prompt(ids.to(engine.model.device), audio)
+    ids = expand_audio_slots(prompt.input_ids, [len(clip) for clip in audio])
+    return engine.model.embed_prompt(torch.tensor([ids], device=engine.model.device), audio)
 
 
 def _thinking(engine: ThinkerEngine, count: int) -> float:

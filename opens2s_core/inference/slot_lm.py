@@ -137,6 +137,7 @@ class SlotLM:
         self._graphs: CudaGraphs | None = None
         if weight.is_cuda:
             self._graphs = CudaGraphs(self._decode, weight.new_zeros(rows, weight.shape[1]), spare=context)
+            self.warm_up()
 
     def take(self, keys: Keys = _NO_KEYS) -> Row:
         """A free row; there must be one. Its length says how much of the sequence ``keys`` it knows already."""
@@ -177,7 +178,7 @@ class SlotLM:
         self._memory[:, :, row.index].zero_()
 
     def warm_up(self) -> None:
-        """On a GPU, record the graphs of all sizes now rather than when the first stream needs them."""
+        """Record the graphs of all sizes, where there are any, before the first stream waits for them."""
         if self._graphs is not None:
             for read in sorted({self._read(length) for length in range(1, self.context + 1)}):
                 self._graphs.record(read)
@@ -201,7 +202,7 @@ class SlotLM:
             before, tips = [], self._decode_all(feeds)
         else:
             width = 1 + max(feed.row.index for feed in feeds)
-            tokens = self._tips(feeds, width)
+            tokens = self._decoding(*self._tips(feeds, width))
             hidden = self._forward(tokens + self._before_tips(long) if long else tokens)
             tips, *before = hidden.split([width, *(len(feed.embeddings) - 1 for feed in long)])
         early = {feed.row.index: hidden for feed, hidden in zip(long, before, strict=True)}
@@ -215,8 +216,9 @@ class SlotLM:
     def _read(self, length: int) -> int:
         return self.context if self.fixed_width else min(bucket(length), self.context)
 
-    def _tips(self, feeds: Sequence[Feed], width: int) -> _Tokens:
-        """The last token of each feed, and one that stands in for each of the first ``width`` rows without a feed."""
+    def _tips(self, feeds: Sequence[Feed], width: int) -> tuple[Tensor, Tensor, Tensor, int]:
+        """The last token of each feed, and one that stands in for each of the first ``width`` rows without a feed: as
+        :class:`CudaGraphs` and :meth:`_decode` take them."""
         positions, writes = [0] * width, [self.context] * width
         for feed in feeds:
             positions[feed.row.index] = writes[feed.row.index] = feed.row.length + len(feed.embeddings) - 1
@@ -224,7 +226,7 @@ class SlotLM:
         embeddings = tips.new_zeros(width, tips.shape[1])
         embeddings[[feed.row.index for feed in feeds]] = tips
         at = torch.tensor([positions, writes], device=self._device)
-        return self._decoding(embeddings, at[0], at[1], self._read(1 + max(positions)))
+        return embeddings, at[0], at[1], self._read(1 + max(positions))
 
     def _decoding(self, embeddings: Tensor, positions: Tensor, writes: Tensor, read: int) -> _Tokens:
         rows = torch.arange(len(embeddings), device=self._device)
@@ -233,10 +235,8 @@ class SlotLM:
 
     def _decode_all(self, feeds: Sequence[Feed]) -> Tensor:
         """Hidden states (rows, D) of the tips, by shapes that do not depend on their number."""
-        tips = self._tips(feeds, len(self._rows))
-        if self._graphs is None:
-            return self._forward(tips)
-        return self._graphs(tips.embeddings, tips.positions, tips.writes, tips.spans[0].later.shape[-1])
+        decode = self._graphs or self._decode
+        return decode(*self._tips(feeds, len(self._rows)))
 
     def _decode(self, embeddings: Tensor, positions: Tensor, writes: Tensor, read: int) -> Tensor:
         return self._forward(self._decoding(embeddings, positions, writes, read))

@@ -52,7 +52,6 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
         self.vocabulary = vocabulary
         self.settings = settings or LMSettings()
         self._lm = SlotLM(model.tts_lm_model, rows=capacity, settings=self.settings)
-        self._lm.warm_up()
         # Of the vocabulary only units and what ends them are chosen among, a small part of it. They are numbered anew.
         units = range(vocabulary.offset, vocabulary.offset + vocabulary.size)
         self._tokens = [*units, *sorted(set(vocabulary.end_ids).difference(units))]

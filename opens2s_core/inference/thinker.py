@@ -83,7 +83,6 @@ class ThinkerEngine(SlotEngine[_Stream]):
         self.prompts = PromptBuilder(vocabulary.tokenizer, model.config.prompt_style)
         self.audio = AudioMemory()
         self._lm = SlotLM(model.llm_model, rows=capacity, settings=self.settings)
-        self._lm.warm_up()
         self._embed = model.llm_model.model.embed_tokens
 
     def open(self, request: ReplyRequest, record: Record | None = None) -> StreamId:

@@ -43,10 +43,15 @@ _WORDS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TransformerSize:
+    """The last two are of language models: heads of keys and values (None: half of the heads), and whether the head is
+    the embedding."""
+
     width: int
     layers: int
     heads: int
     ffn: int
+    key_heads: int | None = None
+    tied: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,27 +112,30 @@ def _create_opens2s(config: ScratchConfig, units: int, tokenizer: PreTrainedToke
         ends = [owner.convert_tokens_to_ids(token) for token in (TURN_END, _PAD)]
         GenerationConfig(eos_token_id=ends, pad_token_id=ends[1]).save_pretrained(where)
     WhisperFeatureExtractor(feature_size=config.mel_bins, sampling_rate=SAMPLE_RATE).save_pretrained(path / "audio")
-    size = config.audio_encoder
-    model = OpenS2S(
-        OpenS2SConfig(
-            audio_encoder=Qwen2AudioEncoderConfig(
-                num_mel_bins=config.mel_bins,
-                d_model=size.width,
-                encoder_layers=size.layers,
-                encoder_attention_heads=size.heads,
-                encoder_ffn_dim=size.ffn,
-            ),
-            llm=_qwen3(config.llm, len(tokenizer), config.context),
-            speech_decoder=_qwen3(config.speech_decoder, len(speech), config.context),
-            adapter_inner_dim=config.adapter_inner_dim,
-            interleave=config.interleave,
-            audio_padding=config.audio_padding,
-            prompt_style="training",
-        )
-    )
+    model = OpenS2S(opens2s_config(config, len(tokenizer), len(speech)))
     positions = model.thinker.audio_encoder_model.embed_positions
     positions.weight.data.copy_(sinusoids(*positions.weight.shape))
     save_opens2s(model, path)
+
+
+def opens2s_config(config: ScratchConfig, text_tokens: int, speech_tokens: int) -> OpenS2SConfig:
+    """Of models of these sizes, with so many tokens in the vocabularies of LLM and speech decoder."""
+    size = config.audio_encoder
+    return OpenS2SConfig(
+        audio_encoder=Qwen2AudioEncoderConfig(
+            num_mel_bins=config.mel_bins,
+            d_model=size.width,
+            encoder_layers=size.layers,
+            encoder_attention_heads=size.heads,
+            encoder_ffn_dim=size.ffn,
+        ),
+        llm=_qwen3(config.llm, text_tokens, config.context),
+        speech_decoder=_qwen3(config.speech_decoder, speech_tokens, config.context),
+        adapter_inner_dim=config.adapter_inner_dim,
+        interleave=config.interleave,
+        audio_padding=config.audio_padding,
+        prompt_style="training",
+    )
 
 
 def _qwen3(size: TransformerSize, vocabulary: int, context: int) -> Qwen3Config:
@@ -137,8 +145,8 @@ def _qwen3(size: TransformerSize, vocabulary: int, context: int) -> Qwen3Config:
         intermediate_size=size.ffn,
         num_hidden_layers=size.layers,
         num_attention_heads=size.heads,
-        num_key_value_heads=max(size.heads // 2, 1),
+        num_key_value_heads=size.key_heads or max(size.heads // 2, 1),
         head_dim=size.width // size.heads,
         max_position_embeddings=context,
-        tie_word_embeddings=True,
+        tie_word_embeddings=size.tied,
     )

@@ -31,10 +31,9 @@ TOKENS, UNITS = 8, 24
 @pytest.fixture(scope="module")
 def models() -> EngineModels:
     size = SIZES["tiny"]
-    llm, decoder = (replace(part, layers=1) for part in (size.llm, size.speech_decoder))
-    models = create_models(
-        replace(size, llm=llm, speech_decoder=decoder, units=CODES), device="cpu", dtype=torch.float32
-    )
+    one_layer = replace(size.models.llm, layers=1)
+    small = replace(size.models, llm=one_layer, speech_decoder=one_layer)
+    models = create_models(replace(size, models=small, units=CODES), device="cpu", dtype=torch.float32)
     flow, vocoder = Flow(TOKEN2WAV_CONFIG.flow), Vocoder(TOKEN2WAV_CONFIG.hift)
     return replace(models, flow=flow.eval(), vocoder=vocoder.eval())
 
@@ -67,7 +66,7 @@ def test_language_models_are_held_against_plain_loops(models: EngineModels) -> N
 
 def test_engines_and_calls_of_generate_write_the_same(models: EngineModels, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise their times could not be compared."""
-    thinker, decoder = language_engines.build_engines(models)
+    thinker, decoder = language_engines.build_engines(models, 1)
     by_engines: list[int] = []
     by_calls: list[int] = []
     take, generate = ThinkerEngine._take, language_engines._generate
