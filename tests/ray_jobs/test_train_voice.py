@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from opens2s_core.checkpoint import SPEECH_TOKENIZER, TOKEN2WAV, read_bundle_info
 from ray_jobs.train_voice import main
+from tests.opens2s_core.threads import one_thread  # noqa: F401 Ray gives a worker of one core no more
 from tests.opens2s_core.training.voice.material import write_corpus
 
 
@@ -21,14 +21,12 @@ def weights(run: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def alone(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A voice made without a cluster, one stage first, in one thread as Ray gives a worker of one core."""
-    run, threads = tmp_path_factory.mktemp("alone"), torch.get_num_threads()
-    torch.set_num_threads(1)
+    """A voice made without a cluster, one stage first."""
+    run = tmp_path_factory.mktemp("alone")
     with pytest.MonkeyPatch.context() as patched:
         patched.delenv("RAY_ADDRESS", raising=False)
         for stage in (["--stage", "vocoder"], []):
             main(["--recipe", "voice-smoke", "--corpus", str(corpus), "--output", str(run), *stage])
-    torch.set_num_threads(threads)
     return run
 
 

@@ -1,13 +1,18 @@
-from collections.abc import Iterator
-
 import pytest
-import torch
+
+from opens2s_core.checkpoint import load_token2wav
+from opens2s_core.models.flow import Flow
+from opens2s_core.models.vocoder import Vocoder
+from tests.opens2s_core.threads import one_thread  # noqa: F401 for every module
 
 
-@pytest.fixture(autouse=True, scope="package")
-def one_thread() -> Iterator[None]:
-    """What these models compute is too small to share: threads would wait for one another, on a busy machine long."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+@pytest.fixture(scope="module")
+def flow_and_vocoder(request: pytest.FixtureRequest) -> tuple[Flow, Vocoder]:
+    """Those of the module's golden data."""
+    return load_token2wav(request.module.GOLDEN.path)
+
+
+@pytest.fixture(scope="module")
+def vocoder(flow_and_vocoder: tuple[Flow, Vocoder]) -> Vocoder:
+    """The golden vocoder: its pitch is voiced in parts, and its sound is loud enough to show a difference."""
+    return flow_and_vocoder[1]

@@ -7,11 +7,18 @@ from dataclasses import dataclass, field
 from random import Random
 
 import numpy as np
+import pytest
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
 
 from opens2s_core.inference.engine import Engine, EngineFull, StreamFailed, StreamId
 from opens2s_core.inference.messages import Finish, Hiddens, ReplyRequest, StageMessage, TextDelta, Units
 from opens2s_core.inference.records import Record
+
+_MULTIPLY = {"linear": functional, "scaled_dot_product_attention": functional, "bmm": torch, "baddbmm": torch}
+"""What a language model multiplies matrices with, and the module where it finds that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,3 +120,26 @@ def go_on(engine: Engine, one: Asked, record: Record) -> Made:
         made.collect(engine, stream)
     engine.close(stream)
     return made
+
+
+def same_shapes(engine: Engine, asked: Sequence[Asked], chance: Random | None = None) -> bool:
+    """Whether matrices have the same shapes in company as alone.
+
+    Rounding follows them, on any machine; where they differ ids are promised, and only where rounding is fine.
+    """
+    shapes: set[tuple[str | torch.Size, ...]] = set()
+    with pytest.MonkeyPatch.context() as patched:
+        for name, module in _MULTIPLY.items():
+            compute = getattr(module, name)
+
+            def spy(*inputs: Tensor, _name=name, _compute=compute, **options: object) -> Tensor:
+                shapes.add((_name, *(x.shape for x in inputs if isinstance(x, Tensor))))
+                return _compute(*inputs, **options)
+
+            patched.setattr(module, name, spy)
+        for one in asked:
+            alone(engine, one)
+        by_themselves = set(shapes)
+        serve(engine, asked, chance)
+    assert {name for name, *_ in by_themselves} == set(_MULTIPLY)  # else it multiplies with what is not watched
+    return shapes == by_themselves

@@ -3,30 +3,18 @@ import pytest
 import torch
 
 from opens2s_core.audio import resample
-from opens2s_core.config import Token2WavConfig, parse_config
 from opens2s_core.inference.engine import EngineFull, StreamFailed
 from opens2s_core.inference.messages import ReplyRequest, SoundFormat, TextDelta, Units
 from opens2s_core.inference.records import UnitsRecord
 from opens2s_core.inference.reference_engine import CHUNK, ReferenceToken2WavEngine
-from opens2s_core.models.flow import Flow
-from opens2s_core.models.vocoder import Vocoder, fold_weight_norm
 from tests.opens2s_core.parity import Golden
 
 GOLDEN = Golden("token2wav_tiny")
 
 
-@pytest.fixture(scope="module")
-def models():
-    config = parse_config(Token2WavConfig, GOLDEN.values("config"))
-    flow, vocoder = Flow(config.flow), Vocoder(config.hift)
-    flow.load_state_dict(GOLDEN.tensors("flow"))
-    vocoder.load_state_dict(fold_weight_norm(GOLDEN.tensors("hift")))
-    return flow, vocoder
-
-
 @pytest.fixture
-def engine(models):
-    return ReferenceToken2WavEngine(*models, capacity=2)
+def engine(flow_and_vocoder):
+    return ReferenceToken2WavEngine(*flow_and_vocoder, capacity=2)
 
 
 def request(audio=SoundFormat()):  # noqa: B008 frozen
@@ -99,8 +87,8 @@ def test_sound_comes_in_the_format_asked_for(engine):
     np.testing.assert_allclose(samples, expected, atol=1)
 
 
-def test_a_piece_that_is_too_short_for_the_published_code_ends_its_own_reply(models):
-    engine = ReferenceToken2WavEngine(*models, capacity=2, chunk=3)
+def test_a_piece_that_is_too_short_for_the_published_code_ends_its_own_reply(flow_and_vocoder):
+    engine = ReferenceToken2WavEngine(*flow_and_vocoder, capacity=2, chunk=3)
     long, short = engine.open(request()), engine.open(request())
     engine.push(long, Units(units(engine, 3), final=False))
     engine.push(short, Units(units(engine, 2), final=True))

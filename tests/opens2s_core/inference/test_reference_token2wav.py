@@ -13,8 +13,7 @@ from opens2s_core.inference.reference_token2wav import (
     fade_window,
     seeded_draws,
 )
-from opens2s_core.models.flow import Flow
-from opens2s_core.models.vocoder import Vocoder, fold_weight_norm, samples_per_frame
+from opens2s_core.models.vocoder import samples_per_frame
 from tests.opens2s_core.parity import Golden, close
 
 GOLDEN = Golden("token2wav_tiny")
@@ -44,11 +43,8 @@ def streaming(config, golden, meta):
 
 
 @pytest.fixture(scope="module")
-def reference(config, streaming):
-    flow, vocoder = Flow(config.flow), Vocoder(config.hift)
-    flow.load_state_dict(GOLDEN.tensors("flow"))
-    vocoder.load_state_dict(fold_weight_norm(GOLDEN.tensors("hift")))
-    return ReferenceToken2Wav(flow, vocoder, streaming)
+def reference(flow_and_vocoder, streaming):
+    return ReferenceToken2Wav(*flow_and_vocoder, streaming)
 
 
 def recorded(golden, call):

@@ -10,7 +10,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn import functional
 
 from opens2s_core.checkpoint import OPENS2S, load_speech_decoder, read_vocabulary
 from opens2s_core.inference.engine import EngineFull, StreamFailed
@@ -22,7 +21,7 @@ from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
 from opens2s_core.models.speech_decoder import SPEAKER_DIM, UnitVocabulary
 from tests.opens2s_core.inference.oracle import choices
 from tests.opens2s_core.inference.random_engines import SETTINGS, SIZES, SMALL, Sizes, random_engines
-from tests.opens2s_core.inference.served import Asked, Made, alone, go_on, serve
+from tests.opens2s_core.inference.served import Asked, Made, alone, go_on, same_shapes, serve
 from tests.opens2s_core.wire import GOLDEN
 
 M, N = 4, 8
@@ -405,23 +404,7 @@ def test_with_fixed_widths_units_are_the_same_in_any_company_in_bfloat16(
 
 
 @pytest.mark.parametrize("fixed_width", [True, False])
-def test_fixed_widths_compute_the_same_shapes_in_any_company(
-    fixed_width: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Rounding follows shapes, on any machine; without them ids are promised, and only where rounding is fine."""
+def test_fixed_widths_compute_the_same_shapes_in_any_company(fixed_width: bool) -> None:
     engine = random_decoder(capacity=4, settings=LMSettings(fixed_width=fixed_width, context=128, prefill_tokens=6))
     asked = [ask(engine, Random(seed)) for seed in range(6)]
-    shapes: set[tuple[torch.Size, ...]] = set()
-    for name in ("linear", "scaled_dot_product_attention"):
-        compute = getattr(functional, name)
-
-        def spy(*inputs: Tensor, _compute=compute, **options: object) -> Tensor:
-            shapes.add(tuple(x.shape for x in inputs if isinstance(x, Tensor)))
-            return _compute(*inputs, **options)
-
-        monkeypatch.setattr(functional, name, spy)
-    for one in asked:
-        alone(engine, one)
-    by_themselves = set(shapes)
-    serve(engine, asked)
-    assert (shapes == by_themselves) == fixed_width
+    assert same_shapes(engine, asked) == fixed_width

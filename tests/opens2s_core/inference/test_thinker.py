@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from opens2s_core.checkpoint import OPENS2S, Vocabulary, load_thinker, read_vocabulary
 from opens2s_core.inference.engine import EngineFull, StreamFailed
@@ -24,7 +23,7 @@ from opens2s_core.models.thinker import Thinker, expand_audio_slots
 from opens2s_core.prompt import Audio, Content, Message, PromptStyle, Spoken, Text
 from tests.opens2s_core.inference.oracle import prompt_embeddings
 from tests.opens2s_core.inference.random_engines import SETTINGS, SIZES, SMALL, Sizes, random_engines
-from tests.opens2s_core.inference.served import Asked, Made, alone, go_on, serve
+from tests.opens2s_core.inference.served import Asked, Made, alone, go_on, same_shapes, serve
 from tests.opens2s_core.wire import GOLDEN
 
 
@@ -565,23 +564,7 @@ def test_with_fixed_widths_a_reply_is_the_same_to_the_bit_in_any_company(seed: i
 
 
 @pytest.mark.parametrize("fixed_width", [True, False])
-def test_fixed_widths_compute_the_same_shapes_in_any_company(
-    fixed_width: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Rounding follows shapes, on any machine; without them ids are promised, and only where rounding is fine."""
+def test_fixed_widths_compute_the_same_shapes_in_any_company(fixed_width: bool) -> None:
     engine = random_thinker(capacity=4, settings=LMSettings(fixed_width=fixed_width, context=256, prefill_tokens=30))
     asked = [ask(Random(seed)) for seed in range(6)]
-    shapes: set[tuple[torch.Size, ...]] = set()
-    for name in ("linear", "scaled_dot_product_attention"):
-        compute = getattr(functional, name)
-
-        def spy(*inputs: Tensor, _compute=compute, **options: object) -> Tensor:
-            shapes.add(tuple(x.shape for x in inputs if isinstance(x, Tensor)))
-            return _compute(*inputs, **options)
-
-        monkeypatch.setattr(functional, name, spy)
-    for one in asked:
-        alone(engine, one)
-    by_themselves = set(shapes)
-    serve(engine, asked, Random(0))
-    assert (shapes == by_themselves) == fixed_width
+    assert same_shapes(engine, asked, Random(0)) == fixed_width

@@ -23,7 +23,6 @@ from opens2s_core.config import (
     LengthRegulatorConfig,
     Token2WavConfig,
     VocoderConfig,
-    parse_config,
 )
 from opens2s_core.inference.chunk_grid import ChunkGrid
 from opens2s_core.inference.engine import EngineFull, StreamFailed
@@ -33,22 +32,13 @@ from opens2s_core.inference.records import UnitsRecord
 from opens2s_core.inference.token2wav import Token2WavEngine
 from opens2s_core.inference.vocoder_stream import look_ahead, open_vocoder_stream, source_noise, vocode
 from opens2s_core.models.flow import Flow, mel_frames
-from opens2s_core.models.vocoder import Vocoder, decode_context, fold_weight_norm, samples_per_frame
+from opens2s_core.models.vocoder import Vocoder, decode_context, samples_per_frame
 from tests.opens2s_core.parity import Golden
 
 GOLDEN = Golden("token2wav_tiny")
 WAVE = GOLDEN.tolerance("wav", 1e-3)
 ROUNDING = 5e-5
 VOCABULARY = 32
-
-
-@pytest.fixture(scope="module")
-def vocoder():
-    """The golden vocoder: its pitch is voiced in parts, and its sound is loud enough to show a difference."""
-    config = parse_config(Token2WavConfig, GOLDEN.values("config")).hift
-    vocoder = Vocoder(config).eval()
-    vocoder.load_state_dict(fold_weight_norm(GOLDEN.tensors("hift")))
-    return vocoder
 
 
 def random_flow(mel, block):

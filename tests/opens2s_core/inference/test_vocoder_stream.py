@@ -4,22 +4,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opens2s_core.config import IstftConfig, Token2WavConfig, VocoderConfig, parse_config
+from opens2s_core.config import IstftConfig, VocoderConfig
 from opens2s_core.inference.vocoder_stream import look_ahead, open_vocoder_stream, source_noise, vocode
-from opens2s_core.models.vocoder import F0_CONTEXT, Vocoder, decode_context, fold_weight_norm, samples_per_frame
+from opens2s_core.models.vocoder import F0_CONTEXT, Vocoder, decode_context, samples_per_frame
 from tests.opens2s_core.parity import Golden
 
 GOLDEN = Golden("token2wav_tiny")
 WAVE = GOLDEN.tolerance("wav", 1e-3)
 SIZES = st.lists(st.integers(0, 50), min_size=1, max_size=6).filter(sum)
-
-
-@pytest.fixture(scope="module")
-def vocoder():
-    """The golden vocoder: its pitch is voiced in parts, and its sound is loud enough to show a difference."""
-    vocoder = Vocoder(parse_config(Token2WavConfig, GOLDEN.values("config")).hift).eval()
-    vocoder.load_state_dict(fold_weight_norm(GOLDEN.tensors("hift")))
-    return vocoder
 
 
 @pytest.fixture(scope="module")
