@@ -1,10 +1,14 @@
 """Conversations, and the one place where they become token ids: for training and for inference alike."""
 
 import itertools
+import json
+import re
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerFast
 
 AUDIO_SLOT = -200
@@ -12,12 +16,14 @@ AUDIO_SLOT = -200
 IGNORED = -100
 """Label of a position from which nothing is learned."""
 DEFAULT_SYSTEM = "You are a helpful assistant."
+READ_ALOUD = "Read the following text aloud, word for word:\n"
+"""What the user says before a text that is to be read, see :func:`reading`."""
 
 TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
 SPEECH_TOKENS = ("<|im_audio_start|>", "<|im_audio_end|>", "<|im_tts_start|>", "<|im_tts_end|>")
 THINK_TOKENS = ("<think>", "</think>")
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 PromptStyle = Literal["training", "plain", "chat"]
 """How an assistant turn opens; a checkpoint remembers which one it was trained with.
 
@@ -51,13 +57,26 @@ class Spoken:
     speaker: tuple[float, ...] = ()
 
 
-Content = Text | Audio | Spoken
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function that a written reply asks for; ``arguments`` are the text of a JSON object, else ``ValueError``."""
+
+    id: str
+    name: str
+    arguments: str
+
+    def __post_init__(self) -> None:
+        _json_object(self.arguments, f"arguments of {self.name!r}")
+
+
+Content = Text | Audio | Spoken | ToolCall
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A turn. Sounds are the user's; spoken words, never empty, the assistant's. A first system message that says
-    nothing stands for no system turn at all; without one there is the default."""
+    """A turn. Sounds are the user's; spoken words, never empty, and calls of tools the assistant's, calls behind the
+    words. What a call gave is a ``tool`` turn. A first system message that says nothing stands for no system turn at
+    all; without one there is the default."""
 
     role: Role
     content: tuple[Content, ...]
@@ -81,6 +100,17 @@ class Prompt:
     audios: list[Any]
 
 
+def reading(text: str, instructions: str | None = None) -> tuple[Message, ...]:
+    """The conversation whose reply is ``text``, spoken; ``instructions`` say how to read it.
+
+    The paper (arXiv 2507.05177, appendix, stage 2) has the LLM process such text "using a structured prompt" that it
+    does not give, so this wording is our own. A training stage for text-to-speech should put its texts here too: what
+    a model has not seen in training it reads less well.
+    """
+    system = Message("system", (Text(instructions or DEFAULT_SYSTEM),))
+    return system, Message("user", (Text(READ_ALOUD), Text(text)))
+
+
 class PromptBuilder:
     """Turns messages into ids, audio slots, labels and token types. User text can never forge a special token."""
 
@@ -89,6 +119,8 @@ class PromptBuilder:
         self.tokenizer = tokenizer
         self.style = style
         self._special = dict(tokenizer.added_tokens_encoder)
+        longest_first = sorted(self._special, key=len, reverse=True)
+        self._any_special = re.compile(f"({'|'.join(map(re.escape, longest_first))})")
         needed = (TURN_START, TURN_END, *SPEECH_TOKENS, *(() if style == "plain" else THINK_TOKENS))
         if missing := [token for token in needed if token not in self._special]:
             raise ValueError(f"the tokenizer lacks the special tokens {missing}")
@@ -97,10 +129,15 @@ class PromptBuilder:
         """The conversation with labels on assistant turns (headers and think blocks are not learned).
 
         In ``chat`` style a reply looks otherwise once it is past, so only a last turn is learned and speaks.
-        ``ValueError`` for content in a turn that cannot hold it, see :class:`Message`.
+        ``ValueError`` for content in a turn that cannot hold it, see :class:`Message`, and for calls of tools and what
+        they gave.
         """
         sample = TrainingSample()
         turns = _turns(messages)
+        if any(map(_is_about_tools, turns)):
+            raise ValueError(
+                "a training sample cannot hold calls of tools or what they gave: expected words and sounds"
+            )
         for i, message in enumerate(turns):
             if message.role == "assistant" and (self.style != "chat" or i == len(turns) - 1):
                 self._learn(sample, message)
@@ -109,17 +146,32 @@ class PromptBuilder:
             sample.audios.extend(_sounds(message))
         return sample
 
-    def prompt(self, messages: Sequence[Message], *, speak: bool) -> Prompt:
+    def prompt(self, messages: Sequence[Message], *, speak: bool, tools: Sequence[str] = ()) -> Prompt:
         """The conversation up to where the reply begins; ``speak`` opens a spoken reply, else a written one.
 
-        ``ValueError`` for content in a turn that cannot hold it, see :class:`Message`.
+        ``tools`` are the functions that a written reply may call, each the text of a JSON object as OpenAI has it:
+        ``{"type": "function", "function": {…}}``. A conversation with tools, calls or results is written by the
+        tokenizer's own chat template, all but the reply's opening.
+
+        ``ValueError`` for content in a turn that cannot hold it, see :class:`Message`, for tools of a spoken reply, for
+        tools that are no JSON objects, for special tokens in tools or calls, and where there is no chat template or it
+        does not write the conversation.
         """
+        if speak and tools:
+            raise ValueError(f"{len(tools)} tools for a spoken reply: expected them for written replies only")
         turns = _turns(messages)
-        ids = [token for message in turns for token in self._encode(self._past_turn(message))]
-        ids += self._encode([*self._header("assistant"), *self._opening()])
+        if tools or any(map(_is_about_tools, turns)):
+            parts = self._by_template(turns, tools)
+        else:
+            parts = [part for message in turns for part in self._past_turn(message)]
+        ids = self._encode([*parts, *self._header("assistant"), *self._opening()])
         if speak:
             ids.append(self._special["<|im_tts_start|>"])
         return Prompt(ids, [sound for message in turns for sound in _sounds(message)])
+
+    def reply(self, text: str, *, speak: bool) -> list[int]:
+        """Ids of a reply of these words behind its prompt, as it is learned: all but the end of the turn."""
+        return self.encode_text(text) + ([self._special["<|im_tts_end|>"]] if speak else [])
 
     def encode_text(self, text: str) -> list[int]:
         """Ids of ``text`` as plain words: what looks like a special token is spelled out, never made."""
@@ -141,14 +193,16 @@ class PromptBuilder:
         _append(sample, self._encode(self._footer()), learned=True)
 
     def _past_turn(self, message: Message) -> list[str | int]:
-        parts = self._header(message.role)
-        if message.role == "assistant" and self.style != "chat":
-            parts += self._opening()
+        return [*self._header(message.role), *self._inside(message), *self._footer()]
+
+    def _inside(self, message: Message) -> list[str | int]:
+        """What stands between header and footer of a past turn, calls of tools left out."""
+        parts = self._opening() if message.role == "assistant" and self.style != "chat" else []
         for item in message.content:
             if self.style == "chat" and isinstance(item, Spoken):
                 item = Text(item.text)  # the reference serves past replies as plain text
             parts += self._content(item)
-        return parts + self._footer()
+        return parts
 
     def _header(self, role: Role) -> list[str | int]:
         return [self._special[TURN_START], role, "\n"]
@@ -170,6 +224,63 @@ class PromptBuilder:
                 return [self._special["<|im_audio_start|>"], AUDIO_SLOT, self._special["<|im_audio_end|>"]]
             case Spoken(text):
                 return [self._special["<|im_tts_start|>"], text, self._special["<|im_tts_end|>"]]
+            case ToolCall():  # only a template writes it
+                return []
+
+    def _by_template(self, turns: Sequence[Message], tools: Sequence[str]) -> list[str | int]:
+        """The turns as the tokenizer's chat template writes them.
+
+        The template sees marks in place of what the turns say. So only what it writes itself makes special tokens.
+        """
+        schemas = [self._data(tool, f"tools[{i}]") for i, tool in enumerate(tools)]
+        mark = secrets.token_hex(16)
+        said = [self._inside(message) for message in turns]
+        speaking = [i for i, parts in enumerate(said) if any(part != "" for part in parts)]
+        wire = [self._wire(message, f"{mark}-{i}-" if i in speaking else "") for i, message in enumerate(turns)]
+        pieces = re.split(f"{mark}-([0-9]+)-", self._render(wire, schemas))
+        if [int(turn) for turn in pieces[1::2]] != speaking:
+            raise ValueError("the tokenizer's chat template leaves out, repeats or moves turns of this conversation")
+        parts: list[str | int] = []
+        for i, piece in enumerate(pieces):
+            parts += said[int(piece)] if i % 2 else self._with_special_tokens(piece)
+        return parts
+
+    def _wire(self, message: Message, content: str) -> dict[str, Any]:
+        """As chat templates take a message."""
+        calls = []
+        for item in message.content:
+            if isinstance(item, ToolCall):
+                what = f"a call of {item.name!r}"
+                self._refuse_special_tokens(item.name, what)
+                function = {"name": item.name, "arguments": self._data(item.arguments, what)}
+                calls.append({"type": "function", "function": function})
+        return {"role": message.role, "content": content} | ({"tool_calls": calls} if calls else {})
+
+    def _render(self, wire: list[dict[str, Any]], schemas: Sequence[dict[str, Any]]) -> str:
+        if self.tokenizer.chat_template is None:
+            raise ValueError("the tokenizer has no chat template, which is what tools are written by")
+        try:
+            text = self.tokenizer.apply_chat_template(
+                wire, tools=[*schemas] or None, tokenize=False, add_generation_prompt=False, enable_thinking=False
+            )
+        except (TemplateError, RecursionError) as error:
+            raise ValueError(f"the tokenizer's chat template does not write this conversation: {error}") from error
+        return str(text)
+
+    def _data(self, text: str, what: str) -> dict[str, Any]:
+        """A JSON object that the template may write itself."""
+        value = _json_object(text, what)
+        self._refuse_special_tokens(_as_json(value), what)
+        return value
+
+    def _refuse_special_tokens(self, text: str, what: str) -> None:
+        if found := self._any_special.search(text):
+            raise ValueError(f"{what} holds {found[0]!r}, which is a special token of the model")
+
+    def _with_special_tokens(self, written: str) -> list[str | int]:
+        """What a template wrote of itself, with its special tokens."""
+        pieces = self._any_special.split(written)
+        return [self._special[piece] if i % 2 else piece for i, piece in enumerate(pieces)]
 
     def _encode(self, parts: Iterable[str | int]) -> list[int]:
         """Ids are themselves. ``chat`` joins neighbouring text before it encodes it, as one template string does; the
@@ -184,20 +295,27 @@ class PromptBuilder:
         return ids
 
 
+_OWNERS: dict[type[Content], Role] = {Audio: "user", Spoken: "assistant", ToolCall: "assistant"}
+
+
 def _turns(messages: Sequence[Message]) -> list[Message]:
     """The turns that are written: with the default system turn, or without an empty one."""
     for message in messages:
         for item in message.content:
-            if isinstance(item, Audio) and message.role != "user":
-                raise ValueError(f"a {message.role} turn cannot hold Audio: expected sounds in user turns only")
-            if isinstance(item, Spoken) and message.role != "assistant":
-                raise ValueError(f"a {message.role} turn cannot hold Spoken: expected it in assistant turns only")
+            owner = _OWNERS.get(type(item), message.role)
+            if message.role != owner:
+                kind = type(item).__name__
+                raise ValueError(f"a {message.role} turn cannot hold {kind}: expected it in {owner} turns only")
             if isinstance(item, Spoken) and not item.text:
                 raise ValueError(f"a spoken reply of {len(item.units)} units has no words: expected some")
     if not messages or messages[0].role != "system":
         return [Message("system", (Text(DEFAULT_SYSTEM),)), *messages]
     silent = all(item == Text("") for item in messages[0].content)
     return list(messages[1:] if silent else messages)
+
+
+def _is_about_tools(message: Message) -> bool:
+    return message.role == "tool" or any(isinstance(item, ToolCall) for item in message.content)
 
 
 def _sounds(message: Message) -> list[Any]:
@@ -220,3 +338,19 @@ def _break_literals(text: str, literals: Iterable[str]) -> list[str]:
             at = text.find(literal, at + 1)
     edges = sorted(cuts)
     return [text[a:b] for a, b in itertools.pairwise(edges)]
+
+
+def _json_object(text: str, what: str) -> dict[str, Any]:
+    """``ValueError`` for a text that is no JSON object of finite numbers and whole characters."""
+    try:
+        value = json.loads(text)
+        _as_json(value).encode()
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{what}: expected JSON, {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{what}: expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -1,10 +1,21 @@
-"""Deploys a checkpoint on Ray Serve, on a running Ray or one of its own, and stays until it is interrupted.
+"""Deploys a checkpoint on Ray Serve, on a running Ray or one of its own, and stays until it is told to end.
 
-python -m ray_jobs.serve --bundle DIR [--host 127.0.0.1] [--port 8000]
+python -m ray_jobs.serve --bundle DIR [--recipe small] [--host 127.0.0.1] [--port 8000]
+python -m ray_jobs.serve --bundle URL --recipe gpu --print kuberay
+
+On SIGINT or SIGTERM it takes no more requests, and ends when the replies under way have.
 """
 
 import argparse
+import math
+import shlex
 import signal
+import socket
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 
 import ray
 from ray import serve
@@ -12,11 +23,14 @@ from ray import serve
 from opens2s_core.checkpoint import read_bundle_info
 from opens2s_core.storage import absolute_directory
 from ray_jobs.cluster import connect, end_on_signals
+from ray_jobs.serve_recipes import RECIPES
 from serve_app.app import build_app
-from serve_app.config import ServeConfig
+from serve_app.config import Access, ServeConfig
 from serve_app.ingress import SYNTHETIC_NOTICE, UNTRAINED_NOTICE
+from serve_app.manifests import KUBERAY_NOTE, SERVE_NOTE, ray_service, serve_manifest, to_yaml
 
 APP_NAME = "opens2s"
+_DELETE_SECONDS = 60  # that serve.delete waits
 
 
 def deploy(config: ServeConfig) -> None:
@@ -25,16 +39,27 @@ def deploy(config: ServeConfig) -> None:
     serve.run(build_app(config), name=APP_NAME, route_prefix="/")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", required=True, help="directory or URL with opens2s/ and token2wav/ in it")
-    parser.add_argument("--host", default=ServeConfig(bundle="").host)
-    parser.add_argument("--port", type=int, default=ServeConfig(bundle="").port)
-    args = parser.parse_args()
+def stop(config: ServeConfig) -> None:
+    """Delete the application, and nothing else that a Ray that was there before may serve: new requests are refused,
+    and replies under way have ``drain_seconds`` to end."""
+    for _ in range(1 + math.ceil(config.drain_seconds / _DELETE_SECONDS)):
+        with suppress(TimeoutError):
+            serve.delete(APP_NAME)
+            return
 
-    config = ServeConfig(bundle=absolute_directory(args.bundle), host=args.host, port=args.port)
-    info = read_bundle_info(config.bundle)
-    connect()
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = _parser().parse_args(argv)
+    try:
+        config = _config(args)
+        if args.print:
+            print(_manifest(config, args, sys.argv[1:] if argv is None else argv), end="")
+            return
+        info = read_bundle_info(config.bundle)
+        connect()
+        _check_address(config)
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"python -m ray_jobs.serve: {error}") from error
     end_on_signals()
     try:
         deploy(config)
@@ -43,13 +68,52 @@ def main() -> None:
             print(UNTRAINED_NOTICE, flush=True)
         signal.pause()
     except KeyboardInterrupt:
-        print("Stopping.")
+        print(f"Stopping; replies under way have {config.drain_seconds:g} s to end.", flush=True)
     finally:
         # Interrupted once more, it would leave processes behind.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        serve.delete(APP_NAME)  # a Ray that was there before may serve others' applications too
+        stop(config)
         ray.shutdown()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default = ServeConfig(bundle="")
+    parser.add_argument("--bundle", required=True, help="directory or URL with opens2s/ and token2wav/ in it")
+    parser.add_argument("--recipe", default="small", choices=sorted(RECIPES), help="named sizes (default: small)")
+    parser.add_argument("--host", default=default.host, help=f"to listen at (default: {default.host})")
+    parser.add_argument("--port", type=int, default=default.port, help=f"to listen at (default: {default.port})")
+    parser.add_argument("--keys-file", help="file with an API key a line: only who has one may ask")
+    parser.add_argument("--cors-origin", action="append", default=[], help="whose pages may ask; may be repeated")
+    parser.add_argument("--print", choices=["serve", "kuberay"], help="print a file to deploy instead of deploying")
+    parser.add_argument("--image", default="CHANGE", help="of the pods, for --print kuberay")
+    return parser
+
+
+def _config(args: argparse.Namespace) -> ServeConfig:
+    keys_file = str(Path(args.keys_file).resolve()) if args.keys_file else None
+    return replace(
+        RECIPES[args.recipe](absolute_directory(args.bundle)),
+        host=args.host,
+        port=args.port,
+        access=Access(keys_file=keys_file, cors_origins=tuple(args.cors_origin)),
+    )
+
+
+def _manifest(config: ServeConfig, args: argparse.Namespace, argv: Sequence[str]) -> str:
+    written_by = f"# Written by: python -m ray_jobs.serve {shlex.join(argv)}\n"
+    if args.print == "serve":
+        return written_by + SERVE_NOTE + to_yaml(serve_manifest(config))
+    return written_by + KUBERAY_NOTE + to_yaml(ray_service(config, args.image))
+
+
+def _check_address(config: ServeConfig) -> None:
+    """Raise ``OSError`` where nobody can listen; Serve itself would try for ever. One that runs already does listen."""
+    if serve.status().proxies:
+        return
+    family = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0][0]
+    socket.create_server((config.host, config.port), family=family).close()
 
 
 if __name__ == "__main__":

@@ -1,86 +1,102 @@
-"""An engine in a thread of its own, and one reply's way through it. Nothing here computes on the event loop."""
+"""An engine in a thread of its own, seen from the event loop. Nothing here computes on the loop."""
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+import time
+from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
-from typing import Protocol
 
 from opens2s_core.inference.engine import Engine, EngineFull, StreamFailed, StreamId
-from opens2s_core.inference.messages import AudioChunk, Finish, Hiddens, ReplyRequest, StageMessage, Units
-from serve_app.errors import RequestRefused, StageFailed
+from opens2s_core.inference.messages import ReplyRequest, StageMessage
+from opens2s_core.inference.records import Record, ReplyRecord, SoundRecord, TextRecord, UnitsRecord
+from serve_app.calls import NOTHING, Made
+from serve_app.errors import ReplyFailed, RequestRefused, StageBusy, StageError, StageFailed, StageLost
 
-
-class Upstream(Protocol):
-    """The messages of the stage before, which runs until it is cancelled."""
-
-    def __aiter__(self) -> AsyncIterator[StageMessage]: ...
-
-    def cancel(self) -> None: ...
+_STUCK_SECONDS = 60.0
+"""No step of a model that still computes takes so long."""
 
 
 class EngineStream:
-    """One reply's slot in the engine, seen from the event loop. It is the caller's to close."""
+    """One reply's slot in the engine. It is the caller's to close."""
 
-    def __init__(self, commands: "SimpleQueue[Callable[[], None] | None]", thread: "EngineThread") -> None:
-        self._commands = commands
+    def __init__(self, thread: "EngineThread") -> None:
         self._thread = thread
         self._loop = asyncio.get_running_loop()
-        self._outbox: asyncio.Queue[StageMessage | BaseException] = asyncio.Queue()
+        self._outbox: list[Made | Exception] = []
+        self._arrived = asyncio.Event()
         self.id: StreamId | None = None
 
     def push(self, message: StageMessage) -> None:
         """Hand the engine the next message of the stage before it."""
-        self._commands.put(partial(self._thread.push, self, message))
+        self._thread.tell(partial(self._thread.push, self, message))
 
-    def pass_on(self, item: StageMessage | BaseException) -> None:
-        """Let a message, or the end of the stage before, overtake the engine."""
-        self._outbox.put_nowait(item)
+    def pass_on(self, item: Made | Exception) -> None:
+        """Let what the stage before made, or its end, overtake the engine."""
+        self._outbox.append(item)
+        self._arrived.set()
 
-    def deliver(self, items: Sequence[StageMessage | BaseException]) -> None:
+    def deliver(self, item: Made | Exception) -> None:
         """Called by the engine's thread: what :meth:`receive` shall return or raise."""
-        self._loop.call_soon_threadsafe(self._receive_all, items)
+        self._loop.call_soon_threadsafe(self.pass_on, item)
 
-    def _receive_all(self, items: Sequence[StageMessage | BaseException]) -> None:
-        for item in items:
-            self._outbox.put_nowait(item)
+    async def receive(self) -> Made:
+        """All that has come since the last call, at least one message.
 
-    async def receive(self) -> StageMessage:
-        """The next message. Raises :class:`EngineFull`, :class:`RequestRefused` or :class:`StageFailed`."""
-        item = await self._outbox.get()
-        if isinstance(item, BaseException):
-            raise item
-        return item
+        Raises :class:`RequestRefused`, :class:`ReplyFailed` or :class:`StageError`.
+        """
+        made = NOTHING
+        while not made.messages:
+            await self._arrived.wait()
+            while self._outbox:
+                item = self._outbox[0]
+                if isinstance(item, Exception):
+                    if made.messages:
+                        return made
+                    raise item
+                made = made.followed_by(item)
+                del self._outbox[0]
+            self._arrived.clear()
+        return made
 
     def close(self) -> None:
         """Free the slot; commands are obeyed in order, so a later ``open`` finds it free."""
-        self._commands.put(partial(self._thread.close, self))
+        self._thread.tell(partial(self._thread.close, self))
 
 
 class EngineThread:
     """Drives one engine. The public half is called on an event loop, ``push`` and ``close`` by the thread itself."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, stage: str) -> None:
+        self.capacity = engine.capacity
+        self._stage = stage
         self._engine = engine
         self._commands: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._streams: set[EngineStream] = set()
         self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._busy_since: float | None = None
+        self._thread = threading.Thread(target=self._run, name=stage, daemon=True)
         self._thread.start()
 
-    def open(self, request: ReplyRequest) -> EngineStream:
+    def open(self, request: ReplyRequest, record: Record | None = None) -> EngineStream:
         """Ask for a slot; a refusal is raised by the stream's first ``receive``."""
-        stream = EngineStream(self._commands, self)
-        self._commands.put(partial(self._open, stream, request))
+        stream = EngineStream(self)
+        self.tell(partial(self._open, stream, request, record))
         if self._failure is not None:
-            stream.pass_on(self._failed())
+            stream.pass_on(StageLost(self._stage, self._reason()))
         return stream
 
+    def tell(self, command: Callable[[], None]) -> None:
+        """Have the thread do something between two steps."""
+        self._commands.put(command)
+
     def check(self) -> None:
-        """Raises :class:`StageFailed` once the engine is dead."""
+        """Raises :class:`StageError` once the engine is dead, or does not come back from a step."""
         if self._failure is not None:
-            raise self._failed()
+            raise StageFailed(self._stage, self._reason())
+        since = self._busy_since
+        if since is not None and time.monotonic() - since > _STUCK_SECONDS:
+            raise StageLost(self._stage, f"a step has not ended for {_STUCK_SECONDS:g} s")
 
     def stop(self) -> None:
         """End the thread after what it was already told to do."""
@@ -101,15 +117,13 @@ class EngineThread:
             self._engine.close(stream.id)
             self._streams.discard(stream)
 
-    def _open(self, stream: EngineStream, request: ReplyRequest) -> None:
+    def _open(self, stream: EngineStream, request: ReplyRequest, record: Record | None) -> None:
         try:
-            stream.id = self._engine.open(request)
+            stream.id = self._engine.open(request, record)
         except EngineFull as error:
-            stream.deliver([error])
+            stream.deliver(StageBusy(self._stage, str(error)))
         except ValueError as error:
-            refusal = RequestRefused(str(error))
-            refusal.__cause__ = error
-            stream.deliver([refusal])
+            stream.deliver(_caused(RequestRefused(str(error)), error))
         else:
             self._streams.add(stream)
 
@@ -117,14 +131,16 @@ class EngineThread:
         busy = False
         try:
             while self._obey(wait=not busy):
+                self._busy_since = time.monotonic()
                 busy = self._engine.step()
+                self._busy_since = None
                 for stream in list(self._streams):
                     self._collect(stream)
         except BaseException as error:
             # The engine's memory is in an unknown state: every reply in it ends, and so does the replica.
             self._failure = error
             for stream in self._streams:
-                stream.deliver([self._failed()])
+                stream.deliver(StageFailed(self._stage, self._reason()))
             raise
 
     def _collect(self, stream: EngineStream) -> None:
@@ -132,11 +148,9 @@ class EngineThread:
         assert stream.id is not None
         try:
             if chunks := self._engine.chunks(stream.id):
-                stream.deliver(chunks)
+                stream.deliver(Made(messages=tuple(chunks), record=_of_reply(self._engine.record(stream.id))))
         except StreamFailed as error:
-            failed = StageFailed(str(error))
-            failed.__cause__ = error
-            stream.deliver([failed])
+            stream.deliver(_caused(ReplyFailed(f"{self._stage}: {error}"), error))
             self.close(stream)
 
     def _obey(self, *, wait: bool) -> bool:
@@ -149,47 +163,20 @@ class EngineThread:
             wait = False
         return True
 
-    def _failed(self) -> StageFailed:
-        return StageFailed(f"the engine failed: {type(self._failure).__name__}: {self._failure}")
+    def _reason(self) -> str:
+        return f"the engine failed: {type(self._failure).__name__}: {self._failure}"
 
 
-async def relay(
-    engine: EngineThread, request: ReplyRequest, upstream: Upstream | None, takes: type[StageMessage] | None
-) -> AsyncGenerator[StageMessage, None]:
-    """One reply through one stage: ``takes`` goes into the engine, anything else from upstream is passed on at once.
-
-    However the reply ends, its slot is freed and ``upstream`` is cancelled.
-    """
-    stream = engine.open(request)
-    feeding = None if upstream is None else asyncio.create_task(_feed(stream, upstream, takes))
-    to_come = 2 if request.speak else 1
-    try:
-        if feeding is not None:
-            feeding.add_done_callback(partial(_end_of_feed, stream))
-        while to_come:
-            message = await stream.receive()
-            to_come -= _ends_a_part(message)
-            yield message
-    finally:
-        stream.close()
-        if feeding is not None and upstream is not None:
-            feeding.cancel()
-            upstream.cancel()
+def _caused(error: RequestRefused | ReplyFailed | StageError, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
 
 
-async def _feed(stream: EngineStream, upstream: Upstream, takes: type[StageMessage] | None) -> None:
-    async for message in upstream:
-        if takes is not None and isinstance(message, takes):
-            stream.push(message)
-        else:
-            stream.pass_on(message)
-
-
-def _end_of_feed(stream: EngineStream, feeding: "asyncio.Task[None]") -> None:
-    if not feeding.cancelled() and (error := feeding.exception()) is not None:
-        stream.pass_on(error)
-
-
-def _ends_a_part(message: StageMessage) -> bool:
-    """Whether the text (``Finish``), or what the stage makes of it (a final group or chunk), is now complete."""
-    return isinstance(message, Finish) or (isinstance(message, Hiddens | Units | AudioChunk) and message.final)
+def _of_reply(record: Record) -> ReplyRecord:
+    match record:
+        case TextRecord():
+            return ReplyRecord(text=record)
+        case UnitsRecord():
+            return ReplyRecord(units=record)
+        case SoundRecord():
+            return ReplyRecord(sound=record)

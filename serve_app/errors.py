@@ -10,8 +10,36 @@ class RequestRefused(ValueError):
     """A stage cannot serve this request, whenever it is sent (its prompt is too long, say)."""
 
 
-class StageFailed(RuntimeError):
-    """A stage died under the request; Serve replaces it."""
+class ReplyFailed(RuntimeError):
+    """This reply cannot be made, wherever it is tried again."""
+
+
+class StageError(RuntimeError):
+    """A stage did not do its part of a reply; another attempt may."""
+
+    def __init__(self, stage: str, reason: str) -> None:
+        super().__init__(stage, reason)
+        self.stage = stage
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.stage}: {self.reason}"
+
+
+class StageBusy(StageError):
+    """All of its places are taken, and those to wait in."""
+
+
+class StageLost(StageError):
+    """Its process went away."""
+
+
+class CallerLost(StageLost):
+    """It does not hear its caller any more, and so there is nobody to tell."""
+
+
+class StageFailed(StageError):
+    """Its engine broke under the request, which may be the cause."""
 
 
 class ApiError(Exception):
@@ -26,9 +54,24 @@ class ApiError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
+        if self.status == 401:
+            return {"WWW-Authenticate": "Bearer"}
         return {"Retry-After": str(RETRY_AFTER_SECONDS)} if self.status in (429, 503) else {}
 
     def body(self) -> dict[str, Any]:
         """The JSON that OpenAI's clients expect of an error."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+
+def as_api_error(error: Exception) -> ApiError:
+    """How a client is told what became of its reply."""
+    match error:
+        case RequestRefused():
+            return ApiError(400, str(error), param="messages", code="refused")
+        case StageBusy():
+            return ApiError(503, "all places are taken: try again soon", code="overloaded")
+        case StageError():
+            return ApiError(503, "a stage failed and is being replaced: try again soon", code="stage_failed")
+        case _:
+            return ApiError(500, "the model could not make this reply", code="reply_failed")

@@ -1,13 +1,16 @@
-"""The HTTP side: OpenAI's endpoints over the stages. Sound is decoded and encoded in threads, nothing else computed."""
+"""The HTTP side: the endpoints over the stages. Sound is decoded and encoded in threads, nothing else computed."""
 
 import asyncio
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Protocol
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.exceptions import HTTPException
@@ -15,13 +18,18 @@ from starlette.types import Receive, Scope, Send
 
 from opens2s_core.checkpoint import BundleInfo, read_bundle_info
 from opens2s_core.inference.messages import ReplyRequest
-from serve_app.audio_codec import encode_whole
+from serve_app.access import Gate, read_keys
+from serve_app.calls import Attempt, Call, Caller
+from serve_app.completions import ReplyShape, completion, events
 from serve_app.config import Limits, ServeConfig
-from serve_app.engine_thread import Upstream
 from serve_app.errors import ApiError
+from serve_app.legacy import legacy_request, legacy_stream, listed_models, worker_address, worker_status
+from serve_app.metrics import IngressMetrics, exposition
 from serve_app.openai_api import ChatRequest, parse_chat, reply_request
-from serve_app.replies import Reply, ReplyShape, collect, events
-from serve_app.stages import ReplyCall
+from serve_app.readiness import missing_stages
+from serve_app.replies import Reply
+from serve_app.speech_api import content_type, speech_events, speech_request, speech_sound
+from serve_app.stages import StageCall
 
 SYNTHETIC_NOTICE = "The voice is synthetic and the empathy is a model's."
 UNTRAINED_NOTICE = "The voice of this checkpoint is untrained: what it says aloud is noise."
@@ -30,8 +38,10 @@ UNTRAINED_NOTICE = "The voice of this checkpoint is untrained: what it says alou
 class Stages(Protocol):
     """What the endpoints need of the stages behind them."""
 
-    def start(self, request: ReplyRequest) -> Upstream:
-        """Begin a reply; it runs until it ends or is cancelled."""
+    metrics: IngressMetrics
+
+    def start(self, attempt: Attempt, caller: Caller) -> Call:
+        """Begin an attempt at a reply; it runs until it ends or is cancelled."""
         ...
 
     async def missing(self) -> list[str]:
@@ -39,13 +49,12 @@ class Stages(Protocol):
         ...
 
 
-class EventStream(StreamingResponse):
-    """Server-sent events; ``on_end`` is called however the sending ends, also when the client has gone."""
+class Body(StreamingResponse):
+    """A body in parts; ``on_end`` is called however the sending ends, also when the client has gone."""
 
-    media_type = "text/event-stream"
-
-    def __init__(self, content: Any, on_end: Callable[[], None]) -> None:
-        super().__init__(content, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+    def __init__(self, content: Any, on_end: Callable[[], None], media_type: str = "text/event-stream") -> None:
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        super().__init__(content, headers=headers, media_type=media_type)
         self._on_end = on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,33 +71,126 @@ class Endpoints:
         self._config = config
         self._info = info
         self._stages = stages
+        self._gate = Gate(read_keys(config.access), config.access.replies_per_key)
         self._created = int(time.time())
 
-    async def complete(self, http: Request) -> Response:
+    async def chat(self, http: Request) -> Response:
         """``POST /v1/chat/completions``"""
-        body = await _read_body(http, self._config.limits.max_body_bytes)
-        chat, request = await asyncio.to_thread(_parse, body, self._config.model, self._config.limits)
-        shape = ReplyShape(
-            model=chat.model,
-            speak=chat.speak,
-            audio_format=chat.audio_format,
-            sample_rate=self._info.sample_rate,
-            include_usage=chat.include_usage,
-        )
-        request_id = http.headers.get("x-request-id", shape.id)
-        reply = Reply(self._stages.start(request), request_id=request_id, sample_rate=shape.sample_rate)
-        with ExitStack() as ending:
-            ending.callback(reply.close)
-            await reply.begin()
+        with self._entered(http) as ending:
+            chat, request = await self._read(http, _chat_request)
+            shape = ReplyShape(
+                id=uuid.uuid4().hex,
+                model=chat.model,
+                speak=chat.speak,
+                audio_format=chat.audio_format,
+                sample_rate=self._info.sample_rate,
+                include_usage=chat.include_usage,
+                tools=bool(request.tools),
+            )
+            reply = await self._begin(http, request, ending, streamed=bool(chat.stream), name=shape.id)
             if chat.stream:
-                ending.pop_all()
-                return EventStream(events(reply, shape), on_end=reply.close)
-            return JSONResponse(await _completion(reply, shape))
+                return Body(events(reply, shape), ending.pop_all().close)
+            return JSONResponse(await completion(reply, shape))
 
-    async def models(self) -> dict[str, Any]:
+    async def speech(self, http: Request) -> Response:
+        """``POST /v1/audio/speech``"""
+        with self._entered(http) as ending:
+            asked, request = await self._read(http, speech_request)
+            reply = await self._begin(http, request, ending, streamed=True)
+            rate = self._info.sample_rate
+            if asked.as_events:
+                return Body(speech_events(reply, asked.audio_format, rate), ending.pop_all().close)
+            sound = await _begun(speech_sound(reply, asked.audio_format, rate))
+            return Body(sound, ending.pop_all().close, content_type(asked.audio_format))
+
+    async def worker_generate_stream(self, http: Request) -> Response:
+        """``POST /worker_generate_stream``, the reference's own protocol"""
+        with self._entered(http) as ending:
+            request = await self._read(http, legacy_request)
+            reply = await self._begin(http, request, ending, streamed=True)
+            return Body(
+                legacy_stream(reply, self._info.sample_rate), ending.pop_all().close, "application/octet-stream"
+            )
+
+    async def worker_get_status(self, http: Request) -> dict[str, Any]:
+        """``POST /worker_get_status``"""
+        self._admit(http)
+        return worker_status(self._config.model, self._stages.metrics.under_way)
+
+    async def list_models(self, http: Request) -> dict[str, Any]:
+        """``POST /list_models``, which the reference's controller answers"""
+        self._admit(http)
+        return listed_models(self._config.model)
+
+    async def get_worker_address(self, http: Request) -> dict[str, Any]:
+        """``POST /get_worker_address``, which the reference's controller answers: here it is the worker itself."""
+        self._admit(http)
+        url = str(http.base_url).rstrip("/")
+        return await self._read(http, partial(worker_address, url=url))
+
+    async def models(self, http: Request) -> dict[str, Any]:
         """``GET /v1/models``"""
+        self._admit(http)
+        return {"object": "list", "data": [self._model()]}
+
+    async def model(self, http: Request, name: str) -> dict[str, Any]:
+        """``GET /v1/models/{name}``"""
+        self._admit(http)
+        if name != self._config.model:
+            expected = f"expected '{self._config.model}'"
+            raise ApiError(404, f"model {name!r} does not exist: {expected}", param="model", code="model_not_found")
+        return self._model()
+
+    async def health(self) -> dict[str, str]:
+        """``GET /health``: this process answers."""
+        return {"status": "ok"}
+
+    async def ready(self) -> dict[str, str]:
+        """``GET /ready``: every stage answers."""
+        if missing := await self._stages.missing():
+            raise ApiError(503, f"not answering: {', '.join(missing)}", code="not_ready")
+        return {"status": "ready"}
+
+    async def metrics(self, http: Request) -> PlainTextResponse:
+        """``GET /metrics``, of all nodes, in Prometheus' text format"""
+        self._admit(http)
+        return PlainTextResponse(await exposition(), media_type="text/plain; version=0.0.4")
+
+    def _admit(self, http: Request) -> bytes | None:
+        return self._gate.holder(http.headers.get("authorization"))
+
+    def _entered(self, http: Request) -> ExitStack:
+        """What is to be given back when the reply has ended."""
+        ending = ExitStack()
+        ending.enter_context(self._gate.place(self._admit(http)))
+        return ending
+
+    async def _read(self, http: Request, parse: Callable[..., Any]) -> Any:
+        """The body as ``parse`` understands it, which may decode sound and so runs in a thread."""
+        body = await _read_body(http, self._config.limits.max_body_bytes)
+        return await asyncio.to_thread(partial(parse, body, model=self._config.model, limits=self._config.limits))
+
+    async def _begin(
+        self, http: Request, request: ReplyRequest, ending: ExitStack, *, streamed: bool, name: str | None = None
+    ) -> Reply:
+        name = name or uuid.uuid4().hex
+        reply = Reply(
+            request,
+            self._stages.start,
+            self._stages.metrics,
+            name=name,
+            request_id=http.headers.get("x-request-id", name),
+            sample_rate=self._info.sample_rate,
+            lead=self._config.limits.lead_seconds if streamed else None,
+            log_transcript=self._config.log_transcripts,
+        )
+        ending.callback(reply.close)
+        await reply.begin()
+        return reply
+
+    def _model(self) -> dict[str, Any]:
         spoken = SYNTHETIC_NOTICE if self._info.voice_trained else f"{SYNTHETIC_NOTICE} {UNTRAINED_NOTICE}"
-        model = {
+        return {
             "id": self._config.model,
             "object": "model",
             "created": self._created,
@@ -97,51 +199,65 @@ class Endpoints:
             "voice_trained": self._info.voice_trained,
             "notice": spoken,
         }
-        return {"object": "list", "data": [model]}
-
-    async def health(self) -> dict[str, str]:
-        """``GET /health``: this process answers."""
-        return {"status": "ok"}
-
-    async def ready(self) -> dict[str, str]:
-        """``GET /ready``: every stage has a running replica."""
-        if missing := await self._stages.missing():
-            raise ApiError(503, f"not running: {', '.join(missing)}", code="not_ready")
-        return {"status": "ready"}
 
 
-async def _read_body(http: Request, limit: int) -> bytes:
-    body = bytearray()
-    async for piece in http.stream():
-        body += piece
-        if len(body) > limit:
-            raise ApiError(413, f"the body is too large: expected at most {limit} bytes", code="body_too_large")
-    return bytes(body)
-
-
-def _parse(body: bytes, model: str, limits: Limits) -> tuple[ChatRequest, ReplyRequest]:
+def _chat_request(body: bytes, *, model: str, limits: Limits) -> tuple[ChatRequest, ReplyRequest]:
     chat = parse_chat(body, model=model, limits=limits)
     return chat, reply_request(chat, limits)
 
 
-async def _completion(reply: Reply, shape: ReplyShape) -> dict[str, Any]:
-    text, samples = await collect(reply)
-    assert reply.finish is not None
-    sound = None
-    if shape.speak:
-        sound = await asyncio.to_thread(encode_whole, samples, shape.sample_rate, shape.audio_format)
-    return shape.whole(text, sound, reply.finish)
+async def _read_body(http: Request, limit: int) -> bytes:
+    refusal = ApiError(413, f"the body is too large: expected at most {limit} bytes", code="body_too_large")
+    announced = http.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit:
+        raise refusal
+    body = bytearray()
+    async for piece in http.stream():
+        body += piece
+        if len(body) > limit:
+            raise refusal
+    return bytes(body)
+
+
+async def _begun(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same parts, the first of which is there: an error before it can still be told by a status."""
+    first = await anext(parts, b"")
+
+    async def again() -> AsyncIterator[bytes]:
+        yield first
+        async for part in parts:
+            yield part
+
+    return again()
 
 
 def create_api(config: ServeConfig, info: BundleInfo, stages: Stages) -> FastAPI:
-    """The HTTP application over ``stages``."""
+    """The HTTP application over ``stages``. ``ValueError`` for keys that cannot be read."""
     api = FastAPI(title="OpenS2S on Ray", openapi_url=None)
     endpoints = Endpoints(config, info, stages)
-    api.add_api_route("/v1/chat/completions", endpoints.complete, methods=["POST"], response_model=None)
-    api.add_api_route("/v1/models", endpoints.models)
-    api.add_api_route("/health", endpoints.health)
-    api.add_api_route("/ready", endpoints.ready)
+    for method, path, handler in (
+        ("POST", "/v1/chat/completions", endpoints.chat),
+        ("POST", "/v1/audio/speech", endpoints.speech),
+        ("GET", "/v1/models", endpoints.models),
+        ("GET", "/v1/models/{name}", endpoints.model),
+        ("POST", "/worker_generate_stream", endpoints.worker_generate_stream),
+        ("POST", "/worker_get_status", endpoints.worker_get_status),
+        ("POST", "/list_models", endpoints.list_models),
+        ("POST", "/get_worker_address", endpoints.get_worker_address),
+        ("GET", "/health", endpoints.health),
+        ("GET", "/ready", endpoints.ready),
+        ("GET", "/metrics", endpoints.metrics),
+    ):
+        api.add_api_route(path, handler, methods=[method], response_model=None)
+    _add_error_handlers(api)
+    if config.access.cors_origins:
+        api.add_middleware(
+            CORSMiddleware, allow_origins=list(config.access.cors_origins), allow_methods=["*"], allow_headers=["*"]
+        )
+    return api
 
+
+def _add_error_handlers(api: FastAPI) -> None:
     async def refuse(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ApiError)
         return JSONResponse(error.body(), error.status, error.headers)
@@ -159,7 +275,6 @@ def create_api(config: ServeConfig, info: BundleInfo, stages: Stages) -> FastAPI
     api.add_exception_handler(ApiError, refuse)
     api.add_exception_handler(HTTPException, no_such_place)
     api.add_exception_handler(Exception, fail)
-    return api
 
 
 @serve.ingress()
@@ -171,16 +286,16 @@ class Ingress:
         self._info = read_bundle_info(config.bundle)
         self._written = thinker
         self._spoken = token2wav
+        self.metrics = IngressMetrics()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_api(self._config, self._info, self)
 
-    def start(self, request: ReplyRequest) -> Upstream:
+    def start(self, attempt: Attempt, caller: Caller) -> Call:
         """A written reply needs the thinker alone; a spoken one is pulled from the end of the chain."""
-        return ReplyCall(self._spoken if request.speak else self._written, request)
+        if attempt.request.speak:
+            return StageCall("token2wav", self._spoken, attempt, caller, self.metrics.transferred)
+        return StageCall("thinker", self._written, attempt, caller, self.metrics.transferred)
 
     async def missing(self) -> list[str]:
-        """Stages without a running replica, by what Serve's own health checks say: they pass even a full stage."""
-        status = await asyncio.to_thread(serve.status)
-        here = status.applications[serve.get_replica_context().app_name].deployments
-        return [name for name, stage in here.items() if "RUNNING" not in stage.replica_states]
+        return await missing_stages(serve.get_replica_context().app_name)

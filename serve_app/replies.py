@@ -1,42 +1,54 @@
-"""One reply on its way to a client: followed, measured, and put into OpenAI's chunks or one whole completion."""
+"""One reply on its way to a client: its messages in order, how it went, and one line in the log."""
 
-import base64
 import json
 import logging
-import time
-import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from ray.exceptions import RayError
-from ray.serve.exceptions import BackPressureError, RayServeException
-
-from opens2s_core.audio import Waveform
-from opens2s_core.inference.engine import EngineFull
-from opens2s_core.inference.messages import AudioChunk, Finish, StageMessage, TextDelta
-from serve_app.audio_codec import AudioFormat, pcm16, stream_header
-from serve_app.engine_thread import Upstream
-from serve_app.errors import ApiError, RequestRefused, StageFailed
+from opens2s_core.inference.messages import Finish, ReplyRequest, StageMessage, TextDelta
+from serve_app.errors import ApiError, ReplyFailed, RequestRefused, StageError, as_api_error
+from serve_app.figures import ReplyFigures
+from serve_app.metrics import IngressMetrics
+from serve_app.resuming import ResumingReply, StartAttempt
 
 _logger = logging.getLogger("ray.serve")
 
 
 class Reply:
-    """The messages of one reply. ``close`` ends it, whatever its state, and logs one line without its content."""
+    """Iterating raises :class:`ApiError`. ``close`` ends it, whatever its state; it must be called.
 
-    def __init__(self, source: Upstream, *, request_id: str, sample_rate: int) -> None:
-        self._source = source
-        self._messages = aiter(source)
-        self._held: StageMessage | None = None
+    The log line holds numbers, and with ``log_transcript`` the words of the reply.
+    """
+
+    def __init__(
+        self,
+        request: ReplyRequest,
+        start: StartAttempt,
+        metrics: IngressMetrics,
+        *,
+        name: str,
+        request_id: str,
+        sample_rate: int,
+        lead: float | None,
+        log_transcript: bool,
+    ) -> None:
+        self.figures = ReplyFigures(sample_rate)
+        self._metrics = metrics
         self._request_id = request_id
-        self._rate = sample_rate
-        self._started = time.monotonic()
-        self._figures: dict[str, Any] = {}
-        self._samples = 0
+        self._transcript: list[str] | None = [] if log_transcript else None
+        self._held: StageMessage | None = None
+        self._begun = self._closed = False
         self._outcome = "aborted"
-        self.finish: Finish | None = None
+        metrics.waits()
+        self._source = ResumingReply(
+            request, start, name=name, sample_rate=sample_rate, lead=lead, taken=self._taken, resumed=self._resumed
+        )
+        self._messages = aiter(self._source)
+
+    @property
+    def finish(self) -> Finish | None:
+        """How the text ended; None while it goes on."""
+        return self.figures.finish
 
     async def begin(self) -> None:
         """Wait until the reply is under way: what stops it until now can still be told by a status."""
@@ -46,7 +58,6 @@ class Reply:
         return self
 
     async def __anext__(self) -> StageMessage:
-        """The next message. Raises :class:`ApiError`."""
         if self._held is not None:
             message, self._held = self._held, None
             return message
@@ -55,131 +66,53 @@ class Reply:
         except StopAsyncIteration:
             self._outcome = "completed"
             raise
-        except (EngineFull, RequestRefused, StageFailed, RayError, RayServeException) as error:
-            refusal = _translated(error)
-            self._outcome = refusal.code or "failed"
-            raise refusal from error
-        self._note(message)
+        except (RequestRefused, ReplyFailed, StageError) as error:
+            raise self._refuse(error) from error
+        self.figures.note(message)
+        if self._transcript is not None and isinstance(message, TextDelta):
+            self._transcript.append(message.text)
         return message
 
     def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         self._source.cancel()
-        seconds = {"audio_s": round(self._samples / self._rate, 3), "whole_s": self._elapsed()}
-        line = {"event": "reply", "request_id": self._request_id, "outcome": self._outcome, **self._figures, **seconds}
-        _logger.info(json.dumps(line))
+        self._metrics.ends(self.figures, self._outcome, begun=self._begun)
+        _logger.info(json.dumps(self._line()))
 
-    def _elapsed(self) -> float:
-        return round(time.monotonic() - self._started, 3)
+    def _refuse(self, error: Exception) -> ApiError:
+        refusal = as_api_error(error)
+        self._outcome = refusal.code or "failed"
+        if refusal.code in ("stage_failed", "reply_failed"):
+            _logger.warning(json.dumps({"event": "reply_failed", "request_id": self._request_id, "why": str(error)}))
+        return refusal
 
-    def _note(self, message: StageMessage) -> None:
-        match message:
-            case TextDelta():
-                self._figures.setdefault("first_text_s", self._elapsed())
-            case AudioChunk(samples):
-                self._figures.setdefault("first_audio_s", self._elapsed())
-                self._samples += len(samples)
-            case Finish(reason, prompt_tokens, completion_tokens):
-                self.finish = message
-                tokens = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
-                self._figures.update(finish_reason=reason, **tokens)
+    def _taken(self) -> None:
+        if not self._begun and not self._closed:
+            self._begun = True
+            self._metrics.begins()
 
+    def _resumed(self, stage: str) -> None:
+        self.figures.resumes += 1
+        self._metrics.resumed(stage)
 
-def _translated(error: Exception) -> ApiError:
-    if isinstance(error, EngineFull | BackPressureError):
-        return ApiError(503, "all places are taken: try again soon", code="overloaded")
-    # Ray hands an error on as a subclass of its class, with the remote traceback as its text.
-    cause = getattr(error, "cause", error)
-    if isinstance(error, RequestRefused):
-        return ApiError(400, str(cause), param="messages", code="refused")
-    return ApiError(503, "a stage failed and is being replaced: try again soon", code="stage_failed")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReplyShape:
-    """What all parts of one completion have in common."""
-
-    model: str
-    speak: bool
-    audio_format: AudioFormat
-    sample_rate: int
-    include_usage: bool
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    created: int = field(default_factory=lambda: int(time.time()))
-
-    def _head(self, kind: str) -> dict[str, Any]:
-        return {"id": f"chatcmpl-{self.id}", "object": kind, "created": self.created, "model": self.model}
-
-    def audio(self, **parts: Any) -> dict[str, Any]:
-        return {"audio": {"id": f"audio_{self.id}", **parts}}
-
-    def chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-        return {**self._head("chat.completion.chunk"), "choices": [choice]}
-
-    def usage_chunk(self, finish: Finish) -> dict[str, Any]:
-        return {**self._head("chat.completion.chunk"), "choices": [], "usage": usage(finish)}
-
-    def whole(self, text: str, sound: bytes | None, finish: Finish) -> dict[str, Any]:
-        """The completion; ``sound`` is the encoded file of a spoken reply."""
-        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
-        if sound is not None:
-            message["content"] = None
-            message |= self.audio(data=_base64(sound), expires_at=int(time.time()), transcript=text)
-        choice = {"index": 0, "message": message, "finish_reason": finish.reason, "logprobs": None}
-        return {**self._head("chat.completion"), "choices": [choice], "usage": usage(finish)}
-
-
-def usage(finish: Finish) -> dict[str, int]:
-    prompt, completion = finish.prompt_tokens, finish.completion_tokens
-    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _event(payload: dict[str, Any]) -> str:
-    return f"data: {json.dumps(payload, ensure_ascii=False)}\n\n"
-
-
-async def events(reply: Reply, shape: ReplyShape) -> AsyncIterator[str]:
-    """The server-sent events of a streamed completion; a reply that fails on the way ends with an ``error`` event."""
-    yield _event(shape.chunk({"role": "assistant"}))
-    try:
-        async for delta in _deltas(reply, shape):
-            yield _event(shape.chunk(delta))
-    except ApiError as error:
-        yield _event(error.body())
-        return
-    assert reply.finish is not None
-    if shape.speak:
-        # Replies are not kept: their sound has expired by the time it is told.
-        yield _event(shape.chunk(shape.audio(expires_at=int(time.time()))))
-    yield _event(shape.chunk({}, reply.finish.reason))
-    if shape.include_usage:
-        yield _event(shape.usage_chunk(reply.finish))
-    yield "data: [DONE]\n\n"
-
-
-async def _deltas(reply: Reply, shape: ReplyShape) -> AsyncIterator[dict[str, Any]]:
-    header = stream_header(shape.audio_format, shape.sample_rate)
-    async for message in reply:
-        match message:
-            case TextDelta(text):
-                yield shape.audio(transcript=text) if shape.speak else {"content": text}
-            case AudioChunk(samples) if len(samples):
-                yield shape.audio(data=_base64(header + pcm16(samples)))
-                header = b""
-
-
-async def collect(reply: Reply) -> tuple[str, Waveform]:
-    """The whole reply: its text and its samples."""
-    texts: list[str] = []
-    sounds: list[Waveform] = [np.zeros(0, np.float32)]
-    async for message in reply:
-        match message:
-            case TextDelta(text):
-                texts.append(text)
-            case AudioChunk(samples):
-                sounds.append(samples)
-    return "".join(texts), np.concatenate(sounds)
+    def _line(self) -> dict[str, Any]:
+        figures = self.figures
+        line: dict[str, Any] = {"event": "reply", "request_id": self._request_id, "outcome": self._outcome}
+        times = {
+            "first_text_s": figures.first_text,
+            "first_audio_s": figures.first_audio,
+            "whole_s": figures.elapsed(),
+            "audio_s": figures.audio,
+            "underrun_s": figures.underrun,
+            "longest_gap_s": figures.longest_gap,
+        }
+        line |= {name: round(seconds, 3) for name, seconds in times.items() if seconds is not None}
+        line["resumes"] = figures.resumes
+        if (finish := self.finish) is not None:
+            tokens = {"prompt_tokens": finish.prompt_tokens, "completion_tokens": finish.completion_tokens}
+            line |= {"finish_reason": finish.reason, **tokens}
+        if self._transcript is not None:
+            line["transcript"] = "".join(self._transcript)
+        return line

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,10 +18,15 @@ from opens2s_core.inference.messages import (
     TextDelta,
     Units,
 )
+from opens2s_core.inference.records import Record, ReplyRecord, SoundRecord, TextRecord, UnitsRecord
 from opens2s_core.prompt import Audio, Text
-from serve_app.config import StageName
-from serve_app.engine_thread import EngineThread, relay
-from serve_app.stages import TAKES
+from serve_app.calls import UNLIMITED, Attempt, Call, Caller, Made
+from serve_app.config import STAGES, StageName
+from serve_app.engine_thread import EngineThread
+from serve_app.errors import StageLost
+from serve_app.lines import Lease
+from serve_app.metrics import IngressMetrics
+from serve_app.relay import relay
 
 SAMPLES_PER_UNIT = 1764
 GROUP = 4
@@ -36,10 +41,12 @@ class FakeStream:
     inputs: list[StageMessage] = field(default_factory=list)
     outputs: list[StageMessage] = field(default_factory=list)
     steps: int = 0
+    made: int = 0  # characters of text, units, or units made into sound: what a record counts
+    skipped: int = 0  # of these, handed out by an earlier stream
 
 
 class FakeEngine:
-    """Slots and queues; a subclass says what one stream does in one step."""
+    """Slots and queues; a subclass says what one stream does in one step, and what a record of it holds."""
 
     def __init__(self, capacity: int, step_seconds: float = 0.0) -> None:
         self._capacity = capacity
@@ -51,13 +58,15 @@ class FakeEngine:
     def capacity(self) -> int:
         return self._capacity
 
-    def open(self, request: ReplyRequest) -> StreamId:
+    def open(self, request: ReplyRequest, record: Record | None = None) -> StreamId:
         if len(self.streams) == self._capacity:
             raise EngineFull(f"all {self._capacity} slots are taken")
         if said(request) == REFUSED:
             raise ValueError("the prompt is too long")
         self._next += 1
-        self.streams[self._next] = FakeStream(request)
+        self.streams[self._next] = stream = FakeStream(request)
+        if record is not None:
+            self.go_on(stream, record)
         return self._next
 
     def push(self, stream: StreamId, message: StageMessage) -> None:
@@ -72,9 +81,18 @@ class FakeEngine:
     def advance(self, stream: FakeStream) -> bool:
         raise NotImplementedError
 
+    def go_on(self, stream: FakeStream, record: Record) -> None:
+        raise NotImplementedError
+
+    def record_of(self, stream: FakeStream) -> Record:
+        raise NotImplementedError
+
     def chunks(self, stream: StreamId) -> Sequence[StageMessage]:
         taken, self.streams[stream].outputs = self.streams[stream].outputs, []
         return taken
+
+    def record(self, stream: StreamId) -> Record:
+        return self.record_of(self.streams[stream])
 
     def close(self, stream: StreamId) -> None:
         self.streams.pop(stream, None)
@@ -101,9 +119,12 @@ class FakeThinker(FakeEngine):
         if stream.steps > len(words):
             return False
         if stream.steps < len(words):
-            if words[stream.steps].strip() == POISON:
+            word = words[stream.steps]
+            if word.strip() == POISON:
                 raise RuntimeError("poisoned")
-            stream.outputs.append(TextDelta(words[stream.steps]))
+            if stream.made >= stream.skipped:
+                stream.outputs.append(TextDelta(word))
+            stream.made += len(word)
             if stream.request.speak:
                 stream.outputs.append(Hiddens(np.full((GROUP, 2), stream.steps, np.float32), final=False))
         else:
@@ -113,6 +134,13 @@ class FakeThinker(FakeEngine):
             stream.outputs.append(Finish("length" if limited else "stop", len(stream.request.messages), len(words)))
         stream.steps += 1
         return True
+
+    def go_on(self, stream: FakeStream, record: Record) -> None:
+        assert isinstance(record, TextRecord) and record.groups == 0, record
+        stream.skipped = record.characters
+
+    def record_of(self, stream: FakeStream) -> Record:
+        return TextRecord(tuple(range(stream.steps)), stream.steps, max(stream.made, stream.skipped))
 
 
 class FakeSpeechDecoder(FakeEngine):
@@ -124,8 +152,18 @@ class FakeSpeechDecoder(FakeEngine):
         message = stream.inputs.pop(0)
         assert isinstance(message, Hiddens), message
         ids = np.repeat(message.values[:, 0].astype(np.int64), 2)
-        stream.outputs.append(Units(ids, message.final))
+        if message.final or stream.made >= stream.skipped:
+            stream.outputs.append(Units(ids, message.final))
+        stream.made += len(ids)
         return True
+
+    def go_on(self, stream: FakeStream, record: Record) -> None:
+        assert isinstance(record, UnitsRecord), record
+        stream.skipped = record.units
+
+    def record_of(self, stream: FakeStream) -> Record:
+        made = max(stream.made, stream.skipped)
+        return UnitsRecord(tuple(range(made)), made)
 
 
 class FakeToken2Wav(FakeEngine):
@@ -137,12 +175,32 @@ class FakeToken2Wav(FakeEngine):
         message = stream.inputs.pop(0)
         assert isinstance(message, Units), message
         stream.outputs.append(AudioChunk(spoken(message.ids), message.final))
+        stream.made += len(message.ids)
         return True
+
+    def go_on(self, stream: FakeStream, record: Record) -> None:
+        assert isinstance(record, SoundRecord), record
+        stream.made = record.received
+
+    def record_of(self, stream: FakeStream) -> Record:
+        nothing = np.zeros(0, np.float32)
+        return SoundRecord(
+            received=stream.made,
+            rendered=stream.made,
+            sourced=0,
+            emitted=0,
+            resampled=0,
+            cycles=0.0,
+            units=np.zeros(0, np.int64),
+            mel=nothing,
+            source=nothing,
+            tail=nothing,
+        )
 
 
 def spoken(ids: np.ndarray) -> np.ndarray:
-    """The samples of the fake token2wav for speech units, float32."""
-    return np.repeat((ids.astype(np.float32) + 1) / 64, SAMPLES_PER_UNIT)
+    """The samples of the fake token2wav for speech units, int16."""
+    return np.repeat(((ids + 1) * 512).astype(np.int16), SAMPLES_PER_UNIT)
 
 
 def whole_reply(request: ReplyRequest) -> tuple[str, np.ndarray]:
@@ -162,15 +220,15 @@ def build_fake_engine(stage: str, bundle: str, *, capacity: int) -> Engine:
 
 
 class Joint:
-    """A streaming handle's generator, within one process."""
+    """A call to a stage, within one process."""
 
-    def __init__(self, messages: AsyncGenerator[StageMessage, None]) -> None:
+    def __init__(self, messages: AsyncGenerator[Made, None]) -> None:
         self._messages = messages
 
-    def __aiter__(self) -> AsyncIterator[StageMessage]:
+    def __aiter__(self) -> AsyncIterator[Made]:
         return self
 
-    async def __anext__(self) -> StageMessage:
+    async def __anext__(self) -> Made:
         return await anext(self._messages)
 
     def cancel(self) -> None:
@@ -178,26 +236,30 @@ class Joint:
 
 
 class Chain:
-    """The three stages in this process, joined as the deployments join them."""
+    """The three stages in this process, joined as the deployments join them.
 
-    def __init__(self, capacity: int) -> None:
-        engines: dict[StageName, FakeEngine] = {
-            "thinker": FakeThinker(capacity),
-            "speech_decoder": FakeSpeechDecoder(capacity),
-            "token2wav": FakeToken2Wav(capacity),
-        }
-        self.stages = {name: EngineThread(engine) for name, engine in engines.items()}
+    ``losses`` says for each attempt which stage is lost behind how many of its answers; later attempts lose none.
+    """
 
-    def reply(self, request: ReplyRequest) -> AsyncGenerator[StageMessage, None]:
-        """What leaves the last stage that the reply needs."""
-        messages = relay(self.stages["thinker"], request, None, None)
-        if request.speak:
-            for name in ("speech_decoder", "token2wav"):
-                messages = relay(self.stages[name], request, Joint(messages), TAKES[name])
-        return messages
+    def __init__(self, engines: Sequence[Engine], losses: Sequence[tuple[StageName, int]] = ()) -> None:
+        self.metrics = IngressMetrics()
+        self.attempts: list[Attempt] = []
+        self.losses = list(losses)
+        self.stages = {name: EngineThread(engine, name) for name, engine in zip(STAGES, engines, strict=True)}
 
-    def start(self, request: ReplyRequest) -> Joint:
-        return Joint(self.reply(request))
+    def start(self, attempt: Attempt, caller: Caller | None = None) -> Call:
+        """What leaves the last stage that the reply needs. The lease grants what the caller does when it is opened."""
+        caller = caller or Caller()
+        self.attempts.append(attempt)
+        lost, answers = self.losses.pop(0) if self.losses else (None, 0)
+        call: Call | None = None
+        for name in STAGES if attempt.request.speak else STAGES[:1]:
+            granted = attempt.granted if name == "token2wav" else UNLIMITED
+            messages = relay(name, self.stages[name], attempt, call, Lease(granted))
+            call = Joint(_lost_behind(answers, messages, name) if name == lost else messages)
+        caller.taken()
+        assert call is not None
+        return call
 
     async def missing(self) -> list[str]:
         return []
@@ -213,8 +275,24 @@ class Chain:
             stage.stop()
 
 
+async def _lost_behind(answers: int, messages: AsyncGenerator[Made, None], stage: str) -> AsyncGenerator[Made, None]:
+    """As many answers as that, then the stage is lost as a process is; never, where it has ended before."""
+    async with aclosing(messages):
+        async for made in messages:
+            if not answers:
+                raise StageLost(stage, "ActorDiedError")
+            answers -= 1
+            yield made
+
+
+def attempt(request: ReplyRequest, record: ReplyRecord | None = None, granted: int = UNLIMITED) -> Attempt:
+    return Attempt(
+        id="test", request=request, sample_rate=22_050, record=record or ReplyRecord(), granted=granted
+    )
+
+
 @contextmanager
 def local_chain(capacity: int = 4) -> Iterator[Chain]:
-    made = Chain(capacity)
+    made = Chain([FakeThinker(capacity), FakeSpeechDecoder(capacity), FakeToken2Wav(capacity)])
     yield made
     made.stop()

@@ -68,16 +68,19 @@ class SoundFormat:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplyRequest:
-    """One reply to be made: the conversation so far (its last message is the user's) and how to speak.
+    """One reply to be made: the conversation so far (its last message is the user's, or a tool's) and how to speak.
 
-    All stages are opened with the same request; each takes what concerns it. The text ends before the first of the
-    ``stop`` strings. ``seed`` is that of the sound. ``speaker``, float32 (512,), says whose voice the speech decoder
-    takes up; None is nobody's. ``ValueError`` for a vector of another shape or not finite, an empty stop string and a
-    negative seed.
+    All stages are opened with the same request; each takes what concerns it. ``say`` are the reply's words, when they
+    are given: then none is chosen. ``tools`` are what a written reply may call, see :meth:`PromptBuilder.prompt`. The
+    text ends before the first of the ``stop`` strings. ``seed`` is that of the sound. ``speaker``, float32 (512,), says
+    whose voice the speech decoder takes up; None is nobody's. ``ValueError`` for a vector of another shape or not
+    finite, an empty stop string, nothing to say and a negative seed.
     """
 
     messages: tuple[Message, ...]
     speak: bool = True
+    say: str | None = None
+    tools: tuple[str, ...] = ()
     text: Sampling = field(default_factory=Sampling)
     units: Sampling = field(default_factory=lambda: Sampling(max_tokens=2048))
     stop: tuple[str, ...] = ()
@@ -89,6 +92,8 @@ class ReplyRequest:
         check_seed(self.seed)
         if "" in self.stop:
             raise ValueError(f"stop {self.stop}: expected strings that are not empty")
+        if self.say == "":
+            raise ValueError("say holds no words: expected some")
         if self.speaker is None:
             return
         if self.speaker.shape != (SPEAKER_DIM,):

@@ -2,24 +2,15 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from opens2s_core.inference.engine import Engine, StreamFailed, StreamId
 from opens2s_core.inference.loading import EngineSettings, build_engine
 from opens2s_core.inference.messages import AudioChunk, Finish, Hiddens, ReplyRequest, StageMessage, TextDelta, Units
-from opens2s_core.inference.records import Record, SoundRecord, TextRecord, UnitsRecord
+from opens2s_core.inference.records import ReplyRecord
 
 ReplyId = int
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyRecord:
-    """What a fresh pipeline needs to go on with a reply."""
-
-    text: TextRecord
-    units: UnitsRecord | None = None  # None where nothing is spoken
-    sound: SoundRecord | None = None
 
 
 @dataclass(slots=True)
@@ -64,8 +55,9 @@ class Pipeline:
         identity = next(self._ids)
         self._replies[identity] = reply
         try:
-            for engine, known in zip(self._taking_part(request), _known(record), strict=False):
-                reply.streams.append(engine.open(request, known))
+            known = (record or ReplyRecord()).by_stage()
+            for engine, part in zip(self._taking_part(request), known, strict=False):
+                reply.streams.append(engine.open(request, part))
         except BaseException:
             self.close(identity)
             raise
@@ -136,15 +128,6 @@ class Pipeline:
                     reply.to_come -= isinstance(message, Finish) or (isinstance(message, AudioChunk) and message.final)
         except StreamFailed as error:
             reply.failure = str(error)
-
-
-def _known(record: ReplyRecord | None) -> tuple[Record | None, ...]:
-    if record is None:
-        return (None, None, None)
-    if record.units is None or record.sound is None:
-        return (record.text,)
-    # A speech decoder that starts anew hears everything again, token2wav only the units that it has not got.
-    return (replace(record.text, groups=0), replace(record.units, units=record.sound.received), record.sound)
 
 
 def reply_text(messages: Sequence[StageMessage]) -> str:

@@ -5,7 +5,7 @@ hidden states: the layout on which the speech decoder was trained. Where a stop 
 predicted the first token left out takes the place of the one for the end token.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -42,7 +42,7 @@ class _Stream:
     request: ReplyRequest
     prompt: Keys
     clips: list[_Clip]
-    record: TextRecord  # of an earlier stream that this one goes on with
+    record: TextRecord  # of an earlier stream that this one goes on with, and all that it is given to say
     row: Row
     text: TextStream
     heard: dict[ClipKey, Tensor] = field(default_factory=dict)
@@ -70,7 +70,8 @@ class ThinkerEngine(SlotEngine[_Stream]):
     """Serves up to ``capacity`` replies.
 
     A step decodes one token of every stream, encodes at most one clip and reads at most ``settings.prefill_tokens`` of
-    one prompt, first come first served.
+    one prompt, first come first served. Words that are given are read like a prompt, not decoded. The text handed out
+    for them is what the tokenizer makes of its own tokens: Qwen's composes characters (NFC), else it is lossless.
     """
 
     def __init__(
@@ -86,18 +87,20 @@ class ThinkerEngine(SlotEngine[_Stream]):
         self._embed = model.llm_model.model.embed_tokens
 
     def open(self, request: ReplyRequest, record: Record | None = None) -> StreamId:
-        """``ValueError`` for a conversation that, with its longest reply, does not fit a slot, and for a record that is
-        not of this model and request; :class:`EngineFull`."""
-        prompt = self.prompts.prompt(request.messages, speak=request.speak)
+        """``ValueError`` for a conversation that, with its longest reply, does not fit a slot, for words given that are
+        more than the longest reply, for a prompt that cannot be written, and for a record that is not of this model and
+        request; :class:`EngineFull`."""
+        prompt = self.prompts.prompt(request.messages, speak=request.speak, tools=request.tools)
         lengths = [self.model.config.audio_positions(len(clip)) for clip in prompt.audios]
         keys = np.array(expand_audio_slots(prompt.input_ids, lengths), dtype=np.int64)
-        limit, longest = self._lm.context, request.text.max_tokens
+        record = self._check_record(record, request)
+        limit = self._lm.context
+        longest = request.text.max_tokens if request.say is None else len(record.ids)
         if len(keys) + longest > limit:
             raise ValueError(
                 f"the conversation takes {len(keys)} positions and the reply up to {longest}: "
                 f"together more than the {limit} of a slot"
             )
-        record = self._check_record(record, longest)
         self._check_room()
         clips = _place(prompt.input_ids, prompt.audios, lengths)
         for clip in clips:
@@ -137,9 +140,11 @@ class ThinkerEngine(SlotEngine[_Stream]):
             self._lm.wipe(state.row)
             self._lm.free(state.row)
 
-    def _check_record(self, record: Record | None, longest: int) -> TextRecord:
+    def _check_record(self, record: Record | None, request: ReplyRequest) -> TextRecord:
+        """With all tokens of the words that are given, if they are."""
+        given, longest = self._given(request), request.text.max_tokens
         if record is None:
-            return TextRecord((), groups=0, characters=0)
+            return TextRecord(given, groups=0, characters=0)
         if not isinstance(record, TextRecord):
             raise TypeError(f"the thinker goes on from a TextRecord, got {type(record).__name__}")
         if len(record.ids) > longest:
@@ -147,7 +152,18 @@ class ThinkerEngine(SlotEngine[_Stream]):
         size = self.model.config.llm.vocab_size
         if outside := [token for token in record.ids if not 0 <= token < size]:
             raise ValueError(f"record with token {outside[0]}: expected tokens in [0, {size})")
-        return record
+        if given and record.ids != given[: len(record.ids)]:
+            raise ValueError(f"record of {len(record.ids)} tokens: expected the first ones of the words to say")
+        return replace(record, ids=given or record.ids)
+
+    def _given(self, request: ReplyRequest) -> tuple[int, ...]:
+        """All tokens of a reply whose words are given; of another none."""
+        if request.say is None:
+            return ()
+        ids = (*self.prompts.reply(request.say, speak=request.speak), self.vocabulary.text_end_ids[0])
+        if len(ids) > request.text.max_tokens:
+            raise ValueError(f"{len(ids)} tokens to say: expected at most the {request.text.max_tokens} of the request")
+        return ids
 
     def _decoding(self, streams: list[_Stream]) -> list[tuple[_Stream, Feed]]:
         if not streams:
@@ -204,7 +220,7 @@ class ThinkerEngine(SlotEngine[_Stream]):
             for token, state in zip(tokens, [next(states) for _ in tokens], strict=True):
                 if stream.done:
                     break
-                if token is None:
+                if token is None or not np.isfinite(state).all():  # of given tokens nobody has seen the logits
                     self._end(stream, f"token {len(stream.generated)} of the reply: the model's logits are no numbers")
                 else:
                     self._take(stream, token, state)

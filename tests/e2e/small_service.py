@@ -9,7 +9,7 @@ CAPACITY = 4
 
 def serve_config(bundle: Path) -> ServeConfig:
     """Small enough, in logical CPUs, to leave the one local Ray of the tests free for data and training."""
-    stage = StageConfig(capacity=CAPACITY, cpus=0.1, max_replicas=1)
+    stage = StageConfig(capacity=CAPACITY, queue=2 * CAPACITY, cpus=0.1, max_replicas=1)
     return ServeConfig(
         bundle=str(bundle),
         ingress_cpus=0.1,

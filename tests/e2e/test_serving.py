@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from ray import cloudpickle, serve
 
 from opens2s_core.audio import encode_audio
-from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling
+from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling, SoundFormat
 from opens2s_core.inference.pipeline import Pipeline, reply_text
 from opens2s_core.prompt import Audio, Message
 from serve_app.app import build_app
-from serve_app.audio_codec import decode_input, pcm16
+from serve_app.audio_codec import decode_input
 from tests import fakes
 from tests.e2e.small_service import CAPACITY, serve_config
 from tests.fakes import POISON, build_fake_engine
@@ -93,9 +93,11 @@ def alone(tiny_bundle: Path) -> Alone:
     def reply(seed: int) -> tuple[str, bytes]:
         text = Sampling(temperature=1.0, max_tokens=TOKENS, seed=seed)
         units = Sampling(max_tokens=16 * TOKENS, seed=seed)
-        messages = list(pipeline.reply(ReplyRequest(messages=(message,), text=text, units=units, seed=seed)))
+        sound = SoundFormat(samples="int16")
+        request = ReplyRequest(messages=(message,), text=text, units=units, seed=seed, audio=sound)
+        messages = list(pipeline.reply(request))
         samples = [message.samples for message in messages if isinstance(message, AudioChunk)]
-        return reply_text(messages), pcm16(np.concatenate(samples))
+        return reply_text(messages), np.concatenate(samples).astype("<i2").tobytes()
 
     return reply
 

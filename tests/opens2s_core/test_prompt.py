@@ -1,5 +1,7 @@
 import itertools
+import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from unicodedata import normalize
 
@@ -10,19 +12,24 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
+from opens2s_core.checkpoint.vocabulary import load_tokenizer
 from opens2s_core.prompt import (
     AUDIO_SLOT,
     DEFAULT_SYSTEM,
     IGNORED,
     Audio,
+    Content,
     Message,
     PromptBuilder,
     PromptStyle,
     Role,
     Spoken,
     Text,
+    ToolCall,
     TrainingSample,
+    reading,
 )
+from opens2s_core.training.tokens import add_tokens
 from tests.opens2s_core.wire import GOLDEN, VOCABULARY, as_items, served, speaker, wire_messages
 
 TOKENISED = GOLDEN.lines("tokenised")
@@ -173,6 +180,16 @@ def test_only_the_reply_is_learned_and_only_its_spoken_part_speaks() -> None:
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("speak", [True, False])
+def test_a_prompt_and_the_reply_to_it_are_what_is_trained(style: PromptStyle, speak: bool) -> None:
+    said = "I <|im_end|> hear\nyou."
+    sample = builder(style).training_sample([*HISTORY, Message("assistant", (Spoken(said) if speak else Text(said),))])
+    begun = builder(style).prompt(HISTORY, speak=speak).input_ids + builder(style).reply(said, speak=speak)
+    assert sample.input_ids[: len(begun)] == begun
+    assert decode(sample.input_ids[len(begun) :]) == "<|im_end|>\n"
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("speak", [True, False])
 def test_a_prompt_ends_where_the_trained_reply_begins(style: PromptStyle, speak: bool) -> None:
     prompt = builder(style).prompt(HISTORY, speak=speak)
     reply = Message("assistant", (REPLY.content[0] if speak else Text("Yes."),))
@@ -278,3 +295,284 @@ def test_a_conversation_has_the_special_tokens_of_its_turns_alone(
         forged, plain = messages(spread), messages([["word"]] * 3)
         for build in (builder(style).training_sample, lambda turns: builder(style).prompt(turns, speak=True)):
             assert specials(build(forged).input_ids) == specials(build(plain).input_ids)
+
+
+# Text to be read
+
+
+def test_a_text_is_read_at_the_users_request() -> None:
+    prompt = builder("training").prompt(reading("Good <|im_end|> night."), speak=True)
+    assert decode(prompt.input_ids) == (
+        f"<|im_start|>system\n{DEFAULT_SYSTEM}<|im_end|>\n"
+        "<|im_start|>user\nRead the following text aloud, word for word:\nGood <|im_end|> night.<|im_end|>\n"
+        "<|im_start|>assistant\n<think></think><|im_tts_start|>"
+    )
+    assert specials(prompt.input_ids) == specials(builder("training").prompt(reading("Hm."), speak=True).input_ids)
+
+
+def test_instructions_say_how_a_text_is_read() -> None:
+    assert reading("Good night.", "Whisper.") == (
+        Message("system", (Text("Whisper."),)),
+        *reading("Good night.")[1:],
+    )
+    assert reading("Good night.", "") == reading("Good night.")
+
+
+# Tools
+
+TEMPLATE = r"""
+{%- if tools -%}
+    {{- '<|im_start|>system\n' -}}
+    {%- if messages[0].role == 'system' -%}{{- messages[0].content + '\n\n' -}}{%- endif -%}
+    {{- 'Functions that you may ask for:\n<tools>' -}}
+    {%- for tool in tools -%}{{- '\n' + (tool | tojson) -}}{%- endfor -%}
+    {{- '\n</tools>\nAsk in this way:\n<tool_call>\n{"name": ..., "arguments": {...}}\n</tool_call><|im_end|>\n' -}}
+{%- endif -%}
+{%- for turn in messages -%}
+    {%- if turn.role == 'tool' -%}
+        {%- if loop.first or loop.previtem.role != 'tool' -%}{{- '<|im_start|>user' -}}{%- endif -%}
+        {{- '\n<tool_response>\n' + turn.content + '\n</tool_response>' -}}
+        {%- if loop.last or loop.nextitem.role != 'tool' -%}{{- '<|im_end|>\n' -}}{%- endif -%}
+    {%- elif not (tools and loop.first and turn.role == 'system') -%}
+        {{- '<|im_start|>' + turn.role + '\n' + turn.content.split('</think>')[-1] -}}
+        {%- for call in turn.tool_calls or [] -%}
+            {%- if turn.content or not loop.first -%}{{- '\n' -}}{%- endif -%}
+            {{- '<tool_call>\n{"name": "' + call.function.name + '", "arguments": ' -}}
+            {{- (call.function.arguments | tojson) + '}\n</tool_call>' -}}
+        {%- endfor -%}
+        {{- '<|im_end|>\n' -}}
+    {%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+    {{- '<|im_start|>assistant\n' -}}
+    {%- if enable_thinking is false -%}{{- '<think>\n\n</think>\n\n' -}}{%- endif -%}
+{%- endif -%}
+"""
+TOOL_TOKENS = ["<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"]
+
+
+def tool_tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
+    """The golden one, with the tokens for tools that Qwen3's has."""
+    tokenizer = load_tokenizer(GOLDEN.path)
+    add_tokens(tokenizer, TOOL_TOKENS, special=False)
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+TOOL_TOKENIZER = tool_tokenizer()
+TOOL_LITERALS = sorted(TOOL_TOKENIZER.added_tokens_encoder)
+
+
+def tool_builder(style: PromptStyle = "chat") -> PromptBuilder:
+    return PromptBuilder(TOOL_TOKENIZER, style)
+
+
+def tool_specials(ids: list[int]) -> list[int]:
+    return [token for token in ids if token == AUDIO_SLOT or token in TOOL_TOKENIZER.added_tokens_decoder]
+
+
+def weather(**properties: object) -> str:
+    function = {"name": "weather", "description": "Wie ist das Wetter? ☂", "parameters": {"properties": properties}}
+    return json.dumps({"type": "function", "function": function})
+
+
+def call(name: str = "weather", **arguments: object) -> ToolCall:
+    return ToolCall("call_7", name, json.dumps(arguments))
+
+
+ASKED: list[Message] = [
+    Message("user", (Text("Do I need "), Text("an umbrella?"))),
+    Message("assistant", (Text("Let me see."), call(city="Ulm"), call(city="Köln", days=2))),
+    Message("tool", (Text('{"rain": 0.7}'),)),
+    Message("tool", (Text("no data"),)),
+]
+
+
+def wire(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """As chat templates are handed a conversation."""
+    if messages[0].role != "system":
+        messages = [Message("system", (Text(DEFAULT_SYSTEM),)), *messages]
+    turns = []
+    for message in messages:
+        content = "".join(item.text for item in message.content if isinstance(item, Text | Spoken))
+        calls = [
+            {"type": "function", "function": {"name": item.name, "arguments": json.loads(item.arguments)}}
+            for item in message.content
+            if isinstance(item, ToolCall)
+        ]
+        turns.append({"role": message.role, "content": content} | ({"tool_calls": calls} if calls else {}))
+    return turns
+
+
+def by_tokenizer(messages: Sequence[Message], tools: Sequence[str] = ()) -> list[int]:
+    return TOOL_TOKENIZER.apply_chat_template(
+        wire(messages),
+        tools=[json.loads(tool) for tool in tools] or None,
+        add_generation_prompt=True,
+        enable_thinking=False,
+        return_dict=False,
+    )
+
+
+HARMLESS = (st.text(max_size=8) | st.sampled_from(["\n\n", " two  spaces ", "你好", "<|im_", "|>", "I'm"])).filter(
+    lambda text: not any(literal in text for literal in TOOL_LITERALS)
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | HARMLESS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(HARMLESS, inner, max_size=2),
+    max_leaves=4,
+)
+OBJECTS = st.dictionaries(HARMLESS, VALUES, max_size=3).map(json.dumps)
+CALLS = st.builds(ToolCall, st.just("call_0"), st.sampled_from(["weather", "see_through"]), OBJECTS)
+WORDS_OF_A_TURN = st.lists(HARMLESS.map(Text), max_size=2)
+ASKING = st.builds(lambda role, words: Message(role, tuple(words)), st.sampled_from(["user", "tool"]), WORDS_OF_A_TURN)
+ANSWERING = st.builds(
+    lambda words, calls: Message("assistant", (*words, *calls)), WORDS_OF_A_TURN, st.lists(CALLS, max_size=2)
+) | st.builds(lambda words: Message("assistant", (Spoken(words),)), HARMLESS.filter(bool))
+CONVERSATION = st.builds(lambda past, last: [*past, last], st.lists(ASKING | ANSWERING, max_size=4), ASKING)
+
+
+@given(
+    system=st.none() | HARMLESS.filter(bool),
+    messages=CONVERSATION,
+    tools=st.lists(OBJECTS, min_size=1, max_size=2),
+)
+def test_tools_are_written_by_the_tokenizers_own_template(
+    system: str | None, messages: list[Message], tools: list[str]
+) -> None:
+    if system is not None:
+        messages = [Message("system", (Text(system),)), *messages]
+    # Joined over the cuts, the words may yet hold what the single ones do not.
+    assume(not any(literal in turn["content"] for turn in wire(messages) for literal in TOOL_LITERALS))
+    prompt = tool_builder().prompt(messages, speak=False, tools=tools)
+    assert prompt.input_ids == by_tokenizer(messages, tools)
+
+
+def test_calls_and_results_go_by_the_template_when_there_are_no_tools_any_more() -> None:
+    assert tool_builder().prompt(ASKED, speak=False).input_ids == by_tokenizer(ASKED)
+    spoken = tool_builder().prompt(ASKED, speak=True).input_ids
+    assert spoken == [*by_tokenizer(ASKED), TOOL_TOKENIZER.convert_tokens_to_ids("<|im_tts_start|>")]
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_without_tools_no_template_is_asked(style: PromptStyle) -> None:
+    without = PromptBuilder(tool_tokenizer(template=None), style)
+    assert without.prompt(HISTORY, speak=True) == builder(style).prompt(HISTORY, speak=True)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_with_tools_replies_open_as_the_style_has_them(style: PromptStyle) -> None:
+    history = [*HISTORY, *ASKED]
+    prompt = tool_builder(style).prompt(history, speak=False, tools=[weather()])
+    words = str(TOOL_TOKENIZER.decode([token for token in prompt.input_ids if token != AUDIO_SLOT]))
+    opening = {"training": "<think></think>", "plain": "", "chat": "<think>\n\n</think>\n\n"}[style]
+    past = "" if style == "chat" else opening
+    assert f"<|im_start|>assistant\n{past}Let me see.\n<tool_call>\n" in words
+    assert words.endswith(f"<tool_response>\nno data\n</tool_response><|im_end|>\n<|im_start|>assistant\n{opening}")
+    spoken = "I hear you." if style == "chat" else "<|im_tts_start|>I hear you.<|im_tts_end|>"
+    assert f"<|im_start|>assistant\n{past}{spoken}<|im_end|>\n" in words
+
+
+def test_sounds_keep_their_places_among_tools() -> None:
+    messages = [
+        Message("user", (Text("This "), Audio("a.wav"), Text("and this: "), Audio("b.wav"))),
+        Message("assistant", (call("compare"),)),
+        Message("tool", (Text("alike"),)),
+        Message("user", (Audio("c.wav"),)),
+    ]
+    prompt = tool_builder().prompt(messages, speak=False, tools=[weather()])
+    assert prompt.audios == ["a.wav", "b.wav", "c.wav"]
+    plain = builder("chat").prompt([QUESTION], speak=False).input_ids
+    at = plain.index(AUDIO_SLOT)
+    slots = [i for i, token in enumerate(prompt.input_ids) if token == AUDIO_SLOT]
+    assert [prompt.input_ids[i - 1 : i + 2] for i in slots] == [plain[at - 1 : at + 2]] * 3
+
+
+TOOL_FORGERY = st.lists(st.sampled_from(TOOL_LITERALS) | st.text(max_size=3), min_size=1, max_size=4).map("".join)
+
+
+@given(st.sampled_from(STYLES), st.lists(TOOL_FORGERY.filter(bool), min_size=4, max_size=4))
+def test_among_tools_too_words_that_look_like_special_tokens_stay_words(style: PromptStyle, texts: list[str]) -> None:
+    def conversation(system: str, question: str, words: str, result: str) -> list[Message]:
+        return [
+            Message("system", (Text(system),)),
+            Message("user", (Text(question), Audio("a.wav"), Text(question))),
+            Message("assistant", (Text(words), call(city="Ulm"))),
+            Message("tool", (Text(result),)),
+        ]
+
+    forged, plain = (
+        tool_builder(style).prompt(conversation(*words), speak=False, tools=[weather()]).input_ids
+        for words in (texts, ["word"] * 4)
+    )
+    assert tool_specials(forged) == tool_specials(plain)
+    said = str(TOOL_TOKENIZER.decode([token for token in forged if token != AUDIO_SLOT]))
+    assert all(normalize("NFC", text) in normalize("NFC", said) for text in texts)
+
+
+FORGED_CALLS = [call(city="<|im_end|>"), call(**{"<tool_call>": 1}), call(list=[{"a": "x<think>"}]), call("</think>")]
+
+
+@pytest.mark.parametrize("forged", [*FORGED_CALLS, ToolCall("", "f", r'{"a": "\u003c|im_end|>"}')])
+def test_special_tokens_in_calls_are_refused_by_name(forged: ToolCall) -> None:
+    with pytest.raises(ValueError, match=r"a call of .* holds '<.*>', which is a special token of the model"):
+        tool_builder().prompt([Message("assistant", (forged,))], speak=False)
+
+
+@pytest.mark.parametrize("forged", ["<|im_start|>", "</tool_response>"])
+def test_special_tokens_in_tools_are_refused_by_name(forged: str) -> None:
+    for tool in (weather(city=forged), weather(**{forged: "city"}), weather(city=forged).replace("<", "\\u003c")):
+        with pytest.raises(ValueError, match=rf"tools\[1\] holds '{forged}'".replace("|", r"\|")):
+            tool_builder().prompt(ASKED, speak=False, tools=[weather(), tool])
+
+
+NO_OBJECTS = ["", "weather", "{'a': 1}", "[]", "null", '{"a": NaN}', '{"a": 1e999}', r'{"a": "\ud800"}', "[" * 100_000]
+
+
+@pytest.mark.parametrize("text", NO_OBJECTS, ids=lambda text: text[:12])
+def test_tools_and_arguments_are_json_objects(text: str) -> None:
+    with pytest.raises(ValueError, match=r"tools\[0\]: expected"):
+        tool_builder().prompt(ASKED, speak=False, tools=[text])
+    with pytest.raises(ValueError, match="arguments of 'weather': expected"):
+        ToolCall("call_0", "weather", text)
+
+
+def test_deep_nesting_is_written_or_refused() -> None:
+    for depth in range(100, 2_000, 100):
+        with suppress(ValueError):
+            deep = ToolCall("call_0", "weather", '{"a": ' * depth + "1" + "}" * depth)
+            tool_builder().prompt([Message("assistant", (deep,))], speak=False)
+
+
+def test_tools_are_for_written_replies() -> None:
+    with pytest.raises(ValueError, match="1 tools for a spoken reply"):
+        tool_builder().prompt(ASKED, speak=True, tools=[weather()])
+
+
+def test_tools_need_a_template_that_writes_the_conversation() -> None:
+    with pytest.raises(ValueError, match="the tokenizer has no chat template"):
+        PromptBuilder(tool_tokenizer(template=None), "chat").prompt(ASKED, speak=False, tools=[weather()])
+    deaf = PromptBuilder(tool_tokenizer("{{ messages[1].content }}"), "chat")
+    with pytest.raises(ValueError, match="leaves out, repeats or moves turns"):
+        deaf.prompt(ASKED, speak=False)
+    strict = PromptBuilder(tool_tokenizer("{{ raise_exception('one at a time') }}"), "chat")
+    with pytest.raises(ValueError, match="does not write this conversation: one at a time"):
+        strict.prompt(ASKED, speak=False)
+
+
+@pytest.mark.parametrize("role", ["system", "user", "tool"])
+def test_calls_are_the_assistants(role: Role) -> None:
+    with pytest.raises(ValueError, match=f"a {role} turn cannot hold ToolCall: expected it in assistant turns only"):
+        tool_builder().prompt([Message(role, (call(),))], speak=False)
+
+
+@pytest.mark.parametrize("item", [Audio("a.wav"), Spoken("Hm.")])
+def test_what_a_call_gave_is_text(item: Content) -> None:
+    with pytest.raises(ValueError, match=f"a tool turn cannot hold {type(item).__name__}"):
+        tool_builder().prompt([Message("tool", (item,))], speak=False)
+
+
+@pytest.mark.parametrize("about_tools", [ASKED[1], ASKED[2]])
+def test_nothing_is_learned_of_tools(about_tools: Message) -> None:
+    with pytest.raises(ValueError, match="a training sample cannot hold calls of tools"):
+        builder("chat").training_sample([about_tools])

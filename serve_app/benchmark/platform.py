@@ -1,0 +1,60 @@
+"""The platform as a benchmark serves it, and what it says of itself."""
+
+import asyncio
+import re
+import time
+from collections.abc import Mapping
+from typing import Any, Self
+
+from ray import serve
+
+from opens2s_core.checkpoint import read_bundle_info
+from serve_app.app import build_app
+from serve_app.benchmark.clients import Target
+from serve_app.config import STAGES, ServeConfig, StageName
+from serve_app.metrics import exposition
+from serve_app.stages import StageState
+
+_NAME = "benchmark"
+_REPORT_SECONDS = 12.0
+"""Ray's processes report their metrics every ten."""
+_SAMPLE = re.compile(r'^ray_opens2s_transfer_seconds_(sum|count)\{.*stage="(\w+)".*\} (\S+)', re.M)
+
+
+class Platform:
+    """Deployed while it is entered, on the Ray that this process is connected to."""
+
+    def __init__(self, config: ServeConfig) -> None:
+        self._config = config
+        self.target = Target(f"http://{config.host}:{config.port}", read_bundle_info(config.bundle).sample_rate)
+
+    def __enter__(self) -> Self:
+        serve.start(http_options={"host": self._config.host, "port": self._config.port})
+        serve.run(build_app(self._config), name=_NAME, route_prefix="/")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        serve.delete(_NAME)
+
+    def replicas(self) -> Mapping[StageName, int]:
+        """How many of each stage run."""
+        stages = serve.status().applications[_NAME].deployments
+        return {stage: _running(stages[stage].replica_states) for stage in STAGES}
+
+    def state(self, stage: StageName) -> StageState:
+        """Of the stage's only replica."""
+        handle = serve.get_deployment_handle(stage, _NAME)
+        return handle.state.remote().result()
+
+    def transfer_seconds(self, stage: StageName) -> float:
+        """From when the stage sent a message until its caller had it, on average since the start."""
+        time.sleep(_REPORT_SECONDS)
+        totals = {"sum": 0.0, "count": 0.0}
+        for part, sender, value in _SAMPLE.findall(asyncio.run(exposition())):
+            if sender == stage:
+                totals[part] += float(value)
+        return totals["sum"] / totals["count"]
+
+
+def _running(states: Mapping[Any, int]) -> int:
+    return sum(number for state, number in states.items() if state == "RUNNING")

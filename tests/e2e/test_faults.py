@@ -1,0 +1,189 @@
+"""What callers notice of processes that die under them, and what is left behind: nothing, and nothing."""
+
+import base64
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from ray import serve
+
+from serve_app.config import STAGES, StageName
+from serve_app.stages import StageState
+from tests.e2e.replicas import kill, processes, wait_until
+from tests.e2e.small_service import CAPACITY
+
+pytestmark = pytest.mark.ray
+
+TOLERANCE = 33  # 1e-3 of full scale
+
+
+def body(seed: int, tokens: int = 8) -> dict[str, Any]:
+    return {
+        "model": "opens2s",
+        "messages": [{"role": "user", "content": f"say number {seed}"}],
+        "max_tokens": tokens,
+        "temperature": 0,
+        "seed": seed,
+        "stream": True,
+        "modalities": ["text", "audio"],
+        "audio": {"voice": "default", "format": "pcm16"},
+    }
+
+
+class Listener:
+    """Takes a streamed reply event by event."""
+
+    def __init__(self, address: str, asked: dict[str, Any]) -> None:
+        self.text = ""
+        self.pcm = b""
+        self.error: dict[str, Any] | None = None
+        self.done = False
+        self.parts = 0
+        self._stream = httpx.stream("POST", f"{address}/v1/chat/completions", json=asked, timeout=120)
+        self._answer = self._stream.__enter__()
+        assert self._answer.status_code == 200, self._answer.read()
+        self._lines = self._answer.iter_lines()
+
+    def hear(self, parts: int | None = None) -> "Listener":
+        """So many parts of sound more, or all there is."""
+        until = None if parts is None else self.parts + parts
+        for line in self._lines:
+            self._take(line.removeprefix("data: "))
+            if self.parts == until:
+                return self
+        self.close()
+        return self
+
+    def begin(self) -> "Listener":
+        """Until the first text."""
+        for line in self._lines:
+            self._take(line.removeprefix("data: "))
+            if self.text:
+                break
+        return self
+
+    def close(self) -> None:
+        self._stream.__exit__(None, None, None)
+
+    def _take(self, data: str) -> None:
+        self.done |= data == "[DONE]"
+        if not data.startswith("{"):
+            return
+        event = json.loads(data)
+        self.error = event.get("error")
+        for choice in event.get("choices", ()):
+            audio = choice["delta"].get("audio") or {}
+            self.text += audio.get("transcript", "")
+            if "data" in audio:
+                self.pcm += base64.b64decode(audio["data"])
+                self.parts += 1
+
+
+def assert_same(heard: Listener, undisturbed: Listener) -> None:
+    assert heard.done, heard.error
+    assert heard.text == undisturbed.text
+    ours, theirs = (np.frombuffer(one.pcm, "<i2").astype(int) for one in (heard, undisturbed))
+    assert len(ours) == len(theirs)
+    assert np.abs(ours - theirs).max() <= TOLERANCE
+
+
+def state(stage: StageName) -> StageState:
+    return serve.get_deployment_handle(stage, "opens2s").state.remote().result(timeout_s=60)
+
+
+def slots() -> int:
+    return sum(state(stage).slots for stage in STAGES)
+
+
+def wait_for_all(served: str) -> None:
+    wait_until("all stages", lambda: httpx.get(f"{served}/ready", timeout=30).status_code == 200)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("parts", [0, 2])
+def test_a_stage_that_is_killed_is_not_heard(served: str, stage: StageName, parts: int) -> None:
+    wait_for_all(served)
+    undisturbed = Listener(served, body(1)).hear()
+    assert undisturbed.parts > 3
+    listener = Listener(served, body(1))
+    listener.begin() if parts == 0 else listener.hear(parts)
+    kill(stage)
+    assert_same(listener.hear(), undisturbed)
+    wait_until("free slots", lambda: slots() == 0)
+
+
+def test_a_stage_that_is_killed_with_all_places_taken_is_not_heard(served: str) -> None:
+    wait_for_all(served)
+
+    def hear(seed: int) -> Listener:
+        return Listener(served, body(seed)).hear()
+
+    def hear_with_a_break(seed: int) -> Listener:
+        listener = Listener(served, body(seed)).hear(1)
+        if seed == 0:
+            kill("speech_decoder")
+        return listener.hear()
+
+    seeds = range(CAPACITY)
+    with ThreadPoolExecutor(CAPACITY) as pool:
+        undisturbed = list(pool.map(hear, seeds))
+        heard = list(pool.map(hear_with_a_break, seeds))
+    for ours, theirs in zip(heard, undisturbed, strict=True):
+        assert_same(ours, theirs)
+    wait_until("free slots", lambda: slots() == 0)
+
+
+def test_whoever_has_not_begun_waits_for_the_replacement(served: str) -> None:
+    wait_for_all(served)
+    kill("thinker")
+    assert Listener(served, body(2, tokens=4)).hear().done
+
+
+def test_readiness_follows_a_stage_that_is_killed(served: str) -> None:
+    wait_for_all(served)
+    kill("token2wav")
+    answer = httpx.get(f"{served}/ready", timeout=30)
+    assert answer.status_code == 503
+    assert "token2wav" in answer.json()["error"]["message"]
+    assert httpx.get(f"{served}/health").status_code == 200
+    wait_for_all(served)
+
+
+def test_the_death_of_the_ingress_is_an_error_and_leaves_nothing_behind(served: str) -> None:
+    wait_for_all(served)
+    listeners = [Listener(served, body(1, tokens=2000)).hear(1) for _ in range(CAPACITY)]
+    assert slots() > 0
+    kill("ingress")
+    time.sleep(2.0)
+    assert slots() == 0
+    for listener in listeners:
+        with pytest.raises(httpx.HTTPError):
+            listener.hear()
+        assert not listener.done
+    wait_until("the next ingress", lambda: processes("ingress") != [])
+    wait_for_all(served)
+    assert Listener(served, body(3, tokens=4)).hear().done
+
+
+def test_a_listener_who_does_not_read_holds_nobody_back(served: str) -> None:
+    wait_for_all(served)
+    slow = Listener(served, body(1))
+    undisturbed = Listener(served, body(1)).hear()
+    for seed in range(2 * CAPACITY):
+        assert Listener(served, body(seed, tokens=4)).hear().done
+    assert_same(slow.hear(), undisturbed)
+
+
+def test_listeners_who_leave_at_any_point_leave_nothing_behind(served: str) -> None:
+    wait_for_all(served)
+    for parts in (0, 1, 2):
+        listeners = [Listener(served, body(seed, tokens=2000)) for seed in range(CAPACITY)]
+        for listener in listeners:
+            listener.hear(parts) if parts else listener.begin()
+            listener.close()
+        wait_until("free slots", lambda: slots() == 0, seconds=5)
+    wait_until("no call under way", lambda: all(state(stage).leases == 0 for stage in STAGES), seconds=5)

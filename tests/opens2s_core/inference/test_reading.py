@@ -1,0 +1,249 @@
+"""Replies whose words are given."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from unicodedata import normalize
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from opens2s_core.inference.messages import AudioChunk, Finish, ReplyRequest, Sampling, StageMessage
+from opens2s_core.inference.pipeline import Pipeline, reply_text
+from opens2s_core.inference.records import TextRecord
+from opens2s_core.inference.slot_lm import LMSettings
+from opens2s_core.inference.thinker import ThinkerEngine
+from opens2s_core.prompt import Audio, Message, Spoken, Text, reading
+from tests.opens2s_core.inference.oracle import prompt_embeddings
+from tests.opens2s_core.inference.random_engines import SETTINGS, SMALL, random_engines
+from tests.opens2s_core.inference.served import Asked, Made, alone, go_on, serve
+from tests.opens2s_core.wire import GOLDEN, VOCABULARY
+
+TEXT = "And then we went home, the two of us: 你好!"
+LITERALS = st.sampled_from(sorted(VOCABULARY.tokenizer.added_tokens_encoder))
+TEXTS = st.lists(st.text(max_size=5) | LITERALS, min_size=1, max_size=4).map("".join).filter(bool)
+NONE = TextRecord((), groups=0, characters=0)
+
+
+def thinker(*, capacity: int = 1, settings: LMSettings | None = None) -> ThinkerEngine:
+    engine, _ = random_engines(GOLDEN.path, SMALL, capacity=capacity, settings=settings)
+    return engine
+
+
+def to_read(text: str = TEXT, *, speak: bool = True) -> Asked:
+    return Asked(ReplyRequest(messages=reading(text), speak=speak, say=text))
+
+
+def tokens(engine: ThinkerEngine, text: str, *, speak: bool = True) -> tuple[int, ...]:
+    """What training puts behind the prompt of such a reply, to the token that ends it."""
+    reply = Message("assistant", (Spoken(text) if speak else Text(text),))
+    learned = engine.prompts.training_sample([*reading(text), reply]).input_ids
+    prompt = engine.prompts.prompt(reading(text), speak=speak).input_ids
+    ends = [at for at, token in enumerate(learned) if token in engine.vocabulary.text_end_ids]
+    return tuple(learned[len(prompt) : ends[-1] + 1])
+
+
+def teacher_forced(engine: ThinkerEngine, request: ReplyRequest, ids: Sequence[int]) -> NDArray[np.float32]:
+    """The hidden states (n, D) that predict the tokens, by one plain forward."""
+    llm, prompt = engine.model.llm_model, prompt_embeddings(engine, request)
+    with torch.no_grad():
+        embeddings = torch.cat([prompt, llm.get_input_embeddings()(torch.tensor(ids[:-1]))])
+        hiddens = llm.model(inputs_embeds=embeddings[None], use_cache=False).last_hidden_state[0]
+        return hiddens[len(prompt) - 1 :].numpy()
+
+
+def close(hiddens: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
+    np.testing.assert_allclose(hiddens, expected, atol=1e-5, rtol=1e-5)
+
+
+def same(made: Made, expected: Made) -> None:
+    assert made.failure is None
+    assert made.ids == expected.ids
+    assert made.text == expected.text
+    assert made.messages[-1] == expected.messages[-1]
+    assert [(len(group.values), group.final) for group in made.groups] == [
+        (len(group.values), group.final) for group in expected.groups
+    ]
+    close(made.hiddens, expected.hiddens)
+
+
+@settings(max_examples=30)
+@given(text=TEXTS, lm=SETTINGS, speak=st.booleans())
+def test_what_is_given_is_said_word_for_word(text: str, lm: LMSettings, speak: bool) -> None:
+    engine, asked = thinker(settings=lm), to_read(text, speak=speak)
+    made = alone(engine, asked)
+    assert made.text == normalize("NFC", text)  # as the tokenizer has it, which is lossless but for that
+    assert made.ids == tokens(engine, text, speak=speak)
+    prompt = engine.prompts.prompt(asked.request.messages, speak=speak).input_ids
+    assert made.messages[-1] == Finish("stop", len(prompt), len(made.ids))
+    assert len(made.hiddens) == speak * len(made.ids)
+    if speak:
+        close(made.hiddens, teacher_forced(engine, asked.request, made.ids))
+
+
+@settings(max_examples=15)
+@given(text=TEXTS, lm=SETTINGS, stop=st.sampled_from([(), ("e",), ("n we", "never to be met")]))
+def test_it_is_said_as_a_record_of_the_same_tokens_is_gone_on_with(
+    text: str, lm: LMSettings, stop: tuple[str, ...]
+) -> None:
+    engine = thinker(settings=lm)
+    given_words = replace(to_read(text).request, text=Sampling(max_tokens=150), stop=stop)
+    chosen = Asked(replace(given_words, say=None))
+    record = TextRecord(tokens(engine, text), groups=0, characters=0)
+    same(alone(engine, Asked(given_words)), go_on(thinker(settings=lm), chosen, record))
+
+
+def test_a_conversation_with_sound_may_lie_before_what_is_said() -> None:
+    engine, sound = thinker(), np.random.default_rng(0).normal(0, 0.1, 9_000).astype(np.float32)
+    messages = (Message("user", (Text("Say it after me: "), Audio(sound))),)
+    asked = Asked(ReplyRequest(messages=messages, say=TEXT))
+    made = alone(engine, asked)
+    assert made.text == TEXT
+    close(made.hiddens, teacher_forced(engine, asked.request, made.ids))
+
+
+def test_what_is_said_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = thinker(capacity=2, settings=LMSettings(prefill_tokens=8))
+    fed: list[int] = []
+    advance = engine._lm.advance
+    monkeypatch.setattr(
+        engine._lm, "advance", lambda feeds: fed.append(sum(len(feed.embeddings) for feed in feeds)) or advance(feeds)
+    )
+    asked = to_read()
+    other, mine = engine.open(chosen(Random(0)).request), engine.open(asked.request)
+    made = Made()
+    while not made.ended:
+        engine.step()
+        engine.chunks(other)
+        before = len(made.ids) if made.messages else 0
+        made.collect(engine, mine)
+        assert len(made.hiddens) <= before + 8
+    assert max(fed) <= 8 + 1
+    assert sum(fed) >= len(engine.prompts.prompt(asked.request.messages, speak=True).input_ids) + len(made.ids)
+
+
+# In company
+
+
+def chosen(chance: Random) -> Asked:
+    words = Message("user", (Text(chance.choice(["I feel", "sad", "today."])),))
+    sampling = Sampling(
+        max_tokens=chance.randint(1, 15), temperature=chance.choice([0.0, 1.5]), seed=chance.randrange(9)
+    )
+    return Asked(ReplyRequest(messages=(words,), speak=chance.random() < 0.8, text=sampling))
+
+
+def either(chance: Random) -> Asked:
+    if chance.random() < 0.5:
+        return chosen(chance)
+    return to_read(chance.choice([TEXT, "Hm.", "Why? " * 9]), speak=chance.random() < 0.8)
+
+
+@settings(max_examples=8)
+@given(lm=SETTINGS, seed=st.integers(0, 2**32))
+def test_who_says_and_who_chooses_do_not_disturb_one_another(lm: LMSettings, seed: int) -> None:
+    chance = Random(seed)
+    asked = [either(chance) for _ in range(6)]
+    for one, made in zip(asked, serve(thinker(capacity=3, settings=lm), asked, chance, cancel=0.02), strict=True):
+        if not made.cancelled:
+            same(made, alone(thinker(settings=lm), one))
+
+
+@pytest.mark.parametrize("prefill", [5, 256])
+def test_given_words_to_which_the_model_has_no_numbers_fail_alone(prefill: int) -> None:
+    engine = thinker(capacity=2, settings=LMSettings(prefill_tokens=prefill))
+    noise = np.full(9_000, np.nan, dtype=np.float32)
+    poisoned = Asked(ReplyRequest(messages=(Message("user", (Audio(noise),)),), say=TEXT))
+    for _ in range(2):  # later users of the same rows too
+        failed, made, *_ = serve(engine, [poisoned, to_read(), poisoned])
+        assert failed.failure == "token 0 of the reply: the model's logits are no numbers"
+        assert not failed.messages
+        same(made, alone(thinker(), to_read()))
+
+
+# Records
+
+
+@settings(max_examples=12)
+@given(lm=SETTINGS, steps=st.integers(0, 40), seed=st.integers(0, 99))
+def test_what_is_left_to_say_is_said_elsewhere(lm: LMSettings, steps: int, seed: int) -> None:
+    engine, asked, chance = thinker(settings=lm), to_read(), Random(seed)
+    whole = alone(thinker(settings=lm), asked)
+    stream, before = engine.open(asked.request), Made()
+    for _ in range(steps):
+        engine.step()
+        before.collect(engine, stream)
+    record = engine.record(stream)
+    after = go_on(thinker(settings=lm), asked, record)
+    assert before.text + after.text == whole.text
+    assert (len(before.groups), after.ids, after.messages[-1]) == (record.groups, whole.ids, whole.messages[-1])
+    groups = [*before.groups, *after.groups]
+    assert [group.final for group in groups] == [group.final for group in whole.groups]
+    close(np.concatenate([group.values for group in groups]), whole.hiddens)
+
+    told = chance.randint(0, record.characters)
+    begun = TextRecord(record.ids[: chance.randint(0, len(record.ids))], groups=0, characters=told)
+    again = go_on(thinker(settings=lm), asked, begun)
+    assert again.text == whole.text[told:]
+    close(again.hiddens, whole.hiddens)
+
+
+def test_a_record_of_other_words_is_refused() -> None:
+    engine = thinker()
+    ids = tokens(engine, TEXT)
+    for foreign in (tokens(engine, "Hm."), (*ids, ids[-1]), ids[1:]):
+        with pytest.raises(ValueError, match=rf"record of {len(foreign)} tokens: expected the first ones of the words"):
+            engine.open(to_read().request, replace(NONE, ids=foreign))
+    assert go_on(engine, to_read(), replace(NONE, ids=ids)).text == TEXT
+
+
+# Limits
+
+
+def test_there_must_be_words_to_say() -> None:
+    with pytest.raises(ValueError, match="say holds no words"):
+        to_read("")
+
+
+def test_words_beyond_the_longest_reply_are_refused() -> None:
+    engine = thinker()
+    count = len(tokens(engine, TEXT))
+    request = replace(to_read().request, text=Sampling(max_tokens=count - 1))
+    with pytest.raises(ValueError, match=f"{count} tokens to say: expected at most the {count - 1} of the request"):
+        engine.open(request)
+    exactly = Asked(replace(request, text=Sampling(max_tokens=count)))
+    assert alone(engine, exactly).text == TEXT
+
+
+def test_of_the_context_only_what_is_said_is_taken() -> None:
+    prompts = thinker().prompts
+    prompt = len(prompts.prompt(reading(TEXT), speak=True).input_ids)
+    count = len(tokens(thinker(), TEXT))
+    assert alone(thinker(settings=LMSettings(context=prompt + count)), to_read()).text == TEXT
+    small = thinker(settings=LMSettings(context=prompt + count - 1))
+    with pytest.raises(ValueError, match=f"takes {prompt} positions and the reply up to {count}: together more than"):
+        small.open(to_read().request)
+
+
+# All stages
+
+
+@pytest.mark.parametrize("text", ["Good night.", TEXT])
+def test_what_is_given_is_spoken(tiny_bundle: Path, text: str) -> None:
+    request = replace(to_read(text).request, units=Sampling(max_tokens=40))
+    messages: list[StageMessage] = list(Pipeline.load(tiny_bundle).reply(request))
+    assert reply_text(messages) == text
+    sound = [message for message in messages if isinstance(message, AudioChunk)]
+    assert [chunk.final for chunk in sound] == [False] * (len(sound) - 1) + [True]
+    assert sum(len(chunk.samples) for chunk in sound) > 0
+
+
+def test_tools_reach_the_prompt() -> None:
+    request = ReplyRequest(messages=reading("Hm."), speak=False, tools=("no object",))
+    with pytest.raises(ValueError, match=r"tools\[0\]: expected JSON"):
+        thinker().open(request)
