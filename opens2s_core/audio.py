@@ -24,6 +24,7 @@ MIN_RATE, MAX_RATE = 4_000, 192_000
 """Hz, of files that are read."""
 MAX_CHANNELS = 2
 _MAX_FILTERS = 10_000_000
+_UNKNOWN_FRAMES = 2**63 - 1
 
 Waveform = NDArray[np.float32]
 
@@ -39,7 +40,7 @@ def decode_audio(data: bytes, *, max_seconds: float | None = None) -> tuple[Wave
     more than that is ever decoded, so a small file that unpacks to hours costs nothing. Raises :class:`AudioError`.
     """
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
+        with (soundfile.SoundFile if max_seconds is None else _Forward)(io.BytesIO(data)) as file:
             _check_header(file, max_seconds)
             rate = file.samplerate
             limit = -1 if max_seconds is None else int(max_seconds * rate) + 1
@@ -57,6 +58,13 @@ def decode_audio(data: bytes, *, max_seconds: float | None = None) -> tuple[Wave
     return np.clip(mono, -1.0, 1.0), rate
 
 
+class _Forward(soundfile.SoundFile):
+    """A file that is read as it comes: what was streamed does not say how long it is, and has no end to look for."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 def _check_header(file: soundfile.SoundFile, max_seconds: float | None) -> None:
     rate = file.samplerate
     # The filter bank of the resampler grows with the product of both rates over their common factor.
@@ -65,7 +73,7 @@ def _check_header(file: soundfile.SoundFile, max_seconds: float | None) -> None:
         raise AudioError(f"sample rate {rate} Hz: expected a usual one, such as 8000, 16000, 44100 or 48000 Hz")
     if file.channels > MAX_CHANNELS:
         raise AudioError(f"{file.channels} channels: expected at most {MAX_CHANNELS}")
-    if max_seconds is not None and file.frames > max_seconds * rate:
+    if max_seconds is not None and max_seconds * rate < file.frames < _UNKNOWN_FRAMES:
         raise AudioError(f"sound of {file.frames / rate:.1f} s: expected at most {max_seconds:g} s")
 
 

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     serving.add_argument("--clients", type=int, default=defaults.clients, help="who come and go (%(default)s)")
     args = parser.parse_args(argv)
 
-    connect()
+    connect(quiet=True)
     try:
         with tempfile.TemporaryDirectory() as temporary:
             benchmark = ServeBenchmark(

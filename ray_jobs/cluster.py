@@ -7,17 +7,18 @@ import signal
 import ray
 
 
-def connect() -> None:
+def connect(*, quiet: bool = False) -> None:
     """Join the cluster this job was submitted to or that ``RAY_ADDRESS`` names; start a local one where there is none.
 
-    Does nothing when the process is connected already. Progress is shown; of Ray's own messages only warnings.
+    Does nothing when the process is connected already. Progress is shown; of Ray's own messages only warnings, and with
+    ``quiet`` nothing of what other processes write.
     """
     logging.getLogger("ray.data._internal.execution").setLevel(logging.WARNING)
     if ray.is_initialized():
         return
     # `ray job submit` sets RAY_ADDRESS for the job's own process.
     address = "auto" if "RAY_ADDRESS" in os.environ else "local"
-    ray.init(address=address, logging_level=logging.WARNING)
+    ray.init(address=address, logging_level=logging.WARNING, log_to_driver=not quiet)
 
 
 def end_on_signals() -> None:

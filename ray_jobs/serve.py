@@ -7,11 +7,11 @@ On SIGINT or SIGTERM it takes no more requests, and ends when the replies under 
 """
 
 import argparse
-import math
 import shlex
 import signal
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import ray
 from ray import serve
+from ray.serve.exceptions import RayServeException
 
 from opens2s_core.checkpoint import read_bundle_info
 from opens2s_core.storage import absolute_directory
@@ -30,7 +31,7 @@ from serve_app.ingress import SYNTHETIC_NOTICE, UNTRAINED_NOTICE
 from serve_app.manifests import KUBERAY_NOTE, SERVE_NOTE, ray_service, serve_manifest, to_yaml
 
 APP_NAME = "opens2s"
-_DELETE_SECONDS = 60  # that serve.delete waits
+_DRAIN_LOOK_SECONDS = 0.5
 
 
 def deploy(config: ServeConfig) -> None:
@@ -42,10 +43,13 @@ def deploy(config: ServeConfig) -> None:
 def stop(config: ServeConfig) -> None:
     """Delete the application, and nothing else that a Ray that was there before may serve: new requests are refused,
     and replies under way have ``drain_seconds`` to end."""
-    for _ in range(1 + math.ceil(config.drain_seconds / _DELETE_SECONDS)):
-        with suppress(TimeoutError):
-            serve.delete(APP_NAME)
-            return
+    until = time.monotonic() + config.drain_seconds
+    with suppress(RayServeException):  # not deployed
+        ingress = serve.get_app_handle(APP_NAME)
+        while any(ingress.broadcast("drain").results()) and time.monotonic() < until:
+            time.sleep(_DRAIN_LOOK_SECONDS)
+    with suppress(TimeoutError):  # what has not ended by now is ended with Ray, or by Serve
+        serve.delete(APP_NAME)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

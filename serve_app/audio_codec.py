@@ -46,11 +46,6 @@ def _of_data_url(url: str) -> str:
     return encoded
 
 
-def pcm16(samples: Waveform) -> bytes:
-    """Samples in [-1, 1] → little-endian signed 16-bit, as a wav file holds them."""
-    return np.rint(np.clip(samples, -1.0, 1.0) * 0x7FFF).astype("<i2").tobytes()
-
-
 class SoundEncoder:
     """One reply's sound on its way out: what the calls return, joined, is a file of the format asked for.
 

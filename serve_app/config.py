@@ -84,7 +84,7 @@ class ServeConfig:
     token2wav: StageConfig = field(default_factory=StageConfig)
     limits: Limits = field(default_factory=Limits)
     access: Access = field(default_factory=Access)
-    drain_seconds: float = 60.0  # that replies under way get to end when a replica is to go
+    drain_seconds: float = 180.0  # that replies under way get to end when a replica is to go: the longest lasts so long
     log_transcripts: bool = False  # of replies, in the log line of each
 
     def __post_init__(self) -> None:

@@ -39,6 +39,7 @@ class Stages(Protocol):
     """What the endpoints need of the stages behind them."""
 
     metrics: IngressMetrics
+    draining: bool  # no more replies are begun
 
     def start(self, attempt: Attempt, caller: Caller) -> Call:
         """Begin an attempt at a reply; it runs until it ends or is cancelled."""
@@ -146,7 +147,8 @@ class Endpoints:
         return {"status": "ok"}
 
     async def ready(self) -> dict[str, str]:
-        """``GET /ready``: every stage answers."""
+        """``GET /ready``: every stage answers, and replies are begun."""
+        self._check_open()
         if missing := await self._stages.missing():
             raise ApiError(503, f"not answering: {', '.join(missing)}", code="not_ready")
         return {"status": "ready"}
@@ -156,11 +158,16 @@ class Endpoints:
         self._admit(http)
         return PlainTextResponse(await exposition(), media_type="text/plain; version=0.0.4")
 
+    def _check_open(self) -> None:
+        if self._stages.draining:
+            raise ApiError(503, "this server is about to stop: ask another", code="draining")
+
     def _admit(self, http: Request) -> bytes | None:
         return self._gate.holder(http.headers.get("authorization"))
 
     def _entered(self, http: Request) -> ExitStack:
         """What is to be given back when the reply has ended."""
+        self._check_open()
         ending = ExitStack()
         ending.enter_context(self._gate.place(self._admit(http)))
         return ending
@@ -287,6 +294,7 @@ class Ingress:
         self._written = thinker
         self._spoken = token2wav
         self.metrics = IngressMetrics()
+        self.draining = False
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_api(self._config, self._info, self)
@@ -296,6 +304,11 @@ class Ingress:
         if attempt.request.speak:
             return StageCall("token2wav", self._spoken, attempt, caller, self.metrics.transferred)
         return StageCall("thinker", self._written, attempt, caller, self.metrics.transferred)
+
+    async def drain(self) -> int:
+        """Begin no more replies; returns how many are still under way."""
+        self.draining = True
+        return self.metrics.under_way
 
     async def missing(self) -> list[str]:
         return await missing_stages(serve.get_replica_context().app_name)

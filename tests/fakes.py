@@ -107,8 +107,8 @@ def said(request: ReplyRequest) -> str:
 
 
 def reply_words(request: ReplyRequest) -> list[str]:
-    """The text of the fake thinker's reply: it repeats what it heard, at most ``max_tokens`` words of it."""
-    return [f"{word} " for word in f"you said {said(request)}".split()][: request.text.max_tokens]
+    """The text of the fake thinker's reply: what it is to say, or what it heard, at most ``max_tokens`` words of it."""
+    return [f"{word} " for word in (request.say or f"you said {said(request)}").split()][: request.text.max_tokens]
 
 
 class FakeThinker(FakeEngine):
@@ -136,7 +136,8 @@ class FakeThinker(FakeEngine):
         return True
 
     def go_on(self, stream: FakeStream, record: Record) -> None:
-        assert isinstance(record, TextRecord) and record.groups == 0, record
+        assert isinstance(record, TextRecord), record
+        assert record.groups == 0  # a speech decoder that starts anew hears all
         stream.skipped = record.characters
 
     def record_of(self, stream: FakeStream) -> Record:
@@ -243,6 +244,7 @@ class Chain:
 
     def __init__(self, engines: Sequence[Engine], losses: Sequence[tuple[StageName, int]] = ()) -> None:
         self.metrics = IngressMetrics()
+        self.draining = False
         self.attempts: list[Attempt] = []
         self.losses = list(losses)
         self.stages = {name: EngineThread(engine, name) for name, engine in zip(STAGES, engines, strict=True)}
@@ -286,9 +288,7 @@ async def _lost_behind(answers: int, messages: AsyncGenerator[Made, None], stage
 
 
 def attempt(request: ReplyRequest, record: ReplyRecord | None = None, granted: int = UNLIMITED) -> Attempt:
-    return Attempt(
-        id="test", request=request, sample_rate=22_050, record=record or ReplyRecord(), granted=granted
-    )
+    return Attempt(id="test", request=request, sample_rate=22_050, record=record or ReplyRecord(), granted=granted)
 
 
 @contextmanager

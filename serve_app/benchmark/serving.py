@@ -40,7 +40,7 @@ class ServeBenchmark:
     seconds of load."""
 
     bundle: str
-    tokens: int = 8
+    tokens: int = 4
     repeats: int = 5
     steady: float = 60.0
     churn: float = 120.0

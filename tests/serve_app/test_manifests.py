@@ -225,21 +225,6 @@ def test_an_unused_stage_leaves_its_workers_but_the_ingress_stays() -> None:
     }
 
 
-def test_a_job_that_ends_waits_as_long_as_replies_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``serve.delete`` gives up after a minute."""
-    outcomes: list[type[Exception] | None] = [TimeoutError, TimeoutError, None, TimeoutError]
-    waited = []
-
-    def delete(name: str) -> None:
-        waited.append(name)
-        if error := outcomes.pop(0):
-            raise error
-
-    monkeypatch.setattr(job.serve, "delete", delete)
-    job.stop(ServeConfig(bundle="", drain_seconds=130.0))
-    assert waited == ["opens2s"] * 3
-
-
 @pytest.mark.parametrize(
     ("options", "named"),
     [(["--port", "0"], "port: expected 1 to 65535"), (["--bundle", "/nowhere"], "/nowhere")],

@@ -1,31 +1,24 @@
-"""Requests as clients send them, and the endpoints over fake stages in this process."""
+"""Chat completion requests: what they ask of the model, and what is wrong with those that are refused."""
 
 import base64
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from starlette.testclient import TestClient
 
 from opens2s_core.audio import encode_audio
-from opens2s_core.checkpoint import BundleInfo
 from opens2s_core.inference.messages import ReplyRequest
-from opens2s_core.prompt import Audio, Message, Spoken, Text
-from serve_app.audio_codec import pcm16
-from serve_app.config import Limits, ServeConfig
+from opens2s_core.prompt import Audio, Message, Spoken, Text, ToolCall
+from serve_app.audio_codec import AudioFormat
+from serve_app.config import Limits
 from serve_app.errors import ApiError
-from serve_app.ingress import create_api
-from serve_app.openai_api import parse_chat, reply_request
-from tests.fakes import POISON, REFUSED, local_chain, whole_reply
+from serve_app.openai_api import ChatRequest, parse_chat, reply_request
 
-RATE = 22_050
-LIMITS = Limits(max_audio_seconds=2.0, max_messages=5, max_text_chars=100, max_tokens=64, max_body_bytes=500_000)
-CONFIG = ServeConfig(bundle="unused", limits=LIMITS)
+LIMITS = Limits(max_audio_seconds=2.0, max_messages=6, max_text_chars=200, max_tokens=64, max_tools=2)
 
 
 def sound(seconds: float) -> dict[str, Any]:
@@ -41,12 +34,33 @@ def user(*content: Any) -> dict[str, Any]:
     return {"role": "user", "content": list(content)}
 
 
-def chat(**fields: Any) -> dict[str, Any]:
-    return {"model": "opens2s", "messages": [{"role": "user", "content": "hello"}], **fields}
+def assistant(*calls: dict[str, Any], content: Any = None, **fields: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": content, "tool_calls": list(calls), **fields}
 
 
-def understood(body: dict[str, Any]) -> ReplyRequest:
-    return reply_request(parse_chat(json.dumps(body).encode(), model="opens2s", limits=LIMITS), LIMITS)
+def call(identity: str, name: str = "look", arguments: str = "{}") -> dict[str, Any]:
+    return {"id": identity, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def result(identity: str, words: str = "found") -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": identity, "content": words}
+
+
+def tool(name: str = "look", **fields: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, **fields}}
+
+
+def chat(*messages: Any, **fields: Any) -> dict[str, Any]:
+    return {"model": "opens2s", "messages": list(messages) or [{"role": "user", "content": "hello"}], **fields}
+
+
+def parse(body: Any) -> ChatRequest:
+    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return parse_chat(sent, model="opens2s", limits=LIMITS)
+
+
+def understood(body: Any) -> ReplyRequest:
+    return reply_request(parse(body), LIMITS)
 
 
 def refusal(body: Any) -> ApiError:
@@ -55,27 +69,65 @@ def refusal(body: Any) -> ApiError:
     return refused.value
 
 
+def verdict(body: Any) -> int:
+    """200, or the status of a refusal that can be sent."""
+    try:
+        understood(body)
+    except ApiError as error:
+        json.dumps(error.body()).encode()
+        return error.status
+    return 200
+
+
 def test_a_conversation_keeps_its_order_and_its_roles() -> None:
-    body = chat(
-        messages=[
+    messages = understood(
+        chat(
             {"role": "developer", "content": "be kind"},
             user(text("listen"), sound(0.5)),
             {"role": "assistant", "content": "written"},
-            {"role": "assistant", "content": "said", "audio": {"id": "audio_1"}},
+            {"role": "assistant", "content": [text("said")], "audio": {"id": "audio_1"}},
             user(text("and now")),
-        ]
-    )
-    messages = understood(body).messages
+        )
+    ).messages
     assert [message.role for message in messages] == ["system", "user", "assistant", "assistant", "user"]
     assert isinstance(messages[1].content[1], Audio)
     assert messages[1].content[1].source.shape == (8_000,)
     assert messages[2:4] == (Message("assistant", (Text("written"),)), Message("assistant", (Spoken("said"),)))
 
 
+@pytest.mark.parametrize("modalities", [["audio"], ["text", "audio"], ["audio", "text"]])
+def test_sound_is_asked_for_by_naming_it(modalities: list[str]) -> None:
+    assert understood(chat(modalities=modalities)).speak
+    assert not understood(chat(modalities=["text"])).speak
+    assert not understood(chat()).speak
+
+
+@pytest.mark.parametrize("audio_format", get_args(AudioFormat))
+@pytest.mark.parametrize("stream", [True, False])
+def test_every_format_is_streamed_and_whole(audio_format: str, stream: bool) -> None:
+    asked = parse(chat(modalities=["audio"], audio={"voice": "alloy", "format": audio_format}, stream=stream))
+    assert asked.audio_format == audio_format
+
+
+def test_without_a_format_it_is_what_suits_a_stream_or_a_file() -> None:
+    assert (parse(chat(stream=True)).audio_format, parse(chat()).audio_format) == ("pcm16", "wav")
+
+
+def test_sound_is_handed_out_as_it_is_sent() -> None:
+    assert understood(chat()).audio.samples == "int16"
+    assert understood(chat()).audio.rate is None
+
+
 def test_a_reply_is_greedy_unless_asked_otherwise() -> None:
-    assert understood(chat()).text.temperature == 0
-    asked = understood(chat(temperature=0.5, top_p=0.9, seed=7, max_completion_tokens=9, max_tokens=3)).text
-    assert (asked.temperature, asked.top_p, asked.seed, asked.max_tokens) == (0.5, 0.9, 7, 9)
+    plain = understood(chat()).text
+    assert (plain.temperature, plain.top_k, plain.repetition_penalty) == (0, None, 1)
+    fields = {"temperature": 0.5, "top_p": 0.9, "top_k": 20, "repetition_penalty": 1.1, "seed": 7}
+    asked = understood(chat(**fields)).text
+    assert {name: getattr(asked, name) for name in fields} == fields
+
+
+def test_the_newer_name_of_a_limit_counts() -> None:
+    assert understood(chat(max_completion_tokens=9, max_tokens=3)).text.max_tokens == 9
 
 
 def test_without_a_seed_each_reply_has_its_own() -> None:
@@ -83,93 +135,236 @@ def test_without_a_seed_each_reply_has_its_own() -> None:
     assert understood(chat(seed=-1)).seed >= 0
 
 
-def test_unknown_fields_are_ignored() -> None:
-    assert not understood(chat(user="me", metadata={"a": [1]}, store=False)).speak
+@pytest.mark.parametrize(("stop", "known"), [(None, ()), ("a", ("a",)), ([], ()), (["a", "\n"], ("a", "\n"))])
+def test_stop_is_a_string_or_some(stop: Any, known: tuple[str, ...]) -> None:
+    assert understood(chat(stop=stop)).stop == known
 
 
-BAD_FIELDS = [
+def test_tools_reach_the_model_as_their_schemas() -> None:
+    weather = tool("weather", description="of a place", parameters={"type": "object", "default": None}, strict=True)
+    first, second = understood(chat(tools=[weather, tool("clock")])).tools
+    del weather["function"]["strict"]
+    assert json.loads(first) == weather
+    assert json.loads(second) == tool("clock")
+
+
+@pytest.mark.parametrize(("choice", "offered"), [(None, 1), ("auto", 1), ("none", 0)])
+def test_tools_that_may_not_be_called_are_not_shown(choice: str | None, offered: int) -> None:
+    assert len(understood(chat(tools=[tool()], tool_choice=choice)).tools) == offered
+
+
+def test_a_spoken_reply_cannot_call_tools() -> None:
+    assert refusal(chat(tools=[tool()], modalities=["audio"])).param == "tools"
+    assert understood(chat(tools=[tool()], tool_choice="none", modalities=["audio"])).speak
+
+
+def test_calls_and_their_results_are_part_of_the_conversation() -> None:
+    asked = assistant(call("a", arguments='{"at": "sea"}'), content="let me look")
+    messages = understood(chat(user(text("hello")), asked, result("a"), user(text("thanks")))).messages
+    assert messages[1].content == (Text("let me look"), ToolCall("a", "look", '{"at": "sea"}'))
+    assert messages[2] == Message("tool", (Text("found"),))
+
+
+def test_results_come_in_the_order_of_their_calls() -> None:
+    given = chat(user(text("hello")), assistant(call("a"), call("b")), result("b", "second"), result("a", "first"))
+    assert [message.content for message in understood(given).messages[2:]] == [(Text("first"),), (Text("second"),)]
+
+
+@pytest.mark.parametrize("role", ["system", "assistant"])
+def test_the_others_may_say_nothing(role: str) -> None:
+    assert understood(chat({"role": role, "content": ""}, user(text("a")))).messages[0].content == (Text(""),)
+
+
+def test_an_empty_text_beside_a_sound_does_no_harm() -> None:
+    assert len(understood(chat(user(text(""), sound(0.1)))).messages[0].content) == 2
+
+
+def test_what_may_not_ask_for_anything_may_be_there() -> None:
+    understood(chat(n=1, logprobs=False, response_format={"type": "text"}, tools=[], user="me", metadata={"a": [1]}))
+
+
+A = user(text("a"))
+BEYOND_FLOATS = chat(tools=[tool(parameters={"a": 0.5})])
+REFUSED: list[tuple[Any, str | None]] = [
     (chat(model="gpt"), "model"),
     (chat(model=5), "model"),
     (chat(messages=[]), "messages"),
     (chat(messages="hello"), "messages"),
-    (chat(messages=[user(text("a"))] * 6), "messages"),
-    (chat(messages=[5]), "messages[0]"),
-    (chat(messages=[{"content": "a"}]), "messages[0].role"),
-    (chat(messages=[{"role": "tool", "content": "a"}]), "messages[0].role"),
-    (chat(messages=[user(text("a")), {"role": "assistant", "content": "b"}]), "messages[1].role"),
-    (chat(messages=[{"role": "user"}]), "messages[0].content"),
-    (chat(messages=[{"role": "user", "content": 5}]), "messages[0].content"),
-    (chat(messages=[user()]), "messages[0].content"),
-    (chat(messages=[user(5)]), "messages[0].content[0]"),
-    (chat(messages=[user({"type": "image_url"})]), "messages[0].content[0].type"),
-    (chat(messages=[user({})]), "messages[0].content[0].type"),
-    (chat(messages=[user(text("a"), {"type": "text"})]), "messages[0].content[1].text"),
-    (chat(messages=[user(text("a" * 101))]), "messages[0].content[0].text"),
-    (chat(messages=[user({"type": "input_audio"})]), "messages[0].content[0].input_audio"),
+    (chat(*[A] * 7), "messages"),
+    (chat(5), "messages[0]"),
+    (chat({"content": "a"}), "messages[0].role"),
+    (chat({"role": "function", "content": "a"}), "messages[0].role"),
+    (chat({"role": [[]], "content": "a"}), "messages[0].role"),
+    (chat(A, {"role": "assistant", "content": "b"}), "messages[1].role"),
+    (chat({"role": "user"}), "messages[0].content"),
+    (chat({"role": "user", "content": None}), "messages[0].content"),
+    (chat({"role": "user", "content": 5}), "messages[0].content"),
+    (chat({"role": "user", "content": ""}), "messages[0].content"),
+    (chat({"role": "user", "content": "a\0b"}), "messages[0].content"),
+    (chat({"role": "user", "content": "a" * 201}), "messages[0].content"),
+    (chat(user()), "messages[0].content"),
+    (chat(user(text(""), text(""))), "messages[0].content"),
+    (chat(user(5)), "messages[0].content[0]"),
+    (chat(user({"type": "image_url"})), "messages[0].content[0].type"),
+    (chat(user({})), "messages[0].content[0].type"),
+    (chat(user({"type": "text", "text": 5})), "messages[0].content[0].text"),
+    (chat(user(text("\0"))), "messages[0].content[0].text"),
+    (chat(user(text("a"), {"type": "text"})), "messages[0].content[1].text"),
+    (chat(user(text("a" * 199), text("aa"))), "messages[0].content[1].text"),
+    (chat(user({"type": "input_audio"})), "messages[0].content[0].input_audio"),
+    (chat(user({"type": "input_audio", "input_audio": {"format": "wav"}})), "messages[0].content[0].input_audio.data"),
     (
-        chat(messages=[user({"type": "input_audio", "input_audio": {"format": "wav"}})]),
-        "messages[0].content[0].input_audio.data",
-    ),
-    (
-        chat(messages=[user({"type": "input_audio", "input_audio": {"data": "", "format": "aiff"}})]),
+        chat(user({"type": "input_audio", "input_audio": {"data": "", "format": "aiff"}})),
         "messages[0].content[0].input_audio.format",
     ),
     (
-        chat(messages=[user({"type": "input_audio", "input_audio": {"data": "?", "format": "wav"}})]),
+        chat(user({"type": "input_audio", "input_audio": {"data": "?", "format": "wav"}})),
         "messages[0].content[0].input_audio.data",
     ),
-    (chat(messages=[user(sound(0))]), "messages[0].content[0].input_audio.data"),
-    (chat(messages=[user(sound(2.1))]), "messages[0].content[0].input_audio.data"),
-    (chat(messages=[user(sound(1.5), sound(1.5))]), "messages[0].content[1].input_audio.data"),
-    (chat(messages=[{"role": "system", "content": [sound(1)]}, user(text("a"))]), "messages[0].content[0].type"),
-    (chat(messages=[{"role": "assistant", "audio": {"id": "a"}}, user(text("a"))]), "messages[0].audio.id"),
+    (chat(user(sound(0))), "messages[0].content[0].input_audio.data"),
+    (chat(user(sound(2.1))), "messages[0].content[0].input_audio.data"),
+    (chat(user(sound(1.5), sound(1.5))), "messages[0].content[1].input_audio.data"),
+    (chat({"role": "system", "content": [sound(1)]}, A), "messages[0].content[0].type"),
+    (chat({"role": "system", "content": []}, A), "messages[0].content"),
+    (chat({"role": "assistant"}, A), "messages[0].content"),
+    (chat({"role": "assistant", "audio": {"id": "a"}}, A), "messages[0].audio.id"),
+    (chat({"role": "assistant", "content": "", "audio": {"id": "a"}}, A), "messages[0].audio.id"),
+    (chat({"role": "assistant", "content": "a", "audio": "b"}, A), "messages[0].audio"),
+    (chat(assistant(), A), "messages[0].content"),
+    (chat(assistant(call("a", name="a b")), result("a")), "messages[0].tool_calls[0].function.name"),
+    (chat(assistant(call("a", arguments="{")), result("a")), "messages[0].tool_calls[0].function.arguments"),
+    (chat(assistant(call("a", arguments="[]")), result("a")), "messages[0].tool_calls[0].function.arguments"),
+    (chat(assistant(call("a", arguments="[" * 150)), result("a")), "messages[0].tool_calls[0].function.arguments"),
+    (
+        chat(assistant(call("a", arguments='{"a": "\\ud800"}')), result("a")),
+        "messages[0].tool_calls[0].function.arguments",
+    ),
+    (chat(assistant({**call("a"), "type": "custom"}), result("a")), "messages[0].tool_calls[0].type"),
+    (chat(assistant(call("")), result("")), "messages[0].tool_calls[0].id"),
+    (chat(assistant(call("a"), call("a")), result("a")), "messages[0].tool_calls"),
+    (chat(assistant(call("a"), call("b")), result("a")), "messages[0].tool_calls"),
+    (chat(assistant(call("a")), A), "messages[0].tool_calls"),
+    (chat(assistant(call("a")), result("b")), "messages[1].tool_call_id"),
+    (chat(assistant(call("a")), result("a"), result("a")), "messages[2].tool_call_id"),
+    (chat(assistant(call("a")), result("a"), A, result("a")), "messages[3].tool_call_id"),
+    (chat({"role": "tool", "content": "a"}), "messages[0].tool_call_id"),
+    (chat(assistant(call("a")), {**result("a"), "content": None}), "messages[1].content"),
     (chat(modalities=["video"]), "modalities[0]"),
-    (chat(modalities=["audio"]), "modalities"),
+    (chat(modalities=["text", "text"]), "modalities"),
     (chat(modalities=[]), "modalities"),
     (chat(modalities="text"), "modalities"),
     (chat(audio={"voice": "default", "format": "aac"}), "audio.format"),
-    (chat(audio={"voice": "a", "format": "mp3"}, modalities=["text", "audio"], stream=True), "audio.format"),
     (chat(stream="yes"), "stream"),
     (chat(temperature="0.5"), "temperature"),
     (chat(temperature=2.1), "temperature"),
+    (chat(temperature=True), "temperature"),
     (chat(temperature=float("nan")), "temperature"),
+    (chat(temperature=float("inf")), "temperature"),
+    (chat(temperature=10**400), "temperature"),
     (chat(top_p=0), "top_p"),
+    (chat(top_k=0), "top_k"),
+    (chat(top_k=True), "top_k"),
+    (chat(top_k=1.5), "top_k"),
+    (chat(repetition_penalty=0), "repetition_penalty"),
+    (chat(repetition_penalty=1e-300), "repetition_penalty"),
     (chat(seed=2**64), "seed"),
+    (chat(seed=10**4000), "seed"),
     (chat(n=2), "n"),
+    (chat(n=True), "n"),
     (chat(max_tokens=65), "max_tokens"),
+    (chat(max_tokens=True), "max_tokens"),
+    (chat(max_tokens=10**4000), "max_tokens"),
     (chat(max_completion_tokens=0), "max_completion_tokens"),
     (chat(stream_options={"include_usage": 1}), "stream_options.include_usage"),
+    (chat(stop=""), "stop"),
+    (chat(stop=5), "stop"),
+    (chat(stop=["a", ""]), "stop[1]"),
+    (chat(stop=["a"] * 5), "stop"),
+    (chat(logprobs=True), "logprobs"),
+    (chat(response_format={"type": "json_object"}), "response_format.type"),
+    (chat(response_format={}), "response_format.type"),
+    (chat(tools={}), "tools"),
+    (chat(tools=[tool()] * 3), "tools"),
+    (chat(tools=[tool(), tool()]), "tools[1].function.name"),
+    (chat(tools=[{"type": "custom", "custom": {}}]), "tools[0].type"),
+    (chat(tools=[{"type": "function"}]), "tools[0].function"),
+    (chat(tools=[tool("")]), "tools[0].function.name"),
+    (chat(tools=[tool("a\n")]), "tools[0].function.name"),
+    (chat(tools=[tool(parameters=[])]), "tools[0].function.parameters"),
+    (chat(tools=[tool(description="a" * 200)]), "tools[0].function"),
+    (chat(tool_choice="required"), "tool_choice"),
+    (chat(tool_choice=tool()), "tool_choice"),
     ([], None),
     (5, None),
+    (b"", None),
+    (b"\xff", None),
+    (b"[" * 100_000, None),
+    (b'{"model": "\\ud800"}', None),
+    (b'{"temperature": ' + b"9" * 5000 + b"}", None),
+    (json.dumps(chat(A)).replace('"a"', '"\\ud800"').encode(), None),
+    (chat(tools=[tool(parameters={"a": float("nan")})]), "tools[0].function.parameters"),
+    (json.dumps(BEYOND_FLOATS).replace("0.5", "1e999").encode(), "tools[0].function.parameters"),
 ]
 
 
-@pytest.mark.parametrize(("body", "param"), BAD_FIELDS)
+@pytest.mark.parametrize(("body", "param"), REFUSED)
 def test_a_refusal_names_the_field(body: Any, param: str | None) -> None:
     error = refusal(body)
     assert error.param == param
     assert error.status == (404 if error.code == "model_not_found" else 400)
+    assert len(error.message) < 250
 
 
-def test_a_refusal_tells_what_came_and_what_was_expected() -> None:
-    assert refusal(chat(temperature=3)).message == "3: input should be less than or equal to 2"
-    assert len(refusal(chat(temperature="x" * 10_000)).message) < 200
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (chat(temperature=3), "3: input should be less than or equal to 2"),
+        (chat(max_tokens=65), "65: expected at most 64"),
+        (chat(*[A] * 7), "7 items: expected at most 6"),
+        (chat(modalities=["text", "text"]), "['text', 'text']: expected each only once"),
+        (chat(audio={"format": "aac"}), "'aac': input should be 'wav', 'pcm16', 'flac', 'mp3' or 'opus'"),
+        (chat(5), "5: expected a message whose role is 'system', 'developer', 'user', 'assistant' or 'tool'"),
+        (chat({"role": "user"}), "field required"),
+        (chat(stop=5), "5: expected a string or a list of strings"),
+        (chat(assistant(call("a")), A), "call 'a' has no result: expected a tool message for each call behind"),
+    ],
+)
+def test_a_refusal_tells_what_came_and_what_was_expected(body: Any, message: str) -> None:
+    assert refusal(body).message == message
 
 
+KEYS = ["type", "role", "content", "audio", "data", "id", "text", "name", "function", "arguments", "parameters"]
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just(10**4200)
+    | st.floats()
+    | st.text(st.characters(), max_size=8)
+    | st.sampled_from(["user", "assistant", "tool", "text", "function", "{}", "\0"]),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["type", "role", "content", "audio", "data", "id"]), inner, max_size=3)
+        | st.dictionaries(st.sampled_from(KEYS) | st.text(st.characters(), max_size=2), inner, max_size=3)
     ),
     max_leaves=8,
 )
-VALID = chat(
-    messages=[{"role": "assistant", "content": "a", "audio": {"id": "b"}}, user(text("a"), sound(0.01))],
+PLAIN = dict.fromkeys(["stream", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "max_tokens", "n"])
+SPOKEN = chat(
+    {"role": "assistant", "content": "a", "audio": {"id": "b"}},
+    user(text("a"), sound(0.01)),
     modalities=["text", "audio"],
     audio={"voice": "default", "format": "wav"},
     stream_options={"include_usage": True},
-    **dict.fromkeys(["stream", "temperature", "top_p", "seed", "max_tokens", "max_completion_tokens", "n"]),
+    stop=["a"],
+    response_format={"type": "text"},
+    **PLAIN,
+)
+CALLING = chat(
+    user(text("a")),
+    assistant(call("a"), content=[text("b")]),
+    result("a"),
+    tools=[tool(description="c", parameters={"type": "object"})],
+    tool_choice="auto",
 )
 
 
@@ -189,128 +384,13 @@ def replaced(value: Any, path: list[Any], new: Any) -> Any:
     return copy
 
 
-@contextmanager
-def served() -> Iterator[TestClient]:
-    with local_chain(capacity=2) as stages:
-        api = create_api(CONFIG, BundleInfo(RATE, voice_trained=False), stages)
-        with TestClient(api, raise_server_exceptions=False) as made:
-            yield made
-
-
-@pytest.fixture
-def client() -> Iterator[TestClient]:
-    with served() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def fuzzed() -> Iterator[TestClient]:
-    with served() as made:
-        yield made
-
-
-@given(path=st.sampled_from(list(places(VALID))), value=json_values)
-@settings(max_examples=300)
-def test_any_json_anywhere_is_understood_or_refused(fuzzed: TestClient, path: list[Any], value: Any) -> None:
-    body = json.dumps(replaced(VALID, path, value)).encode()
-    response = fuzzed.post("/v1/chat/completions", content=body)
-    assert response.status_code == 200 or 400 <= response.status_code < 500
-    assert "error" in response.json() or response.status_code == 200
+@given(data=st.data(), valid=st.sampled_from([SPOKEN, CALLING]), value=json_values)
+@settings(max_examples=400, deadline=None)
+def test_any_json_anywhere_is_understood_or_refused(data: st.DataObject, valid: dict[str, Any], value: Any) -> None:
+    body = replaced(valid, data.draw(st.sampled_from(list(places(valid)))), value)
+    assert verdict(body) in (200, 400, 404)
 
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_refused(body: bytes) -> None:
-    with pytest.raises(ApiError) as refused:
-        parse_chat(body, model="opens2s", limits=LIMITS)
-    assert refused.value.status == 400
-
-
-def post(client: TestClient, **fields: Any) -> Any:
-    return client.post("/v1/chat/completions", json=chat(**fields))
-
-
-def sent_events(response: Any) -> list[Any]:
-    lines = [line.removeprefix("data: ") for line in response.text.split("\n\n") if line]
-    assert lines[-1] == "[DONE]"
-    return [json.loads(line) for line in lines[:-1]]
-
-
-HELLO = ReplyRequest(messages=(Message("user", (Text("hello"),)),))
-
-
-def test_a_written_reply_whole_and_streamed(client: TestClient) -> None:
-    whole = post(client).json()
-    assert whole["choices"][0]["message"]["content"] == whole_reply(HELLO)[0]
-    assert whole["usage"] == {"prompt_tokens": 1, "completion_tokens": 3, "total_tokens": 4}
-    chunks = sent_events(post(client, stream=True))
-    assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks) == whole_reply(HELLO)[0]
-    assert [chunk["choices"][0]["finish_reason"] for chunk in chunks][-2:] == [None, "stop"]
-    assert all("usage" not in chunk for chunk in chunks)
-
-
-def test_a_spoken_reply_whole_and_streamed(client: TestClient) -> None:
-    asked = {"modalities": ["text", "audio"], "audio": {"voice": "default", "format": "pcm16"}}
-    words, samples = whole_reply(HELLO)
-    spoken = post(client, **asked).json()["choices"][0]["message"]
-    assert spoken["content"] is None
-    assert spoken["audio"]["transcript"] == words
-    assert base64.b64decode(spoken["audio"]["data"]) == pcm16(samples)
-
-    chunks = sent_events(post(client, stream=True, stream_options={"include_usage": True}, **asked))
-    assert chunks[-1]["choices"] == []
-    assert chunks[-1]["usage"]["total_tokens"] == 4
-    sounds = [c["choices"][0]["delta"]["audio"] for c in chunks[:-1] if "audio" in c["choices"][0]["delta"]]
-    assert "".join(part.get("transcript", "") for part in sounds) == words
-    assert b"".join(base64.b64decode(part.get("data", "")) for part in sounds) == pcm16(samples)
-    assert list(sounds[-1]) == ["id", "expires_at"]
-    assert len({part["id"] for part in sounds}) == 1
-
-
-def test_a_reply_cut_by_max_tokens_says_so(client: TestClient) -> None:
-    assert post(client, max_tokens=2).json()["choices"][0]["finish_reason"] == "length"
-
-
-def test_what_a_stage_refuses_is_a_bad_request(client: TestClient) -> None:
-    response = post(client, messages=[user(text(REFUSED))])
-    assert response.status_code == 400
-    assert response.json()["error"]["message"] == "the prompt is too long"
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_stage_that_fails_is_told_before_or_within_the_stream(client: TestClient) -> None:
-    within = post(client, stream=True, messages=[user(text(POISON))])
-    assert within.status_code == 200
-    assert json.loads(within.text.split("\n\n")[-2].removeprefix("data: "))["error"]["code"] == "stage_failed"
-    before = post(client, stream=True)
-    assert before.status_code == 503
-    assert int(before.headers["retry-after"]) > 0
-
-
-def test_the_body_is_measured_while_it_is_read(client: TestClient) -> None:
-    response = client.post("/v1/chat/completions", content=(b" " * 1000 for _ in range(501)))
-    assert response.status_code == 413
-    assert response.json()["error"]["code"] == "body_too_large"
-
-
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("GET", "/v1/chat/completions", 405)])
-def test_what_is_not_there_is_refused_in_json(client: TestClient, method: str, path: str, status: int) -> None:
-    response = client.request(method, path)
-    assert response.status_code == status
-    assert response.json()["error"]["type"] == "invalid_request_error"
-
-
-def test_the_model_is_listed_with_what_one_should_know_of_it(client: TestClient) -> None:
-    (model,) = client.get("/v1/models").json()["data"]
-    assert (model["id"], model["object"], model["sample_rate"], model["voice_trained"]) == (
-        "opens2s",
-        "model",
-        RATE,
-        False,
-    )
-    assert "synthetic" in model["notice"]
-    assert "untrained" in model["notice"]
-
-
-def test_health_and_readiness_answer(client: TestClient) -> None:
-    assert client.get("/health").status_code == 200
-    assert client.get("/ready").status_code == 200
+    assert refusal(body).status == 400
