@@ -3,7 +3,6 @@
 Every answer carries how to go on from it, so that whoever has it can ask another replica for the rest.
 """
 
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -35,7 +34,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The first answer: the call was taken, and lasts while its caller holds a line to this place."""
+    """Serve's answer to a call: it was taken, and lasts while its caller holds a line to this place."""
 
     host: str
     port: int
@@ -43,11 +42,10 @@ class Opened:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Made:
-    """What a stage made or passes on, and the records that belong to it. ``sent`` is in seconds since the epoch."""
+    """What a stage made or passes on, and the records that belong to it."""
 
     messages: tuple[StageMessage, ...]
     record: ReplyRecord
-    sent: float = field(default_factory=time.time)
 
     def followed_by(self, later: "Made") -> "Made":
         return Made(messages=self.messages + later.messages, record=self.record.updated(later.record))

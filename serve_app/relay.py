@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator
 from functools import partial
 
 from opens2s_core.inference.messages import Hiddens, StageMessage, Units
@@ -17,32 +17,39 @@ TAKES: dict[StageName, type[StageMessage] | None] = {"thinker": None, "speech_de
 """The messages that end at each stage."""
 
 
-async def relay(
-    stage: StageName, engine: EngineThread, attempt: Attempt, upstream: Call | None, lease: Lease
-) -> AsyncGenerator[Made, None]:
-    """What the stage takes goes into the engine, anything else from upstream is passed on at once.
+class Relay:
+    """Under way from the start. What the stage takes goes into the engine, anything else from upstream is passed on at
+    once. Iterating raises as :class:`Call` does, and :class:`CallerLost`.
 
-    However the reply ends, and when its caller is lost, its slot is freed and ``upstream`` is cancelled.
+    ``close`` frees the slot and cancels ``upstream``, however the reply ended; it must be called.
     """
-    record: Record | None = attempt.record.by_stage()[STAGES.index(stage)]
-    stream = engine.open(attempt.request, record)
-    intake = _Intake(stream, lease)
-    lease.on_grant = intake.flow
-    lease.on_lost = partial(stream.pass_on, CallerLost(stage, "its caller is not heard of any more"))
-    feeding = None if upstream is None else asyncio.create_task(_feed(intake, attempt, upstream, TAKES[stage]))
-    to_come = parts(attempt.request)
-    try:
-        if feeding is not None:
-            feeding.add_done_callback(partial(_end_of_feed, stream))
-        while to_come:
-            made = await stream.receive()
-            to_come -= sum(map(ends_a_part, made.messages))
+
+    def __init__(
+        self, stage: StageName, engine: EngineThread, attempt: Attempt, upstream: Call | None, lease: Lease
+    ) -> None:
+        record: Record | None = attempt.record.by_stage()[STAGES.index(stage)]
+        self._to_come = parts(attempt.request)
+        self._upstream = upstream
+        self._stream = engine.open(attempt.request, record)
+        intake = _Intake(self._stream, lease)
+        lease.on_grant = intake.flow
+        lease.on_lost = partial(self._stream.pass_on, CallerLost(stage, "its caller is not heard of any more"))
+        self._feeding: asyncio.Task[None] | None = None
+        if upstream is not None:
+            self._feeding = asyncio.create_task(_feed(intake, attempt, upstream, TAKES[stage]))
+            self._feeding.add_done_callback(partial(_end_of_feed, self._stream))
+
+    async def __aiter__(self) -> AsyncIterator[Made]:
+        while self._to_come:
+            made = await self._stream.receive()
+            self._to_come -= sum(map(ends_a_part, made.messages))
             yield made
-    finally:
-        stream.close()
-        if feeding is not None and upstream is not None:
-            feeding.cancel()
-            upstream.cancel()
+
+    def close(self) -> None:
+        self._stream.close()
+        if self._feeding is not None and self._upstream is not None:
+            self._feeding.cancel()
+            self._upstream.cancel()
 
 
 class _Intake:

@@ -3,14 +3,15 @@
 import asyncio
 import json
 import logging
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
@@ -19,11 +20,12 @@ from serve_app.calls import Attempt, Caller, Made, Opened
 from serve_app.config import STAGES, StageName
 from serve_app.engine_thread import EngineThread
 from serve_app.errors import CallerLost, ReplyFailed, RequestRefused, StageBusy, StageError, StageLost
-from serve_app.lines import Line, LineServer
+from serve_app.lines import Lease, Line, LineServer
 from serve_app.listeners import Listeners
 from serve_app.metrics import StageMetrics
-from serve_app.relay import relay
+from serve_app.relay import Relay
 
+_SWITCH_SECONDS = 0.0005
 _logger = logging.getLogger("ray.serve")
 
 
@@ -49,18 +51,16 @@ class StageCall:
         return self
 
     async def __anext__(self) -> Made:
-        try:
-            item = await anext(self._call)
-            if isinstance(item, Opened):
-                self._line = Line(item, self._attempt, self._caller.granted)
-                self._caller.taken()
-                item = await anext(self._call)
-        except RayTaskError as error:
-            raise self._named(error.cause) from error
-        except (RayError, RayServeException) as error:
-            raise self._named(error) from error
-        self._transferred(self._stage, max(0.0, time.time() - item.sent))
-        return item
+        if self._line is None:
+            place = await self._placed()
+            self._line = await Line.open(self._stage, place, self._attempt, self._caller.granted)
+            self._caller.taken()
+        received = await self._line.receive()
+        if received is None:
+            raise StopAsyncIteration
+        sent, made = received
+        self._transferred(self._stage, max(0.0, time.time() - sent))
+        return made
 
     def cancel(self) -> None:
         if self._line is not None:
@@ -69,12 +69,13 @@ class StageCall:
         with suppress(RayServeException, RayError):
             self._call.cancel()
 
-    def _named(self, error: Exception) -> Exception:
-        if isinstance(error, RequestRefused | ReplyFailed | StageError):
-            return error
-        if isinstance(error, BackPressureError):
-            return StageBusy(self._stage, "all places to wait in are taken")
-        return StageLost(self._stage, type(error).__name__)
+    async def _placed(self) -> Opened:
+        try:
+            return await anext(self._call)
+        except BackPressureError as error:
+            raise StageBusy(self._stage, "all places to wait in are taken") from error
+        except (RayError, RayServeException) as error:
+            raise StageLost(self._stage, type(error).__name__) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,28 +94,39 @@ class Stage:
         self, name: StageName, build: Callable[[], Engine], upstream: DeploymentHandle | None, threads: int
     ) -> None:
         torch.set_num_threads(threads)
+        # The engine's thread must not keep the event loop waiting: what it made shall leave while it makes more.
+        sys.setswitchinterval(_SWITCH_SECONDS)
         self._name = name
         self._upstream = upstream
         self._engine = EngineThread(build(), name)
-        self._lines = LineServer()
+        self._lines = LineServer(name)
         self._listeners = Listeners()
         self._metrics = StageMetrics(name, self._engine)
 
-    async def reply(self, attempt: Attempt) -> AsyncIterator[Opened | Made]:
-        """Where to hold the line, and then what leaves this stage as it comes. Raises as :class:`Call` does."""
+    async def reply(self, attempt: Attempt) -> AsyncIterator[Opened]:
+        """Where to hold the line, down which comes what leaves this stage; the call lasts until all of it has."""
         lease = self._lines.take(attempt.id, attempt.granted)
+        relay = Relay(self._name, self._engine, attempt, self._ask_upstream(attempt), lease)
         try:
-            yield await self._lines.address()
-            messages = relay(self._name, self._engine, attempt, self._ask_upstream(attempt), lease)
-            async with aclosing(messages):
-                with self._listeners.listening(attempt.sample_rate) as listener:
-                    async for made in messages:
-                        listener.hear(made.messages)
-                        yield made
+            with closing(relay):
+                yield await self._lines.address()
+                await self._send(relay, lease, attempt)
         except CallerLost as error:
-            _logger.warning(json.dumps({"event": "caller_lost", "attempt": attempt.id, "why": str(error)}))
+            _logger.info(json.dumps({"event": "caller_lost", "attempt": attempt.id, "why": str(error)}))
         finally:
             self._lines.end(attempt.id)
+
+    async def _send(self, relay: Relay, lease: Lease, attempt: Attempt) -> None:
+        try:
+            with self._listeners.listening(attempt.sample_rate) as listener:
+                async for made in relay:
+                    listener.hear(made.messages)
+                    await lease.send(made)
+            await lease.send(None)
+        except CallerLost:
+            raise
+        except (RequestRefused, ReplyFailed, StageError) as error:
+            await lease.send(error)
 
     def _ask_upstream(self, attempt: Attempt) -> StageCall | None:
         if self._upstream is None:

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,7 +26,7 @@ from serve_app.engine_thread import EngineThread
 from serve_app.errors import StageLost
 from serve_app.lines import Lease
 from serve_app.metrics import IngressMetrics
-from serve_app.relay import relay
+from serve_app.relay import Relay
 
 SAMPLES_PER_UNIT = 1764
 GROUP = 4
@@ -221,19 +221,24 @@ def build_fake_engine(stage: str, bundle: str, *, capacity: int) -> Engine:
 
 
 class Joint:
-    """A call to a stage, within one process."""
+    """A call to a stage, within one process. Behind so many answers the stage is ``lost`` as a process is."""
 
-    def __init__(self, messages: AsyncGenerator[Made, None]) -> None:
-        self._messages = messages
+    def __init__(self, stage: str, relay: Relay, lost: int | None = None) -> None:
+        self._stage = stage
+        self._relay = relay
+        self._lost = lost
 
-    def __aiter__(self) -> AsyncIterator[Made]:
-        return self
-
-    async def __anext__(self) -> Made:
-        return await anext(self._messages)
+    async def __aiter__(self) -> AsyncIterator[Made]:
+        answers = 0
+        with closing(self._relay):
+            async for made in self._relay:
+                if answers == self._lost:
+                    raise StageLost(self._stage, "ActorDiedError")
+                answers += 1
+                yield made
 
     def cancel(self) -> None:
-        self._closing = asyncio.get_running_loop().create_task(self._messages.aclose())
+        self._relay.close()
 
 
 class Chain:
@@ -257,8 +262,8 @@ class Chain:
         call: Call | None = None
         for name in STAGES if attempt.request.speak else STAGES[:1]:
             granted = attempt.granted if name == "token2wav" else UNLIMITED
-            messages = relay(name, self.stages[name], attempt, call, Lease(granted))
-            call = Joint(_lost_behind(answers, messages, name) if name == lost else messages)
+            relay = Relay(name, self.stages[name], attempt, call, Lease(name, granted))
+            call = Joint(name, relay, answers if name == lost else None)
         caller.taken()
         assert call is not None
         return call
@@ -275,16 +280,6 @@ class Chain:
     def stop(self) -> None:
         for stage in self.stages.values():
             stage.stop()
-
-
-async def _lost_behind(answers: int, messages: AsyncGenerator[Made, None], stage: str) -> AsyncGenerator[Made, None]:
-    """As many answers as that, then the stage is lost as a process is; never, where it has ended before."""
-    async with aclosing(messages):
-        async for made in messages:
-            if not answers:
-                raise StageLost(stage, "ActorDiedError")
-            answers -= 1
-            yield made
 
 
 def attempt(request: ReplyRequest, record: ReplyRecord | None = None, granted: int = UNLIMITED) -> Attempt:

@@ -4,11 +4,15 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+import numpy as np
 import pytest
 
+from opens2s_core.inference.messages import AudioChunk, TextDelta
+from opens2s_core.inference.records import ReplyRecord
 from serve_app import lines
-from serve_app.calls import Opened
-from serve_app.lines import Lease, Line, LineServer
+from serve_app.calls import Made, Opened
+from serve_app.errors import CallerLost, ReplyFailed, RequestRefused, StageFailed, StageLost
+from serve_app.lines import Failure, Lease, Line, LineServer
 
 BEAT = 0.02
 
@@ -32,7 +36,7 @@ class Held:
 
 def on_a_server(test: Callable[[LineServer, Opened], Awaitable[None]]) -> None:
     async def run() -> None:
-        server = LineServer()
+        server = LineServer("thinker")
         async with asyncio.timeout(10):
             await test(server, await server.address())
 
@@ -42,7 +46,7 @@ def on_a_server(test: Callable[[LineServer, Opened], Awaitable[None]]) -> None:
 def test_a_caller_on_the_line_keeps_its_lease() -> None:
     async def hold(server: LineServer, place: Opened) -> None:
         held = Held(server, "a")
-        line = Line(place, "a", lambda: 0)
+        line = await Line.open("thinker", place, "a", lambda: 0)
         await asyncio.sleep(20 * BEAT)
         assert not held.lost.is_set()
         line.close()
@@ -53,7 +57,7 @@ def test_a_caller_on_the_line_keeps_its_lease() -> None:
 def test_what_a_caller_grants_arrives_and_never_shrinks() -> None:
     async def grant(server: LineServer, place: Opened) -> None:
         held, granted = Held(server, "a", granted=5), 5
-        line = Line(place, "a", lambda: granted)
+        line = await Line.open("thinker", place, "a", lambda: granted)
         granted = 9
         await held.granted.wait()
         granted = 3
@@ -67,7 +71,7 @@ def test_what_a_caller_grants_arrives_and_never_shrinks() -> None:
 def test_a_line_that_breaks_loses_the_lease_at_once() -> None:
     async def hang_up(server: LineServer, place: Opened) -> None:
         held = Held(server, "a")
-        line = Line(place, "a", lambda: 0)
+        line = await Line.open("thinker", place, "a", lambda: 0)
         await asyncio.sleep(2 * BEAT)
         line.close()
         async with asyncio.timeout(BEAT):
@@ -98,7 +102,7 @@ def test_a_caller_that_falls_silent_loses_its_lease() -> None:
 def test_a_process_that_stood_still_does_not_blame_its_callers() -> None:
     async def stand_still(server: LineServer, place: Opened) -> None:
         held = Held(server, "a")
-        line = Line(place, "a", lambda: 0)
+        line = await Line.open("thinker", place, "a", lambda: 0)
         await asyncio.sleep(2 * BEAT)
         time.sleep(20 * BEAT)  # the loop is held up
         await asyncio.sleep(3 * BEAT)
@@ -112,7 +116,7 @@ def test_a_call_that_has_ended_is_not_lost() -> None:
     async def end(server: LineServer, place: Opened) -> None:
         held = Held(server, "a")
         server.end("a")
-        line = Line(place, "a", lambda: 0)
+        line = await Line.open("thinker", place, "a", lambda: 0)
         await asyncio.sleep(8 * BEAT)
         line.close()
         assert not held.lost.is_set()
@@ -124,7 +128,7 @@ def test_a_call_that_has_ended_is_not_lost() -> None:
 def test_what_strangers_say_grants_nothing_and_ends_nothing(said: bytes) -> None:
     async def say(server: LineServer, place: Opened) -> None:
         held = Held(server, "b")
-        line = Line(place, "b", lambda: 0)
+        line = await Line.open("thinker", place, "b", lambda: 0)
         _, writer = await asyncio.open_connection(place.host, place.port)
         writer.write(said)
         await asyncio.sleep(8 * BEAT)
@@ -136,10 +140,90 @@ def test_what_strangers_say_grants_nothing_and_ends_nothing(said: bytes) -> None
     on_a_server(say)
 
 
-def test_a_place_where_nobody_listens_is_no_error_of_the_line() -> None:
-    async def call() -> None:
-        line = Line(Opened("127.0.0.1", 1), "a", lambda: 0)
-        await asyncio.sleep(0.1)
+def test_a_place_where_nobody_listens_is_a_lost_stage() -> None:
+    with pytest.raises(StageLost, match=r"nobody listens at 127\.0\.0\.1:1"):
+        asyncio.run(Line.open("thinker", Opened("127.0.0.1", 1), "a", lambda: 0))
+
+
+def made(text: str) -> Made:
+    return Made(messages=(TextDelta(text),), record=ReplyRecord())
+
+
+def test_what_a_stage_sends_arrives_in_order_and_then_the_end() -> None:
+    async def send(server: LineServer, place: Opened) -> None:
+        lease = server.take("a", 0)
+        samples = AudioChunk(np.arange(100_000, dtype=np.int16), final=True)
+        sending = asyncio.create_task(
+            send_all(lease, made("one"), Made(messages=(samples,), record=ReplyRecord()), None)
+        )
+        line = await Line.open("thinker", place, "a", lambda: 0)
+        received = [await line.receive() for _ in range(3)]
+        await sending
+        assert received[0] is not None
+        assert received[0][1] == made("one")
+        assert received[1] is not None
+        np.testing.assert_array_equal(received[1][1].messages[0].samples, samples.samples)
+        assert received[2] is None
         line.close()
 
-    asyncio.run(call())
+    on_a_server(send)
+
+
+async def send_all(lease: Lease, *items: Made | Failure | None) -> None:
+    for item in items:
+        await lease.send(item)
+
+
+@pytest.mark.parametrize(
+    "error", [RequestRefused("too long"), ReplyFailed("not finite"), StageFailed("thinker", "broke")]
+)
+def test_what_went_wrong_is_raised_where_it_is_received(error: Failure) -> None:
+    async def fail(server: LineServer, place: Opened) -> None:
+        lease = server.take("a", 0)
+        line = await Line.open("thinker", place, "a", lambda: 0)
+        await lease.send(error)
+        with pytest.raises(type(error)) as raised:
+            await line.receive()
+        assert raised.value.args == error.args
+        line.close()
+
+    on_a_server(fail)
+
+
+def test_a_line_that_the_stage_breaks_is_a_lost_stage() -> None:
+    async def cut(server: LineServer, place: Opened) -> None:
+        lease = server.take("a", 0)
+        line = await Line.open("thinker", place, "a", lambda: 0)
+        await lease.send(made("one"))
+        await line.receive()
+        lease.lose()
+        with pytest.raises(StageLost, match="the line to it broke"):
+            await line.receive()
+        line.close()
+
+    on_a_server(cut)
+
+
+def test_a_stage_waits_for_a_caller_that_is_full_until_it_is_lost() -> None:
+    async def fill(server: LineServer, place: Opened) -> None:
+        lease = server.take("a", 0)
+        line = await Line.open("thinker", place, "a", lambda: 0)  # which receives nothing
+        big = Made(messages=(AudioChunk(np.zeros(10**6, np.int16), final=False),), record=ReplyRecord())
+        sending = asyncio.create_task(send_all(lease, *[big] * 100))
+        await asyncio.sleep(10 * BEAT)
+        assert not sending.done()
+        lease.lose()
+        with pytest.raises(CallerLost):
+            await sending
+        line.close()
+
+    on_a_server(fill)
+
+
+def test_a_stage_whose_caller_never_calls_gives_up() -> None:
+    async def wait(server: LineServer, place: Opened) -> None:
+        lease = server.take("a", 0)
+        with pytest.raises(CallerLost):
+            await lease.send(made("one"))
+
+    on_a_server(wait)

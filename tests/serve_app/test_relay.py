@@ -11,9 +11,9 @@ from opens2s_core.inference.records import ReplyRecord, TextRecord
 from opens2s_core.prompt import Message, Text
 from serve_app.calls import Call, Made
 from serve_app.engine_thread import EngineThread
-from serve_app.errors import RequestRefused, StageBusy, StageFailed, StageLost
+from serve_app.errors import CallerLost, RequestRefused, StageBusy, StageFailed, StageLost
 from serve_app.lines import Lease
-from serve_app.relay import relay
+from serve_app.relay import Relay
 from tests.fakes import (
     POISON,
     REFUSED,
@@ -34,7 +34,27 @@ def request(text: str = "one two three", *, speak: bool = True) -> ReplyRequest:
     return ReplyRequest(messages=(Message("user", (Text(text),)),), speak=speak)
 
 
-async def collect(call: Call) -> list[StageMessage]:
+class Sent:
+    """A stage before that sends this, and then nothing more unless it ``ends``."""
+
+    def __init__(self, *made: Made, ends: bool = False) -> None:
+        self._made = made
+        self._ends = ends
+
+    async def __aiter__(self) -> AsyncGenerator[Made, None]:
+        for made in self._made:
+            yield made
+        if not self._ends:
+            await asyncio.Event().wait()
+
+    def cancel(self) -> None: ...
+
+
+def made(*messages: StageMessage) -> Made:
+    return Made(messages=messages, record=ReplyRecord())
+
+
+async def collect(call: Call | Relay) -> list[StageMessage]:
     return [message async for made in call for message in made.messages]
 
 
@@ -70,18 +90,35 @@ def test_a_written_reply_ends_with_its_text() -> None:
 
 def test_text_does_not_wait_for_an_engine_that_makes_nothing() -> None:
     async def first_messages() -> tuple[StageMessage, ...]:
-        async def upstream() -> AsyncGenerator[Made, None]:
-            yield Made(messages=(TextDelta("now"), Finish("stop", 1, 1)), record=ReplyRecord())
-            await asyncio.Event().wait()
-
         stage = EngineThread(FakeSpeechDecoder(1), "speech_decoder")
-        messages = relay("speech_decoder", stage, attempt(request()), Joint(upstream()), Lease(0))
-        made = await anext(messages)
-        await messages.aclose()
+        upstream = Sent(made(TextDelta("now"), Finish("stop", 1, 1)))
+        relay = Relay("speech_decoder", stage, attempt(request()), upstream, Lease("speech_decoder", 0))
+        first = await anext(aiter(relay))
+        relay.close()
         stage.stop()
-        return made.messages
+        return first.messages
 
     assert asyncio.run(first_messages()) == (TextDelta("now"), Finish("stop", 1, 1))
+
+
+def test_a_stage_before_that_ends_too_early_is_lost() -> None:
+    async def cut() -> None:
+        stage = EngineThread(FakeSpeechDecoder(1), "speech_decoder")
+        relay = Relay(
+            "speech_decoder",
+            stage,
+            attempt(request()),
+            Sent(made(TextDelta("now")), ends=True),
+            Lease("speech_decoder", 0),
+        )
+        try:
+            await collect(relay)
+        finally:
+            relay.close()
+            stage.stop()
+
+    with pytest.raises(StageLost, match="ended before"):
+        asyncio.run(cut())
 
 
 def test_every_message_comes_with_the_records_that_it_follows_from() -> None:
@@ -146,16 +183,17 @@ def test_a_cancelled_wait_frees_every_slot() -> None:
 
 def test_a_caller_that_is_not_heard_of_loses_its_slots() -> None:
     async def lose(stages: Chain) -> None:
-        thinker = relay("thinker", stages.stages["thinker"], attempt(request("word " * 1000)), None, Lease(0))
-        lease = Lease(10**6)
-        messages = relay(
-            "speech_decoder", stages.stages["speech_decoder"], attempt(request("word " * 1000)), Joint(thinker), lease
-        )
+        endless = attempt(request("word " * 1000))
+        thinker = Relay("thinker", stages.stages["thinker"], endless, None, Lease("thinker", 0))
+        lease = Lease("speech_decoder", 10**6)
+        relay = Relay("speech_decoder", stages.stages["speech_decoder"], endless, Joint("thinker", thinker), lease)
+        messages = aiter(relay)
         await anext(messages)
-        lease.on_lost()
-        with pytest.raises(StageLost, match="not heard of"):
+        lease.lose()
+        with pytest.raises(CallerLost, match="not heard of"):
             async for _ in messages:
                 pass
+        relay.close()
         await stages.free()
 
     with local_chain() as stages:
@@ -163,40 +201,35 @@ def test_a_caller_that_is_not_heard_of_loses_its_slots() -> None:
 
 
 def test_units_become_sound_as_far_as_they_are_granted() -> None:
-    async def paced() -> tuple[list[int], int]:
-        async def upstream() -> AsyncGenerator[Made, None]:
-            for n in range(4):
-                units = Units(np.full(UNITS_PER_WORD, n), final=n == 3)
-                yield Made(messages=(TextDelta(f"{n}"), units), record=ReplyRecord())
+    async def paced() -> tuple[str, list[int], bool, int]:
+        units = [Units(np.full(UNITS_PER_WORD, n), final=n == 3) for n in range(4)]
+        upstream = Sent(*(made(TextDelta(f"{n}"), group) for n, group in enumerate(units)))
+        stage, lease = EngineThread(FakeToken2Wav(1), "token2wav"), Lease("token2wav", UNITS_PER_WORD + 1)
+        relay = Relay("token2wav", stage, attempt(request()), upstream, lease)
+        messages, text, heard = aiter(relay), "", []
 
-        stage, lease = EngineThread(FakeToken2Wav(1), "token2wav"), Lease(UNITS_PER_WORD + 1)
-        messages = relay("token2wav", stage, attempt(request()), Joint(upstream()), lease)
-        heard: list[int] = []
-        text = ""
-
-        async def hear(until: str | None, chunks: int) -> None:
+        def take(part: Made) -> None:
             nonlocal text
-            while len(heard) < chunks or (until is not None and until not in text):
-                for message in (await anext(messages)).messages:
-                    if isinstance(message, AudioChunk):
-                        heard.append(len(message.samples))
-                    elif isinstance(message, TextDelta):
-                        text += message.text
+            text += "".join(message.text for message in part.messages if isinstance(message, TextDelta))
+            heard.extend(len(message.samples) for message in part.messages if isinstance(message, AudioChunk))
 
-        await hear("0123", 2)  # all of the text, and what was granted before the first units, begun with one more
-        waited = asyncio.create_task(anext(messages))
+        while len(heard) < 2 or len(text) < 4:
+            take(await anext(messages))
+        granted = list(heard)
+        waiting = asyncio.create_task(anext(messages))
         await asyncio.sleep(0.2)
-        assert not waited.done()
-        lease.hear(100)
-        heard.extend(len(m.samples) for m in (await waited).messages if isinstance(m, AudioChunk))
-        await messages.aclose()
+        waited = not waiting.done()
+        lease.hear(4 * UNITS_PER_WORD)
+        take(await waiting)
+        relay.close()
         stage.stop()
-        return heard, len(text)
+        return text, granted, waited, len(heard)
 
-    heard, text = asyncio.run(paced())
-    assert heard[:2] == [UNITS_PER_WORD * 1764] * 2
-    assert len(heard) > 2
-    assert text == 4
+    text, granted, waited, heard = asyncio.run(paced())
+    assert text == "0123"  # words are not paced
+    assert granted == [UNITS_PER_WORD * 1764] * 2  # the second was begun with one more unit granted than the first has
+    assert waited
+    assert heard > 2
 
 
 def test_a_finished_reply_leaves_its_slots_to_the_next() -> None:
@@ -226,7 +259,9 @@ def test_what_was_handed_out_before_is_not_handed_out_again() -> None:
     async def rest() -> list[StageMessage]:
         stage = EngineThread(FakeThinker(1), "thinker")
         record = ReplyRecord(text=TextRecord((0, 1), groups=2, characters=len("you said ")))
-        messages = await collect(relay("thinker", stage, attempt(request(), record), None, Lease(0)))
+        relay = Relay("thinker", stage, attempt(request(), record), None, Lease("thinker", 0))
+        messages = await collect(relay)
+        relay.close()
         stage.stop()
         return messages
 
