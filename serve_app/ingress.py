@@ -88,7 +88,7 @@ class Endpoints:
                 include_usage=chat.include_usage,
                 tools=bool(request.tools),
             )
-            reply = await self._begin(http, request, ending, streamed=bool(chat.stream), name=shape.id)
+            reply = await self._begin(http, request, ending, played=bool(chat.stream), name=shape.id)
             if chat.stream:
                 return Body(events(reply, shape), ending.pop_all().close)
             return JSONResponse(await completion(reply, shape))
@@ -97,7 +97,7 @@ class Endpoints:
         """``POST /v1/audio/speech``"""
         with self._entered(http) as ending:
             asked, request = await self._read(http, speech_request)
-            reply = await self._begin(http, request, ending, streamed=True)
+            reply = await self._begin(http, request, ending, played=False)  # whoever wants a file wants it soon
             rate = self._info.sample_rate
             if asked.as_events:
                 return Body(speech_events(reply, asked.audio_format, rate), ending.pop_all().close)
@@ -108,7 +108,7 @@ class Endpoints:
         """``POST /worker_generate_stream``, the reference's own protocol"""
         with self._entered(http) as ending:
             request = await self._read(http, legacy_request)
-            reply = await self._begin(http, request, ending, streamed=True)
+            reply = await self._begin(http, request, ending, played=True)
             return Body(
                 legacy_stream(reply, self._info.sample_rate), ending.pop_all().close, "application/octet-stream"
             )
@@ -178,8 +178,9 @@ class Endpoints:
         return await asyncio.to_thread(partial(parse, body, model=self._config.model, limits=self._config.limits))
 
     async def _begin(
-        self, http: Request, request: ReplyRequest, ending: ExitStack, *, streamed: bool, name: str | None = None
+        self, http: Request, request: ReplyRequest, ending: ExitStack, *, played: bool, name: str | None = None
     ) -> Reply:
+        """A reply that is under way; one that is ``played`` as it comes is not made far ahead of that."""
         name = name or uuid.uuid4().hex
         reply = Reply(
             request,
@@ -188,7 +189,7 @@ class Endpoints:
             name=name,
             request_id=http.headers.get("x-request-id", name),
             sample_rate=self._info.sample_rate,
-            lead=self._config.limits.lead_seconds if streamed else None,
+            lead=self._config.limits.lead_seconds if played else None,
             log_transcript=self._config.log_transcripts,
         )
         ending.callback(reply.close)

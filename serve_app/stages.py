@@ -1,8 +1,10 @@
 """The deployment that serves any stage of a reply, and how others call it."""
 
 import asyncio
+import gc
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -26,6 +28,8 @@ from serve_app.metrics import StageMetrics
 from serve_app.relay import Relay
 
 _SWITCH_SECONDS = 0.0005
+_NICENESS: dict[StageName, int] = {"thinker": 6, "speech_decoder": 3, "token2wav": 0}
+"""Where stages share cores, the one nearest to the listener comes first, as in one process."""
 _logger = logging.getLogger("ray.serve")
 
 
@@ -96,12 +100,15 @@ class Stage:
         torch.set_num_threads(threads)
         # The engine's thread must not keep the event loop waiting: what it made shall leave while it makes more.
         sys.setswitchinterval(_SWITCH_SECONDS)
+        os.nice(_NICENESS[name])
         self._name = name
         self._upstream = upstream
         self._engine = EngineThread(build(), name)
         self._lines = LineServer(name)
         self._listeners = Listeners()
         self._metrics = StageMetrics(name, self._engine)
+        gc.collect()
+        gc.freeze()  # models and libraries stay: nobody need look for garbage in them again
 
     async def reply(self, attempt: Attempt) -> AsyncIterator[Opened]:
         """Where to hold the line, down which comes what leaves this stage; the call lasts until all of it has."""
