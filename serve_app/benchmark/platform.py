@@ -43,8 +43,8 @@ class Platform:
 
     def state(self, stage: StageName) -> StageState:
         """Of the stage's only replica."""
-        handle = serve.get_deployment_handle(stage, _NAME)
-        return handle.state.remote().result()
+        [replica] = serve.get_deployment_handle(stage, _NAME).broadcast("state").results()
+        return replica
 
     def transfer_seconds(self, stage: StageName) -> float:
         """From when the stage sent a message until its caller had it, on average since the start."""
