@@ -16,6 +16,8 @@ from serve_app.config import STAGES, StageName
 _RAMP = ((10.0, 1), (30.0, 5), (40.0, 1))
 """Seconds, and how many callers."""
 _SETTLE_SECONDS = 5.0
+_FILL_SECONDS = 3.0
+_REFUSALS = 9
 
 
 def ramp_rows(platform: Platform, clients: Clients, bodies: Sequence[Body]) -> Iterator[Row]:
@@ -38,6 +40,26 @@ def ramp_rows(platform: Platform, clients: Clients, bodies: Sequence[Body]) -> I
     refused = sum(reply.status in (429, 503) for reply in asked.replies)
     yield Row(name="ramp: replies whole", value=sum(reply.whole for reply in asked.replies), unit="replies")
     yield Row(name="ramp: replies lost or refused", value=lost + refused, unit="replies", bound=Bound("at most", 0))
+
+
+def refusal_rows(
+    platform: Platform, clients: Clients, bodies: Sequence[Body], *, places: int, queue: int
+) -> Iterator[Row]:
+    """What one hears, and how soon, who comes where all places are taken and all places to wait in."""
+    full = clients.begin(together, [bodies[number % len(bodies)] for number in range(places + queue)])
+    time.sleep(_FILL_SECONDS)
+    with Clients(platform.target) as others:
+        refused = [others.run(together, bodies[:1]).replies[0] for _ in range(_REFUSALS)]
+    told = [reply.took for reply in refused if reply.status == 503]
+    whole = sum(reply.whole for reply in full().replies)
+    what = f"{places} replies under way, {queue} waiting"
+    bound = Bound("at most", 50)
+    yield Row(name=f"{what}: until one more is told to come later", value=_ms(told), unit="ms", bound=bound)
+    yield Row(name=f"{what}: replies whole", value=whole, unit="replies", bound=Bound("at least", places + queue))
+
+
+def _ms(seconds: Sequence[float]) -> float | None:
+    return 1e3 * statistics.median(seconds) if seconds else None
 
 
 class _Watch:
@@ -77,8 +99,7 @@ def churn_rows(
     yield Row(name=f"{what}: heard to the end", value=sum(reply.whole for reply in replies), unit="replies")
     yield Row(name=f"{what}: told to come later", value=sum(reply.status == 503 for reply in replies), unit="replies")
     refusals = [reply.took for reply in replies if reply.status == 503]
-    if refusals:
-        yield Row(name=f"{what}: until a refusal, median", value=1e3 * statistics.median(refusals), unit="ms")
+    yield Row(name=f"{what}: until a refusal", value=_ms(refusals), unit="ms")
     none = Bound("at most", 0)
     yield Row(name=f"{what}: lost", value=sum(reply.lost for reply in replies), unit="replies", bound=none)
     left = sum(state.slots + state.leases for state in states.values())

@@ -23,7 +23,7 @@ from opens2s_core.checkpoint import read_bundle_info
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest
 from opens2s_core.inference.pipeline import Pipeline
 from serve_app.benchmark.clients import Asked, Body, Clients, Heard, again_and_again, together
-from serve_app.benchmark.elastic import churn_rows, ramp_rows
+from serve_app.benchmark.elastic import churn_rows, ramp_rows, refusal_rows
 from serve_app.benchmark.platform import Platform
 from serve_app.config import STAGES, Limits, ServeConfig, StageConfig
 from serve_app.openai_api import parse_chat, reply_request
@@ -100,6 +100,7 @@ def measure_serving(benchmark: ServeBenchmark, port: int) -> list[Row]:
         rows = [*beside.first_audio_rows(4 * benchmark.repeats), *beside.throughput_rows(benchmark.repeats)]
         rows += beside.continuity_rows(benchmark.steady)
         rows += _transfer_rows(platform)
+        rows += refusal_rows(platform, clients, questions.take(32), places=stage.capacity, queue=stage.queue)
         rows += churn_rows(platform, clients, questions.take(32), benchmark.clients, benchmark.churn)
     elastic = replace(stage, capacity=2, max_replicas=2, upscale_delay=1.0, downscale_delay=8.0)
     config = replace(config, thinker=elastic, speech_decoder=elastic, token2wav=elastic)
