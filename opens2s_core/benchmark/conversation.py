@@ -29,12 +29,17 @@ class Goals:
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
+class Heard:
     """Seconds since some replies were asked for, all at once."""
 
     first_audio: float  # median over the replies
     whole: float  # until the last sound of all
     sound: float  # that a reply lasts
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds until all were there per second that one lasts."""
+        return self.whole / self.sound
 
 
 def conversation_rows(name: str, models: EngineModels, streams: Sequence[int], goals: Goals, repeats: int) -> list[Row]:
@@ -48,10 +53,10 @@ def conversation_rows(name: str, models: EngineModels, streams: Sequence[int], g
     for count in streams:
         what = f"{name} model, {count} at once"
         heard = [
-            _answer(pipeline, [_ask(question(100 * i + j), seed=j) for j in range(count)], rate)
+            answer(pipeline, [_ask(question(100 * i + j), seed=j) for j in range(count)], rate)
             for i in tqdm(range(repeats + 1), desc=what, unit="round")
         ][1:]
-        factor = statistics.median(each.whole / each.sound for each in heard)
+        factor = statistics.median(each.real_time_factor for each in heard)
         first_audio = 1e3 * statistics.median(each.first_audio for each in heard)
         rows += [
             Row(name=f"{what}: first audio", value=first_audio, unit="ms", bound=goals.first_audio.get(count)),
@@ -68,7 +73,7 @@ def _turn_row(name: str, pipeline: Pipeline, rate: int, repeats: int) -> Row:
         messages: list[Message] = []
         for turn in range(_TURNS):
             messages.append(question(1000 * i + turn + 1))
-            seconds = _answer(pipeline, [_ask(*messages)], rate, only_begin=True).first_audio
+            seconds = answer(pipeline, [_ask(*messages)], rate, only_begin=True).first_audio
             messages.append(Message("assistant", (Spoken(_ANSWER),)))
             if turn == 0:
                 first.append(seconds)
@@ -85,7 +90,7 @@ def _ask(*messages: Message, seed: int = 0) -> ReplyRequest:
     return spoken(*messages, tokens=_TOKENS, units=_UNITS, seed=seed)
 
 
-def _answer(pipeline: Pipeline, requests: Sequence[ReplyRequest], rate: int, *, only_begin: bool = False) -> _Heard:
+def answer(pipeline: Pipeline, requests: Sequence[ReplyRequest], rate: int, *, only_begin: bool = False) -> Heard:
     """All replies, or only until each has begun to be heard."""
     begun = now()
     replies = [pipeline.open(request) for request in requests]
@@ -101,7 +106,7 @@ def _answer(pipeline: Pipeline, requests: Sequence[ReplyRequest], rate: int, *, 
     whole = now() - begun
     for reply in replies:
         pipeline.close(reply)
-    return _Heard(
+    return Heard(
         first_audio=statistics.median(first_audio.values()),
         whole=whole,
         sound=samples / rate / len(requests),

@@ -46,14 +46,13 @@ class Platform:
         [replica] = serve.get_deployment_handle(stage, _NAME).broadcast("state").results()
         return replica
 
-    def transfer_seconds(self, stage: StageName) -> float:
-        """From when the stage sent a message until its caller had it, on average since the start."""
+    def transfer_seconds(self) -> Mapping[StageName, float]:
+        """From when each stage sent a message until its caller had it, on average since the start."""
         time.sleep(_REPORT_SECONDS)
-        totals = {"sum": 0.0, "count": 0.0}
-        for part, sender, value in _SAMPLE.findall(asyncio.run(exposition())):
-            if sender == stage:
-                totals[part] += float(value)
-        return totals["sum"] / totals["count"]
+        totals = {stage: {"sum": 0.0, "count": 0.0} for stage in STAGES}
+        for part, stage, value in _SAMPLE.findall(asyncio.run(exposition())):
+            totals[stage][part] += float(value)
+        return {stage: total["sum"] / total["count"] for stage, total in totals.items()}
 
 
 def _running(states: Mapping[Any, int]) -> int:

@@ -8,7 +8,6 @@ import base64
 import itertools
 import json
 import statistics
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,15 +16,18 @@ import torch
 from tqdm import tqdm
 
 from opens2s_core.audio import SAMPLE_RATE, encode_audio
-from opens2s_core.benchmark.engine_models import noise
+from opens2s_core.benchmark import conversation
+from opens2s_core.benchmark.engine_models import SIZES, noise
 from opens2s_core.benchmark.report import Bound, Row
 from opens2s_core.checkpoint import read_bundle_info
-from opens2s_core.inference.messages import AudioChunk, ReplyRequest
+from opens2s_core.inference.messages import ReplyRequest
 from opens2s_core.inference.pipeline import Pipeline
+from opens2s_core.training.from_scratch import create_bundle
+from opens2s_core.voices import SLT
 from serve_app.benchmark.clients import Asked, Body, Clients, Heard, again_and_again, together
 from serve_app.benchmark.elastic import churn_rows, ramp_rows, refusal_rows
 from serve_app.benchmark.platform import Platform
-from serve_app.config import STAGES, Limits, ServeConfig, StageConfig
+from serve_app.config import Limits, ServeConfig, StageConfig
 from serve_app.openai_api import parse_chat, reply_request
 
 _STREAMS = 8
@@ -45,19 +47,6 @@ class ServeBenchmark:
     steady: float = 60.0
     churn: float = 120.0
     clients: int = 100
-
-
-@dataclass(frozen=True, slots=True)
-class _Alone:
-    """Replies of one process, all asked for at once; seconds since then."""
-
-    first_audio: list[float]
-    took: float
-    audio: float  # of all together
-
-    @property
-    def real_time_factor(self) -> float:
-        return self.took * len(self.first_audio) / self.audio
 
 
 class Questions:
@@ -127,7 +116,7 @@ class _Beside:
             here = self._alone(1)
             if i >= 2:  # the first ones warm both
                 served.append(_first_audio(asked.replies)[0])
-                alone.append(here.first_audio[0])
+                alone.append(here.first_audio)
         added = 1e3 * (statistics.median(served) - statistics.median(alone))
         yield _row("first audio, 1 stream: in one process", 1e3 * statistics.median(alone), "ms")
         yield _row("first audio, 1 stream: served", 1e3 * statistics.median(served), "ms")
@@ -141,7 +130,9 @@ class _Beside:
             asked, here = self._ask(_STREAMS), self._alone(_STREAMS)
             if i:
                 took = max(heard.took for heard in asked.replies)
-                ratios.append((sum(heard.audio for heard in asked.replies) / took) / (here.audio / here.took))
+                ratios.append(
+                    (sum(heard.audio for heard in asked.replies) / took) / (_STREAMS * here.sound / here.whole)
+                )
                 first += _first_audio(asked.replies)
                 shares.append(asked.core_seconds / took)
         yield _row(
@@ -150,9 +141,11 @@ class _Beside:
             "times",
             Bound("at least", 0.85),
         )
-        yield _row(f"audio seconds a second, {_STREAMS} streams: in one process", here.audio / here.took, "s/s")
+        yield _row(
+            f"audio seconds a second, {_STREAMS} streams: in one process", _STREAMS * here.sound / here.whole, "s/s"
+        )
         yield _row(f"first audio, {_STREAMS} streams: served", 1e3 * statistics.median(first), "ms")
-        yield _row(f"first audio, {_STREAMS} streams: in one process", 1e3 * statistics.median(here.first_audio), "ms")
+        yield _row(f"first audio, {_STREAMS} streams: in one process", 1e3 * here.first_audio, "ms")
         yield _row("share of a core that the callers took", statistics.median(shares), "cores")
 
     def continuity_rows(self, seconds: float) -> Iterator[Row]:
@@ -176,23 +169,9 @@ class _Beside:
             raise RuntimeError(f"{len(refused)} of {count} replies are not whole: {refused[0]}")
         return asked
 
-    def _alone(self, count: int) -> _Alone:
+    def _alone(self, count: int) -> conversation.Heard:
         requests = [self._request(body) for body in self.questions.take(count)]
-        began = time.perf_counter()
-        replies = [self.pipeline.open(request) for request in requests]
-        first: dict[int, float] = {}
-        samples = 0
-        while not all(map(self.pipeline.ended, replies)):
-            self.pipeline.step()
-            for reply in replies:
-                for message in self.pipeline.chunks(reply):
-                    if isinstance(message, AudioChunk) and len(message.samples):
-                        first.setdefault(reply, time.perf_counter() - began)
-                        samples += len(message.samples)
-        took = time.perf_counter() - began
-        for reply in replies:
-            self.pipeline.close(reply)
-        return _Alone(list(first.values()), took, samples / self.sample_rate)
+        return conversation.answer(self.pipeline, requests, self.sample_rate)
 
     def _request(self, body: Body) -> ReplyRequest:
         chat = parse_chat(json.dumps(body).encode(), model=body["model"], limits=self.limits)
@@ -201,11 +180,9 @@ class _Beside:
 
 def _transfer_rows(platform: Platform) -> Iterator[Row]:
     """Of all messages so far, alone and in company."""
-    for stage in STAGES:
-        seconds = platform.transfer_seconds(stage)
-        yield _row(
-            f"from {stage} to its caller, a message", 1e3 * seconds, "ms", Bound("at most", 1e3 * _MESSAGE_SECONDS)
-        )
+    bound = Bound("at most", 1e3 * _MESSAGE_SECONDS)
+    for stage, seconds in platform.transfer_seconds().items():
+        yield _row(f"from {stage} to its caller, a message", 1e3 * seconds, "ms", bound)
 
 
 def _first_audio(replies: Sequence[Heard]) -> list[float]:
@@ -219,10 +196,6 @@ def _row(name: str, value: float, unit: str, bound: Bound | None = None) -> Row:
 def default_bundle(directory: Path) -> str:
     """An untrained bundle as large as the demo's, with the voice of this package: what it says is noise, what that
     costs is not."""
-    from opens2s_core.benchmark.engine_models import SIZES
-    from opens2s_core.training.from_scratch import create_bundle
-    from opens2s_core.voices import SLT
-
     if not directory.exists():
         create_bundle(SIZES["tiny"].models, ["What would you do now?"], SLT, directory)
     return str(directory)

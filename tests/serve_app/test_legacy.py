@@ -5,6 +5,7 @@ import io
 import json
 import wave
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opens2s_core.audio import encode_audio
-from opens2s_core.inference.messages import AudioChunk, Finish, ReplyRequest, TextDelta
+from opens2s_core.inference.messages import AudioChunk, Finish, TextDelta
 from opens2s_core.prompt import Audio, Spoken, Text
 from serve_app.config import Limits
 from serve_app.errors import ApiError
 from serve_app.legacy import legacy_request, legacy_stream, listed_models, worker_address, worker_status
-from tests.serve_app.told import FAILURE, RATE, Told, all_of, spoken, tone, written
+from tests.serve_app.told import (
+    FAILURE,
+    RATE,
+    Told,
+    all_of,
+    refusal_by,
+    spoken,
+    tone,
+    understood_by,
+    verdict_by,
+    written,
+)
 
 LIMITS = Limits(max_audio_seconds=2.0, max_messages=3, max_text_chars=100, max_tokens=64)
 SOUND = tone(1.0)
@@ -37,23 +49,10 @@ def asking(*messages: Any, **fields: Any) -> dict[str, Any]:
     return {"model": "opens2s", "messages": list(messages) or [said("hello")], **fields}
 
 
-def understood(body: Any) -> ReplyRequest:
-    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return legacy_request(sent, model="opens2s", limits=LIMITS)
-
-
-def refusal(body: Any) -> ApiError:
-    with pytest.raises(ApiError) as refused:
-        understood(body)
-    return refused.value
-
-
-def verdict(body: Any) -> int:
-    try:
-        understood(body)
-    except ApiError as error:
-        return error.status
-    return 200
+PARSER = partial(legacy_request, model="opens2s", limits=LIMITS)
+understood = partial(understood_by, PARSER)
+refusal = partial(refusal_by, PARSER)
+verdict = partial(verdict_by, PARSER)
 
 
 @pytest.mark.parametrize("content", ["hello", {"text": "hello"}, [{"text": "hello"}], ["hello"]])

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, get_args
 
 import numpy as np
@@ -15,8 +16,8 @@ from opens2s_core.inference.messages import ReplyRequest
 from opens2s_core.prompt import Audio, Message, Spoken, Text, ToolCall
 from serve_app.audio_codec import AudioFormat
 from serve_app.config import Limits
-from serve_app.errors import ApiError
-from serve_app.openai_api import ChatRequest, parse_chat, reply_request
+from serve_app.openai_api import parse_chat, reply_request
+from tests.serve_app.told import refusal_by, understood_by, verdict_by
 
 LIMITS = Limits(max_audio_seconds=2.0, max_messages=6, max_text_chars=200, max_tokens=64, max_tools=2)
 
@@ -54,29 +55,17 @@ def chat(*messages: Any, **fields: Any) -> dict[str, Any]:
     return {"model": "opens2s", "messages": list(messages) or [{"role": "user", "content": "hello"}], **fields}
 
 
-def parse(body: Any) -> ChatRequest:
-    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return parse_chat(sent, model="opens2s", limits=LIMITS)
+PARSER = partial(parse_chat, model="opens2s", limits=LIMITS)
 
 
-def understood(body: Any) -> ReplyRequest:
-    return reply_request(parse(body), LIMITS)
+def read(body: bytes) -> ReplyRequest:
+    return reply_request(PARSER(body), LIMITS)
 
 
-def refusal(body: Any) -> ApiError:
-    with pytest.raises(ApiError) as refused:
-        understood(body)
-    return refused.value
-
-
-def verdict(body: Any) -> int:
-    """200, or the status of a refusal that can be sent."""
-    try:
-        understood(body)
-    except ApiError as error:
-        json.dumps(error.body()).encode()
-        return error.status
-    return 200
+parse = partial(understood_by, PARSER)
+understood = partial(understood_by, read)
+refusal = partial(refusal_by, read)
+verdict = partial(verdict_by, read)
 
 
 def test_a_conversation_keeps_its_order_and_its_roles() -> None:

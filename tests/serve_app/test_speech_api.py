@@ -3,19 +3,20 @@
 import base64
 import json
 import unicodedata
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opens2s_core.inference.messages import AudioChunk, ReplyRequest
+from opens2s_core.inference.messages import AudioChunk
 from opens2s_core.prompt import reading
 from serve_app.audio_codec import SoundEncoder
 from serve_app.config import Limits
 from serve_app.errors import ApiError
 from serve_app.speech_api import SpeechRequest, content_type, speech_events, speech_request, speech_sound
-from tests.serve_app.told import FAILURE, RATE, Told, all_of, spoken, tone
+from tests.serve_app.told import FAILURE, RATE, Told, all_of, refusal_by, spoken, tone, understood_by, verdict_by
 
 LIMITS = Limits(max_text_chars=20)
 SOUND = tone(1.0)
@@ -25,23 +26,10 @@ def speech(**fields: Any) -> dict[str, Any]:
     return {"model": "opens2s", "input": "hello you", "voice": "alloy", **fields}
 
 
-def asked(body: Any) -> tuple[SpeechRequest, ReplyRequest]:
-    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return speech_request(sent, model="opens2s", limits=LIMITS)
-
-
-def refusal(body: Any) -> ApiError:
-    with pytest.raises(ApiError) as refused:
-        asked(body)
-    return refused.value
-
-
-def verdict(body: Any) -> int:
-    try:
-        asked(body)
-    except ApiError as error:
-        return error.status
-    return 200
+PARSER = partial(speech_request, model="opens2s", limits=LIMITS)
+asked = partial(understood_by, PARSER)
+refusal = partial(refusal_by, PARSER)
+verdict = partial(verdict_by, PARSER)
 
 
 def test_the_words_are_read_as_they_are() -> None:

@@ -1,10 +1,12 @@
-"""A reply whose messages are known beforehand, and how to hear what is made of it."""
+"""What clients are told: of a reply whose messages are known beforehand, and of a request that may be wrong."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import TypeVar
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from opens2s_core.inference.messages import AudioChunk, Finish, StageMessage, TextDelta
@@ -50,3 +52,28 @@ def all_of(items: AsyncIterator[T]) -> list[T]:
         return [item async for item in items]
 
     return asyncio.run(listen())
+
+
+Parser = Callable[[bytes], object]
+"""Understands a body, or raises :class:`ApiError`."""
+
+
+def understood_by(parser: Callable[[bytes], T], body: Any) -> T:
+    """A body as it is sent: bytes, or what JSON has to say it."""
+    return parser(body if isinstance(body, bytes) else json.dumps(body).encode())
+
+
+def refusal_by(parser: Parser, body: Any) -> ApiError:
+    with pytest.raises(ApiError) as refused:
+        understood_by(parser, body)
+    return refused.value
+
+
+def verdict_by(parser: Parser, body: Any) -> int:
+    """200, or the status of a refusal that can be sent."""
+    try:
+        understood_by(parser, body)
+    except ApiError as error:
+        json.dumps(error.body()).encode()
+        return error.status
+    return 200

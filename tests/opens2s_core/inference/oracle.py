@@ -1,9 +1,11 @@
 """One greedy reply by the thinker's and the speech decoder's engines, and by the slow generator."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from opens2s_core.inference.messages import Finish, Hiddens, ReplyRequest, TextDelta, Units
@@ -30,6 +32,20 @@ def prompt_embeddings(engine: ThinkerEngine, request: ReplyRequest) -> Tensor:
         audio = [model.embed_audio(model.audio_features([clip]))[0] for clip in prompt.audios]
         expanded = expand_audio_slots(prompt.input_ids, [len(clip) for clip in audio])
         return model.embed_prompt(torch.tensor([expanded]), audio)[0]
+
+
+def teacher_forced(engine: ThinkerEngine, request: ReplyRequest, ids: Sequence[int]) -> NDArray[np.float32]:
+    """The hidden states (n, D) that predict the tokens, by one plain forward."""
+    llm, prompt = engine.model.llm_model, prompt_embeddings(engine, request)
+    with torch.no_grad():
+        embeddings = torch.cat([prompt, llm.get_input_embeddings()(torch.tensor(ids[:-1]))])
+        hiddens = llm.model(inputs_embeds=embeddings[None], use_cache=False).last_hidden_state[0]
+        return hiddens[len(prompt) - 1 :].numpy()
+
+
+def close(hiddens: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
+    """Hidden states (n, D) equal but for float rounding."""
+    np.testing.assert_allclose(hiddens, expected, atol=1e-5, rtol=1e-5)
 
 
 def choices(vocabulary: UnitVocabulary) -> Collection[int]:

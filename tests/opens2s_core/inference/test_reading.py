@@ -1,6 +1,5 @@
 """Replies whose words are given."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -8,10 +7,8 @@ from unicodedata import normalize
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from opens2s_core.inference.messages import AudioChunk, Finish, ReplyRequest, Sampling, StageMessage
 from opens2s_core.inference.pipeline import Pipeline, reply_text
@@ -19,7 +16,7 @@ from opens2s_core.inference.records import TextRecord
 from opens2s_core.inference.slot_lm import LMSettings
 from opens2s_core.inference.thinker import ThinkerEngine
 from opens2s_core.prompt import Audio, Message, Spoken, Text, reading
-from tests.opens2s_core.inference.oracle import prompt_embeddings
+from tests.opens2s_core.inference.oracle import close, teacher_forced
 from tests.opens2s_core.inference.random_engines import SETTINGS, SMALL, random_engines
 from tests.opens2s_core.inference.served import Asked, Made, alone, go_on, serve
 from tests.opens2s_core.wire import GOLDEN, VOCABULARY
@@ -46,19 +43,6 @@ def tokens(engine: ThinkerEngine, text: str, *, speak: bool = True) -> tuple[int
     prompt = engine.prompts.prompt(reading(text), speak=speak).input_ids
     ends = [at for at, token in enumerate(learned) if token in engine.vocabulary.text_end_ids]
     return tuple(learned[len(prompt) : ends[-1] + 1])
-
-
-def teacher_forced(engine: ThinkerEngine, request: ReplyRequest, ids: Sequence[int]) -> NDArray[np.float32]:
-    """The hidden states (n, D) that predict the tokens, by one plain forward."""
-    llm, prompt = engine.model.llm_model, prompt_embeddings(engine, request)
-    with torch.no_grad():
-        embeddings = torch.cat([prompt, llm.get_input_embeddings()(torch.tensor(ids[:-1]))])
-        hiddens = llm.model(inputs_embeds=embeddings[None], use_cache=False).last_hidden_state[0]
-        return hiddens[len(prompt) - 1 :].numpy()
-
-
-def close(hiddens: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
-    np.testing.assert_allclose(hiddens, expected, atol=1e-5, rtol=1e-5)
 
 
 def same(made: Made, expected: Made) -> None:

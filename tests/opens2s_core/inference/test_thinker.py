@@ -21,7 +21,7 @@ from opens2s_core.inference.slot_lm import Feed, LMSettings
 from opens2s_core.inference.thinker import ThinkerEngine
 from opens2s_core.models.thinker import Thinker, expand_audio_slots
 from opens2s_core.prompt import Audio, Content, Message, PromptStyle, Spoken, Text
-from tests.opens2s_core.inference.oracle import prompt_embeddings
+from tests.opens2s_core.inference.oracle import close, prompt_embeddings, teacher_forced
 from tests.opens2s_core.inference.random_engines import SETTINGS, SIZES, SMALL, Sizes, random_engines
 from tests.opens2s_core.inference.served import Asked, Made, alone, go_on, same_shapes, serve
 from tests.opens2s_core.wire import GOLDEN
@@ -203,10 +203,6 @@ def same(made: Made, expected: Made) -> None:
     assert made.ids == expected.ids
     assert made.text == expected.text
     close(made.hiddens, expected.hiddens)
-
-
-def close(hiddens: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
-    np.testing.assert_allclose(hiddens, expected, atol=1e-5, rtol=1e-5)
 
 
 @settings(max_examples=15)
@@ -430,15 +426,6 @@ def test_what_was_said_is_taken_from_the_record_and_never_chosen_again(prefill: 
     assert made.ids[:13] == others
     assert made.ids == go_on(engine, asked, TextRecord(made.ids[:20], groups=2, characters=3)).ids
     close(made.hiddens, teacher_forced(engine, asked.request, made.ids))
-
-
-def teacher_forced(engine: ThinkerEngine, request: ReplyRequest, ids: Sequence[int]) -> NDArray[np.float32]:
-    """The hidden states that predict the tokens, by one plain forward."""
-    llm, prompt = engine.model.llm_model, prompt_embeddings(engine, request)
-    with torch.no_grad():
-        embeddings = torch.cat([prompt, llm.get_input_embeddings()(torch.tensor(ids[:-1]))])
-        hiddens = llm.model(inputs_embeds=embeddings[None], use_cache=False).last_hidden_state[0]
-        return hiddens[len(prompt) - 1 :].numpy()
 
 
 def test_a_record_that_does_not_belong_here_is_refused() -> None:
