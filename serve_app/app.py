@@ -1,4 +1,4 @@
-"""Builds the Serve application: three stages joined by handles, and the HTTP ingress before them."""
+"""Builds the Serve application: three stages, and the HTTP ingress that joins them."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -37,18 +37,17 @@ def serve_app(args: dict[str, Any]) -> serve.Application:
 
 
 def build_app(config: ServeConfig, engines: EngineBuilder = build_engine) -> serve.Application:
-    """The application that serves ``config``: token2wav pulls from the speech decoder, which pulls from the thinker."""
+    """The application that serves ``config``."""
     stages: dict[StageName, serve.Application] = {}
-    upstream = None
     for name in STAGES:
         stage: StageConfig = getattr(config, name)
         build = partial(engines, name, config.bundle, capacity=stage.capacity)
         deployment = serve.deployment(**deployment_options(name, stage, config))(Stage)
-        upstream = stages[name] = deployment.bind(name, build, upstream, max(1, int(stage.cpus)))
+        stages[name] = deployment.bind(name, build, max(1, int(stage.cpus)))
     # Serve changes the sizes of stages that run, so no replica is told them.
     sizeless = replace(config, thinker=StageConfig(), speech_decoder=StageConfig(), token2wav=StageConfig())
     ingress = serve.deployment(**ingress_options(config))(Ingress)
-    return ingress.bind(sizeless, stages["thinker"], stages["token2wav"])
+    return ingress.bind(sizeless, *stages.values())
 
 
 def deployment_options(name: StageName, stage: StageConfig, config: ServeConfig) -> dict[str, Any]:

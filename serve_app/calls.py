@@ -9,6 +9,7 @@ from typing import Protocol
 
 from opens2s_core.inference.messages import AudioChunk, Finish, Hiddens, ReplyRequest, StageMessage, Units
 from opens2s_core.inference.records import ReplyRecord
+from serve_app.config import StageName
 
 UNITS_PER_SECOND = 12.5
 """Speech units in a second of sound."""
@@ -18,53 +19,50 @@ UNLIMITED = 2**31
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """A reply, or the rest of one that ``record`` was taken of. ``granted`` units may be made into sound for now; the
-    caller's line grants more. Sound has ``sample_rate`` Hz."""
+    """A reply, or the rest of one that ``record`` was taken of. Its sound has ``sample_rate`` Hz."""
 
     id: str
     request: ReplyRequest
     sample_rate: int
     record: ReplyRecord = field(default_factory=ReplyRecord)
-    granted: int = UNLIMITED
 
-    def upstream(self) -> "Attempt":
-        """What the stage before is asked: only sound is paced."""
-        return replace(self, granted=UNLIMITED)
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """Serve's answer to a call: it was taken, and lasts while its caller holds a line to this place."""
-
-    host: str
-    port: int
+    def for_stage(self, stage: StageName) -> "Attempt":
+        """What this stage needs of it: the conversation, which may be large, is the thinker's."""
+        return self if stage == "thinker" else replace(self, request=replace(self.request, messages=()))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Made:
-    """What a stage made or passes on, and the records that belong to it."""
+    """What a stage made, and the records that belong to it."""
 
     messages: tuple[StageMessage, ...]
     record: ReplyRecord
 
-    def followed_by(self, later: "Made") -> "Made":
-        return Made(messages=self.messages + later.messages, record=self.record.updated(later.record))
-
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever makes a call: how many units it grants by now, and whom to tell when a replica has taken it."""
+    """Whoever makes an attempt: how many units may be sound by now, counted from the reply's start, and whom to tell
+    when all stages have taken it."""
 
     granted: Callable[[], int] = lambda: UNLIMITED
     taken: Callable[[], None] = lambda: None
 
 
-NOTHING = Made(messages=(), record=ReplyRecord())
+class StageCall(Protocol):
+    """One stage's part of an attempt; a place for it is asked for at once. Everything but ``cancel`` raises
+    :class:`StageError`, iterating also :class:`RequestRefused` and :class:`ReplyFailed`."""
 
+    def check(self) -> None:
+        """Raises where it is known by now that there is no place."""
+        ...
 
-class Call(Protocol):
-    """A call under way; it runs until it ends or is cancelled. Iterating raises :class:`RequestRefused`,
-    :class:`ReplyFailed` and :class:`StageError`."""
+    async def begin(self, attempt: Attempt) -> None:
+        """Returns when the stage has taken it."""
+        ...
+
+    async def send(self, message: StageMessage) -> None:
+        """Hand over what the stage before made."""
+        ...
 
     def __aiter__(self) -> AsyncIterator[Made]: ...
 
@@ -77,5 +75,5 @@ def parts(request: ReplyRequest) -> int:
 
 
 def ends_a_part(message: StageMessage) -> bool:
-    """Whether the text (``Finish``), or what the stage makes of it (a final group or chunk), is now complete."""
+    """Whether the text (``Finish``), or what a stage makes of it (a final group or chunk), is now complete."""
     return isinstance(message, Finish) or (isinstance(message, Hiddens | Units | AudioChunk) and message.final)

@@ -3,14 +3,15 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from queue import SimpleQueue
 
 from opens2s_core.inference.engine import Engine, EngineFull, StreamFailed, StreamId
 from opens2s_core.inference.messages import ReplyRequest, StageMessage
 from opens2s_core.inference.records import Record, ReplyRecord, SoundRecord, TextRecord, UnitsRecord
-from serve_app.calls import NOTHING, Made
+from serve_app.calls import Attempt, Made, ends_a_part, parts
+from serve_app.config import STAGES, StageName
 from serve_app.errors import ReplyFailed, RequestRefused, StageBusy, StageError, StageFailed, StageLost
 
 _STUCK_SECONDS = 60.0
@@ -18,46 +19,35 @@ _STUCK_SECONDS = 60.0
 
 
 class EngineStream:
-    """One reply's slot in the engine. It is the caller's to close."""
+    """One reply's slot in the engine, under way from the start; it ends when the stage's part of the reply does. It is
+    the caller's to close. Iterating raises :class:`RequestRefused`, :class:`ReplyFailed` or :class:`StageError`."""
 
-    def __init__(self, thread: "EngineThread") -> None:
+    def __init__(self, thread: "EngineThread", ends: int) -> None:
         self._thread = thread
         self._loop = asyncio.get_running_loop()
-        self._outbox: list[Made | Exception] = []
-        self._arrived = asyncio.Event()
+        self._made: asyncio.Queue[Made | Exception] = asyncio.Queue()
+        self._to_come = ends
         self.id: StreamId | None = None
 
     def push(self, message: StageMessage) -> None:
         """Hand the engine the next message of the stage before it."""
         self._thread.tell(partial(self._thread.push, self, message))
 
-    def pass_on(self, item: Made | Exception) -> None:
-        """Let what the stage before made, or its end, overtake the engine."""
-        self._outbox.append(item)
-        self._arrived.set()
+    def fail(self, error: Exception) -> None:
+        """Let iterating raise this."""
+        self._made.put_nowait(error)
 
     def deliver(self, item: Made | Exception) -> None:
-        """Called by the engine's thread: what :meth:`receive` shall return or raise."""
-        self._loop.call_soon_threadsafe(self.pass_on, item)
+        """Called by the engine's thread: what iterating shall yield or raise."""
+        self._loop.call_soon_threadsafe(self._made.put_nowait, item)
 
-    async def receive(self) -> Made:
-        """All that has come since the last call, at least one message.
-
-        Raises :class:`RequestRefused`, :class:`ReplyFailed` or :class:`StageError`.
-        """
-        made = NOTHING
-        while not made.messages:
-            await self._arrived.wait()
-            while self._outbox:
-                item = self._outbox[0]
-                if isinstance(item, Exception):
-                    if made.messages:
-                        return made
-                    raise item
-                made = made.followed_by(item)
-                del self._outbox[0]
-            self._arrived.clear()
-        return made
+    async def __aiter__(self) -> AsyncIterator[Made]:
+        while self._to_come:
+            item = await self._made.get()
+            if isinstance(item, Exception):
+                raise item
+            self._to_come -= sum(map(ends_a_part, item.messages))
+            yield item
 
     def close(self) -> None:
         """Free the slot; commands are obeyed in order, so a later ``open`` finds it free."""
@@ -67,7 +57,7 @@ class EngineStream:
 class EngineThread:
     """Drives one engine. The public half is called on an event loop, ``push`` and ``close`` by the thread itself."""
 
-    def __init__(self, engine: Engine, stage: str) -> None:
+    def __init__(self, engine: Engine, stage: StageName) -> None:
         self.capacity = engine.capacity
         self._stage = stage
         self._engine = engine
@@ -78,12 +68,14 @@ class EngineThread:
         self._thread = threading.Thread(target=self._run, name=stage, daemon=True)
         self._thread.start()
 
-    def open(self, request: ReplyRequest, record: Record | None = None) -> EngineStream:
-        """Ask for a slot; a refusal is raised by the stream's first ``receive``."""
-        stream = EngineStream(self)
-        self.tell(partial(self._open, stream, request, record))
+    def open(self, attempt: Attempt) -> EngineStream:
+        """Ask for a slot; a refusal is raised by the stream."""
+        # Of a spoken reply the thinker ends the text, and the hidden states.
+        stream = EngineStream(self, parts(attempt.request) if self._stage == "thinker" else 1)
+        record: Record | None = attempt.record.by_stage()[STAGES.index(self._stage)]
+        self.tell(partial(self._open, stream, attempt.request, record))
         if self._failure is not None:
-            stream.pass_on(StageLost(self._stage, self._reason()))
+            stream.fail(StageLost(self._stage, self._reason()))
         return stream
 
     def tell(self, command: Callable[[], None]) -> None:

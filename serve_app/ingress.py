@@ -3,8 +3,9 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -19,20 +20,24 @@ from starlette.types import Receive, Scope, Send
 from opens2s_core.checkpoint import BundleInfo, read_bundle_info
 from opens2s_core.inference.messages import ReplyRequest
 from serve_app.access import Gate, read_keys
-from serve_app.calls import Attempt, Call, Caller
+from serve_app.calls import StageCall
+from serve_app.chain import Reservation
 from serve_app.completions import ReplyShape, completion, events
-from serve_app.config import Limits, ServeConfig
+from serve_app.config import STAGES, Limits, ServeConfig, StageName
 from serve_app.errors import ApiError
 from serve_app.legacy import legacy_request, legacy_stream, listed_models, worker_address, worker_status
 from serve_app.metrics import IngressMetrics, exposition
 from serve_app.openai_api import ChatRequest, parse_chat, reply_request
+from serve_app.promptness import be_prompt
 from serve_app.readiness import missing_stages
 from serve_app.replies import Reply
 from serve_app.speech_api import content_type, speech_events, speech_request, speech_sound
-from serve_app.stages import StageCall
+from serve_app.stages import RemoteCall
 
 SYNTHETIC_NOTICE = "The voice is synthetic and the empathy is a model's."
 UNTRAINED_NOTICE = "The voice of this checkpoint is untrained: what it says aloud is noise."
+_RESERVED_SECONDS = 1.0
+"""How long a place is kept for a request whose body is still coming in."""
 
 
 class Stages(Protocol):
@@ -41,8 +46,8 @@ class Stages(Protocol):
     metrics: IngressMetrics
     draining: bool  # no more replies are begun
 
-    def start(self, attempt: Attempt, caller: Caller) -> Call:
-        """Begin an attempt at a reply; it runs until it ends or is cancelled."""
+    def ask(self, stage: StageName) -> StageCall:
+        """Ask for a place there; it is held until the call ends or is cancelled."""
         ...
 
     async def missing(self) -> list[str]:
@@ -65,6 +70,15 @@ class Body(StreamingResponse):
             self._on_end()
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A request that was let in, and what it holds until its reply has ended."""
+
+    http: Request
+    ending: ExitStack
+    reservation: Reservation
+
+
 class Endpoints:
     """The handlers of :func:`create_api`."""
 
@@ -77,8 +91,8 @@ class Endpoints:
 
     async def chat(self, http: Request) -> Response:
         """``POST /v1/chat/completions``"""
-        with self._entered(http) as ending:
-            chat, request = await self._read(http, _chat_request)
+        with self._entered(http) as entry:
+            chat, request = await self._read(http, _chat_request, entry.reservation)
             shape = ReplyShape(
                 id=uuid.uuid4().hex,
                 model=chat.model,
@@ -88,29 +102,29 @@ class Endpoints:
                 include_usage=chat.include_usage,
                 tools=bool(request.tools),
             )
-            reply = await self._begin(http, request, ending, played=bool(chat.stream), name=shape.id)
+            reply = await self._begin(entry, request, played=bool(chat.stream), name=shape.id)
             if chat.stream:
-                return Body(events(reply, shape), ending.pop_all().close)
+                return Body(events(reply, shape), entry.ending.pop_all().close)
             return JSONResponse(await completion(reply, shape))
 
     async def speech(self, http: Request) -> Response:
         """``POST /v1/audio/speech``"""
-        with self._entered(http) as ending:
-            asked, request = await self._read(http, speech_request)
-            reply = await self._begin(http, request, ending, played=False)  # whoever wants a file wants it soon
+        with self._entered(http) as entry:
+            asked, request = await self._read(http, speech_request, entry.reservation)
+            reply = await self._begin(entry, request, played=False)  # whoever wants a file wants it soon
             rate = self._info.sample_rate
             if asked.as_events:
-                return Body(speech_events(reply, asked.audio_format, rate), ending.pop_all().close)
+                return Body(speech_events(reply, asked.audio_format, rate), entry.ending.pop_all().close)
             sound = await _begun(speech_sound(reply, asked.audio_format, rate))
-            return Body(sound, ending.pop_all().close, content_type(asked.audio_format))
+            return Body(sound, entry.ending.pop_all().close, content_type(asked.audio_format))
 
     async def worker_generate_stream(self, http: Request) -> Response:
         """``POST /worker_generate_stream``, the reference's own protocol"""
-        with self._entered(http) as ending:
-            request = await self._read(http, legacy_request)
-            reply = await self._begin(http, request, ending, played=True)
+        with self._entered(http) as entry:
+            request = await self._read(http, legacy_request, entry.reservation)
+            reply = await self._begin(entry, request, played=True)
             return Body(
-                legacy_stream(reply, self._info.sample_rate), ending.pop_all().close, "application/octet-stream"
+                legacy_stream(reply, self._info.sample_rate), entry.ending.pop_all().close, "application/octet-stream"
             )
 
     async def worker_get_status(self, http: Request) -> dict[str, Any]:
@@ -165,34 +179,38 @@ class Endpoints:
     def _admit(self, http: Request) -> bytes | None:
         return self._gate.holder(http.headers.get("authorization"))
 
-    def _entered(self, http: Request) -> ExitStack:
-        """What is to be given back when the reply has ended."""
+    @contextmanager
+    def _entered(self, http: Request) -> Iterator["_Entry"]:
+        """Let a request in. What it holds is given back at the end, or when the body that it is handed to ends."""
         self._check_open()
-        ending = ExitStack()
-        ending.enter_context(self._gate.place(self._admit(http)))
-        return ending
+        with ExitStack() as ending:
+            ending.enter_context(self._gate.place(self._admit(http)))
+            reservation = Reservation(self._stages.ask, _RESERVED_SECONDS)
+            ending.callback(reservation.cancel)
+            yield _Entry(http, ending, reservation)
 
-    async def _read(self, http: Request, parse: Callable[..., Any]) -> Any:
-        """The body as ``parse`` understands it, which may decode sound and so runs in a thread."""
+    async def _read(self, http: Request, parse: Callable[..., Any], reservation: Reservation | None = None) -> Any:
+        """The body as ``parse`` understands it, which may decode sound and so runs in a thread; it is not looked at
+        where the reservation was refused."""
         body = await _read_body(http, self._config.limits.max_body_bytes)
+        if reservation is not None:
+            reservation.check()
         return await asyncio.to_thread(partial(parse, body, model=self._config.model, limits=self._config.limits))
 
-    async def _begin(
-        self, http: Request, request: ReplyRequest, ending: ExitStack, *, played: bool, name: str | None = None
-    ) -> Reply:
+    async def _begin(self, entry: "_Entry", request: ReplyRequest, *, played: bool, name: str | None = None) -> Reply:
         """A reply that is under way; one that is ``played`` as it comes is not made far ahead of that."""
         name = name or uuid.uuid4().hex
         reply = Reply(
             request,
-            self._stages.start,
+            entry.reservation.ask,
             self._stages.metrics,
             name=name,
-            request_id=http.headers.get("x-request-id", name),
+            request_id=entry.http.headers.get("x-request-id", name),
             sample_rate=self._info.sample_rate,
             lead=self._config.limits.lead_seconds if played else None,
             log_transcript=self._config.log_transcripts,
         )
-        ending.callback(reply.close)
+        entry.ending.callback(reply.close)
         await reply.begin()
         return reply
 
@@ -287,24 +305,21 @@ def _add_error_handlers(api: FastAPI) -> None:
 
 @serve.ingress()
 class Ingress:
-    """Serves :func:`create_api` and reaches the stages through their streaming handles."""
+    """Serves :func:`create_api` and reaches the stages through their handles."""
 
-    def __init__(self, config: ServeConfig, thinker: DeploymentHandle, token2wav: DeploymentHandle) -> None:
+    def __init__(self, config: ServeConfig, *stages: DeploymentHandle) -> None:
         self._config = config
         self._info = read_bundle_info(config.bundle)
-        self._written = thinker
-        self._spoken = token2wav
+        self._stages = {name: handle.options(stream=True) for name, handle in zip(STAGES, stages, strict=True)}
         self.metrics = IngressMetrics()
         self.draining = False
+        be_prompt()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_api(self._config, self._info, self)
 
-    def start(self, attempt: Attempt, caller: Caller) -> Call:
-        """A written reply needs the thinker alone; a spoken one is pulled from the end of the chain."""
-        if attempt.request.speak:
-            return StageCall("token2wav", self._spoken, attempt, caller, self.metrics.transferred)
-        return StageCall("thinker", self._written, attempt, caller, self.metrics.transferred)
+    def ask(self, stage: StageName) -> StageCall:
+        return RemoteCall(stage, self._stages[stage], self.metrics.transferred)
 
     async def drain(self) -> int:
         """Begin no more replies; returns how many are still under way."""

@@ -5,6 +5,7 @@ Numbers only: no sound and no words.
 
 import asyncio
 from collections.abc import Iterable
+from typing import Literal
 
 import httpx
 import ray
@@ -22,23 +23,24 @@ _SCRAPE_SECONDS = 5.0
 
 
 class _Transfers:
-    def __init__(self) -> None:
+    def __init__(self, way: Literal["in", "out"]) -> None:
         self._seconds = metrics.Histogram(
             "opens2s_transfer_seconds",
-            "From when a stage sent a message to when its caller had it",
+            "From when a message was sent, to a stage or by it, to when it was there",
             boundaries=_TRANSFERS,
-            tag_keys=("stage",),
+            tag_keys=("stage", "way"),  # type: ignore[arg-type]  # Ray's annotation means any number
         )
+        self._way = way
 
     def transferred(self, stage: StageName, seconds: float) -> None:
-        self._seconds.observe(seconds, tags={"stage": stage})
+        self._seconds.observe(seconds, tags={"stage": stage, "way": self._way})
 
 
 class StageMetrics(_Transfers):
     """Of one replica of a stage."""
 
     def __init__(self, stage: StageName, engine: EngineThread) -> None:
-        super().__init__()
+        super().__init__("in")
         self._engine = engine
         self._tags: dict[str, str] = {"stage": stage}
         self._used = metrics.Gauge("opens2s_slots_used", "Replies in the engine", tag_keys=("stage",))
@@ -55,7 +57,7 @@ class IngressMetrics(_Transfers):
     """Of one replica of the ingress."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__("out")
         self._waiting = self._running = 0
         self._waiting_gauge = metrics.Gauge("opens2s_replies_waiting", "Replies that wait for a place")
         self._running_gauge = metrics.Gauge("opens2s_replies_running", "Replies under way")

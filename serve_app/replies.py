@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from opens2s_core.inference.messages import Finish, ReplyRequest, StageMessage, TextDelta
+from serve_app.chain import AskStage
 from serve_app.errors import ApiError, ReplyFailed, RequestRefused, StageError, as_api_error
 from serve_app.figures import ReplyFigures
 from serve_app.metrics import IngressMetrics
-from serve_app.resuming import ResumingReply, StartAttempt
+from serve_app.resuming import ResumingReply
 
 _logger = logging.getLogger("ray.serve")
 
@@ -23,7 +24,7 @@ class Reply:
     def __init__(
         self,
         request: ReplyRequest,
-        start: StartAttempt,
+        ask: AskStage,
         metrics: IngressMetrics,
         *,
         name: str,
@@ -41,7 +42,7 @@ class Reply:
         self._outcome = "aborted"
         metrics.waits()
         self._source = ResumingReply(
-            request, start, name=name, sample_rate=sample_rate, lead=lead, taken=self._taken, resumed=self._resumed
+            request, ask, name=name, sample_rate=sample_rate, lead=lead, taken=self._taken, resumed=self._resumed
         )
         self._messages = aiter(self._source)
 

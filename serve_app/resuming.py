@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, Callable
 
 from opens2s_core.inference.messages import AudioChunk, Finish, ReplyRequest, StageMessage
 from opens2s_core.inference.records import ReplyRecord
-from serve_app.calls import UNITS_PER_SECOND, UNLIMITED, Attempt, Call, Caller, Made, ends_a_part, parts
+from serve_app.calls import UNITS_PER_SECOND, UNLIMITED, Attempt, Caller, Made, ends_a_part, parts
+from serve_app.chain import AskStage, Chain
 from serve_app.errors import ReplyFailed, StageBusy, StageError, StageFailed, StageLost
 
 _PATIENCE_SECONDS = 90.0
@@ -24,6 +25,10 @@ class Journal:
         self.record = ReplyRecord()
         self._to_come = parts(request)
         self._text_ended = False
+
+    @property
+    def begun(self) -> bool:
+        return self.record != ReplyRecord()
 
     @property
     def complete(self) -> bool:
@@ -60,10 +65,6 @@ class PlaybackClock:
         return int((self._lead + played) * UNITS_PER_SECOND) + 1
 
 
-StartAttempt = Callable[[Attempt, Caller], Call]
-"""Begins an attempt."""
-
-
 class ResumingReply:
     """The messages of one reply, each once. Raises :class:`RequestRefused`, :class:`ReplyFailed`, :class:`StageError`.
 
@@ -73,7 +74,7 @@ class ResumingReply:
     def __init__(
         self,
         request: ReplyRequest,
-        start: StartAttempt,
+        ask: AskStage,
         *,
         name: str,
         sample_rate: int,
@@ -82,7 +83,7 @@ class ResumingReply:
         resumed: Callable[[str], None],
     ) -> None:
         self._request = request
-        self._start = start
+        self._ask = ask
         self._name = name
         self._sample_rate = sample_rate
         self._journal = Journal(request)
@@ -90,7 +91,7 @@ class ResumingReply:
         self._taken = taken
         self._resumed = resumed
         self._attempts = 0
-        self._call = self._ask()
+        self._call = self._attempt()
 
     def cancel(self) -> None:
         self._call.cancel()
@@ -100,8 +101,10 @@ class ResumingReply:
         while True:
             try:
                 async for made in self._call:
-                    patience.renew()
-                    for message in self._journal.note(made):
+                    new = self._journal.note(made)
+                    if new:
+                        patience.renew()
+                    for message in new:
                         if isinstance(message, AudioChunk):
                             self._playback.begin()
                         yield message
@@ -109,31 +112,24 @@ class ResumingReply:
                         return
                 raise StageLost("the last stage", "it ended before the reply did")
             except StageError as error:
-                if isinstance(error, StageBusy) and self._attempts == 1:
+                if isinstance(error, StageBusy) and not self._journal.begun:
                     raise
                 pause = patience.pause(error)
                 self._resumed(error.stage)
             finally:
                 self._call.cancel()
             await asyncio.sleep(pause)
-            self._call = self._ask()
+            self._call = self._attempt()
 
-    def _ask(self) -> Call:
+    def _attempt(self) -> Chain:
         self._attempts += 1
-        record = self._journal.record
-        made = record.sound.received if record.sound else 0
-
-        def granted() -> int:
-            return max(0, self._playback.granted() - made)
-
         attempt = Attempt(
             id=f"{self._name}.{self._attempts}",
             request=self._request,
             sample_rate=self._sample_rate,
-            record=record,
-            granted=granted(),
+            record=self._journal.record,
         )
-        return self._start(attempt, Caller(granted, self._taken))
+        return Chain(attempt, self._ask, Caller(self._playback.granted, self._taken))
 
 
 class _Patience:

@@ -20,13 +20,12 @@ from opens2s_core.inference.messages import (
 )
 from opens2s_core.inference.records import Record, ReplyRecord, SoundRecord, TextRecord, UnitsRecord
 from opens2s_core.prompt import Audio, Text
-from serve_app.calls import UNLIMITED, Attempt, Call, Caller, Made
+from serve_app.calls import Attempt, Caller, Made
+from serve_app.chain import Chain
 from serve_app.config import STAGES, StageName
-from serve_app.engine_thread import EngineThread
+from serve_app.engine_thread import EngineStream, EngineThread
 from serve_app.errors import StageLost
-from serve_app.lines import Lease
 from serve_app.metrics import IngressMetrics
-from serve_app.relay import Relay
 
 SAMPLES_PER_UNIT = 1764
 GROUP = 4
@@ -61,7 +60,7 @@ class FakeEngine:
     def open(self, request: ReplyRequest, record: Record | None = None) -> StreamId:
         if len(self.streams) == self._capacity:
             raise EngineFull(f"all {self._capacity} slots are taken")
-        if said(request) == REFUSED:
+        if request.messages and said(request) == REFUSED:
             raise ValueError("the prompt is too long")
         self._next += 1
         self.streams[self._next] = stream = FakeStream(request)
@@ -220,29 +219,41 @@ def build_fake_engine(stage: str, bundle: str, *, capacity: int) -> Engine:
     return engines[stage](capacity, step_seconds=0.01)
 
 
-class Joint:
-    """A call to a stage, within one process. Behind so many answers the stage is ``lost`` as a process is."""
+class LocalCall:
+    """A call to a stage in this process. Behind so many answers the stage is ``lost`` as a process is."""
 
-    def __init__(self, stage: str, relay: Relay, lost: int | None = None) -> None:
+    def __init__(self, stage: StageName, engine: EngineThread, lost: int | None) -> None:
         self._stage = stage
-        self._relay = relay
+        self._engine = engine
         self._lost = lost
+        self._stream: EngineStream | None = None
+
+    def check(self) -> None: ...
+
+    async def begin(self, attempt: Attempt) -> None:
+        self._stream = self._engine.open(attempt)
+
+    async def send(self, message: StageMessage) -> None:
+        assert self._stream is not None
+        self._stream.push(message)
 
     async def __aiter__(self) -> AsyncIterator[Made]:
+        assert self._stream is not None
         answers = 0
-        with closing(self._relay):
-            async for made in self._relay:
+        with closing(self._stream):
+            async for made in self._stream:
                 if answers == self._lost:
                     raise StageLost(self._stage, "ActorDiedError")
                 answers += 1
                 yield made
 
     def cancel(self) -> None:
-        self._relay.close()
+        if self._stream is not None:
+            self._stream.close()
 
 
-class Chain:
-    """The three stages in this process, joined as the deployments join them.
+class Stages:
+    """The three stages in this process.
 
     ``losses`` says for each attempt which stage is lost behind how many of its answers; later attempts lose none.
     """
@@ -250,23 +261,20 @@ class Chain:
     def __init__(self, engines: Sequence[Engine], losses: Sequence[tuple[StageName, int]] = ()) -> None:
         self.metrics = IngressMetrics()
         self.draining = False
-        self.attempts: list[Attempt] = []
+        self.attempts = 0
         self.losses = list(losses)
-        self.stages = {name: EngineThread(engine, name) for name, engine in zip(STAGES, engines, strict=True)}
+        self.threads = {name: EngineThread(engine, name) for name, engine in zip(STAGES, engines, strict=True)}
+        self._loss: tuple[StageName, int] | None = None
 
-    def start(self, attempt: Attempt, caller: Caller | None = None) -> Call:
-        """What leaves the last stage that the reply needs. The lease grants what the caller does when it is opened."""
-        caller = caller or Caller()
-        self.attempts.append(attempt)
-        lost, answers = self.losses.pop(0) if self.losses else (None, 0)
-        call: Call | None = None
-        for name in STAGES if attempt.request.speak else STAGES[:1]:
-            granted = attempt.granted if name == "token2wav" else UNLIMITED
-            relay = Relay(name, self.stages[name], attempt, call, Lease(name, granted))
-            call = Joint(name, relay, answers if name == lost else None)
-        caller.taken()
-        assert call is not None
-        return call
+    def ask(self, stage: StageName) -> LocalCall:
+        if stage == "thinker":  # an attempt asks it first
+            self.attempts += 1
+            self._loss = self.losses.pop(0) if self.losses else None
+        lost, answers = self._loss or (None, None)
+        return LocalCall(stage, self.threads[stage], answers if stage == lost else None)
+
+    def start(self, attempt: Attempt, caller: Caller | None = None) -> Chain:
+        return Chain(attempt, self.ask, caller or Caller())
 
     async def missing(self) -> list[str]:
         return []
@@ -274,20 +282,20 @@ class Chain:
     async def free(self) -> None:
         """Returns once every slot of every stage is free; its thread frees a slot soon after it is told to."""
         async with asyncio.timeout(SETTLE_SECONDS):
-            while any(stage.open_streams for stage in self.stages.values()):
+            while any(thread.open_streams for thread in self.threads.values()):
                 await asyncio.sleep(0.01)
 
     def stop(self) -> None:
-        for stage in self.stages.values():
-            stage.stop()
+        for thread in self.threads.values():
+            thread.stop()
 
 
-def attempt(request: ReplyRequest, record: ReplyRecord | None = None, granted: int = UNLIMITED) -> Attempt:
-    return Attempt(id="test", request=request, sample_rate=22_050, record=record or ReplyRecord(), granted=granted)
+def attempt(request: ReplyRequest, record: ReplyRecord | None = None) -> Attempt:
+    return Attempt(id="test", request=request, sample_rate=22_050, record=record or ReplyRecord())
 
 
 @contextmanager
-def local_chain(capacity: int = 4) -> Iterator[Chain]:
-    made = Chain([FakeThinker(capacity), FakeSpeechDecoder(capacity), FakeToken2Wav(capacity)])
+def local_stages(capacity: int = 4) -> Iterator[Stages]:
+    made = Stages([FakeThinker(capacity), FakeSpeechDecoder(capacity), FakeToken2Wav(capacity)])
     yield made
     made.stop()

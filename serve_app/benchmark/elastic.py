@@ -102,7 +102,7 @@ def churn_rows(
     yield Row(name=f"{what}: until a refusal", value=_ms(refusals), unit="ms")
     none = Bound("at most", 0)
     yield Row(name=f"{what}: lost", value=sum(reply.lost for reply in replies), unit="replies", bound=none)
-    left = sum(state.slots + state.leases for state in states.values())
+    left = sum(state.slots + state.callers for state in states.values())
     yield Row(name=f"{what}: slots and calls left behind", value=left, unit="slots", bound=none)
     more = sum(states[stage].tasks - tasks[stage] for stage in STAGES)
     yield Row(name=f"{what}: tasks left behind", value=max(0, more), unit="tasks", bound=none)

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ from serve_app.stages import StageState
 _NAME = "benchmark"
 _REPORT_SECONDS = 12.0
 """Ray's processes report their metrics every ten."""
-_SAMPLE = re.compile(r'^ray_opens2s_transfer_seconds_(sum|count)\{.*stage="(\w+)".*\} (\S+)', re.M)
+_SAMPLE = re.compile(r'^ray_opens2s_transfer_seconds_(sum|count)\{.*stage="(\w+)".*way="(\w+)".*\} (\S+)', re.M)
 
 
 class Platform:
@@ -46,13 +47,13 @@ class Platform:
         [replica] = serve.get_deployment_handle(stage, _NAME).broadcast("state").results()
         return replica
 
-    def transfer_seconds(self) -> Mapping[StageName, float]:
-        """From when each stage sent a message until its caller had it, on average since the start."""
+    def transfer_seconds(self) -> Mapping[tuple[StageName, str], float]:
+        """On average since the start, by stage and way (``in``, ``out``)."""
         time.sleep(_REPORT_SECONDS)
-        totals = {stage: {"sum": 0.0, "count": 0.0} for stage in STAGES}
-        for part, stage, value in _SAMPLE.findall(asyncio.run(exposition())):
-            totals[stage][part] += float(value)
-        return {stage: total["sum"] / total["count"] for stage, total in totals.items()}
+        totals: defaultdict[tuple[StageName, str], Counter[str]] = defaultdict(Counter)
+        for part, stage, way, value in _SAMPLE.findall(asyncio.run(exposition())):
+            totals[stage, way][part] += float(value)  # type: ignore[assignment]
+        return {hop: total["sum"] / total["count"] for hop, total in totals.items()}
 
 
 def _running(states: Mapping[Any, int]) -> int:

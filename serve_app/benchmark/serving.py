@@ -181,8 +181,8 @@ class _Beside:
 def _transfer_rows(platform: Platform) -> Iterator[Row]:
     """Of all messages so far, alone and in company."""
     bound = Bound("at most", 1e3 * _MESSAGE_SECONDS)
-    for stage, seconds in platform.transfer_seconds().items():
-        yield _row(f"from {stage} to its caller, a message", 1e3 * seconds, "ms", bound)
+    for (stage, way), seconds in sorted(platform.transfer_seconds().items()):
+        yield _row(f"a message on its way {'to' if way == 'in' else 'from'} {stage}", 1e3 * seconds, "ms", bound)
 
 
 def _first_audio(replies: Sequence[Heard]) -> list[float]:

@@ -101,7 +101,7 @@ def nothing_left() -> bool:
             replicas += serve.get_deployment_handle(stage, "opens2s").broadcast("state").results(timeout_s=30)
         except (RayError, RayServeException):
             return False  # it is being replaced
-    return len(replicas) == len(STAGES) and not any(replica.slots or replica.leases for replica in replicas)
+    return len(replicas) == len(STAGES) and not any(replica.slots or replica.callers for replica in replicas)
 
 
 def wait_for_all(served: str) -> None:

@@ -19,7 +19,7 @@ from opens2s_core.prompt import Message, Text
 from serve_app import resuming
 from serve_app.config import Access, Limits, ServeConfig, StageName
 from serve_app.ingress import create_api
-from tests.fakes import POISON, REFUSED, Chain, FakeSpeechDecoder, FakeThinker, FakeToken2Wav, whole_reply
+from tests.fakes import POISON, REFUSED, FakeSpeechDecoder, FakeThinker, FakeToken2Wav, Stages, whole_reply
 
 RATE = 22_050
 LIMITS = Limits(max_audio_seconds=2.0, max_messages=5, max_text_chars=100, max_tokens=64, max_body_bytes=500_000)
@@ -32,7 +32,7 @@ SPOKEN: dict[str, Any] = {"modalities": ["text", "audio"], "audio": {"voice": "d
 def served(
     config: ServeConfig = CONFIG, losses: Sequence[tuple[StageName, int]] = (), *, draining: bool = False
 ) -> Iterator[TestClient]:
-    stages = Chain([FakeThinker(2), FakeSpeechDecoder(2), FakeToken2Wav(2)], losses)
+    stages = Stages([FakeThinker(2), FakeSpeechDecoder(2), FakeToken2Wav(2)], losses)
     stages.draining = draining
     api = create_api(config, BundleInfo(RATE, voice_trained=False), stages)
     try:
