@@ -52,10 +52,6 @@ class StageCall(Protocol):
     """One stage's part of an attempt; a place for it is asked for at once. Everything but ``cancel`` raises
     :class:`StageError`, iterating also :class:`RequestRefused` and :class:`ReplyFailed`."""
 
-    def check(self) -> None:
-        """Raises where it is known by now that there is no place."""
-        ...
-
     async def begin(self, attempt: Attempt) -> None:
         """Returns when the stage has taken it."""
         ...

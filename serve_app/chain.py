@@ -35,11 +35,6 @@ class Reservation:
             return reserved
         return self._ask(stage)
 
-    def check(self) -> None:
-        """Raises :class:`StageError` where it is known by now that there is no place."""
-        if self._thinker is not None:
-            self._thinker.check()
-
     def cancel(self) -> None:
         self._timer.cancel()
         if self._thinker is not None:

@@ -27,7 +27,7 @@ class EngineStream:
         self._loop = asyncio.get_running_loop()
         self._made: asyncio.Queue[Made | Exception] = asyncio.Queue()
         self._to_come = ends
-        self.id: StreamId | None = None
+        self.id: StreamId | None = None  # while it is open in the engine
 
     def push(self, message: StageMessage) -> None:
         """Hand the engine the next message of the stage before it."""
@@ -108,6 +108,7 @@ class EngineThread:
         if stream.id is not None:
             self._engine.close(stream.id)
             self._streams.discard(stream)
+            stream.id = None  # what is still on its way to it comes to nothing
 
     def _open(self, stream: EngineStream, request: ReplyRequest, record: Record | None) -> None:
         try:

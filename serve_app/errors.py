@@ -64,11 +64,11 @@ class ApiError(Exception):
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
 
-def as_api_error(error: Exception) -> ApiError:
-    """How a client is told what became of its reply."""
+def as_api_error(error: Exception, asked_in: str) -> ApiError:
+    """How a client is told what became of its reply, which it asked for in the field ``asked_in``."""
     match error:
         case RequestRefused():
-            return ApiError(400, str(error), param="messages", code="refused")
+            return ApiError(400, str(error), param=asked_in, code="refused")
         case StageBusy():
             return ApiError(503, "all places are taken: try again soon", code="overloaded")
         case StageError():

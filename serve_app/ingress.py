@@ -92,7 +92,7 @@ class Endpoints:
     async def chat(self, http: Request) -> Response:
         """``POST /v1/chat/completions``"""
         with self._entered(http) as entry:
-            chat, request = await self._read(http, _chat_request, entry.reservation)
+            chat, request = await self._read(http, _chat_request)
             shape = ReplyShape(
                 id=uuid.uuid4().hex,
                 model=chat.model,
@@ -110,8 +110,9 @@ class Endpoints:
     async def speech(self, http: Request) -> Response:
         """``POST /v1/audio/speech``"""
         with self._entered(http) as entry:
-            asked, request = await self._read(http, speech_request, entry.reservation)
-            reply = await self._begin(entry, request, played=False)  # whoever wants a file wants it soon
+            asked, request = await self._read(http, speech_request)
+            # Whoever wants a file wants it soon, so it is not paced.
+            reply = await self._begin(entry, request, played=False, asked_in="input")
             rate = self._info.sample_rate
             if asked.as_events:
                 return Body(speech_events(reply, asked.audio_format, rate), entry.ending.pop_all().close)
@@ -121,7 +122,7 @@ class Endpoints:
     async def worker_generate_stream(self, http: Request) -> Response:
         """``POST /worker_generate_stream``, the reference's own protocol"""
         with self._entered(http) as entry:
-            request = await self._read(http, legacy_request, entry.reservation)
+            request = await self._read(http, legacy_request)
             reply = await self._begin(entry, request, played=True)
             return Body(
                 legacy_stream(reply, self._info.sample_rate), entry.ending.pop_all().close, "application/octet-stream"
@@ -180,7 +181,7 @@ class Endpoints:
         return self._gate.holder(http.headers.get("authorization"))
 
     @contextmanager
-    def _entered(self, http: Request) -> Iterator["_Entry"]:
+    def _entered(self, http: Request) -> Iterator[_Entry]:
         """Let a request in. What it holds is given back at the end, or when the body that it is handed to ends."""
         self._check_open()
         with ExitStack() as ending:
@@ -189,15 +190,20 @@ class Endpoints:
             ending.callback(reservation.cancel)
             yield _Entry(http, ending, reservation)
 
-    async def _read(self, http: Request, parse: Callable[..., Any], reservation: Reservation | None = None) -> Any:
-        """The body as ``parse`` understands it, which may decode sound and so runs in a thread; it is not looked at
-        where the reservation was refused."""
+    async def _read(self, http: Request, parse: Callable[..., Any]) -> Any:
+        """The body as ``parse`` understands it, which may decode sound and so runs in a thread."""
         body = await _read_body(http, self._config.limits.max_body_bytes)
-        if reservation is not None:
-            reservation.check()
         return await asyncio.to_thread(partial(parse, body, model=self._config.model, limits=self._config.limits))
 
-    async def _begin(self, entry: "_Entry", request: ReplyRequest, *, played: bool, name: str | None = None) -> Reply:
+    async def _begin(
+        self,
+        entry: _Entry,
+        request: ReplyRequest,
+        *,
+        played: bool,
+        name: str | None = None,
+        asked_in: str = "messages",
+    ) -> Reply:
         """A reply that is under way; one that is ``played`` as it comes is not made far ahead of that."""
         name = name or uuid.uuid4().hex
         reply = Reply(
@@ -208,6 +214,7 @@ class Endpoints:
             request_id=entry.http.headers.get("x-request-id", name),
             sample_rate=self._info.sample_rate,
             lead=self._config.limits.lead_seconds if played else None,
+            asked_in=asked_in,
             log_transcript=self._config.log_transcripts,
         )
         entry.ending.callback(reply.close)

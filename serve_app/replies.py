@@ -18,7 +18,8 @@ _logger = logging.getLogger("ray.serve")
 class Reply:
     """Iterating raises :class:`ApiError`. ``close`` ends it, whatever its state; it must be called.
 
-    The log line holds numbers, and with ``log_transcript`` the words of the reply.
+    It was asked for in the field ``asked_in`` of the request. The log line holds numbers, and with ``log_transcript``
+    the words of the reply.
     """
 
     def __init__(
@@ -31,11 +32,13 @@ class Reply:
         request_id: str,
         sample_rate: int,
         lead: float | None,
+        asked_in: str,
         log_transcript: bool,
     ) -> None:
         self.figures = ReplyFigures(sample_rate)
         self._metrics = metrics
         self._request_id = request_id
+        self._asked_in = asked_in
         self._transcript: list[str] | None = [] if log_transcript else None
         self._held: StageMessage | None = None
         self._begun = self._closed = False
@@ -83,7 +86,7 @@ class Reply:
         _logger.info(json.dumps(self._line()))
 
     def _refuse(self, error: Exception) -> ApiError:
-        refusal = as_api_error(error)
+        refusal = as_api_error(error, self._asked_in)
         self._outcome = refusal.code or "failed"
         if refusal.code in ("stage_failed", "reply_failed"):
             _logger.warning(json.dumps({"event": "reply_failed", "request_id": self._request_id, "why": str(error)}))

@@ -41,10 +41,6 @@ class RemoteCall:
         self._call: Any = handle.reply.remote()  # Serve does not type what is streamed
         self._opening = asyncio.create_task(self._open())
 
-    def check(self) -> None:
-        if self._opening.done():
-            self._opening.result()
-
     async def begin(self, attempt: Attempt) -> None:
         line = await self._opening
         await line.send(attempt)

@@ -60,7 +60,7 @@ class FakeEngine:
     def open(self, request: ReplyRequest, record: Record | None = None) -> StreamId:
         if len(self.streams) == self._capacity:
             raise EngineFull(f"all {self._capacity} slots are taken")
-        if request.messages and said(request) == REFUSED:
+        if REFUSED in (request.say, request.messages and said(request)):
             raise ValueError("the prompt is too long")
         self._next += 1
         self.streams[self._next] = stream = FakeStream(request)
@@ -227,8 +227,6 @@ class LocalCall:
         self._engine = engine
         self._lost = lost
         self._stream: EngineStream | None = None
-
-    def check(self) -> None: ...
 
     async def begin(self, attempt: Attempt) -> None:
         self._stream = self._engine.open(attempt)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from opens2s_core.inference.messages import AudioChunk, Finish, ReplyRequest, StageMessage, TextDelta
+from opens2s_core.inference.messages import AudioChunk, Finish, Hiddens, ReplyRequest, StageMessage, TextDelta, Units
 from opens2s_core.inference.records import ReplyRecord, TextRecord
 from opens2s_core.prompt import Message, Text
 from serve_app.calls import Attempt, Caller, Made
@@ -15,9 +15,11 @@ from serve_app.config import STAGES, StageName
 from serve_app.engine_thread import EngineThread
 from serve_app.errors import RequestRefused, StageBusy, StageFailed, StageLost
 from tests.fakes import (
+    GROUP,
     POISON,
     REFUSED,
     SAMPLES_PER_UNIT,
+    FakeSpeechDecoder,
     FakeThinker,
     LocalCall,
     Stages,
@@ -278,6 +280,21 @@ def test_a_full_engine_refuses_and_keeps_serving() -> None:
 def test_a_request_the_engine_cannot_serve_is_refused() -> None:
     with local_stages() as stages, pytest.raises(RequestRefused, match="too long"):
         reply(stages, REFUSED)
+
+
+def test_what_comes_for_a_slot_that_is_free_again_harms_nobody() -> None:
+    async def push_late() -> list[StageMessage]:
+        decoder = EngineThread(FakeSpeechDecoder(1), "speech_decoder")
+        closed = decoder.open(attempt(request()))
+        closed.close()
+        closed.push(Hiddens(np.zeros((GROUP, 2), np.float32), final=True))
+        stream = decoder.open(attempt(request()))
+        stream.push(Hiddens(np.zeros((GROUP, 2), np.float32), final=True))
+        messages = [message async for made in stream for message in made.messages]
+        decoder.stop()
+        return messages
+
+    assert [type(message) for message in asyncio.run(push_late())] == [Units]
 
 
 def test_what_was_handed_out_before_is_not_handed_out_again() -> None:
