@@ -148,6 +148,11 @@ async def together(caller: Caller, bodies: Sequence[Body]) -> list[Heard]:
     return list(await asyncio.gather(*(caller.hear(body) for body in bodies)))
 
 
+async def leaving(caller: Caller, bodies: Sequence[Body], seconds: float) -> list[Heard]:
+    """All at once, and all hang up after so many seconds."""
+    return list(await asyncio.gather(*(caller.hear(body, leave=seconds) for body in bodies)))
+
+
 async def again_and_again(caller: Caller, bodies: Sequence[Body], seconds: float) -> list[Heard]:
     """So many callers as there are bodies; each asks anew as soon as it has heard a reply, for so many seconds."""
     replies: list[Heard] = []

@@ -9,14 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 import psutil
 
 from opens2s_core.benchmark.report import Bound, Row
-from serve_app.benchmark.clients import Body, Clients, come_and_go, ramp, together
+from serve_app.benchmark.clients import Body, Clients, come_and_go, leaving, ramp, together
 from serve_app.benchmark.platform import Platform
 from serve_app.config import STAGES, StageName
 
 _RAMP = ((10.0, 1), (30.0, 5), (40.0, 1))
 """Seconds, and how many callers."""
 _SETTLE_SECONDS = 5.0
-_FILL_SECONDS = 3.0
+_LONG_TOKENS = 128
+_FULL_SECONDS = 16.0
+_FILL_SECONDS = 4.0
 _REFUSALS = 9
 
 
@@ -46,16 +48,16 @@ def refusal_rows(
     platform: Platform, clients: Clients, bodies: Sequence[Body], *, places: int, queue: int
 ) -> Iterator[Row]:
     """What one hears, and how soon, who comes where all places are taken and all places to wait in."""
-    full = clients.begin(together, [bodies[number % len(bodies)] for number in range(places + queue)])
+    long = [{**body, "max_completion_tokens": _LONG_TOKENS} for body in bodies]
+    full = clients.begin(leaving, [long[number % len(long)] for number in range(places + queue)], _FULL_SECONDS)
     time.sleep(_FILL_SECONDS)
     with Clients(platform.target) as others:
         refused = [others.run(together, bodies[:1]).replies[0] for _ in range(_REFUSALS)]
+    full()
     told = [reply.took for reply in refused if reply.status == 503]
-    whole = sum(reply.whole for reply in full().replies)
     what = f"{places} replies under way, {queue} waiting"
-    bound = Bound("at most", 50)
-    yield Row(name=f"{what}: until one more is told to come later", value=_ms(told), unit="ms", bound=bound)
-    yield Row(name=f"{what}: replies whole", value=whole, unit="replies", bound=Bound("at least", places + queue))
+    yield Row(name=f"{what}: of {_REFUSALS} more are told to come later", value=len(told), unit="replies")
+    yield Row(name=f"{what}: until that", value=_ms(told), unit="ms", bound=Bound("at most", 50))
 
 
 def _ms(seconds: Sequence[float]) -> float | None:

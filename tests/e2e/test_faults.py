@@ -1,13 +1,9 @@
 """What callers notice of processes that die under them, and what is left behind: nothing, and nothing."""
 
-import base64
-import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 from ray import serve
 from ray.exceptions import RayError
@@ -15,82 +11,11 @@ from ray.serve.exceptions import RayServeException
 
 from serve_app.config import STAGES, StageName
 from serve_app.stages import StageState
+from tests.e2e.listener import Listener, assert_same, body
 from tests.e2e.replicas import kill, processes, wait_until
 from tests.e2e.small_service import CAPACITY
 
 pytestmark = pytest.mark.ray
-
-TOLERANCE = 33  # 1e-3 of full scale
-
-
-def body(seed: int, tokens: int = 8) -> dict[str, Any]:
-    return {
-        "model": "opens2s",
-        "messages": [{"role": "user", "content": f"say number {seed}"}],
-        "max_tokens": tokens,
-        "temperature": 0,
-        "seed": seed,
-        "stream": True,
-        "modalities": ["text", "audio"],
-        "audio": {"voice": "default", "format": "pcm16"},
-    }
-
-
-class Listener:
-    """Takes a streamed reply event by event."""
-
-    def __init__(self, address: str, asked: dict[str, Any]) -> None:
-        self.text = ""
-        self.pcm = b""
-        self.error: dict[str, Any] | None = None
-        self.done = False
-        self.parts = 0
-        self._stream = httpx.stream("POST", f"{address}/v1/chat/completions", json=asked, timeout=120)
-        self._answer = self._stream.__enter__()
-        assert self._answer.status_code == 200, self._answer.read()
-        self._lines = self._answer.iter_lines()
-
-    def hear(self, parts: int | None = None) -> "Listener":
-        """So many parts of sound more, or all there is."""
-        until = None if parts is None else self.parts + parts
-        for line in self._lines:
-            self._take(line.removeprefix("data: "))
-            if self.parts == until:
-                return self
-        self.close()
-        return self
-
-    def begin(self) -> "Listener":
-        """Until the first text."""
-        for line in self._lines:
-            self._take(line.removeprefix("data: "))
-            if self.text:
-                break
-        return self
-
-    def close(self) -> None:
-        self._stream.__exit__(None, None, None)
-
-    def _take(self, data: str) -> None:
-        self.done |= data == "[DONE]"
-        if not data.startswith("{"):
-            return
-        event = json.loads(data)
-        self.error = event.get("error")
-        for choice in event.get("choices", ()):
-            audio = choice["delta"].get("audio") or {}
-            self.text += audio.get("transcript", "")
-            if "data" in audio:
-                self.pcm += base64.b64decode(audio["data"])
-                self.parts += 1
-
-
-def assert_same(heard: Listener, undisturbed: Listener) -> None:
-    assert heard.done, heard.error
-    assert heard.text == undisturbed.text
-    ours, theirs = (np.frombuffer(one.pcm, "<i2").astype(int) for one in (heard, undisturbed))
-    assert len(ours) == len(theirs)
-    assert np.abs(ours - theirs).max() <= TOLERANCE
 
 
 def nothing_left() -> bool:

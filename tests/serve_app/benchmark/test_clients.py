@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from serve_app.benchmark.clients import Caller, Heard, Target, again_and_again, come_and_go, ramp
+from serve_app.benchmark.clients import Caller, Heard, Target, again_and_again, come_and_go, leaving, ramp
 
 RATE = 1000
 
@@ -57,6 +57,13 @@ def test_a_reply_that_breaks_off_is_lost() -> None:
 def test_who_leaves_or_is_told_to_come_later_has_lost_nothing() -> None:
     assert not heard(*SPOKEN, pause=0.2, leave=0.05).lost
     assert not heard(b"no", status=503).lost
+
+
+def test_who_hangs_up_does_so_in_time() -> None:
+    left = asyncio.run(leaving(caller(*SPOKEN, pause=0.2), [{}] * 3, 0.3))
+    assert [reply.whole for reply in left] == [False] * 3
+    assert all(0.3 <= reply.took < 0.7 for reply in left)
+    assert not any(reply.lost for reply in left)
 
 
 def test_callers_of_a_load_ask_until_its_end() -> None:

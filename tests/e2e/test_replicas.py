@@ -1,0 +1,131 @@
+"""What callers notice of replicas that come and go: nothing."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from ray import serve
+
+from serve_app.app import build_app
+from serve_app.config import STAGES, ServeConfig, StageName
+from tests.e2e.listener import Listener, assert_same, body
+from tests.e2e.replicas import processes, wait_until
+from tests.e2e.small_service import serve_config
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+APP = "pair"
+SEEDS = range(6)
+
+
+def deploy(config: ServeConfig) -> None:
+    serve.run(build_app(config), name=APP, route_prefix=f"/{APP}")
+
+
+@contextmanager
+def deployed(config: ServeConfig, port: int) -> Iterator[str]:
+    """Where it answers; beside any other application."""
+    deploy(config)
+    try:
+        yield f"http://127.0.0.1:{port}/{APP}"
+    finally:
+        serve.delete(APP)
+
+
+def in_pairs(bundle: Path) -> ServeConfig:
+    """Two replicas of everything."""
+    config = serve_config(bundle)
+    stage = replace(config.thinker, min_replicas=2, max_replicas=2)
+    return replace(config, ingress_replicas=2, thinker=stage, speech_decoder=stage, token2wav=stage)
+
+
+@pytest.fixture(scope="module")
+def pair(serve_port: int, tiny_bundle: Path) -> Iterator[str]:
+    with deployed(in_pairs(tiny_bundle), serve_port) as address:
+        yield address
+
+
+def wait_for_pairs() -> None:
+    wait_until("two replicas of each", lambda: all(len(processes(stage, APP)) == 2 for stage in STAGES))
+    wait_until("their health", lambda: serve.status().applications[APP].status == "RUNNING")
+
+
+def undisturbed(address: str) -> Sequence[Listener]:
+    with ThreadPoolExecutor(len(SEEDS)) as pool:
+        return list(pool.map(lambda seed: Listener(address, body(seed)).hear(), SEEDS))
+
+
+def heard_while(address: str, stage: StageName, what: signal.Signals) -> Sequence[Listener]:
+    """Replies that have begun when one of a stage's two replicas is sent a signal."""
+    listeners = [Listener(address, body(seed)).begin() for seed in SEEDS]
+    with ThreadPoolExecutor(len(SEEDS)) as pool:
+        heard = [pool.submit(listener.hear) for listener in listeners]
+        os.kill(processes(stage, APP)[0].pid, what)
+        return [one.result() for one in heard]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_one_of_two_replicas_is_killed(pair: str, stage: StageName) -> None:
+    wait_for_pairs()
+    expected = undisturbed(pair)
+    for ours, theirs in zip(heard_while(pair, stage, signal.SIGKILL), expected, strict=True):
+        assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("stage", ["thinker", "token2wav"])
+def test_one_of_two_replicas_hangs(pair: str, stage: StageName) -> None:
+    wait_for_pairs()
+    expected = undisturbed(pair)
+    stopped = processes(stage, APP)[0]
+    began = time.monotonic()
+    try:
+        heard = heard_while(pair, stage, signal.SIGSTOP)
+    finally:
+        stopped.resume()  # Ray's own signals do not end it before
+    assert time.monotonic() - began < 60
+    for ours, theirs in zip(heard, expected, strict=True):
+        assert_same(ours, theirs)
+
+
+def test_all_replicas_are_replaced_under_load(pair: str, tiny_bundle: Path) -> None:
+    wait_for_pairs()
+    before = {process.pid for stage in STAGES for process in processes(stage, APP)}
+    config = in_pairs(tiny_bundle)
+    over = False
+
+    def keep_asking(seed: int) -> int:
+        replies = 0
+        while not over:
+            assert Listener(pair, body(seed)).hear().done
+            replies += 1
+        return replies
+
+    with ThreadPoolExecutor(3) as pool:
+        asking: list[Future[int]] = [pool.submit(keep_asking, seed) for seed in range(3)]
+        try:
+            time.sleep(2)
+            deploy(replace(config, thinker=replace(config.thinker, capacity=3), log_transcripts=True))
+            wait_until("new replicas of the thinker", lambda: len(processes("thinker", APP)) == 2, seconds=120)
+        finally:
+            over = True
+        assert all(one.result() > 0 for one in asking)
+    after = {process.pid for process in processes("thinker", APP)}
+    assert not after & before
+
+
+def test_a_stage_that_sleeps_wakes_for_a_reply(serve_port: int, tiny_bundle: Path) -> None:
+    config = serve_config(tiny_bundle)
+    stage = replace(config.thinker, min_replicas=0, downscale_delay=2.0, upscale_delay=0.0)
+    config = replace(config, thinker=stage, speech_decoder=stage, token2wav=stage)
+    with deployed(config, serve_port) as address:
+        for _ in range(2):
+            wait_until("sleep", lambda: not any(processes(stage, APP) for stage in STAGES), seconds=120)
+            assert httpx.get(f"{address}/ready", timeout=30).status_code == 200
+            assert Listener(address, body(1)).hear().done
