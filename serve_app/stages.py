@@ -27,6 +27,8 @@ from serve_app.promptness import be_prompt
 
 _NICENESS: dict[StageName, int] = {"thinker": 6, "speech_decoder": 3, "token2wav": 0}
 """Where stages share cores, the one nearest to the listener comes first, as in one process."""
+_PLACE_SECONDS = 20.0
+"""Serve has noticed by then that a replica hangs, but does not ask another for those who wait for that one."""
 _logger = logging.getLogger("ray.serve")
 
 
@@ -38,6 +40,7 @@ class RemoteCall:
     ) -> None:
         self._stage = stage
         self._transferred = transferred
+        self._handle = handle
         self._call: Any = handle.reply.remote()  # Serve does not type what is streamed
         self._opening = asyncio.create_task(self._open())
 
@@ -71,7 +74,12 @@ class RemoteCall:
 
     async def _placed(self) -> Place:
         try:
-            return await anext(self._call)
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_PLACE_SECONDS):
+                        return await anext(self._call)
+                self._call.cancel()
+                self._call = self._handle.reply.remote()
         except BackPressureError as error:
             raise StageBusy(self._stage, "all places to wait in are taken") from error
         except (RayError, RayServeException) as error:
