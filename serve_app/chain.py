@@ -1,7 +1,8 @@
 """One attempt at a reply: a call to each stage that it needs, begun together and joined here.
 
-Each stage works as far as it can by itself: the thinker never waits for the others, and neither does text for sound.
-Only token2wav is held back: it is handed no more units than the caller grants.
+Nothing is told before all stages have taken it: until then it can still be refused. From there on text does not wait for
+sound. Each stage works as far as it can by itself, the thinker from the first; only token2wav is held back: it is handed
+no more units than the caller grants.
 """
 
 import asyncio
@@ -55,12 +56,14 @@ class Chain:
         self._hiddens: asyncio.Queue[Hiddens] = asyncio.Queue()
         self._units: asyncio.Queue[Units] = asyncio.Queue()
         self._made: asyncio.Queue[Made | Exception] = asyncio.Queue()
+        self._taken = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         for stage in self._calls:
             self._start(self._run(stage))
 
     async def __aiter__(self) -> AsyncIterator[Made]:
         to_come = parts(self._attempt.request)
+        await self._taken.wait()
         while to_come:
             made = await self._made.get()
             if isinstance(made, Exception):
@@ -81,6 +84,7 @@ class Chain:
         self._to_be_taken -= 1
         if not self._to_be_taken:
             self._caller.taken()
+            self._taken.set()
         match stage:
             case "speech_decoder":
                 self._start(self._feed_hiddens(call))
@@ -127,4 +131,7 @@ class Chain:
 
     def _tell_failure(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            if not self._taken.is_set():  # what was made by now is not told
+                self._made = asyncio.Queue()
+                self._taken.set()
             self._made.put_nowait(error)

@@ -56,6 +56,7 @@ class RemoteCall:
         while True:
             seconds, item = await line.receive()
             if item is None:
+                line.close()
                 return
             if isinstance(item, Exception):
                 raise item

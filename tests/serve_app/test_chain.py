@@ -69,13 +69,6 @@ def test_a_written_reply_ends_with_its_text() -> None:
     assert messages[-1] == Finish("stop", 1, 5)
 
 
-class Stuck(LocalCall):
-    """A call that nobody takes."""
-
-    async def begin(self, attempt: Attempt) -> None:
-        await asyncio.Event().wait()
-
-
 class Cut(LocalCall):
     """A call whose stage ends what it makes too early."""
 
@@ -85,27 +78,51 @@ class Cut(LocalCall):
             return
 
 
-@pytest.mark.parametrize("full", ["speech_decoder", "token2wav"])
-def test_text_does_not_wait_for_sound(full: StageName) -> None:
-    async def text(stages: Stages) -> list[StageMessage]:
-        def ask(stage: StageName) -> LocalCall:
-            return Stuck(stage, stages.threads[stage], None) if stage == full else stages.ask(stage)
+class Refused(LocalCall):
+    """A call that is refused in the end."""
 
-        chain, taken = Chain(attempt(request()), ask, Caller(taken=lambda: pytest.fail("not all have taken it"))), []
+    async def begin(self, attempt: Attempt) -> None:
+        await asyncio.sleep(0.3)
+        raise StageBusy(self._stage, "all places to wait in are taken")
+
+
+def test_text_does_not_wait_for_sound() -> None:
+    async def text(stages: Stages) -> list[StageMessage]:
+        class Mute(LocalCall):
+            async def send(self, message: StageMessage) -> None: ...
+
+        def ask(stage: StageName) -> LocalCall:
+            return (Mute if stage == "token2wav" else LocalCall)(stage, stages.threads[stage], None)
+
+        chain, told = Chain(attempt(request()), ask, Caller()), []
         async with asyncio.timeout(5):
             async for made in chain:
-                taken += made.messages
+                told += made.messages
                 if any(isinstance(message, Finish) for message in made.messages):
                     break
-        await asyncio.sleep(0.1)
-        assert not stages.threads["thinker"].open_streams
         chain.cancel()
-        await stages.free()
-        return taken
+        return told
 
     with local_stages() as stages:
         messages = asyncio.run(text(stages))
     assert "".join(m.text for m in messages if isinstance(m, TextDelta)) == whole_reply(request())[0]
+
+
+@pytest.mark.parametrize("full", ["speech_decoder", "token2wav"])
+def test_nothing_is_told_of_a_reply_that_is_refused_in_the_end(full: StageName) -> None:
+    async def refuse(stages: Stages) -> None:
+        def ask(stage: StageName) -> LocalCall:
+            return (Refused if stage == full else LocalCall)(stage, stages.threads[stage], None)
+
+        chain = Chain(attempt(request()), ask, Caller(taken=lambda: pytest.fail("not all have taken it")))
+        with pytest.raises(StageBusy):
+            await anext(aiter(chain))
+        assert not stages.threads["thinker"].open_streams  # which went ahead meanwhile
+        chain.cancel()
+        await stages.free()
+
+    with local_stages() as stages:
+        asyncio.run(refuse(stages))
 
 
 @pytest.mark.parametrize("cut", STAGES)
