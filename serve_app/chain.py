@@ -1,8 +1,8 @@
 """One attempt at a reply: a call to each stage that it needs, begun together and joined here.
 
-Nothing is told before all stages have taken it: until then it can still be refused. From there on text does not wait for
-sound. Each stage works as far as it can by itself, the thinker from the first; only token2wav is held back: it is handed
-no more units than the caller grants.
+Nothing is told before all stages have taken it: until then it can still be refused. From there on text does not wait
+for sound. Each stage works as far as it can by itself, the thinker from the first; only token2wav is held back: it is
+handed no more units than the caller grants.
 """
 
 import asyncio
