@@ -55,6 +55,7 @@ def test_a_corpus_is_built_once(ray_local: str, tmp_path: Path) -> None:
     assert times(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_a_killed_job_is_finished_by_the_next(ray_local: str, tmp_path: Path) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     markers = killed / "_shards"

@@ -36,6 +36,7 @@ def test_without_a_cluster_this_process_trains(alone: Path) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_a_worker_of_a_cluster_makes_the_same_voice(
     alone: Path, corpus: Path, tmp_path: Path, ray_local: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

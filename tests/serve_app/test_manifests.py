@@ -123,10 +123,9 @@ def test_no_replica_is_told_the_sizes_of_stages() -> None:
     sized = replace(gpu("bundle"), thinker=OTHER_SIZES, speech_decoder=OTHER_SIZES, token2wav=OTHER_SIZES)
     ingress = build_app(sized)._bound_deployment
     assert ingress.init_args[0] == replace(sized, **dict.fromkeys(STAGES, StageConfig()))
-    token2wav = ingress.init_args[2]._bound_deployment
-    name, build, upstream, threads = token2wav.init_args
-    assert (name, build.args, build.keywords, threads) == ("token2wav", ("token2wav", "bundle"), {"capacity": 4}, 1)
-    assert upstream._bound_deployment.name == "speech_decoder"
+    for stage, bound in zip(STAGES, ingress.init_args[1:], strict=True):
+        name, build, threads = bound._bound_deployment.init_args
+        assert (name, build.args, build.keywords, threads) == (stage, (stage, "bundle"), {"capacity": 4}, 1)
 
 
 def test_a_stage_scales_as_its_size_says() -> None:
