@@ -70,6 +70,11 @@ def parts(request: ReplyRequest) -> int:
     return 2 if request.speak else 1
 
 
+def parts_of_stage(stage: StageName, request: ReplyRequest) -> int:
+    """How many ends what one stage makes of a reply has: of a spoken one the thinker ends text and hidden states."""
+    return parts(request) if stage == "thinker" else 1
+
+
 def ends_a_part(message: StageMessage) -> bool:
     """Whether the text (``Finish``), or what a stage makes of it (a final group or chunk), is now complete."""
     return isinstance(message, Finish) or (isinstance(message, Hiddens | Units | AudioChunk) and message.final)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from opens2s_core.inference.messages import Hiddens, StageMessage, Units
-from serve_app.calls import Attempt, Caller, Made, StageCall, ends_a_part, parts
+from serve_app.calls import Attempt, Caller, Made, StageCall, ends_a_part, parts, parts_of_stage
 from serve_app.config import STAGES, StageName
 from serve_app.errors import StageLost
 
@@ -90,7 +90,7 @@ class Chain:
                 self._start(self._feed_hiddens(call))
             case "token2wav":
                 self._start(self._feed_units(call))
-        to_come = parts(self._attempt.request) if stage == "thinker" else 1
+        to_come = parts_of_stage(stage, self._attempt.request)
         async for made in call:
             to_come -= sum(map(ends_a_part, made.messages))
             self._hand_on(made)

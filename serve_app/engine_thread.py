@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from opens2s_core.inference.engine import Engine, EngineFull, StreamFailed, StreamId
 from opens2s_core.inference.messages import ReplyRequest, StageMessage
 from opens2s_core.inference.records import Record, ReplyRecord, SoundRecord, TextRecord, UnitsRecord
-from serve_app.calls import Attempt, Made, ends_a_part, parts
+from serve_app.calls import Attempt, Made, ends_a_part, parts_of_stage
 from serve_app.config import STAGES, StageName
 from serve_app.errors import ReplyFailed, RequestRefused, StageBusy, StageError, StageFailed, StageLost
 
@@ -70,8 +70,7 @@ class EngineThread:
 
     def open(self, attempt: Attempt) -> EngineStream:
         """Ask for a slot; a refusal is raised by the stream."""
-        # Of a spoken reply the thinker ends the text, and the hidden states.
-        stream = EngineStream(self, parts(attempt.request) if self._stage == "thinker" else 1)
+        stream = EngineStream(self, parts_of_stage(self._stage, attempt.request))
         record: Record | None = attempt.record.by_stage()[STAGES.index(self._stage)]
         self.tell(partial(self._open, stream, attempt.request, record))
         if self._failure is not None:

@@ -143,14 +143,9 @@ def _note(figures: ReplyFigures, line: str) -> None:
             figures.note(AudioChunk(np.empty(count, np.int16), final=False))
 
 
-async def together(caller: Caller, bodies: Sequence[Body]) -> list[Heard]:
-    """All at once."""
-    return list(await asyncio.gather(*(caller.hear(body) for body in bodies)))
-
-
-async def leaving(caller: Caller, bodies: Sequence[Body], seconds: float) -> list[Heard]:
-    """All at once, and all hang up after so many seconds."""
-    return list(await asyncio.gather(*(caller.hear(body, leave=seconds) for body in bodies)))
+async def together(caller: Caller, bodies: Sequence[Body], leave: float | None = None) -> list[Heard]:
+    """All at once; those whose replies last longer hang up after ``leave`` seconds."""
+    return list(await asyncio.gather(*(caller.hear(body, leave=leave) for body in bodies)))
 
 
 async def again_and_again(caller: Caller, bodies: Sequence[Body], seconds: float) -> list[Heard]:

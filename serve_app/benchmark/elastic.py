@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import psutil
 
 from opens2s_core.benchmark.report import Bound, Row
-from serve_app.benchmark.clients import Body, Clients, come_and_go, leaving, ramp, together
+from serve_app.benchmark.clients import Body, Clients, come_and_go, ramp, together
 from serve_app.benchmark.platform import Platform
 from serve_app.config import STAGES, StageName
 
@@ -49,7 +49,7 @@ def refusal_rows(
 ) -> Iterator[Row]:
     """What one hears, and how soon, who comes where all places are taken and all places to wait in."""
     long = [{**body, "max_completion_tokens": _LONG_TOKENS} for body in bodies]
-    full = clients.begin(leaving, [long[number % len(long)] for number in range(places + queue)], _FULL_SECONDS)
+    full = clients.begin(together, [long[number % len(long)] for number in range(places + queue)], _FULL_SECONDS)
     time.sleep(_FILL_SECONDS)
     with Clients(platform.target) as others:
         refused = [others.run(together, bodies[:1]).replies[0] for _ in range(_REFUSALS)]

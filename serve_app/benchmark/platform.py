@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -50,9 +50,9 @@ class Platform:
     def transfer_seconds(self) -> Mapping[tuple[StageName, str], float]:
         """On average since the start, by stage and way (``in``, ``out``)."""
         time.sleep(_REPORT_SECONDS)
-        totals: defaultdict[tuple[StageName, str], Counter[str]] = defaultdict(Counter)
+        totals: defaultdict[tuple[StageName, str], dict[str, float]] = defaultdict(lambda: {"sum": 0.0, "count": 0.0})
         for part, stage, way, value in _SAMPLE.findall(asyncio.run(exposition())):
-            totals[stage, way][part] += float(value)  # type: ignore[assignment]
+            totals[stage, way][part] += float(value)
         return {hop: total["sum"] / total["count"] for hop, total in totals.items()}
 
 

@@ -92,10 +92,12 @@ def test_what_went_wrong_arrives_as_it_is(error: RequestRefused | ReplyFailed | 
     joined(fail)
 
 
-def test_a_quiet_line_holds() -> None:
+def holds(during: Callable[[], Awaitable[None]]) -> None:
+    """Assert that both ends still listen to each other after what happens."""
+
     async def hold(up: Line, down: Line, _: ExpectedCaller) -> None:
         receiving = [asyncio.create_task(line.receive()) for line in (up, down)]
-        await asyncio.sleep(3 * STAGE_BEATS * BEAT)
+        await during()
         assert not any(task.done() for task in receiving)
         for task in receiving:
             task.cancel()
@@ -103,17 +105,17 @@ def test_a_quiet_line_holds() -> None:
     joined(hold)
 
 
+def test_a_quiet_line_holds() -> None:
+    holds(lambda: asyncio.sleep(3 * STAGE_BEATS * BEAT))
+
+
 def test_a_process_that_stood_still_does_not_blame_the_other() -> None:
-    async def stand_still(up: Line, down: Line, _: ExpectedCaller) -> None:
-        receiving = [asyncio.create_task(line.receive()) for line in (up, down)]
+    async def stand_still() -> None:
         await asyncio.sleep(2 * BEAT)
         time.sleep(3 * STAGE_BEATS * BEAT)  # the loop is held up
         await asyncio.sleep(3 * BEAT)
-        assert not any(task.done() for task in receiving)
-        for task in receiving:
-            task.cancel()
 
-    joined(stand_still)
+    holds(stand_still)
 
 
 def test_a_line_that_the_caller_closes_is_a_lost_caller_at_once() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from serve_app.benchmark.clients import Caller, Heard, Target, again_and_again, come_and_go, leaving, ramp
+from serve_app.benchmark.clients import Caller, Heard, Target, again_and_again, come_and_go, ramp, together
 
 RATE = 1000
 
@@ -60,7 +60,7 @@ def test_who_leaves_or_is_told_to_come_later_has_lost_nothing() -> None:
 
 
 def test_who_hangs_up_does_so_in_time() -> None:
-    left = asyncio.run(leaving(caller(*SPOKEN, pause=0.2), [{}] * 3, 0.3))
+    left = asyncio.run(together(caller(*SPOKEN, pause=0.2), [{}] * 3, 0.3))
     assert [reply.whole for reply in left] == [False] * 3
     assert all(0.3 <= reply.took < 0.7 for reply in left)
     assert not any(reply.lost for reply in left)
