@@ -223,12 +223,14 @@ class LocalCall:
     """A call to a stage in this process. Behind so many answers the stage is ``lost`` as a process is."""
 
     def __init__(self, stage: StageName, engine: EngineThread, lost: int | None) -> None:
+        self.attempt: str | None = None
         self._stage = stage
         self._engine = engine
         self._lost = lost
         self._stream: EngineStream | None = None
 
     async def begin(self, attempt: Attempt) -> None:
+        self.attempt = attempt.id
         self._stream = self._engine.open(attempt)
 
     async def send(self, message: StageMessage) -> None:
@@ -259,17 +261,19 @@ class Stages:
     def __init__(self, engines: Sequence[Engine], losses: Sequence[tuple[StageName, int]] = ()) -> None:
         self.metrics = IngressMetrics()
         self.draining = False
-        self.attempts = 0
+        self.thinker_calls: list[LocalCall] = []  # one for each attempt
         self.losses = list(losses)
         self.threads = {name: EngineThread(engine, name) for name, engine in zip(STAGES, engines, strict=True)}
         self._loss: tuple[StageName, int] | None = None
 
     def ask(self, stage: StageName) -> LocalCall:
         if stage == "thinker":  # an attempt asks it first
-            self.attempts += 1
             self._loss = self.losses.pop(0) if self.losses else None
         lost, answers = self._loss or (None, None)
-        return LocalCall(stage, self.threads[stage], answers if stage == lost else None)
+        call = LocalCall(stage, self.threads[stage], answers if stage == lost else None)
+        if stage == "thinker":
+            self.thinker_calls.append(call)
+        return call
 
     def start(self, attempt: Attempt, caller: Caller | None = None) -> Chain:
         return Chain(attempt, self.ask, caller or Caller())

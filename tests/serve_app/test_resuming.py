@@ -83,7 +83,10 @@ def test_stages_lost_anywhere_leave_no_trace_in_a_reply(losses: list[Loss], spea
     assert sum(isinstance(message, Finish) for message in messages) == 1
     if speak:
         np.testing.assert_array_equal(sound(messages), samples)
-    assert stages.attempts == 1 + len(resumed)
+    attempts = [call.attempt for call in stages.thinker_calls]
+    assert len(attempts) == 1 + len(resumed)
+    assert None not in attempts
+    assert len(set(attempts)) == len(attempts)
 
 
 @pytest.fixture(scope="module")
