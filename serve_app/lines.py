@@ -59,6 +59,8 @@ class Line:
     async def send(self, item: Any) -> None:
         """Waits while the other end is full. Raises :class:`StageLost`."""
         frame = pickle.dumps((time.time(), item), protocol=pickle.HIGHEST_PROTOCOL)
+        if self._writer.is_closing():  # uvloop has another error for writing to it
+            raise self._lost
         try:
             self._writer.write(len(frame).to_bytes(_LENGTH_BYTES, "big") + frame)
             await self._writer.drain()
@@ -91,7 +93,7 @@ class Line:
 
     async def _beat(self) -> None:
         # Beats of this loop are counted, not seconds: what it missed while it stood still is not the other's fault.
-        while self._silent <= self._beats:
+        while self._silent <= self._beats and not self._writer.is_closing():
             self._writer.write(bytes(_LENGTH_BYTES))
             await asyncio.sleep(BEAT_SECONDS)
             self._silent += 1

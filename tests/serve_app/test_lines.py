@@ -2,11 +2,14 @@
 
 import asyncio
 import pickle
+import socket
+import struct
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import numpy as np
 import pytest
+import uvloop
 
 from opens2s_core.inference.messages import AudioChunk, TextDelta
 from opens2s_core.inference.records import ReplyRecord
@@ -22,6 +25,14 @@ BEAT = 0.02
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "BEAT_SECONDS", BEAT)
     monkeypatch.setattr("ray.util.get_node_ip_address", lambda: "127.0.0.1")
+
+
+@pytest.fixture(autouse=True, params=[asyncio.DefaultEventLoopPolicy, uvloop.EventLoopPolicy])
+def on_every_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Replicas run on uvloop, whose errors are others."""
+    asyncio.set_event_loop_policy(request.param())
+    yield
+    asyncio.set_event_loop_policy(None)
 
 
 def on_a_server(test: Callable[[LineServer], Awaitable[None]]) -> None:
@@ -138,6 +149,18 @@ def test_a_line_that_the_stage_closes_is_a_lost_stage_at_once() -> None:
                 await up.receive()
 
     joined(cut)
+
+
+def test_a_stage_that_dies_with_input_unread_is_lost_to_whoever_sends() -> None:
+    async def die(up: Line, down: Line, _: ExpectedCaller) -> None:
+        peer = down._writer.get_extra_info("socket")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # as the kernel does it then
+        down._writer.transport.abort()
+        await asyncio.sleep(BEAT)
+        with pytest.raises(StageLost, match="the line to it broke"):
+            await up.send(made("one"))
+
+    joined(die)
 
 
 def test_a_caller_that_falls_silent_is_lost() -> None:
