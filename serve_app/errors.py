@@ -64,6 +64,11 @@ class ApiError(Exception):
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
 
+def internal_error() -> ApiError:
+    """What nobody expected: the client learns nothing of our insides, the log does."""
+    return ApiError(500, "internal error", code="internal_error")
+
+
 def as_api_error(error: Exception, asked_in: str) -> ApiError:
     """How a client is told what became of its reply, which it asked for in the field ``asked_in``."""
     match error:
@@ -73,5 +78,7 @@ def as_api_error(error: Exception, asked_in: str) -> ApiError:
             return ApiError(503, "all places are taken: try again soon", code="overloaded")
         case StageError():
             return ApiError(503, "a stage failed and is being replaced: try again soon", code="stage_failed")
-        case _:
+        case ReplyFailed():
             return ApiError(500, "the model could not make this reply", code="reply_failed")
+        case _:
+            return internal_error()

@@ -24,7 +24,7 @@ from serve_app.calls import StageCall
 from serve_app.chain import Reservation
 from serve_app.completions import ReplyShape, completion, events
 from serve_app.config import STAGES, Limits, ServeConfig, StageName
-from serve_app.errors import ApiError
+from serve_app.errors import ApiError, internal_error
 from serve_app.legacy import legacy_request, legacy_stream, listed_models, worker_address, worker_status
 from serve_app.metrics import IngressMetrics, exposition
 from serve_app.openai_api import ChatRequest, parse_chat, reply_request
@@ -301,8 +301,7 @@ def _add_error_handlers(api: FastAPI) -> None:
         return JSONResponse(refusal.body(), refusal.status, error.headers)
 
     async def fail(_: Request, __: Exception) -> JSONResponse:
-        # Starlette raises the error again for the log; the client learns nothing of our insides.
-        refusal = ApiError(500, "internal error", code="internal_error")
+        refusal = internal_error()  # Starlette raises the error again for the log
         return JSONResponse(refusal.body(), refusal.status)
 
     api.add_exception_handler(ApiError, refuse)

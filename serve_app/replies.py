@@ -7,7 +7,7 @@ from typing import Any
 
 from opens2s_core.inference.messages import Finish, ReplyRequest, StageMessage, TextDelta
 from serve_app.chain import AskStage
-from serve_app.errors import ApiError, ReplyFailed, RequestRefused, StageError, as_api_error
+from serve_app.errors import ApiError, as_api_error
 from serve_app.figures import ReplyFigures
 from serve_app.metrics import IngressMetrics
 from serve_app.resuming import ResumingReply
@@ -70,7 +70,7 @@ class Reply:
         except StopAsyncIteration:
             self._outcome = "completed"
             raise
-        except (RequestRefused, ReplyFailed, StageError) as error:
+        except Exception as error:
             raise self._refuse(error) from error
         self.figures.note(message)
         if self._transcript is not None and isinstance(message, TextDelta):
@@ -90,6 +90,8 @@ class Reply:
         self._outcome = refusal.code or "failed"
         if refusal.code in ("stage_failed", "reply_failed"):
             _logger.warning(json.dumps({"event": "reply_failed", "request_id": self._request_id, "why": str(error)}))
+        elif refusal.code == "internal_error":
+            _logger.error(json.dumps({"event": "internal_error", "request_id": self._request_id}), exc_info=error)
         return refusal
 
     def _taken(self) -> None:

@@ -192,6 +192,17 @@ def test_a_stage_that_fails_is_told_before_or_within_the_stream(client: TestClie
     assert int(before.headers["retry-after"]) > 0
 
 
+def test_what_nobody_expected_is_told_within_the_stream_and_in_the_log(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(resuming.Journal, "complete", property(lambda journal: 0 // (2 - len(journal.record.text.ids))))
+    with caplog.at_level("INFO", "ray.serve"):
+        last = post(client, stream=True).text.split("\n\n")[-2]
+    assert json.loads(last.removeprefix("data: "))["error"]["code"] == "internal_error"
+    assert "ZeroDivisionError" in caplog.text
+    assert logged(caplog)["outcome"] == "internal_error"
+
+
 def test_the_body_is_measured_while_it_is_read(client: TestClient) -> None:
     response = client.post("/v1/chat/completions", content=(b" " * 1000 for _ in range(501)))
     assert response.status_code == 413
