@@ -3,7 +3,8 @@
 Every answer carries how to go on from it, so that whoever has it can ask another replica for the rest.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -39,13 +40,29 @@ class Made:
     record: ReplyRecord
 
 
+@dataclass(slots=True)
+class Crowd:
+    """The replies of one process that wait for a place at token2wav, where a reply stays longest."""
+
+    waiting: int = 0
+
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        self.waiting += 1
+        try:
+            yield
+        finally:
+            self.waiting -= 1
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever makes an attempt: how many units may be sound by now, counted from the reply's start, and whom to tell
-    when all stages have taken it."""
+    """Whoever makes an attempt: how many units may be sound by now, counted from the reply's start, whom to tell when
+    all stages have taken it, and those among whom it waits for that."""
 
     granted: Callable[[], int] = lambda: UNLIMITED
     taken: Callable[[], None] = lambda: None
+    crowd: Crowd = field(default_factory=Crowd)
 
 
 class StageCall(Protocol):

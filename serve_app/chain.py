@@ -3,10 +3,14 @@
 Nothing is told before all stages have taken it: until then it can still be refused. From there on text does not wait
 for sound. Each stage works as far as it can by itself, the thinker from the first; only token2wav is held back: it is
 handed no more units than the caller grants.
+
+Places are asked for at once, which is soonest, or in a crowd that of token2wav alone, and the others behind it: whoever
+waits long or is refused then keeps no other stage busy.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import nullcontext
 from typing import Any
 
 from opens2s_core.inference.messages import Hiddens, StageMessage, Units
@@ -50,16 +54,19 @@ class Chain:
     def __init__(self, attempt: Attempt, ask: AskStage, caller: Caller) -> None:
         self._attempt = attempt
         self._caller = caller
-        # A written reply needs the thinker alone.
-        self._calls = {stage: ask(stage) for stage in (STAGES if attempt.request.speak else STAGES[:1])}
-        self._to_be_taken = len(self._calls)
+        self._ask = ask
+        self._calls: dict[StageName, StageCall] = {}
+        stages = STAGES if attempt.request.speak else STAGES[:1]  # a written reply needs the thinker alone
+        self._to_be_taken = len(stages)
         self._hiddens: asyncio.Queue[Hiddens] = asyncio.Queue()
         self._units: asyncio.Queue[Units] = asyncio.Queue()
         self._made: asyncio.Queue[Made | Exception] = asyncio.Queue()
         self._taken = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        for stage in self._calls:
-            self._start(self._run(stage))
+        self._behind_token2wav = STAGES[:2] if attempt.request.speak and caller.crowd.waiting else ()
+        for stage in stages:
+            if stage not in self._behind_token2wav:
+                self._start(self._run(stage))
 
     async def __aiter__(self) -> AsyncIterator[Made]:
         to_come = parts(self._attempt.request)
@@ -79,8 +86,9 @@ class Chain:
 
     async def _run(self, stage: StageName) -> None:
         """One stage's part, from its beginning to its end."""
-        call = self._calls[stage]
-        await call.begin(self._attempt.for_stage(stage))
+        call = self._calls[stage] = self._ask(stage)
+        with self._caller.crowd.joined() if stage == "token2wav" else nullcontext():
+            await call.begin(self._attempt.for_stage(stage))
         self._to_be_taken -= 1
         if not self._to_be_taken:
             self._caller.taken()
@@ -90,6 +98,8 @@ class Chain:
                 self._start(self._feed_hiddens(call))
             case "token2wav":
                 self._start(self._feed_units(call))
+                for other in self._behind_token2wav:
+                    self._start(self._run(other))
         to_come = parts_of_stage(stage, self._attempt.request)
         async for made in call:
             to_come -= sum(map(ends_a_part, made.messages))

@@ -15,13 +15,14 @@ from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from opens2s_core.checkpoint import BundleInfo, read_bundle_info
 from opens2s_core.inference.messages import ReplyRequest
 from serve_app.access import Gate, read_keys
-from serve_app.calls import StageCall
-from serve_app.chain import Reservation
+from serve_app.calls import Crowd, StageCall
+from serve_app.chain import AskStage, Reservation
 from serve_app.completions import ReplyShape, completion, events
 from serve_app.config import STAGES, Limits, ServeConfig, StageName
 from serve_app.errors import ApiError, internal_error
@@ -76,7 +77,7 @@ class _Entry:
 
     http: Request
     ending: ExitStack
-    reservation: Reservation
+    ask: AskStage
 
 
 class Endpoints:
@@ -88,6 +89,7 @@ class Endpoints:
         self._stages = stages
         self._gate = Gate(read_keys(config.access), config.access.replies_per_key)
         self._created = int(time.time())
+        self._crowd = Crowd()
 
     async def chat(self, http: Request) -> Response:
         """``POST /v1/chat/completions``"""
@@ -186,9 +188,12 @@ class Endpoints:
         self._check_open()
         with ExitStack() as ending:
             ending.enter_context(self._gate.place(self._admit(http)))
-            reservation = Reservation(self._stages.ask, _RESERVED_SECONDS)
-            ending.callback(reservation.cancel)
-            yield _Entry(http, ending, reservation)
+            ask = self._stages.ask
+            if not self._crowd.waiting:
+                reservation = Reservation(ask, _RESERVED_SECONDS)
+                ending.callback(reservation.cancel)
+                ask = reservation.ask
+            yield _Entry(http, ending, ask)
 
     async def _read(self, http: Request, parse: Callable[..., Any]) -> Any:
         """The body as ``parse`` understands it, which may decode sound and so runs in a thread."""
@@ -208,12 +213,13 @@ class Endpoints:
         name = name or uuid.uuid4().hex
         reply = Reply(
             request,
-            entry.reservation.ask,
+            entry.ask,
             self._stages.metrics,
             name=name,
             request_id=entry.http.headers.get("x-request-id", name),
             sample_rate=self._info.sample_rate,
             lead=self._config.limits.lead_seconds if played else None,
+            crowd=self._crowd,
             asked_in=asked_in,
             log_transcript=self._config.log_transcripts,
         )
@@ -300,12 +306,16 @@ def _add_error_handlers(api: FastAPI) -> None:
         refusal = ApiError(error.status_code, f"{http.method} {http.url.path}: {error.detail}")
         return JSONResponse(refusal.body(), refusal.status, error.headers)
 
+    async def forget(_: Request, __: Exception) -> Response:
+        return Response(status_code=499)  # the client left while its body came in; this is for the log
+
     async def fail(_: Request, __: Exception) -> JSONResponse:
         refusal = internal_error()  # Starlette raises the error again for the log
         return JSONResponse(refusal.body(), refusal.status)
 
     api.add_exception_handler(ApiError, refuse)
     api.add_exception_handler(HTTPException, no_such_place)
+    api.add_exception_handler(ClientDisconnect, forget)
     api.add_exception_handler(Exception, fail)
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from opens2s_core.inference.messages import Finish, ReplyRequest, StageMessage, TextDelta
+from serve_app.calls import Crowd
 from serve_app.chain import AskStage
 from serve_app.errors import ApiError, as_api_error
 from serve_app.figures import ReplyFigures
@@ -32,6 +33,7 @@ class Reply:
         request_id: str,
         sample_rate: int,
         lead: float | None,
+        crowd: Crowd,
         asked_in: str,
         log_transcript: bool,
     ) -> None:
@@ -45,7 +47,14 @@ class Reply:
         self._outcome = "aborted"
         metrics.waits()
         self._source = ResumingReply(
-            request, ask, name=name, sample_rate=sample_rate, lead=lead, taken=self._taken, resumed=self._resumed
+            request,
+            ask,
+            name=name,
+            sample_rate=sample_rate,
+            lead=lead,
+            crowd=crowd,
+            taken=self._taken,
+            resumed=self._resumed,
         )
         self._messages = aiter(self._source)
 

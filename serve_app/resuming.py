@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from opens2s_core.inference.messages import AudioChunk, Finish, ReplyRequest, StageMessage
 from opens2s_core.inference.records import ReplyRecord
-from serve_app.calls import UNITS_PER_SECOND, UNLIMITED, Attempt, Caller, Made, ends_a_part, parts
+from serve_app.calls import UNITS_PER_SECOND, UNLIMITED, Attempt, Caller, Crowd, Made, ends_a_part, parts
 from serve_app.chain import AskStage, Chain
 from serve_app.errors import ReplyFailed, StageBusy, StageError, StageFailed, StageLost
 
@@ -79,6 +79,7 @@ class ResumingReply:
         name: str,
         sample_rate: int,
         lead: float | None,
+        crowd: Crowd,
         taken: Callable[[], None],
         resumed: Callable[[str], None],
     ) -> None:
@@ -88,6 +89,7 @@ class ResumingReply:
         self._sample_rate = sample_rate
         self._journal = Journal(request)
         self._playback = PlaybackClock(lead)
+        self._crowd = crowd
         self._taken = taken
         self._resumed = resumed
         self._attempts = 0
@@ -129,7 +131,7 @@ class ResumingReply:
             sample_rate=self._sample_rate,
             record=self._journal.record,
         )
-        return Chain(attempt, self._ask, Caller(self._playback.granted, self._taken))
+        return Chain(attempt, self._ask, Caller(self._playback.granted, self._taken, self._crowd))
 
 
 class _Patience:

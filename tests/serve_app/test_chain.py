@@ -9,7 +9,7 @@ import pytest
 from opens2s_core.inference.messages import AudioChunk, Finish, Hiddens, ReplyRequest, StageMessage, TextDelta, Units
 from opens2s_core.inference.records import ReplyRecord, TextRecord
 from opens2s_core.prompt import Message, Text
-from serve_app.calls import Attempt, Caller, Made
+from serve_app.calls import Attempt, Caller, Crowd, Made
 from serve_app.chain import Chain, Reservation
 from serve_app.config import STAGES, StageName
 from serve_app.engine_thread import EngineThread
@@ -239,6 +239,61 @@ def test_units_become_sound_as_far_as_they_are_granted() -> None:
 def test_the_conversation_is_told_to_the_thinker_alone() -> None:
     told = {stage: attempt(request()).for_stage(stage).request.messages for stage in STAGES}
     assert told == {"thinker": request().messages, "speech_decoder": (), "token2wav": ()}
+
+
+class Slow(LocalCall):
+    """A call that waits for a place until ``placed`` is set."""
+
+    def __init__(self, placed: asyncio.Event, call: LocalCall) -> None:
+        self._placed = placed
+        self._call = call
+
+    async def begin(self, attempt: Attempt) -> None:
+        await self._placed.wait()
+        await self._call.begin(attempt)
+
+    async def send(self, message: StageMessage) -> None:
+        await self._call.send(message)
+
+    def __aiter__(self) -> AsyncIterator[Made]:
+        return aiter(self._call)
+
+    def cancel(self) -> None:
+        self._call.cancel()
+
+
+def test_in_a_crowd_only_the_sound_waits_for_a_place() -> None:
+    async def wait(stages: Stages) -> None:
+        asked: list[StageName] = []
+        placed = asyncio.Event()
+        crowd = Crowd()
+
+        def ask(stage: StageName) -> LocalCall:
+            asked.append(stage)
+            return Slow(placed, stages.ask(stage)) if stage == "token2wav" else stages.ask(stage)
+
+        def start() -> Chain:
+            return Chain(attempt(request()), ask, Caller(crowd=crowd))
+
+        first = start()
+        await asyncio.sleep(0.05)
+        assert (asked, crowd.waiting) == (list(STAGES), 1)
+        second, third = start(), start()
+        written = Chain(attempt(request(speak=False)), stages.ask, Caller(crowd=crowd))
+        assert Finish("stop", 1, 5) in await collect(written)  # text waits for nobody's sound
+        assert (asked[3:], crowd.waiting) == (["token2wav", "token2wav"], 3)
+        third.cancel()
+        await asyncio.sleep(0.05)
+        assert crowd.waiting == 2
+        placed.set()
+        heard = await asyncio.gather(collect(first), collect(second))
+        for messages in heard:
+            assert any(isinstance(message, AudioChunk) and message.final for message in messages)
+        assert (asked[5:], crowd.waiting) == (["thinker", "speech_decoder"], 0)
+        await stages.free()
+
+    with local_stages() as stages:
+        asyncio.run(wait(stages))
 
 
 def test_a_reserved_place_is_used_once_or_given_back() -> None:

@@ -22,7 +22,7 @@ from opens2s_core.inference.messages import (
 from opens2s_core.inference.pipeline import Pipeline
 from opens2s_core.prompt import Message, Text
 from serve_app import resuming
-from serve_app.calls import Attempt
+from serve_app.calls import Attempt, Crowd
 from serve_app.config import STAGES, StageName
 from serve_app.errors import ReplyFailed, StageBusy, StageError, StageLost
 from serve_app.resuming import PlaybackClock, ResumingReply
@@ -46,7 +46,14 @@ async def gather(
     stages: Stages, asked: ReplyRequest, resumed: list[str], lead: float | None = None
 ) -> list[StageMessage]:
     reply = ResumingReply(
-        asked, stages.ask, name="r", sample_rate=RATE, lead=lead, taken=lambda: None, resumed=resumed.append
+        asked,
+        stages.ask,
+        name="r",
+        sample_rate=RATE,
+        lead=lead,
+        crowd=Crowd(),
+        taken=lambda: None,
+        resumed=resumed.append,
     )
     return [message async for message in reply]
 
@@ -143,6 +150,7 @@ def test_a_reply_that_breaks_engines_is_given_up() -> None:
             name="r",
             sample_rate=RATE,
             lead=None,
+            crowd=Crowd(),
             taken=lambda: None,
             resumed=lambda stage: None,
         )
@@ -177,7 +185,14 @@ def fail_with(error: StageError) -> int:
 
     async def run() -> None:
         reply = ResumingReply(
-            request(), ask, name="r", sample_rate=RATE, lead=None, taken=lambda: None, resumed=lambda stage: None
+            request(),
+            ask,
+            name="r",
+            sample_rate=RATE,
+            lead=None,
+            crowd=Crowd(),
+            taken=lambda: None,
+            resumed=lambda stage: None,
         )
         async for _ in reply:
             pass
