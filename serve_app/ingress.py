@@ -189,7 +189,7 @@ class Endpoints:
         with ExitStack() as ending:
             ending.enter_context(self._gate.place(self._admit(http)))
             ask = self._stages.ask
-            if not self._crowd.waiting:
+            if not self._crowd.waiting:  # in a crowd the thinker is asked last
                 reservation = Reservation(ask, _RESERVED_SECONDS)
                 ending.callback(reservation.cancel)
                 ask = reservation.ask
