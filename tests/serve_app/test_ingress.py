@@ -1,5 +1,6 @@
 """The endpoints over fake stages in this process."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,16 @@ from opens2s_core.prompt import Message, Text
 from serve_app import resuming
 from serve_app.config import Access, Limits, ServeConfig, StageName
 from serve_app.ingress import create_api
-from tests.fakes import POISON, REFUSED, FakeSpeechDecoder, FakeThinker, FakeToken2Wav, Stages, whole_reply
+from tests.fakes import (
+    POISON,
+    REFUSED,
+    FakeSpeechDecoder,
+    FakeThinker,
+    FakeToken2Wav,
+    Stages,
+    local_stages,
+    whole_reply,
+)
 
 RATE = 22_050
 LIMITS = Limits(max_audio_seconds=2.0, max_messages=5, max_text_chars=100, max_tokens=64, max_body_bytes=500_000)
@@ -190,6 +200,30 @@ def test_a_stage_that_fails_is_told_before_or_within_the_stream(client: TestClie
     before = post(client, stream=True)
     assert before.status_code == 503
     assert int(before.headers["retry-after"]) > 0
+
+
+def test_a_client_who_leaves_while_its_body_comes_in_is_no_error() -> None:
+    coming = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    answered: list[int] = []
+
+    async def receive() -> Any:
+        return coming.pop(0)
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            answered.append(message["status"])
+
+    async def leave() -> None:
+        with local_stages() as stages:
+            api = create_api(CONFIG, BundleInfo(RATE, voice_trained=False), stages)
+            path = "/v1/chat/completions"
+            await api(
+                {"type": "http", "method": "POST", "path": path, "headers": [], "query_string": b""}, receive, send
+            )
+            await stages.free()
+
+    asyncio.run(leave())
+    assert answered == [499]
 
 
 def test_what_nobody_expected_is_told_within_the_stream_and_in_the_log(
