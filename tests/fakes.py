@@ -267,7 +267,7 @@ class Stages:
         self._loss: tuple[StageName, int] | None = None
 
     def ask(self, stage: StageName) -> LocalCall:
-        if stage == "thinker":  # an attempt asks it first
+        if stage == "thinker":  # an attempt asks it first, unless in a crowd
             self._loss = self.losses.pop(0) if self.losses else None
         lost, answers = self._loss or (None, None)
         call = LocalCall(stage, self.threads[stage], answers if stage == lost else None)

@@ -10,7 +10,7 @@ from opens2s_core.inference.messages import AudioChunk, Finish, Hiddens, ReplyRe
 from opens2s_core.inference.records import ReplyRecord, TextRecord
 from opens2s_core.prompt import Message, Text
 from serve_app.calls import Attempt, Caller, Crowd, Made
-from serve_app.chain import Chain, Reservation
+from serve_app.chain import AskStage, Chain, Reservation
 from serve_app.config import STAGES, StageName
 from serve_app.engine_thread import EngineThread
 from serve_app.errors import RequestRefused, StageBusy, StageFailed, StageLost
@@ -37,6 +37,11 @@ def request(text: str = "one two three", *, speak: bool = True) -> ReplyRequest:
 
 async def collect(call: Chain) -> list[StageMessage]:
     return [message async for made in call for message in made.messages]
+
+
+def asking(stages: Stages, other: StageName, kind: type[LocalCall]) -> AskStage:
+    """Asks ``other`` by calls of another ``kind``."""
+    return lambda stage: (kind if stage == other else LocalCall)(stage, stages.threads[stage], None)
 
 
 def reply(stages: Stages, text: str = "one two three", *, speak: bool = True) -> list[StageMessage]:
@@ -91,10 +96,7 @@ def test_text_does_not_wait_for_sound() -> None:
         class Mute(LocalCall):
             async def send(self, message: StageMessage) -> None: ...
 
-        def ask(stage: StageName) -> LocalCall:
-            return (Mute if stage == "token2wav" else LocalCall)(stage, stages.threads[stage], None)
-
-        chain, told = Chain(attempt(request()), ask, Caller()), []
+        chain, told = Chain(attempt(request()), asking(stages, "token2wav", Mute), Caller()), []
         async with asyncio.timeout(5):
             async for made in chain:
                 told += made.messages
@@ -111,10 +113,8 @@ def test_text_does_not_wait_for_sound() -> None:
 @pytest.mark.parametrize("full", ["speech_decoder", "token2wav"])
 def test_nothing_is_told_of_a_reply_that_is_refused_in_the_end(full: StageName) -> None:
     async def refuse(stages: Stages) -> None:
-        def ask(stage: StageName) -> LocalCall:
-            return (Refused if stage == full else LocalCall)(stage, stages.threads[stage], None)
-
-        chain = Chain(attempt(request()), ask, Caller(taken=lambda: pytest.fail("not all have taken it")))
+        caller = Caller(taken=lambda: pytest.fail("not all have taken it"))
+        chain = Chain(attempt(request()), asking(stages, full, Refused), caller)
         with pytest.raises(StageBusy):
             await anext(aiter(chain))
         assert not stages.threads["thinker"].open_streams  # which went ahead meanwhile
@@ -128,10 +128,7 @@ def test_nothing_is_told_of_a_reply_that_is_refused_in_the_end(full: StageName) 
 @pytest.mark.parametrize("cut", STAGES)
 def test_a_stage_that_ends_too_early_is_lost(cut: StageName) -> None:
     async def end(stages: Stages) -> None:
-        def ask(stage: StageName) -> LocalCall:
-            return (Cut if stage == cut else LocalCall)(stage, stages.threads[stage], None)
-
-        chain = Chain(attempt(request()), ask, Caller())
+        chain = Chain(attempt(request()), asking(stages, cut, Cut), Caller())
         with pytest.raises(StageLost, match=f"{cut}: it ended before"):
             await collect(chain)
         chain.cancel()
@@ -241,36 +238,20 @@ def test_the_conversation_is_told_to_the_thinker_alone() -> None:
     assert told == {"thinker": request().messages, "speech_decoder": (), "token2wav": ()}
 
 
-class Slow(LocalCall):
-    """A call that waits for a place until ``placed`` is set."""
-
-    def __init__(self, placed: asyncio.Event, call: LocalCall) -> None:
-        self._placed = placed
-        self._call = call
-
-    async def begin(self, attempt: Attempt) -> None:
-        await self._placed.wait()
-        await self._call.begin(attempt)
-
-    async def send(self, message: StageMessage) -> None:
-        await self._call.send(message)
-
-    def __aiter__(self) -> AsyncIterator[Made]:
-        return aiter(self._call)
-
-    def cancel(self) -> None:
-        self._call.cancel()
-
-
 def test_in_a_crowd_only_the_sound_waits_for_a_place() -> None:
     async def wait(stages: Stages) -> None:
         asked: list[StageName] = []
         placed = asyncio.Event()
         crowd = Crowd()
 
+        class Slow(LocalCall):
+            async def begin(self, attempt: Attempt) -> None:
+                await placed.wait()
+                await super().begin(attempt)
+
         def ask(stage: StageName) -> LocalCall:
             asked.append(stage)
-            return Slow(placed, stages.ask(stage)) if stage == "token2wav" else stages.ask(stage)
+            return asking(stages, "token2wav", Slow)(stage)
 
         def start() -> Chain:
             return Chain(attempt(request()), ask, Caller(crowd=crowd))

@@ -23,6 +23,7 @@ from opens2s_core.inference.pipeline import Pipeline
 from opens2s_core.prompt import Message, Text
 from serve_app import resuming
 from serve_app.calls import Attempt, Crowd
+from serve_app.chain import AskStage
 from serve_app.config import STAGES, StageName
 from serve_app.errors import ReplyFailed, StageBusy, StageError, StageLost
 from serve_app.resuming import PlaybackClock, ResumingReply
@@ -42,15 +43,13 @@ def request(text: str = "one two three", *, speak: bool = True) -> ReplyRequest:
     return ReplyRequest(messages=(Message("user", (Text(text),)),), speak=speak)
 
 
-async def gather(
-    stages: Stages, asked: ReplyRequest, resumed: list[str], lead: float | None = None
-) -> list[StageMessage]:
+async def gather(ask: AskStage, asked: ReplyRequest, resumed: list[str]) -> list[StageMessage]:
     reply = ResumingReply(
         asked,
-        stages.ask,
+        ask,
         name="r",
         sample_rate=RATE,
-        lead=lead,
+        lead=None,
         crowd=Crowd(),
         taken=lambda: None,
         resumed=resumed.append,
@@ -63,7 +62,7 @@ def fake_reply(asked: ReplyRequest, losses: Sequence[Loss]) -> tuple[list[StageM
     resumed: list[str] = []
 
     async def run() -> list[StageMessage]:
-        messages = await gather(stages, asked, resumed)
+        messages = await gather(stages.ask, asked, resumed)
         await stages.free()
         return messages
 
@@ -125,7 +124,7 @@ def test_a_reply_of_the_real_engines_is_the_undisturbed_one(
     undisturbed = list(Pipeline.load(tiny_bundle).reply(SPOKEN))
     resumed: list[str] = []
     bundle_stages.losses = [(lost, behind), (lost, 0)]
-    messages = asyncio.run(gather(bundle_stages, SPOKEN, resumed))
+    messages = asyncio.run(gather(bundle_stages.ask, SPOKEN, resumed))
     assert resumed == [lost, lost]
     assert said(messages) == said(undisturbed)
     ours, theirs = sound(messages), sound(undisturbed)
@@ -143,22 +142,8 @@ def test_a_reply_that_breaks_engines_is_given_up() -> None:
             broken.append(Stages([FakeThinker(1), FakeSpeechDecoder(1), FakeToken2Wav(1)]))
         return broken[-1].ask(stage)
 
-    async def run() -> None:
-        reply = ResumingReply(
-            request(f"a {POISON}"),
-            ask,
-            name="r",
-            sample_rate=RATE,
-            lead=None,
-            crowd=Crowd(),
-            taken=lambda: None,
-            resumed=lambda stage: None,
-        )
-        async for _ in reply:
-            pass
-
     with pytest.raises(ReplyFailed, match=r"3 engines broke under it, at last thinker: .*poisoned"):
-        asyncio.run(run())
+        asyncio.run(gather(ask, request(f"a {POISON}"), []))
     assert 3 <= len(broken) <= 4  # the first one made progress
 
 
@@ -183,22 +168,8 @@ def fail_with(error: StageError) -> int:
         attempts += stage == "thinker"
         return Failing(error)
 
-    async def run() -> None:
-        reply = ResumingReply(
-            request(),
-            ask,
-            name="r",
-            sample_rate=RATE,
-            lead=None,
-            crowd=Crowd(),
-            taken=lambda: None,
-            resumed=lambda stage: None,
-        )
-        async for _ in reply:
-            pass
-
     with pytest.raises(type(error)) as raised:
-        asyncio.run(run())
+        asyncio.run(gather(ask, request(), []))
     assert raised.value is error
     return attempts
 
