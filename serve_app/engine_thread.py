@@ -4,30 +4,37 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from opens2s_core.inference.engine import Engine, EngineFull, StreamFailed, StreamId
-from opens2s_core.inference.messages import ReplyRequest, StageMessage
+from opens2s_core.inference.messages import ReplyRequest, StageMessage, Units
 from opens2s_core.inference.records import Record, ReplyRecord, SoundRecord, TextRecord, UnitsRecord
 from serve_app.calls import Attempt, Made, ends_a_part, parts_of_stage
 from serve_app.config import STAGES, StageName
 from serve_app.errors import ReplyFailed, RequestRefused, StageBusy, StageError, StageFailed, StageLost
+from serve_app.outbox import Outbox
 
 _STUCK_SECONDS = 60.0
 """No step of a model that still computes takes so long."""
+_GIVE_WAY_SECONDS = 0.06
+"""For which a lone stream rests behind its first units: where stages share cores, those are sound sooner, and they are
+sound for ten times as long."""
 
 
 class EngineStream:
     """One reply's slot in the engine, under way from the start; it ends when the stage's part of the reply does. It is
     the caller's to close. Iterating raises :class:`RequestRefused`, :class:`ReplyFailed` or :class:`StageError`."""
 
-    def __init__(self, thread: "EngineThread", ends: int) -> None:
+    def __init__(self, thread: "EngineThread", ends: int, *, speaks: bool) -> None:
         self._thread = thread
         self._loop = asyncio.get_running_loop()
         self._made: asyncio.Queue[Made | Exception] = asyncio.Queue()
         self._to_come = ends
         self.id: StreamId | None = None  # while it is open in the engine
+        self.outbox = Outbox()  # the engine's thread's
+        self.speaks = speaks  # its first units were handed out
 
     def push(self, message: StageMessage) -> None:
         """Hand the engine the next message of the stage before it."""
@@ -65,12 +72,14 @@ class EngineThread:
         self._streams: set[EngineStream] = set()
         self._failure: BaseException | None = None
         self._busy_since: float | None = None
+        self._resting_until = 0.0
         self._thread = threading.Thread(target=self._run, name=stage, daemon=True)
         self._thread.start()
 
     def open(self, attempt: Attempt) -> EngineStream:
         """Ask for a slot; a refusal is raised by the stream."""
-        stream = EngineStream(self, parts_of_stage(self._stage, attempt.request))
+        ends = parts_of_stage(self._stage, attempt.request)
+        stream = EngineStream(self, ends, speaks=attempt.record.sound is not None)
         record: Record | None = attempt.record.by_stage()[STAGES.index(self._stage)]
         self.tell(partial(self._open, stream, attempt.request, record))
         if self._failure is not None:
@@ -122,37 +131,53 @@ class EngineThread:
     def _run(self) -> None:
         busy = False
         try:
-            while self._obey(wait=not busy):
+            while self._obey(wait=self._rest() if busy else None):
+                if self._rest():
+                    busy = True  # what it is told meanwhile waits too
+                    continue
                 self._busy_since = time.monotonic()
                 busy = self._engine.step()
                 self._busy_since = None
                 for stream in list(self._streams):
-                    self._collect(stream)
+                    self._collect(stream, more_comes=busy)
         except BaseException as error:
             # The engine's memory is in an unknown state: every reply in it ends, and so does the replica.
             self._failure = error
             for stream in self._streams:
+                self._hand_out(stream, more_comes=False)
                 stream.deliver(StageFailed(self._stage, self._reason()))
             raise
 
-    def _collect(self, stream: EngineStream) -> None:
+    def _collect(self, stream: EngineStream, *, more_comes: bool) -> None:
         """Deliver what a stream has made, or that it alone cannot go on."""
         assert stream.id is not None
         try:
             if chunks := self._engine.chunks(stream.id):
-                stream.deliver(Made(messages=tuple(chunks), record=_of_reply(self._engine.record(stream.id))))
+                stream.outbox.put(Made(messages=tuple(chunks), record=_of_reply(self._engine.record(stream.id))))
+            self._hand_out(stream, more_comes=more_comes)
         except StreamFailed as error:
+            self._hand_out(stream, more_comes=False)
             stream.deliver(_caused(ReplyFailed(f"{self._stage}: {error}"), error))
             self.close(stream)
 
-    def _obey(self, *, wait: bool) -> bool:
-        """Do what was asked for, after waiting for it if there is nothing else to do; False at the end."""
-        while wait or not self._commands.empty():
-            command = self._commands.get()
-            if command is None:
-                return False
-            command()
-            wait = False
+    def _hand_out(self, stream: EngineStream, *, more_comes: bool) -> None:
+        if made := stream.outbox.take(more_comes=more_comes):
+            stream.deliver(made)
+            if not stream.speaks and any(isinstance(message, Units) for message in made.messages):
+                stream.speaks = True
+                self._resting_until = time.monotonic() + _GIVE_WAY_SECONDS
+
+    def _rest(self) -> float:
+        """Seconds for which whatever there is to do can wait."""
+        return max(0.0, self._resting_until - time.monotonic()) if len(self._streams) == 1 else 0.0
+
+    def _obey(self, *, wait: float | None) -> bool:
+        """Do what was asked for, after waiting for it so many seconds (None: until it comes); False at the end."""
+        with suppress(Empty):
+            while (command := self._commands.get(block=wait != 0, timeout=wait)) is not None:
+                command()
+                wait = 0
+            return False
         return True
 
     def _reason(self) -> str:

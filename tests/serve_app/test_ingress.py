@@ -229,7 +229,7 @@ def test_a_client_who_leaves_while_its_body_comes_in_is_no_error() -> None:
 def test_what_nobody_expected_is_told_within_the_stream_and_in_the_log(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(resuming.Journal, "complete", property(lambda journal: 0 // (2 - len(journal.record.text.ids))))
+    monkeypatch.setattr(resuming.Journal, "complete", property(lambda journal: 1 // 0))
     with caplog.at_level("INFO", "ray.serve"):
         last = post(client, stream=True).text.split("\n\n")[-2]
     assert json.loads(last.removeprefix("data: "))["error"]["code"] == "internal_error"

@@ -21,7 +21,7 @@ from opens2s_core.inference.messages import (
 )
 from opens2s_core.inference.pipeline import Pipeline
 from opens2s_core.prompt import Message, Text
-from serve_app import resuming
+from serve_app import outbox, resuming
 from serve_app.calls import Attempt, Crowd
 from serve_app.chain import AskStage
 from serve_app.config import STAGES, StageName
@@ -80,10 +80,12 @@ def sound(messages: Sequence[StageMessage]) -> np.ndarray:
     return np.concatenate([message.samples for message in messages if isinstance(message, AudioChunk)])
 
 
-@given(losses=losses_in, speak=st.booleans())
-@settings(max_examples=30)
-def test_stages_lost_anywhere_leave_no_trace_in_a_reply(losses: list[Loss], speak: bool) -> None:
-    messages, resumed, stages = fake_reply(request(speak=speak), losses)
+@given(losses=losses_in, speak=st.booleans(), together=st.sampled_from([0.0, outbox.TOGETHER_SECONDS]))
+@settings(max_examples=40)
+def test_stages_lost_anywhere_leave_no_trace_in_a_reply(losses: list[Loss], speak: bool, together: float) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(outbox, "TOGETHER_SECONDS", together)
+        messages, resumed, stages = fake_reply(request(speak=speak), losses)
     text, samples = whole_reply(request())
     assert said(messages) == text
     assert sum(isinstance(message, Finish) for message in messages) == 1
