@@ -15,6 +15,7 @@ from ray import serve
 from opens2s_core.benchmark.report import make_report, render_table, write_report
 from ray_jobs.cluster import connect
 from serve_app.benchmark.serving import ServeBenchmark, default_bundle, measure_serving
+from serve_app.ray_settings import prefer_ray_settings
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     serving.add_argument("--clients", type=int, default=defaults.clients, help="who come and go (%(default)s)")
     args = parser.parse_args(argv)
 
+    prefer_ray_settings()
     connect(quiet=True)
     try:
         with tempfile.TemporaryDirectory() as temporary:

@@ -29,6 +29,7 @@ from ray_jobs.serve import deploy
 from serve_app.config import ServeConfig
 from serve_app.exchange import Exchange, converse
 from serve_app.ingress import SYNTHETIC_NOTICE, UNTRAINED_NOTICE
+from serve_app.ray_settings import prefer_ray_settings
 from serve_app.ui import build_page, launch
 from serve_app.ui_client import Endpoint, EndpointError, Settings
 
@@ -132,6 +133,7 @@ def run(args: argparse.Namespace) -> None:
 
 def start_ray() -> str:
     """A Ray of this process's own, which ends with it; returns its dashboard's address."""
+    prefer_ray_settings()
     os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")  # its logs are in files and in the dashboard
     for name in ("ray.data", "ray.serve"):
         logging.getLogger(name).setLevel(logging.WARNING)

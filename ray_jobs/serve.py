@@ -29,6 +29,7 @@ from serve_app.app import build_app
 from serve_app.config import Access, ServeConfig
 from serve_app.ingress import SYNTHETIC_NOTICE, UNTRAINED_NOTICE
 from serve_app.manifests import KUBERAY_NOTE, SERVE_NOTE, ray_service, serve_manifest, to_yaml
+from serve_app.ray_settings import prefer_ray_settings
 
 APP_NAME = "opens2s"
 _DRAIN_LOOK_SECONDS = 0.5
@@ -60,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(_manifest(config, args, sys.argv[1:] if argv is None else argv), end="")
             return
         info = read_bundle_info(config.bundle)
+        prefer_ray_settings()
         connect()
         _check_address(config)
     except (ValueError, OSError) as error:

@@ -9,6 +9,7 @@ import yaml
 
 from serve_app.app import deployment_options, ingress_options
 from serve_app.config import STAGES, ServeConfig, StageConfig
+from serve_app.ray_settings import RAY_SETTINGS
 
 RAY = "2.60.0"
 
@@ -146,7 +147,10 @@ def _pod(role: str, config: ServeConfig, image: str, *, cpus: int, gpus: int) ->
     container = {
         "name": f"ray-{role}",
         "image": image,
-        "env": [{"name": "OPENS2S_API_KEYS", "valueFrom": {"secretKeyRef": secret}}],
+        "env": [
+            {"name": "OPENS2S_API_KEYS", "valueFrom": {"secretKeyRef": secret}},
+            *({"name": name, "value": value} for name, value in RAY_SETTINGS.items()),
+        ],
         "ports": [{"name": name, "containerPort": port} for name, port in ports.items()],
         "resources": {"limits": resources, "requests": resources},
         # Ray ends as soon as it is told to. Until then no new client comes here, and those that are here are served.

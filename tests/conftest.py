@@ -48,6 +48,7 @@ from opens2s_core.models.seeding import seeded
 from opens2s_core.models.speech_tokenizer import SpeechTokenizer
 from opens2s_core.models.vocoder import Vocoder
 from opens2s_core.training.from_scratch import ScratchConfig, TransformerSize, create_bundle
+from serve_app.ray_settings import RAY_SETTINGS
 from tests.fake_s3 import fake_s3
 
 # Ray's processes, ``ray job`` and this one must agree; this Ray listens on the loopback alone.
@@ -112,7 +113,7 @@ def cluster(s3: None) -> Iterator[Cluster]:
     }
     command += [f"--{name}={value}" for name, value in options.items()]
     # Jobs say `python`: as in an activated environment, it is this one.
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = RAY_SETTINGS | os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     with (temp / "start.log").open("wb") as log:
         head = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
     address, url = f"127.0.0.1:{gcs}", f"http://127.0.0.1:{dashboard}"

@@ -9,6 +9,8 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
+from serve_app.ray_settings import RAY_SETTINGS
+
 ROOT = Path(__file__).parents[1]
 WORKERS = {"cpu_worker", "gpu_train", "gpu_serve"}
 
@@ -47,6 +49,11 @@ def test_only_the_gpu_types_offer_gpus(cluster: dict[str, Any]) -> None:
 def test_s3_places_reach_every_process(cluster: dict[str, Any], place: str) -> None:
     settings = [option for option in cluster["docker"]["run_options"] if option.startswith(f"--env {place}=s3://")]
     assert len(settings) == 1
+
+
+@pytest.mark.parametrize("setting", RAY_SETTINGS.items(), ids=lambda setting: setting[0])
+def test_every_process_is_set_to_serve(cluster: dict[str, Any], setting: tuple[str, str]) -> None:
+    assert f"--env {'='.join(setting)}" in cluster["docker"]["run_options"]
 
 
 def test_nodes_install_this_checkout_with_everything(cluster: dict[str, Any]) -> None:

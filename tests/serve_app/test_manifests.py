@@ -17,6 +17,7 @@ from serve_app import app
 from serve_app.app import build_app, deployment_options, ingress_options, serve_app
 from serve_app.config import STAGES, Access, Limits, ServeConfig, StageConfig
 from serve_app.manifests import ray_service, serve_manifest, to_yaml
+from serve_app.ray_settings import RAY_SETTINGS
 
 FOLDER = Path(app.__file__).parent
 FILES = [FOLDER / "config.yaml", FOLDER / "ray_service.yaml"]
@@ -175,7 +176,9 @@ def test_kuberay_deploys_the_same_and_reachable_from_other_pods() -> None:
         [container] = pod["template"]["spec"]["containers"]
         assert container["image"] == "image"
         assert {"name": "serve", "containerPort": 8000} in container["ports"]
-        assert container["env"][0]["valueFrom"]["secretKeyRef"]["optional"]
+        keys, *settings = container["env"]
+        assert keys["valueFrom"]["secretKeyRef"]["optional"]
+        assert {setting["name"]: setting["value"] for setting in settings} == RAY_SETTINGS
     assert spec["rayClusterConfig"]["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
 
 
