@@ -34,6 +34,8 @@ _STREAMS = 8
 _LOADS = (1, 2, 3, 4, 5, 6, 8)
 _REAL_TIME_FACTOR = 0.5
 _MESSAGE_SECONDS = 0.003
+_WARMING = 30
+"""Rounds that are not measured: they warm both sides, and a Ray that has just started is busy with itself meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,10 +113,10 @@ class _Beside:
     def first_audio_rows(self, repeats: int) -> Iterator[Row]:
         served: list[float] = []
         alone: list[float] = []
-        for i in tqdm(range(repeats + 2), desc="first audio, 1 stream", unit="round"):
+        for i in tqdm(range(_WARMING + repeats), desc="first audio, 1 stream", unit="round"):
             asked = self._ask(1)
             here = self._alone(1)
-            if i >= 2:  # the first ones warm both
+            if i >= _WARMING:
                 served.append(_first_audio(asked.replies)[0])
                 alone.append(here.first_audio)
         added = 1e3 * (statistics.median(served) - statistics.median(alone))
