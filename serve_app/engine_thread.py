@@ -127,6 +127,7 @@ class EngineThread:
             stream.deliver(_caused(RequestRefused(str(error)), error))
         else:
             self._streams.add(stream)
+            self._resting_until = 0.0  # who comes now does not wait for others
 
     def _run(self) -> None:
         busy = False
@@ -165,11 +166,12 @@ class EngineThread:
             stream.deliver(made)
             if not stream.speaks and any(isinstance(message, Units) for message in made.messages):
                 stream.speaks = True
-                self._resting_until = time.monotonic() + _GIVE_WAY_SECONDS
+                if len(self._streams) == 1:
+                    self._resting_until = time.monotonic() + _GIVE_WAY_SECONDS
 
     def _rest(self) -> float:
         """Seconds for which whatever there is to do can wait."""
-        return max(0.0, self._resting_until - time.monotonic()) if len(self._streams) == 1 else 0.0
+        return max(0.0, self._resting_until - time.monotonic())
 
     def _obey(self, *, wait: float | None) -> bool:
         """Do what was asked for, after waiting for it so many seconds (None: until it comes); False at the end."""

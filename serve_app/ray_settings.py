@@ -4,7 +4,7 @@ any other too, only later to be heard (``benchmarks/README.md``)."""
 import os
 
 RAY_SETTINGS = {
-    # Serve's own calls, of a place at a stage and of the ingress, take a third less than as calls of Ray's actors.
+    # Serve's own calls, of a place at a stage and of the ingress, cost less than as calls of Ray's actors.
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
     # Bytes. The body of a request, with some seconds of sound, comes from the proxy without a detour through the object
     # store.

@@ -47,6 +47,18 @@ def test_a_lone_stream_rests_behind_its_first_units(speech_decoder: EngineThread
     asyncio.run(speak())
 
 
+def test_who_comes_after_a_stream_that_rested_does_not_rest_with_it(speech_decoder: EngineThread) -> None:
+    async def speak() -> None:
+        resting = speech_decoder.open(attempt(REQUEST))
+        (await after_the_first(resting)).cancel()
+        resting.close()
+        coming = speech_decoder.open(attempt(REQUEST))
+        coming.push(HIDDENS)
+        await anext(aiter(coming))
+
+    asyncio.run(speak())
+
+
 def test_a_stream_in_company_does_not_rest(speech_decoder: EngineThread) -> None:
     async def speak() -> None:
         speech_decoder.open(attempt(REQUEST))
