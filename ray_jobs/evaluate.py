@@ -15,8 +15,8 @@ from tqdm import tqdm
 from data_pipeline.schema import DIALOGUE
 from data_pipeline.sinks import read_rows
 from opens2s_core.audio import decode_audio
-from serve_app.exchange import Exchange, converse
-from serve_app.ui_client import Endpoint, Settings
+from serve_app.ui.client import Endpoint, Settings
+from serve_app.ui.timed_reply import Exchange, converse
 
 
 def evaluate(dialogues: str, endpoint: str) -> list[dict[str, Any]]:

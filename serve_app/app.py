@@ -12,8 +12,8 @@ from ray import serve
 from opens2s_core.inference.engine import Engine
 from opens2s_core.inference.loading import build_engine
 from serve_app.config import STAGES, ServeConfig, StageConfig, StageName
-from serve_app.ingress import Ingress
-from serve_app.stages import Stage
+from serve_app.gateway.gateway import Ingress
+from serve_app.stages.stage import Stage
 
 _INGRESS_ONGOING = 1024
 _METRICS_INTERVAL = 1.0
@@ -88,7 +88,7 @@ def _autoscaling(stage: StageConfig) -> dict[str, Any]:
     if stage.playback_slack is None:
         return scaling
     policy = {
-        "policy_function": "serve_app.autoscaling:PlaybackSlackPolicy",
+        "policy_function": "serve_app.stages.autoscaling:PlaybackSlackPolicy",
         "policy_kwargs": {"slack": stage.playback_slack},
     }
     return scaling | {"policy": policy}

@@ -20,12 +20,12 @@ from opens2s_core.inference.messages import (
 )
 from opens2s_core.inference.records import Record, ReplyRecord, SoundRecord, TextRecord, UnitsRecord
 from opens2s_core.prompt import Audio, Text
-from serve_app.calls import Attempt, Caller, Made
-from serve_app.chain import Chain
 from serve_app.config import STAGES, StageName
-from serve_app.engine_thread import EngineStream, EngineThread
 from serve_app.errors import StageLost
-from serve_app.metrics import IngressMetrics
+from serve_app.gateway.calls import Attempt, Caller, Made
+from serve_app.gateway.chain import Chain
+from serve_app.observability.metrics import IngressMetrics
+from serve_app.stages.engine_thread import EngineStream, EngineThread
 
 SAMPLES_PER_UNIT = 1764
 GROUP = 4

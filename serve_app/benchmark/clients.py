@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 
 from opens2s_core.inference.messages import AudioChunk, TextDelta
-from serve_app.figures import ReplyFigures
+from serve_app.observability.figures import ReplyFigures
 
 _PATIENCE_SECONDS = 120.0
 Body = dict[str, Any]

@@ -13,8 +13,8 @@ from opens2s_core.checkpoint import read_bundle_info
 from serve_app.app import build_app
 from serve_app.benchmark.clients import Target
 from serve_app.config import STAGES, ServeConfig, StageName
-from serve_app.metrics import exposition
-from serve_app.stages import StageState
+from serve_app.observability.metrics import exposition
+from serve_app.stages.stage import StageState
 
 _NAME = "benchmark"
 _REPORT_SECONDS = 12.0

@@ -24,11 +24,11 @@ from opens2s_core.inference.messages import ReplyRequest
 from opens2s_core.inference.pipeline import Pipeline
 from opens2s_core.training.from_scratch import create_bundle
 from opens2s_core.voices import SLT
+from serve_app.api.chat_request import parse_chat, reply_request
 from serve_app.benchmark.clients import Asked, Body, Clients, Heard, again_and_again, together
 from serve_app.benchmark.elastic import churn_rows, ramp_rows, refusal_rows
 from serve_app.benchmark.platform import Platform
 from serve_app.config import Limits, ServeConfig, StageConfig
-from serve_app.openai_api import parse_chat, reply_request
 
 _STREAMS = 8
 _LOADS = (1, 2, 3, 4, 5, 6, 8)

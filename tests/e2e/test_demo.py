@@ -20,8 +20,8 @@ from opens2s_core.audio import decode_audio, resample
 from opens2s_core.benchmark.recogniser import RATE, PocketSphinx
 from opens2s_core.benchmark.word_error import count_word_errors
 from ray_jobs.evaluate import evaluate
-from serve_app.exchange import Exchange, converse
-from serve_app.ui_client import Endpoint, Settings
+from serve_app.ui.client import Endpoint, Settings
+from serve_app.ui.timed_reply import Exchange, converse
 from tests.conftest import end, free_ports, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]

@@ -10,7 +10,7 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
 from serve_app.config import STAGES, StageName
-from serve_app.stages import StageState
+from serve_app.stages.stage import StageState
 from tests.e2e.listener import Listener, assert_same, body
 from tests.e2e.replicas import kill, processes, wait_until
 from tests.e2e.small_service import CAPACITY

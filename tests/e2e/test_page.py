@@ -11,9 +11,9 @@ import soundfile
 from playwright.sync_api import Browser, expect
 
 from opens2s_core.audio import decode_audio
-from serve_app.exchange import Exchange, converse
-from serve_app.ui import build_page, launch
-from serve_app.ui_client import Endpoint, Settings
+from serve_app.ui.client import Endpoint, Settings
+from serve_app.ui.page import build_page, launch
+from serve_app.ui.timed_reply import Exchange, converse
 from tests.conftest import free_ports
 from tests.e2e.chromium import TalkPage, open_chromium
 

@@ -24,8 +24,8 @@ from opens2s_core.audio import encode_audio
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling, SoundFormat
 from opens2s_core.inference.pipeline import Pipeline, reply_text
 from opens2s_core.prompt import Audio, Message, reading
+from serve_app.api.audio_codec import decode_input
 from serve_app.app import build_app
-from serve_app.audio_codec import decode_input
 from tests import fakes
 from tests.e2e.replicas import wait_until
 from tests.e2e.small_service import CAPACITY, serve_config

@@ -18,7 +18,7 @@ FAILURE = ApiError(503, "a stage failed and is being replaced: try again soon", 
 
 
 class Told:
-    """In the place of ``serve_app.replies.Reply``; fails behind its messages with ``failure``, if there is one."""
+    """In the place of ``gateway.reply.Reply``; fails behind its messages with ``failure``, if there is one."""
 
     def __init__(self, *messages: StageMessage, failure: ApiError | None = None) -> None:
         self._messages = messages
