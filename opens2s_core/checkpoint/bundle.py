@@ -32,15 +32,28 @@ def codebook_sizes(bundle: str | Path) -> dict[str, int]:
     return {part: size(path / part) for part, size in sizes.items() if (path / part).is_dir()}
 
 
-@dataclass(frozen=True, slots=True)
-class BundleInfo:
-    """What a client should know of a bundle."""
+UNITS_PER_TOKEN = 3.5
+"""Speech units for each text token where a bundle does not store the figure of its training data: English at about 3.5
+tokens a second and 12.5 units."""
 
-    sample_rate: int  # Hz, of the sound that comes out
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BundleInfo:
+    """What a server should know of a bundle before it loads any weights."""
+
+    sample_rate: int  # Hz, of the audio that comes out
+    units_per_second: float  # speech units in a second of audio
+    units_per_token: float  # speech units for each text token, on average over its training data
     voice_trained: bool
+    voices: tuple[str, ...] = ()  # names of its speaker vectors
 
 
 def read_bundle_info(bundle: str | Path) -> BundleInfo:
     """Of a directory or URL. Raises as :func:`read_token2wav_config` does."""
     config = read_token2wav_config(fetch_directory(bundle) / TOKEN2WAV)
-    return BundleInfo(sample_rate=config.hift.sampling_rate, voice_trained=config.trained)
+    return BundleInfo(
+        sample_rate=config.hift.sampling_rate,
+        units_per_second=config.flow.input_frame_rate,
+        units_per_token=UNITS_PER_TOKEN,
+        voice_trained=config.trained,
+    )

@@ -16,7 +16,8 @@ from opens2s_core.models.speech_decoder import SPEAKER_DIM
 from opens2s_core.prompt import Message
 
 FinishReason = Literal["stop", "length"]
-
+SpeechFinish = Literal["stop", "length", "loop"]
+"""Why speech ended: the model ended it, it came to its limit of units, or it repeated itself."""
 
 SampleRate = Literal[16000, 24000, 48000]
 """Rates in Hz that sound is resampled to."""
@@ -121,18 +122,21 @@ class Hiddens:
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """New speech units, int64 (n,) in [0, codebook size); n may be 0 in the ``final`` message."""
+    """New speech units, int64 (n,) in [0, codebook size); n may be 0 in the ``final`` message, which has a ``finish``."""
 
     ids: NDArray[np.int64]
     final: bool
+    finish: SpeechFinish | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AudioChunk:
-    """New waveform samples (n,) in the format that the request asked for; n may be 0 in the ``final`` chunk."""
+    """New waveform samples (n,) in the format that the request asked for; n may be 0 in the ``final`` chunk, which has
+    the ``finish`` of the units that it was made from."""
 
     samples: NDArray[Any]
     final: bool
+    finish: SpeechFinish | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from starlette.testclient import TestClient
 from opens2s_core.checkpoint import BundleInfo
 from opens2s_core.inference.messages import ReplyRequest
 from opens2s_core.prompt import Message, Text
-from serve_app import resuming
 from serve_app.config import Access, Limits, ServeConfig, StageName
+from serve_app.gateway import resuming
 from serve_app.gateway.gateway import create_api
 from tests.fakes import (
     POISON,
@@ -44,7 +44,9 @@ def served(
 ) -> Iterator[TestClient]:
     stages = Stages([FakeThinker(2), FakeSpeechDecoder(2), FakeToken2Wav(2)], losses)
     stages.draining = draining
-    api = create_api(config, BundleInfo(RATE, voice_trained=False), stages)
+    api = create_api(
+        config, BundleInfo(sample_rate=RATE, units_per_second=12.5, units_per_token=3.5, voice_trained=False), stages
+    )
     try:
         with TestClient(api, raise_server_exceptions=False) as made:
             yield made
@@ -215,7 +217,11 @@ def test_a_client_who_leaves_while_its_body_comes_in_is_no_error() -> None:
 
     async def leave() -> None:
         with local_stages() as stages:
-            api = create_api(CONFIG, BundleInfo(RATE, voice_trained=False), stages)
+            api = create_api(
+                CONFIG,
+                BundleInfo(sample_rate=RATE, units_per_second=12.5, units_per_token=3.5, voice_trained=False),
+                stages,
+            )
             path = "/v1/chat/completions"
             await api(
                 {"type": "http", "method": "POST", "path": path, "headers": [], "query_string": b""}, receive, send

@@ -21,12 +21,13 @@ from opens2s_core.inference.messages import (
 )
 from opens2s_core.inference.pipeline import Pipeline
 from opens2s_core.prompt import Message, Text
-from serve_app import outbox, resuming
 from serve_app.config import STAGES, StageName
 from serve_app.errors import ReplyFailed, StageBusy, StageError, StageLost
+from serve_app.gateway import resuming
 from serve_app.gateway.calls import Attempt, Crowd
 from serve_app.gateway.chain import AskStage
 from serve_app.gateway.resuming import PlaybackClock, ResumingReply
+from serve_app.stages import outbox
 from tests.fakes import POISON, FakeSpeechDecoder, FakeThinker, FakeToken2Wav, LocalCall, Stages, whole_reply
 
 RATE = 22_050

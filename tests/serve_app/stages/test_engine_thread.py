@@ -8,8 +8,8 @@ import pytest
 
 from opens2s_core.inference.messages import Hiddens, ReplyRequest
 from opens2s_core.inference.records import ReplyRecord
-from serve_app import engine_thread
 from serve_app.gateway.calls import Made
+from serve_app.stages import engine_thread
 from serve_app.stages.engine_thread import EngineStream, EngineThread
 from tests.fakes import GROUP, FakeSpeechDecoder, FakeStream, FakeToken2Wav, attempt
 

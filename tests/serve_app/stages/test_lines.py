@@ -13,9 +13,9 @@ import uvloop
 
 from opens2s_core.inference.messages import AudioChunk, TextDelta
 from opens2s_core.inference.records import ReplyRecord
-from serve_app import lines
 from serve_app.errors import CallerLost, ReplyFailed, RequestRefused, StageError, StageFailed, StageLost
 from serve_app.gateway.calls import Made
+from serve_app.stages import lines
 from serve_app.stages.lines import CALLER_BEATS, STAGE_BEATS, ExpectedCaller, Line, LineServer, Place, line_to
 
 BEAT = 0.02

@@ -12,9 +12,9 @@ from ray.serve.handle import DeploymentHandle
 from opens2s_core.inference.messages import ReplyRequest, TextDelta
 from opens2s_core.inference.records import ReplyRecord
 from opens2s_core.prompt import Message, Text
-from serve_app import stages
 from serve_app.errors import StageBusy, StageError, StageLost
 from serve_app.gateway.calls import Made
+from serve_app.stages import stage as stages
 from serve_app.stages.lines import ExpectedCaller, LineServer, Place
 from serve_app.stages.stage import RemoteCall
 from tests.fakes import attempt
