@@ -122,7 +122,8 @@ class Hiddens:
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """New speech units, int64 (n,) in [0, codebook size); n may be 0 in the ``final`` message, which has a ``finish``."""
+    """New speech units, int64 (n,) in [0, codebook size); n may be 0 in the ``final`` message, which says why
+    speech ended."""
 
     ids: NDArray[np.int64]
     final: bool

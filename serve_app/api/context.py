@@ -14,8 +14,8 @@ Voices = Mapping[str, NDArray[np.float32] | None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ApiContext:
-    """``model`` is the name by which clients know what is served. ``units_per_token`` is the length of speech to expect,
-    in speech units for each text token. ``transcripts`` holds, by audio id, what earlier spoken replies to this client
+    """``model`` is the name by which clients know what is served. ``units_per_token`` is the expected length of speech:
+    speech units for each text token. ``transcripts`` holds, by audio id, what earlier spoken replies to this client
     said, for those ids that the request refers to."""
 
     model: str

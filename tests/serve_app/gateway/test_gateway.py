@@ -39,13 +39,16 @@ SPOKEN: dict[str, Any] = {"modalities": ["text", "audio"], "audio": {"voice": "d
 
 
 @contextmanager
+INFO = BundleInfo(sample_rate=RATE, units_per_second=12.5, units_per_token=3.5, voice_trained=False)
+
+
 def served(
     config: ServeConfig = CONFIG, losses: Sequence[tuple[StageName, int]] = (), *, draining: bool = False
 ) -> Iterator[TestClient]:
     stages = Stages([FakeThinker(2), FakeSpeechDecoder(2), FakeToken2Wav(2)], losses)
     stages.draining = draining
     api = create_api(
-        config, BundleInfo(sample_rate=RATE, units_per_second=12.5, units_per_token=3.5, voice_trained=False), stages
+        config, INFO, stages
     )
     try:
         with TestClient(api, raise_server_exceptions=False) as made:
@@ -219,7 +222,7 @@ def test_a_client_who_leaves_while_its_body_comes_in_is_no_error() -> None:
         with local_stages() as stages:
             api = create_api(
                 CONFIG,
-                BundleInfo(sample_rate=RATE, units_per_second=12.5, units_per_token=3.5, voice_trained=False),
+                INFO,
                 stages,
             )
             path = "/v1/chat/completions"
