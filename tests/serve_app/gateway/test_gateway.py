@@ -38,18 +38,16 @@ HELLO = ReplyRequest(messages=(Message("user", (Text("hello"),)),))
 SPOKEN: dict[str, Any] = {"modalities": ["text", "audio"], "audio": {"voice": "default", "format": "pcm16"}}
 
 
-@contextmanager
 INFO = BundleInfo(sample_rate=RATE, units_per_second=12.5, units_per_token=3.5, voice_trained=False)
 
 
+@contextmanager
 def served(
     config: ServeConfig = CONFIG, losses: Sequence[tuple[StageName, int]] = (), *, draining: bool = False
 ) -> Iterator[TestClient]:
     stages = Stages([FakeThinker(2), FakeSpeechDecoder(2), FakeToken2Wav(2)], losses)
     stages.draining = draining
-    api = create_api(
-        config, INFO, stages
-    )
+    api = create_api(config, INFO, stages)
     try:
         with TestClient(api, raise_server_exceptions=False) as made:
             yield made
