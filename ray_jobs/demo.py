@@ -27,7 +27,7 @@ from ray_jobs.demo_model import make_model, read_examples
 from ray_jobs.recipes import demo
 from ray_jobs.serve import deploy
 from serve_app.config import ServeConfig
-from serve_app.gateway.gateway import SYNTHETIC_NOTICE, UNTRAINED_NOTICE
+from serve_app.notices import SYNTHETIC_NOTICE, UNTRAINED_NOTICE
 from serve_app.ray_settings import prefer_ray_settings
 from serve_app.ui.client import Endpoint, EndpointError, Settings
 from serve_app.ui.page import build_page, launch

@@ -27,7 +27,7 @@ from ray_jobs.cluster import connect, end_on_signals
 from ray_jobs.serve_recipes import RECIPES
 from serve_app.app import build_app
 from serve_app.config import Access, ServeConfig
-from serve_app.gateway.gateway import SYNTHETIC_NOTICE, UNTRAINED_NOTICE
+from serve_app.notices import SYNTHETIC_NOTICE, UNTRAINED_NOTICE
 from serve_app.manifests import KUBERAY_NOTE, SERVE_NOTE, ray_service, serve_manifest, to_yaml
 from serve_app.ray_settings import prefer_ray_settings
 

@@ -3,24 +3,39 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from serve_app.config import ServeConfig, StageConfig
+from serve_app.config import GatewayConfig, ServeConfig, StageConfig
 
 
 def small(bundle: str) -> ServeConfig:
-    """One machine without a GPU: four replies at once in each replica, of which every stage has one or two."""
-    return ServeConfig(bundle=bundle)
+    """One machine without a GPU, whose few cores all processes share: one replica of each stage, with eight slots.
+
+    The stage nearest to the listener comes first (niceness), none works further ahead of playback than it needs to
+    (lead), threads give way to each other soon, and messages are few: each costs every process on its way.
+    """
+    stage = StageConfig(capacity=8, switch_seconds=0.0005, coalesce_seconds=0.025, stall_seconds=8.0)
+    return ServeConfig(
+        bundle=bundle,
+        stages={
+            "thinker": replace(stage, niceness=6),
+            "speech_decoder": replace(stage, niceness=3, lead_seconds=6.0),
+            "token2wav": stage,
+        },
+        gateway=GatewayConfig(switch_seconds=0.0005),
+    )
 
 
 def gpu(bundle: str) -> ServeConfig:
     """The published sizes: sixteen replies at once on two GPUs, of which the thinker has one and the speech decoder and
     token2wav share the other; up to four times as much when it is asked for.
 
-    The shortest piece of sound is 0.64 s: a listener who has less than a quarter of a second left is behind, not new.
+    The shortest chunk of audio is 0.64 s: a listener who has less than a quarter of a second left is behind, not new.
     """
-    thinker = StageConfig(capacity=16, queue=32, cpus=2, gpus=1, max_replicas=4)
-    voice = replace(thinker, gpus=0.5, playback_slack=0.25)
+    thinker = StageConfig(capacity=16, cpus=2, gpus=1, max_replicas=4)
+    speech = replace(thinker, gpus=0.5, headroom_seconds=0.25)
     return ServeConfig(
-        bundle=bundle, ingress_cpus=1, ingress_replicas=2, thinker=thinker, speech_decoder=voice, token2wav=voice
+        bundle=bundle,
+        stages={"thinker": thinker, "speech_decoder": speech, "token2wav": speech},
+        gateway=GatewayConfig(cpus=1, replicas=2, queue=32, decode_threads=2),
     )
 
 

@@ -1,4 +1,4 @@
-"""Builds the Serve application: three stages, and the HTTP ingress that joins them."""
+"""Builds the Serve application: the stages of a family, and the gateway that joins them."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -10,20 +10,23 @@ from pydantic import TypeAdapter
 from ray import serve
 
 from opens2s_core.inference.engine import Engine
-from opens2s_core.inference.loading import build_engine
-from serve_app.config import STAGES, ServeConfig, StageConfig, StageName
-from serve_app.gateway.gateway import Ingress
+from opens2s_core.inference.family import StageSpec
+from serve_app.config import GatewayConfig, ServeConfig, StageConfig
+from serve_app.gateway.gateway import Gateway
+from serve_app.stages.building import build_stage_engine
 from serve_app.stages.stage import Stage
 
-_INGRESS_ONGOING = 1024
+GATEWAY = "ingress"
+"""The name of the gateway's deployment: what Serve calls the one that speaks HTTP."""
+_GATEWAY_ONGOING = 1024
 _METRICS_INTERVAL = 1.0
-_LOOK_BACK = 3.0  # what is decided on is a mean over so many seconds: replicas follow a ramp this much later
+_LOOK_BACK = 3.0  # decisions follow a mean over so many seconds: replicas follow a ramp this much later
 
 
 class EngineBuilder(Protocol):
     """Makes a stage's engine inside its replica."""
 
-    def __call__(self, stage: StageName, bundle: str, *, capacity: int) -> Engine: ...
+    def __call__(self, stage: str, bundle: str, config: StageConfig) -> Engine: ...
 
 
 def serve_app(args: dict[str, Any]) -> serve.Application:
@@ -36,42 +39,46 @@ def serve_app(args: dict[str, Any]) -> serve.Application:
     return build_app(TypeAdapter(ServeConfig).validate_json(json.dumps(args), strict=True))
 
 
-def build_app(config: ServeConfig, engines: EngineBuilder = build_engine) -> serve.Application:
+def build_app(config: ServeConfig, engines: EngineBuilder = build_stage_engine) -> serve.Application:
     """The application that serves ``config``."""
-    stages: dict[StageName, serve.Application] = {}
-    for name in STAGES:
-        stage: StageConfig = getattr(config, name)
-        build = partial(engines, name, config.bundle, capacity=stage.capacity)
-        deployment = serve.deployment(**deployment_options(name, stage, config))(Stage)
-        stages[name] = deployment.bind(name, build, max(1, int(stage.cpus)))
-    # Serve changes the sizes of stages that run, so no replica is told them.
-    sizeless = replace(config, thinker=StageConfig(), speech_decoder=StageConfig(), token2wav=StageConfig())
-    ingress = serve.deployment(**ingress_options(config))(Ingress)
-    return ingress.bind(sizeless, *stages.values())
+    stages = []
+    for spec in config.model_family.stages:
+        stage = config.stages[spec.name]
+        deployment = serve.deployment(**deployment_options(spec, config))(Stage)
+        replica = stage.replica()
+        stages.append(deployment.bind(spec, partial(engines, spec.name, config.bundle, replica), replica))
+    gateway = serve.deployment(**gateway_options(config))(Gateway)
+    return gateway.bind(_gateway_args(config), *stages)
 
 
-def deployment_options(name: StageName, stage: StageConfig, config: ServeConfig) -> dict[str, Any]:
-    """All that Serve itself is told of a stage."""
+def deployment_options(spec: StageSpec, config: ServeConfig) -> dict[str, Any]:
+    """All that Serve itself needs to know of a stage. Its requests wait in the gateway, in order, not in Serve."""
+    stage = config.stages[spec.name]
     return {
-        "name": name,
+        "name": spec.name,
         "max_ongoing_requests": stage.capacity,
-        # Serve counts every reply as waiting until it has a place, so with room for none it would refuse them all.
-        "max_queued_requests": max(1, stage.queue),
         "autoscaling_config": _autoscaling(stage),
         "ray_actor_options": {"num_cpus": stage.cpus, "num_gpus": stage.gpus},
         **_health_and_end(config),
     }
 
 
-def ingress_options(config: ServeConfig) -> dict[str, Any]:
-    """All that Serve itself is told of the ingress."""
+def gateway_options(config: ServeConfig) -> dict[str, Any]:
+    """All that Serve itself needs to know of the gateway."""
     return {
-        "name": "ingress",
-        "num_replicas": config.ingress_replicas,
-        "max_ongoing_requests": _INGRESS_ONGOING,
-        "ray_actor_options": {"num_cpus": config.ingress_cpus},
+        "name": GATEWAY,
+        "num_replicas": config.gateway.replicas,
+        "max_ongoing_requests": _GATEWAY_ONGOING,
+        "user_config": {"running": config.running, "waiting": config.gateway.queue},
+        "ray_actor_options": {"num_cpus": config.gateway.cpus},
         **_health_and_end(config),
     }
+
+
+def _gateway_args(config: ServeConfig) -> ServeConfig:
+    """What a gateway is made with: neither what changes while it runs, nor what only Serve needs."""
+    stages = {name: replace(stage.replica(), lead_seconds=stage.lead_seconds) for name, stage in config.stages.items()}
+    return replace(config, stages=stages, gateway=replace(config.gateway, queue=GatewayConfig().queue))
 
 
 def _autoscaling(stage: StageConfig) -> dict[str, Any]:
@@ -85,11 +92,11 @@ def _autoscaling(stage: StageConfig) -> dict[str, Any]:
         "metrics_interval_s": _METRICS_INTERVAL,
         "look_back_period_s": _LOOK_BACK,
     }
-    if stage.playback_slack is None:
+    if stage.headroom_seconds is None:
         return scaling
     policy = {
-        "policy_function": "serve_app.stages.autoscaling:PlaybackSlackPolicy",
-        "policy_kwargs": {"slack": stage.playback_slack},
+        "policy_function": "serve_app.stages.autoscaling:PlaybackHeadroomPolicy",
+        "policy_kwargs": {"headroom": stage.headroom_seconds},
     }
     return scaling | {"policy": policy}
 
@@ -108,5 +115,9 @@ def _unknown_keys(args: Mapping[str, Any], kind: Any) -> Iterator[str]:
     for key, value in args.items():
         if key not in known:
             yield key
+        elif key == "stages" and isinstance(value, Mapping):
+            for stage, options in value.items():
+                if isinstance(options, Mapping):
+                    yield from (f"{key}.{stage}.{inner}" for inner in _unknown_keys(options, StageConfig))
         elif is_dataclass(known[key]) and isinstance(value, Mapping):
             yield from (f"{key}.{inner}" for inner in _unknown_keys(value, known[key]))

@@ -1,13 +1,17 @@
-"""What can go wrong with a request, and how clients are told."""
+"""What can go wrong with a request, and what clients are answered."""
 
 from typing import Any
 
 RETRY_AFTER_SECONDS = 2
-"""What a client that met a full or failed stage is told to wait; a failed replica is replaced in a few seconds."""
+"""After which a client that met a full or failed server should try again; a failed replica is replaced in seconds."""
 
 
 class RequestRefused(ValueError):
-    """A stage cannot serve this request, whenever it is sent (its prompt is too long, say)."""
+    """A stage cannot serve this request, whenever it is sent. ``code`` says why in one word for clients."""
+
+    def __init__(self, message: str, code: str = "refused") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class ReplyFailed(RuntimeError):
@@ -27,19 +31,15 @@ class StageError(RuntimeError):
 
 
 class StageBusy(StageError):
-    """All of its places are taken, and those to wait in."""
+    """It has no free slot."""
 
 
 class StageLost(StageError):
-    """Its process went away."""
-
-
-class CallerLost(StageLost):
-    """It does not hear its caller any more, and so there is nobody to tell."""
+    """The connection to its replica could not be made, broke, or fell silent."""
 
 
 class StageFailed(StageError):
-    """Its engine broke under the request, which may be the cause."""
+    """Its engine failed under the request, which may be the cause."""
 
 
 class ApiError(Exception):
@@ -69,13 +69,20 @@ def internal_error() -> ApiError:
     return ApiError(500, "internal error", code="internal_error")
 
 
-def as_api_error(error: Exception, asked_in: str) -> ApiError:
-    """How a client is told what became of its reply, which it asked for in the field ``asked_in``."""
+def overloaded() -> ApiError:
+    """All slots are taken, and all that may wait for one."""
+    return ApiError(503, "the server is full: try again soon", code="overloaded")
+
+
+def as_api_error(error: BaseException, field: str) -> ApiError:
+    """What a client is answered whose reply, asked for in the request's ``field``, came to this."""
     match error:
+        case ApiError():
+            return error
         case RequestRefused():
-            return ApiError(400, str(error), param=asked_in, code="refused")
+            return ApiError(400, str(error), param=field, code=error.code)
         case StageBusy():
-            return ApiError(503, "all places are taken: try again soon", code="overloaded")
+            return overloaded()
         case StageError():
             return ApiError(503, "a stage failed and is being replaced: try again soon", code="stage_failed")
         case ReplyFailed():

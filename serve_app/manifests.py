@@ -7,16 +7,17 @@ from typing import Any
 
 import yaml
 
-from serve_app.app import deployment_options, ingress_options
-from serve_app.config import STAGES, ServeConfig, StageConfig
+from serve_app.app import deployment_options, gateway_options
+from serve_app.config import STAGE_IN_PLACE, ServeConfig, StageConfig
 from serve_app.ray_settings import RAY_SETTINGS
 
 RAY = "2.60.0"
 
 SERVE_NOTE = """\
 # For `serve deploy FILE`, on a Ray whose nodes have this package. Counts, delays and queues under `deployments` may be
-# changed here and deployed again while replies run. All replicas start anew when anything under `args` changes (bundle,
-# keys, capacity, what a replica reserves), or a policy. `target_ongoing_requests` is a share of the capacity.
+# changed here and deployed again while replies run; with `max_replicas` of a stage, change how many requests may be
+# `running` in each gateway. Replicas start anew when what they are made of changes under `args`, or a policy does.
+# `target_ongoing_requests` is a share of the capacity.
 """
 KUBERAY_NOTE = f"""\
 # For `kubectl apply -f FILE`, where KubeRay 1.5 or newer is installed; what it starts is reached at the service
@@ -27,7 +28,8 @@ KUBERAY_NOTE = f"""\
 #       RUN pip install -e "/home/ray/opens2s[all]"
 #   - bundle: where every pod finds it; a URL, unless a volume is mounted;
 #   - memory, and minReplicas and maxReplicas of the workers: they are what costs money.
-# Who may ask, everyone without it: kubectl create secret generic opens2s-api-keys --from-literal=keys=KEY,KEY
+# Who may ask: kubectl create secret generic opens2s-api-keys --from-literal=keys=KEY,KEY
+# Pods wait for this secret. Where everyone may ask, remove the lines about OPENS2S_API_KEYS.
 # A change of serveConfigV2 is deployed on the pods that run; one of the pods starts a second cluster, ends the first.
 """
 
@@ -35,13 +37,10 @@ _HEAD_PORTS = {"gcs-server": 6379, "dashboard": 8265, "client": 10001}
 _HEAD_CPUS = 2
 _MEMORY = {"head": "8Gi", "worker": "32Gi"}  # a checkpoint passes through the main memory of whoever loads it
 
-_IN_ARGS = ("capacity", "cpus", "gpus")
-"""What a stage's replicas are made with; Serve is told the rest of its size, and may be told anew."""
-
 _IN_PLACE = (
     "num_replicas",
     "autoscaling_config",
-    "max_queued_requests",
+    "user_config",
     "health_check_period_s",
     "health_check_timeout_s",
     "graceful_shutdown_timeout_s",
@@ -56,9 +55,9 @@ def serve_manifest(config: ServeConfig) -> dict[str, Any]:
     Serve starts all replicas anew when ``args`` or a policy change, and none when another option of a deployment does:
     so each stands in the one place or in the other.
     """
-    stages = [deployment_options(name, getattr(config, name), config) for name in STAGES]
+    stages = [deployment_options(spec, config) for spec in config.model_family.stages]
     # With "auto" the policy is imported where the application is built; without, in the controller, which lacks it.
-    deployments = [ingress_options(config), *(stage | {"num_replicas": "auto"} for stage in stages)]
+    deployments = [gateway_options(config), *(stage | {"num_replicas": "auto"} for stage in stages)]
     return {
         "proxy_location": "EveryNode",
         "http_options": {"host": config.host, "port": config.port},
@@ -80,13 +79,12 @@ def ray_service(config: ServeConfig, image: str) -> dict[str, Any]:
     """A RayService for KubeRay, whose pods run ``image``: Ray and this package. Nodes come and go with the replicas.
 
     A stage that takes whole GPUs has workers of its own, each for one replica; on the others there is room for one
-    replica of each of the other stages, and for the ingress.
+    replica of each of the other stages, and for the gateway.
     """
-    # Of the ingress there are as many replicas on one worker as there are at all.
-    ingress = StageConfig(cpus=config.ingress_cpus * config.ingress_replicas, max_replicas=1)
-    groups = {"shared": [ingress]}
-    for name in STAGES:
-        stage: StageConfig = getattr(config, name)
+    # Of the gateway there are as many replicas on one worker as there are at all.
+    gateway = StageConfig(cpus=config.gateway.cpus * config.gateway.replicas)
+    groups = {"shared": [gateway]}
+    for name, stage in config.stages.items():
         groups.setdefault(name.replace("_", "-") if stage.gpus >= 1 else "shared", []).append(stage)
     head = {
         "rayStartParams": {"num-cpus": "0", "dashboard-host": "0.0.0.0"},  # no replica is placed on it
@@ -116,10 +114,12 @@ def to_yaml(manifest: dict[str, Any]) -> str:
 
 def _args(config: ServeConfig) -> dict[str, Any]:
     args = asdict(config)
-    for name in STAGES:
-        args[name] = {field: args[name][field] for field in _IN_ARGS}
-    for option in ("host", "port", "ingress_replicas", "drain_seconds"):  # Serve itself is told these
-        del args[option]
+    for stage in args["stages"].values():
+        for field in STAGE_IN_PLACE:
+            del stage[field]
+    for field in ("replicas", "queue"):
+        del args["gateway"][field]
+    del args["drain_seconds"]
     return json.loads(json.dumps(args))  # plain data
 
 
@@ -142,7 +142,7 @@ def _pod(role: str, config: ServeConfig, image: str, *, cpus: int, gpus: int) ->
     resources: dict[str, Any] = {"cpu": str(cpus), "memory": _MEMORY[role]}
     if gpus:
         resources["nvidia.com/gpu"] = str(gpus)
-    secret = {"name": "opens2s-api-keys", "key": "keys", "optional": True}
+    secret = {"name": "opens2s-api-keys", "key": "keys", "optional": False}
     ports = {**(_HEAD_PORTS if role == "head" else {}), "serve": config.port}
     container = {
         "name": f"ray-{role}",

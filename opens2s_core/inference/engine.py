@@ -21,6 +21,10 @@ class EngineFull(RuntimeError):
     """All slots of the engine are taken; try again when a stream has ended."""
 
 
+class ContextLengthExceeded(ValueError):
+    """A conversation and its longest reply take more positions than a slot has."""
+
+
 class StreamFailed(RuntimeError):
     """This stream cannot go on; its neighbours can."""
 

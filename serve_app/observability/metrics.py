@@ -1,19 +1,19 @@
-"""What Prometheus is told, through Ray: every process reports to its node's agent, which the ingress asks for all.
+"""What Prometheus is given, through Ray: every process reports to its node's agent, which the gateway asks for all.
 
-Numbers only: no sound and no words.
+Numbers only: no audio and no words.
 """
 
 import asyncio
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Literal, Protocol
 
 import httpx
 import ray
 from ray.serve import metrics
 
-from serve_app.config import StageName
-from serve_app.observability.figures import ReplyFigures
-from serve_app.stages.engine_thread import EngineThread
+from opens2s_core.inference.messages import SpeechFinish
+from serve_app.observability.reply_stats import ReplyStats
 
 _PREFIX = "ray_opens2s_"
 _LATENCIES = [0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0]
@@ -22,56 +22,71 @@ _FACTORS = [0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 5.0]
 _SCRAPE_SECONDS = 5.0
 
 
-class _Transfers:
+class Slots(Protocol):
+    """An engine's."""
+
+    @property
+    def capacity(self) -> int: ...
+
+    @property
+    def open_streams(self) -> int: ...
+
+
+class Transfers:
+    """How long messages take from one process to the next."""
+
     def __init__(self, way: Literal["in", "out"]) -> None:
         self._seconds = metrics.Histogram(
             "opens2s_transfer_seconds",
-            "From when a message was sent, to a stage or by it, to when it was there",
+            "From when a message was sent, to a stage or by it, to when it arrived",
             boundaries=_TRANSFERS,
             tag_keys=("stage", "way"),  # type: ignore[arg-type]  # Ray's annotation means any number
         )
         self._way = way
 
-    def transferred(self, stage: StageName, seconds: float) -> None:
+    def observe(self, stage: str, seconds: float) -> None:
         self._seconds.observe(seconds, tags={"stage": stage, "way": self._way})
 
 
-class StageMetrics(_Transfers):
+class StageMetrics:
     """Of one replica of a stage."""
 
-    def __init__(self, stage: StageName, engine: EngineThread) -> None:
-        super().__init__("in")
-        self._engine = engine
+    def __init__(self, stage: str, slots: Slots) -> None:
+        self.transfers = Transfers("in")
+        self._slots = slots
         self._tags: dict[str, str] = {"stage": stage}
-        self._used = metrics.Gauge("opens2s_slots_used", "Replies in the engine", tag_keys=("stage",))
-        self._slots = metrics.Gauge("opens2s_slots", "Replies that the engine has room for", tag_keys=("stage",))
+        self._used_gauge = metrics.Gauge("opens2s_slots_used", "Replies in the engine", tag_keys=("stage",))
+        self._slots_gauge = metrics.Gauge("opens2s_slots", "Replies that the engine has room for", tag_keys=("stage",))
         self.report()
 
     def report(self) -> None:
-        """To be called now and then: gauges tell what is now."""
-        self._used.set(self._engine.open_streams, tags=self._tags)
-        self._slots.set(self._engine.capacity, tags=self._tags)
+        """To be called now and then: gauges show what is now."""
+        self._used_gauge.set(self._slots.open_streams, tags=self._tags)
+        self._slots_gauge.set(self._slots.capacity, tags=self._tags)
 
 
-class IngressMetrics(_Transfers):
-    """Of one replica of the ingress."""
+class GatewayMetrics:
+    """Of one replica of the gateway."""
 
     def __init__(self) -> None:
-        super().__init__("out")
+        self.transfers = Transfers("out")
         self._waiting = self._running = 0
-        self._waiting_gauge = metrics.Gauge("opens2s_replies_waiting", "Replies that wait for a place")
+        self._waiting_gauge = metrics.Gauge("opens2s_replies_waiting", "Replies that wait for a slot")
         self._running_gauge = metrics.Gauge("opens2s_replies_running", "Replies under way")
         self._replies = metrics.Counter("opens2s_replies", "Replies that ended", tag_keys=("outcome",))
-        self._resumes = metrics.Counter("opens2s_resumes", "Replies gone on with elsewhere", tag_keys=("stage",))
-        self._audio = metrics.Counter("opens2s_audio_seconds", "Seconds of sound made")
-        self._underrun = metrics.Counter("opens2s_underrun_seconds", "Seconds that listeners waited for sound")
+        self._resumes = metrics.Counter("opens2s_resumes", "Replies resumed on another replica", tag_keys=("stage",))
+        self._cut = metrics.Counter(
+            "opens2s_speech_cut", "Replies whose speech was ended: too long, or in a loop", tag_keys=("reason",)
+        )
+        self._audio = metrics.Counter("opens2s_audio_seconds", "Seconds of audio made")
+        self._underrun = metrics.Counter("opens2s_underrun_seconds", "Seconds that listeners waited for audio")
         self._continuous = metrics.Counter("opens2s_continuous_replies", "Spoken replies without a gap above 100 ms")
-        self._spoken = metrics.Counter("opens2s_spoken_replies", "Replies that were heard, whole or in part")
+        self._spoken = metrics.Counter("opens2s_spoken_replies", "Replies with audio, whole or in part")
         self._first_text = _latency("opens2s_time_to_first_text_seconds", "From the request to the first text")
-        self._first_audio = _latency("opens2s_time_to_first_audio_seconds", "From the request to the first sound")
-        self._gap = _latency("opens2s_audio_gap_seconds", "Between two parts of a reply's sound")
+        self._first_audio = _latency("opens2s_time_to_first_audio_seconds", "From the request to the first audio")
+        self._gap = _latency("opens2s_audio_gap_seconds", "Between two chunks of a reply's audio")
         self._factor = metrics.Histogram(
-            "opens2s_real_time_factor", "Seconds that a spoken reply took per second of sound", boundaries=_FACTORS
+            "opens2s_real_time_factor", "Seconds that a spoken reply took per second of audio", boundaries=_FACTORS
         )
 
     @property
@@ -79,40 +94,57 @@ class IngressMetrics(_Transfers):
         """Replies that wait or are being made."""
         return self._waiting + self._running
 
-    def waits(self) -> None:
+    @contextmanager
+    def queued(self) -> Iterator[None]:
+        """A request waits for its turn meanwhile."""
         self._waiting += 1
-        self._tell()
+        self._report()
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            self._report()
 
-    def begins(self) -> None:
+    def waits(self) -> None:
+        """One more reply is to be made."""
+        self._waiting += 1
+        self._report()
+
+    def starts(self) -> None:
+        """One that waited has a slot in every stage that it needs."""
         self._waiting -= 1
         self._running += 1
-        self._tell()
+        self._report()
 
     def resumed(self, stage: str) -> None:
         self._resumes.inc(tags={"stage": stage})
 
-    def ends(self, figures: ReplyFigures, outcome: str, *, begun: bool) -> None:
-        self._running -= begun
-        self._waiting -= not begun
-        self._tell()
+    def cut(self, reason: SpeechFinish) -> None:
+        self._cut.inc(tags={"reason": reason})
+
+    def ends(self, stats: ReplyStats, outcome: str, *, started: bool) -> None:
+        """One reply ended; before it was ``started``, or after."""
+        self._running -= started
+        self._waiting -= not started
+        self._report()
         self._replies.inc(tags={"outcome": outcome})
-        if figures.first_text is not None:
-            self._first_text.observe(figures.first_text)
-        if figures.first_audio is None:
+        if stats.first_text is not None:
+            self._first_text.observe(stats.first_text)
+        if stats.first_audio is None:
             return
-        self._first_audio.observe(figures.first_audio)
-        for gap in figures.gaps:
+        self._first_audio.observe(stats.first_audio)
+        for gap in stats.gaps:
             self._gap.observe(gap)
         self._spoken.inc()
-        for counter, value in ((self._audio, figures.audio), (self._underrun, figures.underrun)):
+        for counter, value in ((self._audio, stats.audio), (self._underrun, stats.underrun)):
             if value > 0:
                 counter.inc(value)
-        if figures.continuous:
+        if stats.continuous:
             self._continuous.inc()
-        if outcome == "completed" and figures.real_time_factor is not None:
-            self._factor.observe(figures.real_time_factor)
+        if outcome == "completed" and stats.real_time_factor is not None:
+            self._factor.observe(stats.real_time_factor)
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         self._waiting_gauge.set(self._waiting)
         self._running_gauge.set(self._running)
 
@@ -123,13 +155,13 @@ def _latency(name: str, description: str) -> metrics.Histogram:
 
 async def exposition() -> str:
     """What all nodes report of this platform, in Prometheus' text format; a few seconds old."""
-    places = {
+    pages_at = {
         f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
         for node in await asyncio.to_thread(ray.nodes)
         if node["Alive"]
     }
     async with httpx.AsyncClient(timeout=_SCRAPE_SECONDS) as client:
-        pages = await asyncio.gather(*(client.get(place) for place in places), return_exceptions=True)
+        pages = await asyncio.gather(*(client.get(page) for page in pages_at), return_exceptions=True)
     return _ours(page.text for page in pages if isinstance(page, httpx.Response))
 
 

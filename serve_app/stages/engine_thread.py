@@ -1,4 +1,4 @@
-"""An engine in a thread of its own, seen from the event loop. Nothing here computes on the loop."""
+"""An engine in a thread of its own, seen from the event loop. Nothing computes on the loop."""
 
 import asyncio
 import threading
@@ -8,98 +8,96 @@ from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 
-from opens2s_core.inference.engine import Engine, EngineFull, StreamFailed, StreamId
-from opens2s_core.inference.messages import ReplyRequest, StageMessage, Units
-from opens2s_core.inference.records import Record, ReplyRecord, SoundRecord, TextRecord, UnitsRecord
-from serve_app.config import STAGES, StageName
-from serve_app.errors import ReplyFailed, RequestRefused, StageBusy, StageError, StageFailed, StageLost
-from serve_app.gateway.calls import Attempt, Made, ends_a_part, parts_of_stage
-from serve_app.stages.outbox import Outbox
+from opens2s_core.inference.engine import ContextLengthExceeded, Engine, EngineFull, StreamFailed, StreamId
+from opens2s_core.inference.family import StageSpec, is_final
+from opens2s_core.inference.messages import StageMessage
+from serve_app.errors import ReplyFailed, RequestRefused, StageBusy, StageFailed, StageLost
+from serve_app.stages.coalescer import OutputCoalescer
+from serve_app.stages.messages import Accepted, Heartbeat, StageOutput, StageRequest
 
-_STUCK_SECONDS = 60.0
-"""No step of a model that still computes takes so long."""
-_GIVE_WAY_SECONDS = 0.06
-"""For which a lone stream rests behind its first units: where stages share cores, those are sound sooner, and they are
-sound for ten times as long."""
+StreamItem = Accepted | StageOutput | Heartbeat
 
 
 class EngineStream:
-    """One reply's slot in the engine, under way from the start; it ends when the stage's part of the reply does. It is
-    the caller's to close. Iterating raises :class:`RequestRefused`, :class:`ReplyFailed` or :class:`StageError`."""
+    """One reply's slot in the engine; to be closed. Iterating yields :class:`Accepted`, then what the stage makes, to
+    its end; it raises :class:`RequestRefused`, :class:`ReplyFailed` or :class:`StageError`."""
 
-    def __init__(self, thread: "EngineThread", ends: int, *, speaks: bool) -> None:
+    def __init__(self, thread: "EngineThread", ends: frozenset[type[StageMessage]], coalesce_seconds: float) -> None:
         self._thread = thread
         self._loop = asyncio.get_running_loop()
-        self._made: asyncio.Queue[Made | Exception] = asyncio.Queue()
-        self._to_come = ends
-        self.id: StreamId | None = None  # while it is open in the engine
-        self.outbox = Outbox()  # the engine's thread's
-        self.speaks = speaks  # its first units were handed out
+        self._items: asyncio.Queue[StreamItem | Exception] = asyncio.Queue()
+        self._open_ends = set(ends)
+        self.id: StreamId | None = None  # while it is open in the engine; the thread's
+        self.coalescer = OutputCoalescer(coalesce_seconds)  # the thread's
 
     def push(self, message: StageMessage) -> None:
-        """Hand the engine the next message of the stage before it."""
-        self._thread.tell(partial(self._thread.push, self, message))
+        """Feed the engine the next message of an earlier stage. One that it cannot take fails this stream alone."""
+        self._thread.run(partial(self._thread.push, self, message))
 
-    def fail(self, error: Exception) -> None:
-        """Let iterating raise this."""
-        self._made.put_nowait(error)
+    def put(self, item: StreamItem | Exception) -> None:
+        """What iterating shall yield or raise next; on the event loop."""
+        self._items.put_nowait(item)
 
-    def deliver(self, item: Made | Exception) -> None:
-        """Called by the engine's thread: what iterating shall yield or raise."""
-        self._loop.call_soon_threadsafe(self._made.put_nowait, item)
+    def put_from_thread(self, item: StreamItem | Exception) -> None:
+        with suppress(RuntimeError):  # the loop has ended, and its streams with it
+            self._loop.call_soon_threadsafe(self._items.put_nowait, item)
 
-    async def __aiter__(self) -> AsyncIterator[Made]:
-        while self._to_come:
-            item = await self._made.get()
+    async def __aiter__(self) -> AsyncIterator[StreamItem]:
+        while self._open_ends:
+            item = await self._items.get()
             if isinstance(item, Exception):
                 raise item
-            self._to_come -= sum(map(ends_a_part, item.messages))
+            if isinstance(item, StageOutput):
+                self._open_ends -= {type(message) for message in item.messages if is_final(message)}
             yield item
 
     def close(self) -> None:
-        """Free the slot; commands are obeyed in order, so a later ``open`` finds it free."""
-        self._thread.tell(partial(self._thread.close, self))
+        """Free the slot. Commands run in order, so a later ``open`` finds it free."""
+        self._thread.run(partial(self._thread.close, self))
 
 
 class EngineThread:
-    """Drives one engine. The public half is called on an event loop, ``push`` and ``close`` by the thread itself."""
+    """Drives one engine. ``open``, ``run``, ``check`` and ``stop`` are called on an event loop; ``push`` and ``close``
+    by the thread itself. Once a step has failed, the engine's memory is in an unknown state: every stream in it ends
+    with :class:`StageFailed`, and so does each one that is opened later."""
 
-    def __init__(self, engine: Engine, stage: StageName) -> None:
+    def __init__(self, engine: Engine, spec: StageSpec, *, coalesce_seconds: float = 0.0) -> None:
         self.capacity = engine.capacity
-        self._stage = stage
+        self._spec = spec
         self._engine = engine
+        self._coalesce_seconds = coalesce_seconds
         self._commands: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._streams: set[EngineStream] = set()
-        self._failure: BaseException | None = None
-        self._busy_since: float | None = None
-        self._resting_until = 0.0
-        self._thread = threading.Thread(target=self._run, name=stage, daemon=True)
+        self._failure: Exception | None = None
+        self._turned = time.monotonic()  # when the thread last ended a step, or had nothing to do
+        self._thread = threading.Thread(target=self._loop, name=spec.name, daemon=True)
         self._thread.start()
 
-    def open(self, attempt: Attempt) -> EngineStream:
-        """Ask for a slot; a refusal is raised by the stream."""
-        ends = parts_of_stage(self._stage, attempt.request)
-        stream = EngineStream(self, ends, speaks=attempt.record.sound is not None)
-        record: Record | None = attempt.record.by_stage()[STAGES.index(self._stage)]
-        self.tell(partial(self._open, stream, attempt.request, record))
-        if self._failure is not None:
-            stream.fail(StageLost(self._stage, self._reason()))
+    def open(self, request: StageRequest) -> EngineStream:
+        """Ask for a slot; the stream says whether there is one."""
+        ends = self._spec.ends(speak=request.request.speak)
+        stream = EngineStream(self, ends, self._coalesce_seconds)
+        self.run(partial(self._open, stream, request))
         return stream
 
-    def tell(self, command: Callable[[], None]) -> None:
+    def run(self, command: Callable[[], None]) -> None:
         """Have the thread do something between two steps."""
         self._commands.put(command)
 
-    def check(self) -> None:
-        """Raises :class:`StageError` once the engine is dead, or does not come back from a step."""
+    def stalled(self) -> float:
+        """Seconds since the engine last ended a step or was idle; asks the thread for a sign of life."""
+        self.run(self._mark)
+        return time.monotonic() - self._turned
+
+    def check(self, stalled_seconds: float) -> None:
+        """Raises :class:`StageError` once the engine has failed, or has not ended a step for so long."""
         if self._failure is not None:
-            raise StageFailed(self._stage, self._reason())
-        since = self._busy_since
-        if since is not None and time.monotonic() - since > _STUCK_SECONDS:
-            raise StageLost(self._stage, f"a step has not ended for {_STUCK_SECONDS:g} s")
+            raise self._failed()
+        if (stalled := self.stalled()) > stalled_seconds:
+            raise StageLost(self._spec.name, f"a step has not ended for {stalled:.1f} s")
 
     def stop(self) -> None:
-        """End the thread after what it was already told to do."""
+        """End the thread after what it was already asked to do."""
         self._commands.put(None)
         self._thread.join()
 
@@ -109,93 +107,90 @@ class EngineThread:
         return len(self._streams)
 
     def push(self, stream: EngineStream, message: StageMessage) -> None:
-        if stream.id is not None:
+        if stream.id is None:
+            return
+        try:
             self._engine.push(stream.id, message)
+        except (ValueError, TypeError) as error:
+            self._end(stream, ReplyFailed(f"{self._spec.name}: {error}"), error)
 
     def close(self, stream: EngineStream) -> None:
         if stream.id is not None:
             self._engine.close(stream.id)
             self._streams.discard(stream)
-            stream.id = None  # what is still on its way to it comes to nothing
+            stream.id = None  # what is still on its way to it is dropped
 
-    def _open(self, stream: EngineStream, request: ReplyRequest, record: Record | None) -> None:
+    def _open(self, stream: EngineStream, request: StageRequest) -> None:
+        if self._failure is not None:
+            stream.put_from_thread(self._failed())
+            return
         try:
-            stream.id = self._engine.open(request, record)
+            stream.id = self._engine.open(request.request, request.record)
         except EngineFull as error:
-            stream.deliver(StageBusy(self._stage, str(error)))
-        except ValueError as error:
-            stream.deliver(_caused(RequestRefused(str(error)), error))
+            self._end(stream, StageBusy(self._spec.name, str(error)), error)
+        except ContextLengthExceeded as error:
+            self._end(stream, RequestRefused(str(error), code="context_length_exceeded"), error)
+        except (ValueError, TypeError) as error:
+            self._end(stream, RequestRefused(str(error)), error)
         else:
             self._streams.add(stream)
-            self._resting_until = 0.0  # who comes now does not wait for others
+            stream.put_from_thread(Accepted())
 
-    def _run(self) -> None:
+    def _loop(self) -> None:
         busy = False
-        try:
-            while self._obey(wait=self._rest() if busy else None):
-                if self._rest():
-                    busy = True  # what it is told meanwhile waits too
-                    continue
-                self._busy_since = time.monotonic()
+        while self._run_commands(wait=not busy):
+            self._mark()
+            if self._failure is not None:
+                busy = False  # only to answer those who ask for a slot
+                continue
+            try:
                 busy = self._engine.step()
-                self._busy_since = None
+                self._mark()
                 for stream in list(self._streams):
-                    self._collect(stream, more_comes=busy)
-        except BaseException as error:
-            # The engine's memory is in an unknown state: every reply in it ends, and so does the replica.
-            self._failure = error
-            for stream in self._streams:
-                self._hand_out(stream, more_comes=False)
-                stream.deliver(StageFailed(self._stage, self._reason()))
-            raise
+                    self._collect(stream, more_follows=busy)
+            except Exception as error:  # noqa: BLE001  whatever it is, every stream must learn of it
+                self._fail(error)
 
-    def _collect(self, stream: EngineStream, *, more_comes: bool) -> None:
+    def _mark(self) -> None:
+        self._turned = time.monotonic()
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = error
+        for stream in self._streams:
+            self._flush(stream, more_follows=False)
+            stream.put_from_thread(self._failed())
+            stream.id = None
+        self._streams.clear()
+
+    def _collect(self, stream: EngineStream, *, more_follows: bool) -> None:
         """Deliver what a stream has made, or that it alone cannot go on."""
         assert stream.id is not None
         try:
-            if chunks := self._engine.chunks(stream.id):
-                stream.outbox.put(Made(messages=tuple(chunks), record=_of_reply(self._engine.record(stream.id))))
-            self._hand_out(stream, more_comes=more_comes)
+            if messages := self._engine.chunks(stream.id):
+                output = StageOutput(messages=tuple(messages), record=self._engine.record(stream.id))
+                stream.coalescer.add(output)
+            self._flush(stream, more_follows=more_follows)
         except StreamFailed as error:
-            self._hand_out(stream, more_comes=False)
-            stream.deliver(_caused(ReplyFailed(f"{self._stage}: {error}"), error))
-            self.close(stream)
+            self._flush(stream, more_follows=False)
+            self._end(stream, ReplyFailed(f"{self._spec.name}: {error}"), error)
 
-    def _hand_out(self, stream: EngineStream, *, more_comes: bool) -> None:
-        if made := stream.outbox.take(more_comes=more_comes):
-            stream.deliver(made)
-            if not stream.speaks and any(isinstance(message, Units) for message in made.messages):
-                stream.speaks = True
-                if len(self._streams) == 1:
-                    self._resting_until = time.monotonic() + _GIVE_WAY_SECONDS
+    def _flush(self, stream: EngineStream, *, more_follows: bool) -> None:
+        if output := stream.coalescer.take(more_follows=more_follows):
+            stream.put_from_thread(output)
 
-    def _rest(self) -> float:
-        """Seconds for which whatever there is to do can wait."""
-        return max(0.0, self._resting_until - time.monotonic())
+    def _end(self, stream: EngineStream, error: Exception, cause: Exception) -> None:
+        error.__cause__ = cause
+        stream.put_from_thread(error)
+        self.close(stream)
 
-    def _obey(self, *, wait: float | None) -> bool:
-        """Do what was asked for, after waiting for it so many seconds (None: until it comes); False at the end."""
+    def _run_commands(self, *, wait: bool) -> bool:
+        """Run what was asked for, after waiting for something if there is nothing; False at the end."""
         with suppress(Empty):
-            while (command := self._commands.get(block=wait != 0, timeout=wait)) is not None:
+            while (command := self._commands.get(block=wait)) is not None:
                 command()
-                wait = 0
+                wait = False
             return False
         return True
 
-    def _reason(self) -> str:
-        return f"the engine failed: {type(self._failure).__name__}: {self._failure}"
-
-
-def _caused(error: RequestRefused | ReplyFailed | StageError, cause: Exception) -> Exception:
-    error.__cause__ = cause
-    return error
-
-
-def _of_reply(record: Record) -> ReplyRecord:
-    match record:
-        case TextRecord():
-            return ReplyRecord(text=record)
-        case UnitsRecord():
-            return ReplyRecord(units=record)
-        case SoundRecord():
-            return ReplyRecord(sound=record)
+    def _failed(self) -> StageFailed:
+        return StageFailed(self._spec.name, f"the engine failed: {type(self._failure).__name__}: {self._failure}")

@@ -1,0 +1,170 @@
+"""One request on its way to a reply: let in, read, parsed, given a slot, decoded; and all that it holds, given back."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+
+from fastapi import Request
+
+from opens2s_core.checkpoint import BundleInfo
+from opens2s_core.inference.messages import ReplyRequest
+from serve_app.api.context import ApiContext
+from serve_app.api.request_ids import clean_request_id
+from serve_app.config import ServeConfig
+from serve_app.errors import ApiError
+from serve_app.gateway.admission import Admission, Client
+from serve_app.gateway.attempt import Stages
+from serve_app.gateway.authentication import Authenticator, check_origin
+from serve_app.gateway.body import BodyReader
+from serve_app.gateway.reply import Reply, ReplyContext
+from serve_app.observability.metrics import GatewayMetrics
+
+Parsed = TypeVar("Parsed")
+
+
+class Backend(Protocol):
+    """What the endpoints need of the deployment that they run in."""
+
+    stages: Stages
+    metrics: GatewayMetrics
+    admission: Admission
+    draining: bool  # no more requests are accepted
+
+    async def missing(self) -> list[str]:
+        """The stages that would not work on a request now."""
+        ...
+
+    def keep_transcript(self, audio_id: str, client: Client, text: str) -> None: ...
+
+    async def transcripts(self, audio_ids: Sequence[str], client: Client) -> dict[str, str]: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplyOptions:
+    """How a reply is made. ``id`` names it, and its audio ``audio_id`` if that is kept; ``field`` of the request is
+    named when a stage refuses it."""
+
+    id: str
+    played: bool  # as it comes, and so made not far ahead of that
+    field: str = "messages"
+    audio_id: str | None = None
+    audio_ids: tuple[str, ...] = ()  # of earlier replies that the request refers to
+
+
+class Intake:
+    """Lets requests in."""
+
+    def __init__(self, config: ServeConfig, info: BundleInfo, context: ApiContext, backend: Backend) -> None:
+        self.config = config
+        self.info = info
+        self.context = context
+        self.backend = backend
+        self.authenticator = Authenticator(config.access)
+        self.bodies = BodyReader(config.gateway, config.limits.max_body_bytes)
+        self.decoders = ThreadPoolExecutor(config.gateway.decode_threads, thread_name_prefix="decode")
+
+    def client(self, http: Request) -> Client:
+        """Who asks. Raises :class:`ApiError` (401, 403)."""
+        origins = self.config.access.cors_origins
+        check_origin(http.headers.get("origin"), http.headers.get("host"), origins)
+        return self.authenticator.client(http.headers.get("authorization"))
+
+    def check_accepting(self) -> None:
+        """Raises :class:`ApiError` once the deployment is about to stop."""
+        if self.backend.draining:
+            raise ApiError(503, "this server is about to stop: ask another", code="draining")
+
+    @asynccontextmanager
+    async def enter(self, http: Request) -> AsyncIterator["ReplyEntry"]:
+        """For a request for a reply. Refusals that need no body come before it is read. What the entry holds is given
+        back at the end, unless it was released to the response."""
+        self.check_accepting()
+        client = self.client(http)
+        check_json(http.headers.get("content-type"))
+        self.backend.admission.check(client)
+        async with AsyncExitStack() as held:
+            yield ReplyEntry(self, http, client, held)
+
+    async def read_json(self, http: Request, parse: Callable[[bytes, ApiContext], Parsed]) -> Parsed:
+        """The body of a request that asks for no reply. Raises :class:`ApiError`."""
+        check_json(http.headers.get("content-type"))
+        async with self.bodies.read(http) as body:
+            return await self.decode(parse, body, self.context)
+
+    async def decode(self, work: Callable[..., Parsed], *arguments: object) -> Parsed:
+        """``work``, in one of the threads for it: not even many requests at once take more of the machine."""
+        return await asyncio.get_running_loop().run_in_executor(self.decoders, work, *arguments)
+
+
+class ReplyEntry:
+    """One request that was let in, and what it holds."""
+
+    def __init__(self, intake: Intake, http: Request, client: Client, held: AsyncExitStack) -> None:
+        self._intake = intake
+        self._http = http
+        self._client = client
+        self._held = held
+        self._body = AsyncExitStack()
+
+    async def parse(self, parse: Callable[[bytes, ApiContext], Parsed]) -> Parsed:
+        """The body as ``parse`` understands it. Raises :class:`ApiError`."""
+        await self._held.enter_async_context(self._body)
+        body = await self._body.enter_async_context(self._intake.bodies.read(self._http))
+        return await self._intake.decode(parse, body, self._intake.context)
+
+    async def reply(
+        self, parsed: Parsed, build: Callable[[Parsed, ApiContext], Sequence[ReplyRequest]], options: ReplyOptions
+    ) -> Reply:
+        """A reply that is under way. Raises :class:`ApiError`."""
+        intake, backend = self._intake, self._intake.backend
+        with backend.metrics.queued():
+            await self._held.enter_async_context(backend.admission.slot(self._client))
+        context = intake.context
+        if options.audio_ids:
+            context = replace(context, transcripts=await backend.transcripts(options.audio_ids, self._client))
+        requests = await intake.decode(build, parsed, context)
+        await self._body.aclose()
+        reply = Reply(
+            requests,
+            ReplyContext(
+                stages=backend.stages,
+                metrics=backend.metrics,
+                id=options.id,
+                request_id=clean_request_id(self._http.headers.get("x-request-id")),
+                sample_rate=intake.info.sample_rate,
+                units_per_second=intake.info.units_per_second,
+                played=options.played,
+                field=options.field,
+                log_transcript=intake.config.log_transcripts,
+                on_complete=self._keep(options.audio_id),
+            ),
+        )
+        self._held.push_async_callback(reply.aclose)
+        await reply.start()
+        return reply
+
+    def release(self) -> AsyncExitStack:
+        """What was held, which the response gives back when it ends."""
+        return self._held.pop_all()
+
+    def _keep(self, audio_id: str | None) -> Callable[[str], None]:
+        def keep(transcript: str) -> None:
+            if audio_id is not None:
+                self._intake.backend.keep_transcript(audio_id, self._client, transcript)
+
+        return keep
+
+
+def check_json(content_type: str | None) -> None:
+    """A page of another origin can send other kinds of bodies without asking first. Raises :class:`ApiError` (415)."""
+    if content_type is not None and content_type.partition(";")[0].strip().lower() == "application/json":
+        return
+    raise ApiError(415, f"content type {content_type!r}: expected 'application/json'", code="unsupported_media_type")
+
+
+def new_id() -> str:
+    return uuid.uuid4().hex

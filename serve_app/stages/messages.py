@@ -1,0 +1,62 @@
+"""What the gateway and a stage send each other about one reply. A reply's state lives inside the call: any replica can
+take any request.
+
+gateway → stage: one ``StageRequest``, then the ``StageMessage``s that the stage is fed
+stage → gateway: ``Accepted``, then ``StageOutput``s, with ``Heartbeat``s between; or a ``Failure``, and nothing more
+
+Or a ``Probe``, which is ``Accepted`` or not, and nothing more.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from opens2s_core.inference.messages import ReplyRequest, StageMessage
+from opens2s_core.inference.records import Record
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageRequest:
+    """One attempt at a stage's part of a reply, or at the rest of it that ``record`` describes. Its audio has
+    ``sample_rate`` Hz and ``units_per_second`` speech units in a second."""
+
+    id: str
+    request: ReplyRequest
+    sample_rate: int
+    units_per_second: float
+    record: Record | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Would a request be worked on?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The stage has given the request a slot, or could work on one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageOutput:
+    """What a stage made, and how to resume behind it."""
+
+    messages: tuple[StageMessage, ...]
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The stage's process runs; its engine last ended a step ``stalled`` seconds ago."""
+
+    stalled: float
+
+
+FailureKind = Literal["refused", "context_length_exceeded", "busy", "reply_failed", "stage_failed", "stage_lost"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """The stage ends its part of the reply here, and why."""
+
+    kind: FailureKind
+    message: str

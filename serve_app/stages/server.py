@@ -1,0 +1,128 @@
+"""The replica's end of the connections: a gRPC server that admits those for whom Serve has reserved a place."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+
+from serve_app.stages.codec import decode, encode
+from serve_app.stages.messages import Probe, StageRequest
+from serve_app.stages.transport import METHOD, OPTIONS, TOKEN, Endpoint, listen, quiet_grpc
+
+ATTACH_SECONDS = 5.0
+"""How long a reserved place waits for its client to connect."""
+_TOKEN_BYTES = 16
+
+
+class StageConnection:
+    """One client's stream, seen from the stage. A client that goes away cancels the task that works on it."""
+
+    def __init__(self, context: Any, transferred: Callable[[float], None]) -> None:
+        self._context = context
+        self._transferred = transferred
+
+    async def receive(self) -> Any:
+        """The next message; None once the client has no more. ``ValueError`` for one that cannot be read."""
+        data = await self._context.read()
+        if data is grpc.aio.EOF:
+            return None
+        seconds, message = decode(data)
+        self._transferred(seconds)
+        return message
+
+    async def send(self, message: Any) -> None:
+        """Waits while the client does not read."""
+        await self._context.write(encode(message))
+
+
+Handler = Callable[[StageRequest | Probe, StageConnection], Awaitable[None]]
+
+
+class _Reservation:
+    """A place whose client may connect, once."""
+
+    def __init__(self) -> None:
+        self.attached = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.task: asyncio.Task[Any] | None = None  # that works on it
+
+    def cancel(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+
+class StageServer:
+    """``handle`` works on each connection, in a task that is cancelled when the client or Serve ends the call.
+    ``transferred`` is called with the seconds that each message took."""
+
+    def __init__(
+        self, handle: Handler, *, host: str, replica: str, transferred: Callable[[float], None] = lambda _: None
+    ) -> None:
+        self._transferred = transferred
+        self._handle = handle
+        self._host = host
+        self._replica = replica
+        self._reservations: dict[str, _Reservation] = {}
+        self._server = grpc.aio.server(options=OPTIONS)
+        service, method = METHOD.removeprefix("/").split("/")
+        handlers = {method: grpc.stream_stream_rpc_method_handler(self._stream)}
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+        self._address = ""
+
+    @property
+    def connections(self) -> int:
+        """Places that are reserved or connected."""
+        return len(self._reservations)
+
+    async def start(self) -> None:
+        quiet_grpc(asyncio.get_running_loop())
+        self._address = f"{self._host}:{listen(self._server, self._host)}"
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """Connections end at once."""
+        await self._server.stop(grace=None)
+
+    @asynccontextmanager
+    async def reserve(self) -> AsyncIterator[tuple[Endpoint, Callable[[], Awaitable[None]]]]:
+        """A place for one connection, and what waits until it has ended. Leaving this ends the connection."""
+        token = secrets.token_urlsafe(_TOKEN_BYTES)
+        reservation = self._reservations[token] = _Reservation()
+
+        async def ended() -> None:
+            try:
+                async with asyncio.timeout(ATTACH_SECONDS):
+                    await reservation.attached.wait()
+            except TimeoutError:
+                return  # the client was lost on the way
+            await reservation.ended.wait()
+
+        try:
+            yield Endpoint(self._address, token, self._replica), ended
+        finally:
+            del self._reservations[token]
+            reservation.cancel()
+
+    async def _stream(self, _: AsyncIterator[bytes], context: Any) -> None:
+        token = dict(context.invocation_metadata()).get(TOKEN, "")
+        reservation = self._reservations.get(token)
+        if reservation is None or reservation.attached.is_set():
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "expected the token of a reserved place")
+            return
+        reservation.task = asyncio.current_task()
+        reservation.attached.set()
+        try:
+            connection = StageConnection(context, self._transferred)
+            try:
+                request = await connection.receive()
+            except ValueError as error:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            if not isinstance(request, StageRequest | Probe):
+                expected = f"expected a StageRequest or Probe first, got {type(request).__name__}"
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, expected)
+            await self._handle(request, connection)
+        finally:
+            reservation.ended.set()
