@@ -101,6 +101,7 @@ def prepare_turns(rows: Iterable[Mapping[str, Any]], config: PrepareConfig, mode
             rejected=count_rejects(rejects.rows),
             audio_seconds=round(sum(turn.audio_samples for turn in tokenised) / SAMPLE_RATE, 3),
             units=sum(turn.units for turn in tokenised),
+            spoken_tokens=sum(turn.spoken_tokens for turn in tokenised),
         ),
     )
 

@@ -8,13 +8,23 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """``rejected`` counts rows by ``step: kind``; ``audio_seconds`` is the sound in the rows that came out."""
+    """``rejected`` counts rows by ``step: kind``; ``audio_seconds`` is the audio in the rows that came out.
+
+    ``units`` are those of the spoken replies, ``spoken_tokens`` the hidden states that the speech decoder reads for
+    them: one for each text token and for the two marks around the text.
+    """
 
     rows_in: int = 0
     rows_out: int = 0
     rejected: Mapping[str, int] = field(default_factory=dict)
     audio_seconds: float = 0.0
     units: int = 0
+    spoken_tokens: int = 0
+
+    @property
+    def units_per_token(self) -> float | None:
+        """On average over all replies; None where nothing is spoken, or a former version has not counted the tokens."""
+        return self.units / self.spoken_tokens if self.units and self.spoken_tokens else None
 
     def to_dict(self) -> dict[str, object]:
         return dataclasses.asdict(self)
@@ -37,6 +47,7 @@ def merge_reports(reports: Iterable[Report]) -> Report:
         rejected=dict(sorted(rejected.items())),
         audio_seconds=round(sum(report.audio_seconds for report in listed), 3),
         units=sum(report.units for report in listed),
+        spoken_tokens=sum(report.spoken_tokens for report in listed),
     )
 
 
@@ -49,4 +60,8 @@ def render_report(report: Report) -> str:
         *(f"  {count} x {reason}" for reason, count in report.rejected.items()),
         f"audio         {report.audio_seconds / 3600:.3f} h",
     ]
-    return "\n".join([*lines, f"speech units  {report.units}"] if report.units else lines)
+    if report.units:
+        lines.append(f"speech units  {report.units}")
+    if report.units_per_token:
+        lines.append(f"units a token {report.units_per_token:.2f}")
+    return "\n".join(lines)

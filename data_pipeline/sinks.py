@@ -116,11 +116,18 @@ class Sink:
 
 def finished_shards(url: str) -> dict[str, str]:
     """Name → fingerprint of the shards of a finished dataset, in order. Raises :class:`DatasetError`."""
+    read_report(url)
+    filesystem, root = _open(url)
+    names = sorted(_names(filesystem, f"{root}/_shards"))
+    return {name: _read_json(filesystem, _marker(root, name))["fingerprint"] for name in names}
+
+
+def read_report(url: str) -> Report:
+    """The report of a finished dataset. Raises :class:`DatasetError`."""
     filesystem, root = _open(url)
     if not filesystem.exists(f"{root}/_report.json"):
         raise DatasetError(f"{url} is not a finished dataset: expected {root}/_report.json")
-    names = sorted(_names(filesystem, f"{root}/_shards"))
-    return {name: _read_json(filesystem, _marker(root, name))["fingerprint"] for name in names}
+    return Report(**_read_json(filesystem, f"{root}/_report.json"))
 
 
 def read_shard(url: str, name: str, schema: pa.Schema) -> pa.Table:

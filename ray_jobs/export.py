@@ -10,6 +10,7 @@ import json
 import typing
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +63,18 @@ def publish_model(model: str, output: str, run: str | None = None) -> None:
 
 @contextmanager
 def _trained(run: str, opens2s: Path) -> Iterator[tuple[OpenS2S, int]]:
-    """The model with the weights of the run's last checkpoint, and their step."""
+    """The model with the weights of the run's last checkpoint and the units per token of its data, and their step."""
     from ray_jobs.deepspeed_backend import load_zero_weights
 
     latest = latest_checkpoint(run)
     if latest is None:
         raise ValueError(f"{run}: expected a training run with a checkpoint (ray_jobs.train)")
     with latest.checkpoint.as_directory() as checkpoint:
-        yield load_state(opens2s, load_zero_weights(Path(checkpoint))), int(latest.metrics["step"])
+        model = load_state(opens2s, load_zero_weights(Path(checkpoint)))
+        measured = latest.metrics.get("units_per_token")  # runs of former versions have not stored it
+        if measured is not None:
+            model.config = replace(model.config, units_per_token=float(measured))
+        yield model, int(latest.metrics["step"])
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -18,7 +18,7 @@ from ray.experimental import tqdm_ray
 from ray.train.torch import TorchTrainer
 
 from data_pipeline.samples import ParquetSamples
-from data_pipeline.sinks import absolute_url
+from data_pipeline.sinks import absolute_url, read_report
 from opens2s_core.checkpoint import load_opens2s, opens2s_directory, read_vocabulary
 from opens2s_core.storage import absolute_directory
 from opens2s_core.training.loop import StepReport, TrainConfig, fit
@@ -38,6 +38,7 @@ class TrainJob:
     zero_stage: int
     data: str
     model: str
+    units_per_token: float | None  # of the data; stored with each checkpoint for what is exported of it
 
 
 def train(config: TrainConfig, workers: WorkersConfig, data: str, model: str, output: str) -> dict[str, Any]:
@@ -51,6 +52,7 @@ def train(config: TrainConfig, workers: WorkersConfig, data: str, model: str, ou
         zero_stage=workers.zero_stage,
         data=absolute_url(data),
         model=absolute_directory(model),
+        units_per_token=read_report(absolute_url(data)).units_per_token,
     )
     # Ray waits for its own health checks at each report: the default of 2 s would dominate a short run.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
@@ -89,12 +91,13 @@ def _train_worker(settings: dict[str, Any]) -> None:
         with checkpoint.as_directory() as directory:
             first_step = backend.load(Path(directory))
     samples = ParquetSamples(job.data)
+    known = {} if job.units_per_token is None else {"units_per_token": job.units_per_token}
     bar = tqdm_ray.tqdm(desc="training", total=job.config.steps, unit="step") if rank == 0 else None
     if bar and first_step:
         bar.update(first_step)
 
     def after_step(report: StepReport) -> None:
-        metrics = _over_all_ranks(report)
+        metrics = _over_all_ranks(report) | known
         if bar and (report.step % _BAR_STEPS == 0 or report.step == job.config.steps):
             bar.set_description(f"training: text {metrics['text_loss']:.3f}, speech {metrics['speech_loss']:.3f}")
             bar.update((report.step - 1) % _BAR_STEPS + 1)

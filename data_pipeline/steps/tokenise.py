@@ -11,10 +11,11 @@ from opens2s_core.prompt import IGNORED, Audio, Content, Message, PromptBuilder,
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenisedTurn:
-    """Rows of schema SAMPLE, and the sound they stand for."""
+    """Rows of schema SAMPLE, and how much audio and how long a reply they are made of."""
 
     samples: list[dict[str, Any]]
     units: int
+    spoken_tokens: int  # of the reply, the marks around its text included
     audio_samples: int
 
 
@@ -38,7 +39,12 @@ def tokenise_turn(
     samples = [_sample(turn.id, turn, Audio(turn.user_audio), clip, prompts)]
     if written_questions:
         samples.append(_sample(f"{turn.id}-written", turn, Text(turn.user_text), 0, prompts))
-    return TokenisedTurn(samples=samples, units=len(turn.reply_units), audio_samples=turn.audio_samples)
+    return TokenisedTurn(
+        samples=samples,
+        units=len(turn.reply_units),
+        spoken_tokens=sum(samples[0]["token_types"]),
+        audio_samples=turn.audio_samples,
+    )
 
 
 def _sample(name: str, turn: UnitTurn, question: Content, extra: int, prompts: PromptBuilder) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 An OpenS2S directory holds ``config.json``, safetensors shards, the text tokenizer and generation settings, the speech
 decoder's tokenizer and settings in ``tts/``, and the feature extractor's settings in ``audio/``. A *bundle* is what a
-reply needs, side by side: ``opens2s/``, ``speech_tokenizer/`` and ``token2wav/``.
+reply needs, side by side: ``opens2s/``, ``speech_tokenizer/``, ``token2wav/`` and, where it has named voices,
+``voices.safetensors``.
 """
 
 from opens2s_core.checkpoint.bundle import (
     OPENS2S,
     SPEECH_TOKENIZER,
     TOKEN2WAV,
+    UNITS_PER_TOKEN,
     BundleInfo,
     codebook_sizes,
     opens2s_directory,
@@ -35,11 +37,14 @@ from opens2s_core.checkpoint.speech_tokenizer import (
 from opens2s_core.checkpoint.tagged_yaml import read_yaml
 from opens2s_core.checkpoint.token2wav import load_token2wav, read_token2wav_config, save_token2wav
 from opens2s_core.checkpoint.vocabulary import Vocabulary, load_tokenizer, read_vocabulary
+from opens2s_core.checkpoint.voices import DEFAULT_VOICE, load_voices, save_voices
 
 __all__ = [
+    "DEFAULT_VOICE",
     "OPENS2S",
     "SPEECH_TOKENIZER",
     "TOKEN2WAV",
+    "UNITS_PER_TOKEN",
     "BundleInfo",
     "CheckpointError",
     "LazyTensor",
@@ -54,6 +59,7 @@ __all__ = [
     "load_thinker",
     "load_token2wav",
     "load_tokenizer",
+    "load_voices",
     "open_tensors",
     "opens2s_directory",
     "publish",
@@ -67,6 +73,7 @@ __all__ = [
     "save_opens2s",
     "save_speech_tokenizer",
     "save_token2wav",
+    "save_voices",
     "weight_files",
     "write_json",
     "write_tensors",

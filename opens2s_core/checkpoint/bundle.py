@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.opens2s import read_config
 from opens2s_core.checkpoint.speech_tokenizer import read_speech_tokenizer_config
 from opens2s_core.checkpoint.token2wav import read_token2wav_config
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
+from opens2s_core.checkpoint.voices import load_voices
 from opens2s_core.storage import fetch_directory
 
 OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV = "opens2s", "speech_tokenizer", "token2wav"
@@ -33,8 +35,8 @@ def codebook_sizes(bundle: str | Path) -> dict[str, int]:
 
 
 UNITS_PER_TOKEN = 3.5
-"""Speech units for each text token where a bundle does not store the figure of its training data: English at about 3.5
-tokens a second and 12.5 units."""
+"""Speech units for each token that is spoken where a bundle does not store the figure of its training data: English at
+about 3.5 tokens a second and 12.5 units."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,17 +45,23 @@ class BundleInfo:
 
     sample_rate: int  # Hz, of the audio that comes out
     units_per_second: float  # speech units in a second of audio
-    units_per_token: float  # speech units for each text token, on average over its training data
+    units_per_token: (
+        float  # speech units for each token that is spoken, marks included, on average over its training data
+    )
     voice_trained: bool
     voices: tuple[str, ...] = ()  # names of its speaker vectors
 
 
 def read_bundle_info(bundle: str | Path) -> BundleInfo:
-    """Of a directory or URL. Raises as :func:`read_token2wav_config` does."""
-    config = read_token2wav_config(fetch_directory(bundle) / TOKEN2WAV)
+    """Of a directory or URL. Raises :class:`CheckpointError` or :class:`ConfigError`."""
+    path = fetch_directory(bundle)
+    config = read_token2wav_config(path / TOKEN2WAV)
+    opens2s = path / OPENS2S
+    measured = read_config(opens2s).units_per_token if opens2s.is_dir() else None
     return BundleInfo(
         sample_rate=config.hift.sampling_rate,
         units_per_second=config.flow.input_frame_rate,
-        units_per_token=UNITS_PER_TOKEN,
+        units_per_token=measured or UNITS_PER_TOKEN,
         voice_trained=config.trained,
+        voices=tuple(load_voices(path)),
     )

@@ -21,6 +21,7 @@ from opens2s_core.checkpoint.token2wav import (
     save_token2wav,
 )
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
+from opens2s_core.checkpoint.voices import VOICES_FILE
 from opens2s_core.models.audio_encoder import AudioPadding
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.prompt import PromptStyle
@@ -45,7 +46,7 @@ def publish(model: str | Path, output: str | Path, trained: OpenS2S | None = Non
     """Write ``opens2s/``, ``speech_tokenizer/`` and ``token2wav/`` as the published code reads them into ``output``.
 
     ``model`` is a bundle, of which those parts are written that are there, or an OpenS2S directory; a path or URL.
-    ``trained`` takes the place of its OpenS2S.
+    ``trained`` takes the place of its OpenS2S. Named voices are copied.
     Heads that are tied are written out, since the published code does not tie them. Raises :class:`CheckpointError`
     or :class:`ConfigError`.
     """
@@ -59,6 +60,8 @@ def publish(model: str | Path, output: str | Path, trained: OpenS2S | None = Non
     if TOKEN2WAV in others:
         config = read_token2wav_config(source / TOKEN2WAV)
         save_published_token2wav(*load_token2wav(source / TOKEN2WAV), config, target / TOKEN2WAV)
+    if (source / VOICES_FILE).is_file():  # not part of the published layout, which ignores it
+        shutil.copyfile(source / VOICES_FILE, target / VOICES_FILE)
 
 
 def import_published(

@@ -9,6 +9,7 @@ import torch
 from opens2s_core.checkpoint import (
     OPENS2S,
     TOKEN2WAV,
+    UNITS_PER_TOKEN,
     load_speech_decoder,
     load_thinker,
     load_token2wav,
@@ -18,6 +19,7 @@ from opens2s_core.inference.engine import Engine
 from opens2s_core.inference.reference_engine import ReferenceToken2WavEngine
 from opens2s_core.inference.slot_lm import LMSettings
 from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
+from opens2s_core.inference.speech_length import SpeechLimits
 from opens2s_core.inference.thinker import ThinkerEngine
 from opens2s_core.inference.token2wav import Token2WavEngine
 from opens2s_core.storage import fetch_directory
@@ -54,7 +56,10 @@ def build_engine(stage: Stage, bundle: str | Path, *, capacity: int, settings: E
         case "speech_decoder":
             decoder = load_speech_decoder(opens2s, dtype).to(device)
             units = read_vocabulary(opens2s).units
-            return SpeechDecoderEngine(decoder, units, capacity=capacity, settings=settings.speech_decoder)
+            limits = SpeechLimits(units_per_token=decoder.config.units_per_token or UNITS_PER_TOKEN)
+            return SpeechDecoderEngine(
+                decoder, units, capacity=capacity, settings=settings.speech_decoder, limits=limits
+            )
         case "token2wav":
             flow, vocoder = load_token2wav(directory / TOKEN2WAV, torch.float32)
             engine = Token2WavEngine if settings.token2wav == "bounded" else ReferenceToken2WavEngine

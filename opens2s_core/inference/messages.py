@@ -73,8 +73,9 @@ class ReplyRequest:
 
     All stages are opened with the same request; each takes what concerns it. ``say`` are the reply's words, when they
     are given: then none is chosen. ``tools`` are what a written reply may call, see :meth:`PromptBuilder.prompt`. The
-    text ends before the first of the ``stop`` strings. ``seed`` is that of the sound. ``speaker``, float32 (512,), says
-    whose voice the speech decoder takes up; None is nobody's. ``ValueError`` for a vector of another shape or not
+    text ends before the first of the ``stop`` strings. Units are sampled as by the published server, at temperature 1:
+    the likeliest at every place often lead into a loop. ``seed`` is that of the audio. ``speaker``, float32 (512,), is
+    the vector of a named voice; None is the model's own voice. ``ValueError`` for a vector of another shape or not
     finite, an empty stop string, nothing to say and a negative seed.
     """
 
@@ -83,7 +84,7 @@ class ReplyRequest:
     say: str | None = None
     tools: tuple[str, ...] = ()
     text: Sampling = field(default_factory=Sampling)
-    units: Sampling = field(default_factory=lambda: Sampling(max_tokens=2048))
+    units: Sampling = field(default_factory=lambda: Sampling(temperature=1.0, max_tokens=2048))
     stop: tuple[str, ...] = ()
     audio: SoundFormat = field(default_factory=SoundFormat)
     seed: int = 0

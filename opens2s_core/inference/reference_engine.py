@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from opens2s_core.inference.engine import StreamId
-from opens2s_core.inference.messages import AudioChunk, ReplyRequest, StageMessage
+from opens2s_core.inference.messages import AudioChunk, ReplyRequest, SpeechFinish, StageMessage
 from opens2s_core.inference.records import Record
 from opens2s_core.inference.reference_token2wav import ReferenceStream, ReferenceToken2Wav
 from opens2s_core.inference.resampling import SoundOutput
 from opens2s_core.inference.slots import SlotEngine
-from opens2s_core.inference.token2wav import taken_units
+from opens2s_core.inference.token2wav import check_units_message
 from opens2s_core.models.flow import Flow
 from opens2s_core.models.vocoder import Vocoder
 
@@ -27,6 +27,7 @@ class _Stream:
     sound: SoundOutput
     units: list[int] = field(default_factory=list)  # not spoken yet
     final: bool = False
+    finish: SpeechFinish | None = None  # of its final units
     output: list[StageMessage] = field(default_factory=list)
     done: bool = False
     failure: str | None = None
@@ -55,10 +56,10 @@ class ReferenceToken2WavEngine(SlotEngine[_Stream]):
 
     def push(self, stream: StreamId, message: StageMessage) -> None:
         """Raises ``ValueError`` for a unit outside the codebook; the stream is then as it was."""
-        units, final = taken_units(message, self.config.flow.vocab_size)
+        units = check_units_message(message, self.config.flow.vocab_size)
         state = self._streams[stream]
-        state.units.extend(units)
-        state.final = final
+        state.units.extend(units.ids.tolist())
+        state.final, state.finish = units.final, units.finish
 
     def step(self) -> bool:
         due = [state for state in self._live() if state.final or len(state.units) >= self.chunk]
@@ -79,7 +80,8 @@ class ReferenceToken2WavEngine(SlotEngine[_Stream]):
         if not np.isfinite(samples).all():
             self._end(state, failure=f"the sound of {len(units)} units is not finite")
             return
-        state.output.append(AudioChunk(state.sound.push(samples, final=final), final=final))
+        finish = state.finish if final else None
+        state.output.append(AudioChunk(state.sound.push(samples, final=final), final=final, finish=finish))
         if final:
             self._end(state)
 

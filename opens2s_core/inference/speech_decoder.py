@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from opens2s_core.inference.engine import StreamId
-from opens2s_core.inference.messages import Hiddens, ReplyRequest, StageMessage, Units
+from opens2s_core.inference.messages import Hiddens, ReplyRequest, SpeechFinish, StageMessage, Units
 from opens2s_core.inference.noise import Use
 from opens2s_core.inference.records import Record, UnitsRecord
 from opens2s_core.inference.sampling import Choice, choose
 from opens2s_core.inference.slot_lm import Feed, LMSettings, Row, SlotLM
 from opens2s_core.inference.slots import SlotEngine
+from opens2s_core.inference.speech_length import Repetition, SpeechLimits
 from opens2s_core.models.speech_decoder import SpeechDecoder, UnitVocabulary
 
 
@@ -31,6 +32,7 @@ class _Stream:
     said: list[int] = field(default_factory=list)  # end units too, numbered as the engine chooses among them
     units: list[int] = field(default_factory=list)  # of the codebook, not handed out yet
     told: int = 0  # units handed out since the start of the reply
+    repetition: Repetition = field(default_factory=Repetition)  # of the last round
     output: list[StageMessage] = field(default_factory=list)
     done: bool = False
     failure: str | None = None
@@ -42,12 +44,23 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
     A step speaks one unit of every stream that has hidden states to speak from; where a stream's round begins, its next
     group is read in the same forward. An end unit before the last group ends only its round, as in the published loop;
     it is never handed out.
+
+    The final units of a reply have a ``finish``: ``stop`` for an end unit behind the last group, ``loop`` where speech
+    repeats itself, and ``length`` for a reply that comes to the limit of its request, to the end of its KV slot or to
+    what ``limits`` allow. Without ``limits`` speech goes on until one of the others ends it, as in the published loop.
     """
 
     def __init__(
-        self, model: SpeechDecoder, vocabulary: UnitVocabulary, *, capacity: int, settings: LMSettings | None = None
+        self,
+        model: SpeechDecoder,
+        vocabulary: UnitVocabulary,
+        *,
+        capacity: int,
+        settings: LMSettings | None = None,
+        limits: SpeechLimits | None = None,
     ) -> None:
         super().__init__(capacity)
+        self.limits = limits
         self.model = model.eval()
         self.vocabulary = vocabulary
         self.settings = settings or LMSettings()
@@ -127,13 +140,17 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
         left = self._budget(stream) - len(stream.said)
         stream.round_left = max(0, left if group.final else min(self.model.config.interleave.units, left))
         if not stream.round_left:  # no room left to speak in
-            self._hand_out(stream, last=True)
+            self._hand_out(stream, "length")
         while stream.round_left and len(stream.said) < len(stream.record.ids):
             self._take(stream, self._numbers[stream.record.ids[len(stream.said)]])
 
     def _budget(self, stream: _Stream) -> int:
-        """Units the stream may speak: what it asked for, within its slot."""
-        return min(stream.request.units.max_tokens, self._lm.context - stream.positions)
+        """Units the stream may have, end units included: what it asked for, within its slot, and once its text is
+        read no more than the limits allow for that."""
+        budget = min(stream.request.units.max_tokens, self._lm.context - stream.positions)
+        if stream.last_round and self.limits is not None:
+            budget = min(budget, self.limits.longest(stream.positions - 1))
+        return budget
 
     def _feeds(self, streams: list[_Stream]) -> list[tuple[_Stream, Feed]]:
         """What the LM reads next: a unit where nothing else is pending; of groups no more than fits a step."""
@@ -169,20 +186,26 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
         stream.said.append(number)
         stream.pending.append(self._embeddings[number : number + 1])
         stream.round_left -= 1
+        finish: SpeechFinish | None = None
         if self._tokens[number] in self.vocabulary.end_ids:
             stream.round_left = 0
+            finish = "stop" if stream.last_round else None
         else:
             stream.units.append(number)
-        last = (stream.last_round and not stream.round_left) or len(stream.said) >= self._budget(stream)
-        if last or not stream.round_left or len(stream.units) == self.model.config.interleave.units:
-            self._hand_out(stream, last)
+            if stream.last_round and self.limits is not None and stream.repetition.add(number, self.limits):
+                finish = "loop"
+        if finish is None and len(stream.said) >= self._budget(stream):
+            finish = "length"
+        if finish or not stream.round_left or len(stream.units) == self.model.config.interleave.units:
+            self._hand_out(stream, finish)
 
-    def _hand_out(self, stream: _Stream, last: bool) -> None:
+    def _hand_out(self, stream: _Stream, finish: SpeechFinish | None) -> None:
+        """Emit the units that are there; with a ``finish`` they are the last."""
         new = stream.units[max(0, stream.record.units - stream.told) :]
         stream.told += len(stream.units)
         stream.units = []
-        if new or last:
-            stream.output.append(Units(np.array(new, dtype=np.int64), final=last))
-        if last:
+        if new or finish:
+            stream.output.append(Units(np.array(new, dtype=np.int64), final=finish is not None, finish=finish))
+        if finish:
             stream.round_left = 0
             self._end(stream)

@@ -18,7 +18,7 @@ from torch import Tensor
 from opens2s_core.config import Token2WavConfig
 from opens2s_core.inference.chunk_grid import ChunkGrid, Window, Windows
 from opens2s_core.inference.engine import StreamFailed, StreamId
-from opens2s_core.inference.messages import AudioChunk, ReplyRequest, StageMessage, Units
+from opens2s_core.inference.messages import AudioChunk, ReplyRequest, SpeechFinish, StageMessage, Units
 from opens2s_core.inference.noise import Use, normal_frames
 from opens2s_core.inference.records import Record, SoundRecord
 from opens2s_core.inference.resampling import SoundOutput
@@ -42,6 +42,7 @@ class _Stream:
     first: int = 0
     rendered: int = 0  # units whose mel is made
     final: bool = False
+    finish: SpeechFinish | None = None  # of its final units
     due_since: float | None = None  # when its first chunk could be made
     spoken: float = 0.0  # seconds of sound made since
     output: list[StageMessage] = field(default_factory=list)
@@ -119,10 +120,10 @@ class Token2WavEngine(SlotEngine[_Stream]):
 
     def push(self, stream: StreamId, message: StageMessage) -> None:
         """Raises ``ValueError`` for a unit outside the codebook; the stream is then as it was."""
-        units, final = taken_units(message, self.config.flow.vocab_size)
+        units = check_units_message(message, self.config.flow.vocab_size)
         state = self._streams[stream]
-        state.units.extend(units)
-        state.final = final
+        state.units.extend(units.ids.tolist())
+        state.final, state.finish = units.final, units.finish
         self._note_due(state)
 
     @torch.inference_mode()
@@ -265,18 +266,19 @@ class Token2WavEngine(SlotEngine[_Stream]):
             state.spoken += len(piece) / self.config.hift.sampling_rate
             sound = state.sound.push(piece, final=chunk.final)
             if chunk.final or len(sound):
-                state.output.append(AudioChunk(sound, final=chunk.final))
+                finish = state.finish if chunk.final else None
+                state.output.append(AudioChunk(sound, final=chunk.final, finish=finish))
             if chunk.final:
                 self._end(state)
 
 
-def taken_units(message: StageMessage, codebook: int) -> tuple[list[int], bool]:
-    """The units of a message, and whether they are the last. ``TypeError`` for any other, ``ValueError`` for units
-    outside a codebook of that size."""
+def check_units_message(message: StageMessage, codebook: int) -> Units:
+    """The message, known to be one of units. ``TypeError`` for any other, ``ValueError`` for units outside a codebook
+    of that size."""
     if not isinstance(message, Units):
         raise TypeError(f"token2wav takes Units, got {type(message).__name__}")
     _check_units(message.ids, codebook)
-    return message.ids.tolist(), message.final
+    return message
 
 
 def _check_units(ids: NDArray[np.int64], codebook: int) -> None:

@@ -1,5 +1,6 @@
 """What an OpenS2S checkpoint's ``config.json`` says."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
@@ -18,7 +19,7 @@ _FOREIGN_KEYS = {"architectures", "torch_dtype", "dtype", "transformers_version"
 """What the published config.json also holds and what does not concern the architecture."""
 _SUB_CONFIGS = ("audio_encoder_config", "llm_config", "tts_lm_config")
 _PUBLISHED_KEYS = {*_SUB_CONFIGS, "adapter_inner_dim", "conv_kernel_sizes", "interleave_strategy"}
-_OWN_KEYS = {"audio_padding", "prompt_style"}
+_OWN_KEYS = {"audio_padding", "prompt_style", "units_per_token"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class Interleave:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenS2SConfig:
-    """The published ``config.json``, and two facts it lacks: how audio is padded and which prompt style was trained."""
+    """The published ``config.json``, and three facts it lacks: how audio is padded, which prompt style was trained, and
+    how many speech units the training data had for each hidden state that the speech decoder reads (None: unknown)."""
 
     audio_encoder: Qwen2AudioEncoderConfig
     llm: Qwen3Config
@@ -65,6 +67,7 @@ class OpenS2SConfig:
     interleave: Interleave = field(default_factory=Interleave)
     audio_padding: AudioPadding = "full"
     prompt_style: PromptStyle = "chat"
+    units_per_token: float | None = None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "OpenS2SConfig":
@@ -85,11 +88,15 @@ class OpenS2SConfig:
             interleave=Interleave.parse(values["interleave_strategy"]),
             audio_padding=_one_of(AudioPadding, "audio_padding", values.get("audio_padding", "full")),
             prompt_style=_one_of(PromptStyle, "prompt_style", values.get("prompt_style", "chat")),
+            units_per_token=_units_per_token(values.get("units_per_token")),
         )
 
     def to_dict(self) -> dict[str, Any]:
         """The published layout, in which :meth:`published` leaves nothing but what was published."""
-        return self.published() | {"audio_padding": self.audio_padding, "prompt_style": self.prompt_style}
+        own: dict[str, Any] = {"audio_padding": self.audio_padding, "prompt_style": self.prompt_style}
+        if self.units_per_token is not None:
+            own["units_per_token"] = self.units_per_token
+        return self.published() | own
 
     def published(self) -> dict[str, Any]:
         """What the reference's own code understands of it."""
@@ -112,6 +119,14 @@ def _positive(key: str, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigError(f"{key}: expected a positive whole number, got {value!r}")
     return value
+
+
+def _units_per_token(value: object) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
+        raise ConfigError(f"units_per_token: expected a number above 0, got {value!r}")
+    return float(value)
 
 
 def _kernel_sizes(text: object) -> tuple[int, ...]:

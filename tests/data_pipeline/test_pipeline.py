@@ -69,7 +69,7 @@ def test_a_turn_becomes_a_sample(model: PrepareModel) -> None:
     said = [token for token, kind in zip(sample["input_ids"], sample["token_types"], strict=True) if kind]
     assert model.prompts.tokenizer.decode(said) == "<|im_tts_start|>I'm so sorry about your dog.<|im_tts_end|>"
     assert rejects == []
-    assert report == Report(rows_in=1, rows_out=1, audio_seconds=3.6, units=27)
+    assert report == Report(rows_in=1, rows_out=1, audio_seconds=3.6, units=27, spoken_tokens=len(said))
 
 
 def test_the_counts_are_those_of_the_tensors(model: PrepareModel, tiny_bundle: Path) -> None:

@@ -1,7 +1,7 @@
 from data_pipeline.report import Report, count_rejects, merge_reports, render_report
 
 SHARDS = [
-    Report(rows_in=5, rows_out=3, rejected={"filter: too short": 2}, audio_seconds=1800.0, units=30),
+    Report(rows_in=5, rows_out=3, rejected={"filter: too short": 2}, audio_seconds=1800.0, units=30, spoken_tokens=12),
     Report(rows_in=4, rows_out=2, rejected={"decode: bad user audio": 1, "filter: too short": 1}, audio_seconds=1800.0),
 ]
 
@@ -13,7 +13,14 @@ def test_reports_add_up() -> None:
         rejected={"decode: bad user audio": 1, "filter: too short": 3},
         audio_seconds=3600.0,
         units=30,
+        spoken_tokens=12,
     )
+
+
+def test_units_per_token_are_known_where_both_were_counted() -> None:
+    assert merge_reports(SHARDS).units_per_token == 2.5
+    assert Report(units=30).units_per_token is None  # of a version that did not count tokens
+    assert Report().units_per_token is None
 
 
 def test_nothing_adds_up_to_nothing() -> None:
@@ -38,4 +45,5 @@ def test_the_summary_names_every_number() -> None:
         "  3 x filter: too short",
         "audio         1.000 h",
         "speech units  30",
+        "units a token 2.50",
     ]
