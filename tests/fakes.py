@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from opens2s_core.inference.engine import Engine, EngineFull, StreamId
+from opens2s_core.inference.family import OPENS2S
 from opens2s_core.inference.messages import (
     AudioChunk,
     Finish,
@@ -18,14 +19,16 @@ from opens2s_core.inference.messages import (
     TextDelta,
     Units,
 )
-from opens2s_core.inference.records import Record, ReplyRecord, SoundRecord, TextRecord, UnitsRecord
+from opens2s_core.inference.records import Record, SoundRecord, TextRecord, UnitsRecord
 from opens2s_core.prompt import Audio, Text
-from serve_app.config import STAGES, StageName
+from serve_app.config import StageConfig
 from serve_app.errors import StageLost
-from serve_app.gateway.calls import Attempt, Caller, Made
-from serve_app.gateway.chain import Chain
-from serve_app.observability.metrics import IngressMetrics
+from serve_app.gateway.admission import Admission
+from serve_app.gateway.attempt import Stages
+from serve_app.gateway.transcripts import Transcripts
+from serve_app.observability.metrics import GatewayMetrics
 from serve_app.stages.engine_thread import EngineStream, EngineThread
+from serve_app.stages.messages import Accepted, StageOutput, StageRequest
 
 SAMPLES_PER_UNIT = 1764
 GROUP = 4
@@ -45,7 +48,7 @@ class FakeStream:
 
 
 class FakeEngine:
-    """Slots and queues; a subclass says what one stream does in one step, and what a record of it holds."""
+    """Slots and queues; a subclass says what one stream does in a step, and what its resume record holds."""
 
     def __init__(self, capacity: int, step_seconds: float = 0.0) -> None:
         self._capacity = capacity
@@ -60,12 +63,12 @@ class FakeEngine:
     def open(self, request: ReplyRequest, record: Record | None = None) -> StreamId:
         if len(self.streams) == self._capacity:
             raise EngineFull(f"all {self._capacity} slots are taken")
-        if REFUSED in (request.say, request.messages and said(request)):
+        if REFUSED in (request.say, request.messages and last_text(request)):
             raise ValueError("the prompt is too long")
         self._next += 1
         self.streams[self._next] = stream = FakeStream(request)
         if record is not None:
-            self.go_on(stream, record)
+            self.resume(stream, record)
         return self._next
 
     def push(self, stream: StreamId, message: StageMessage) -> None:
@@ -80,7 +83,7 @@ class FakeEngine:
     def advance(self, stream: FakeStream) -> bool:
         raise NotImplementedError
 
-    def go_on(self, stream: FakeStream, record: Record) -> None:
+    def resume(self, stream: FakeStream, record: Record) -> None:
         raise NotImplementedError
 
     def record_of(self, stream: FakeStream) -> Record:
@@ -97,8 +100,8 @@ class FakeEngine:
         self.streams.pop(stream, None)
 
 
-def said(request: ReplyRequest) -> str:
-    """What the last message says: its text, and the length of each sound."""
+def last_text(request: ReplyRequest) -> str:
+    """The text of the last message, and the length of each of its clips."""
     content = request.messages[-1].content
     parts = [item.text if isinstance(item, Text) else f"<{len(item.source)}>" for item in content]
     assert all(isinstance(item, Text | Audio) for item in content)
@@ -106,8 +109,8 @@ def said(request: ReplyRequest) -> str:
 
 
 def reply_words(request: ReplyRequest) -> list[str]:
-    """The text of the fake thinker's reply: what it is to say, or what it heard, at most ``max_tokens`` words of it."""
-    return [f"{word} " for word in (request.say or f"you said {said(request)}").split()][: request.text.max_tokens]
+    """The text of the fake thinker's reply: what it is to say, or what the user said, at most ``max_tokens`` words of it."""
+    return [f"{word} " for word in (request.say or f"you said {last_text(request)}").split()][: request.text.max_tokens]
 
 
 class FakeThinker(FakeEngine):
@@ -134,9 +137,9 @@ class FakeThinker(FakeEngine):
         stream.steps += 1
         return True
 
-    def go_on(self, stream: FakeStream, record: Record) -> None:
+    def resume(self, stream: FakeStream, record: Record) -> None:
         assert isinstance(record, TextRecord), record
-        assert record.groups == 0  # a speech decoder that starts anew hears all
+        assert record.groups == 0  # a fresh speech decoder reads all of them
         stream.skipped = record.characters
 
     def record_of(self, stream: FakeStream) -> Record:
@@ -157,7 +160,7 @@ class FakeSpeechDecoder(FakeEngine):
         stream.made += len(ids)
         return True
 
-    def go_on(self, stream: FakeStream, record: Record) -> None:
+    def resume(self, stream: FakeStream, record: Record) -> None:
         assert isinstance(record, UnitsRecord), record
         stream.skipped = record.units
 
@@ -174,11 +177,11 @@ class FakeToken2Wav(FakeEngine):
             return False
         message = stream.inputs.pop(0)
         assert isinstance(message, Units), message
-        stream.outputs.append(AudioChunk(spoken(message.ids), message.final))
+        stream.outputs.append(AudioChunk(samples_of(message.ids), message.final))
         stream.made += len(message.ids)
         return True
 
-    def go_on(self, stream: FakeStream, record: Record) -> None:
+    def resume(self, stream: FakeStream, record: Record) -> None:
         assert isinstance(record, SoundRecord), record
         stream.made = record.received
 
@@ -198,7 +201,7 @@ class FakeToken2Wav(FakeEngine):
         )
 
 
-def spoken(ids: np.ndarray) -> np.ndarray:
+def samples_of(ids: np.ndarray) -> np.ndarray:
     """The samples of the fake token2wav for speech units, int16."""
     return np.repeat(((ids + 1) * 512).astype(np.int16), SAMPLES_PER_UNIT)
 
@@ -206,83 +209,107 @@ def spoken(ids: np.ndarray) -> np.ndarray:
 def whole_reply(request: ReplyRequest) -> tuple[str, np.ndarray]:
     """The oracle of the fake chain: the reply's text and samples."""
     words = reply_words(request)
-    return "".join(words), spoken(np.repeat(np.arange(len(words)), 2 * GROUP))
+    return "".join(words), samples_of(np.repeat(np.arange(len(words)), 2 * GROUP))
 
 
-def build_fake_engine(stage: str, bundle: str, *, capacity: int) -> Engine:
-    """In the place of the real ``build_engine``; ``bundle`` is not read."""
+def build_fake_engine(stage: str, bundle: str, config: StageConfig) -> Engine:
+    """In the place of the real ``build_stage_engine``; ``bundle`` is not read."""
     engines: dict[str, type[FakeEngine]] = {
         "thinker": FakeThinker,
         "speech_decoder": FakeSpeechDecoder,
         "token2wav": FakeToken2Wav,
     }
-    return engines[stage](capacity, step_seconds=0.01)
+    return engines[stage](config.capacity, step_seconds=0.01)
 
 
-class LocalCall:
-    """A call to a stage in this process. Behind so many answers the stage is ``lost`` as a process is."""
+class LocalConnection:
+    """A connection to a stage in this process, whose replica is lost after ``lost_after`` outputs."""
 
-    def __init__(self, stage: StageName, engine: EngineThread, lost: int | None) -> None:
-        self.attempt: str | None = None
+    def __init__(self, stage: str, engine: EngineThread, lost_after: int | None) -> None:
+        self.request: StageRequest | None = None
         self._stage = stage
         self._engine = engine
-        self._lost = lost
+        self._lost_after = lost_after
         self._stream: EngineStream | None = None
 
-    async def begin(self, attempt: Attempt) -> None:
-        self.attempt = attempt.id
-        self._stream = self._engine.open(attempt)
+    async def send(self, message: StageRequest | StageMessage) -> None:
+        if isinstance(message, StageRequest):
+            self.request = message
+            self._stream = self._engine.open(message)
+            self._items = aiter(self._stream)
+        else:
+            assert self._stream is not None
+            self._stream.push(message)
 
-    async def send(self, message: StageMessage) -> None:
-        assert self._stream is not None
-        self._stream.push(message)
+    async def accepted(self) -> None:
+        assert isinstance(await anext(self._items), Accepted)
 
-    async def __aiter__(self) -> AsyncIterator[Made]:
-        assert self._stream is not None
-        answers = 0
-        with closing(self._stream):
-            async for made in self._stream:
-                if answers == self._lost:
-                    raise StageLost(self._stage, "ActorDiedError")
-                answers += 1
-                yield made
+    async def __aiter__(self) -> AsyncIterator[StageOutput]:
+        outputs = 0
+        async for item in self._items:
+            if outputs == self._lost_after:
+                raise StageLost(self._stage, "the connection broke")
+            outputs += 1
+            assert isinstance(item, StageOutput)
+            yield item
 
-    def cancel(self) -> None:
+    def close(self) -> None:
         if self._stream is not None:
             self._stream.close()
 
 
-class Stages:
-    """The three stages in this process.
+class LocalClient:
+    """Connects to a stage in this process. ``losses`` has one entry for each connection to come: after how many outputs
+    it is lost, or None."""
 
-    ``losses`` says for each attempt which stage is lost behind how many of its answers; later attempts lose none.
+    def __init__(self, stage: str, engine: EngineThread, kind: type[LocalConnection] = LocalConnection) -> None:
+        self.connections: list[LocalConnection] = []
+        self.losses: list[int | None] = []
+        self._stage = stage
+        self._engine = engine
+        self._kind = kind
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[LocalConnection]:
+        connection = self._kind(self._stage, self._engine, self.losses.pop(0) if self.losses else None)
+        self.connections.append(connection)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+class LocalBackend:
+    """The stages of a reply in this process, and what else the endpoints need.
+
+    ``losses`` says for each attempt which stage is lost after how many of its outputs; later attempts lose none.
     """
 
-    def __init__(self, engines: Sequence[Engine], losses: Sequence[tuple[StageName, int]] = ()) -> None:
-        self.metrics = IngressMetrics()
+    def __init__(self, engines: Sequence[Engine], losses: Iterable[tuple[str, int]] = (), *, queue: int = 4) -> None:
+        self.threads = {
+            spec.name: EngineThread(engine, spec) for spec, engine in zip(OPENS2S.stages, engines, strict=True)
+        }
+        self.clients = {name: LocalClient(name, thread) for name, thread in self.threads.items()}
+        for stage, after in losses:
+            for name, client in self.clients.items():
+                client.losses.append(after if name == stage else None)
+        self.stages = Stages(family=OPENS2S, clients=self.clients, leads=dict.fromkeys(OPENS2S.names))
+        self.metrics = GatewayMetrics()
+        self.admission = Admission(min(engine.capacity for engine in engines), queue, per_client=16)
         self.draining = False
-        self.thinker_calls: list[LocalCall] = []  # one for each attempt
-        self.losses = list(losses)
-        self.threads = {name: EngineThread(engine, name) for name, engine in zip(STAGES, engines, strict=True)}
-        self._loss: tuple[StageName, int] | None = None
-
-    def ask(self, stage: StageName) -> LocalCall:
-        if stage == "thinker":  # an attempt asks it first, unless in a crowd
-            self._loss = self.losses.pop(0) if self.losses else None
-        lost, answers = self._loss or (None, None)
-        call = LocalCall(stage, self.threads[stage], answers if stage == lost else None)
-        if stage == "thinker":
-            self.thinker_calls.append(call)
-        return call
-
-    def start(self, attempt: Attempt, caller: Caller | None = None) -> Chain:
-        return Chain(attempt, self.ask, caller or Caller())
+        self._transcripts = Transcripts()
 
     async def missing(self) -> list[str]:
         return []
 
+    def keep_transcript(self, audio_id: str, client: bytes | None, text: str) -> None:
+        self._transcripts.put(audio_id, client, text)
+
+    async def transcripts(self, audio_ids: Sequence[str], client: bytes | None) -> dict[str, str]:
+        return self._transcripts.find(audio_ids, client)
+
     async def free(self) -> None:
-        """Returns once every slot of every stage is free; its thread frees a slot soon after it is told to."""
+        """Returns once every slot of every stage is free; its thread frees a slot soon after it is asked to."""
         async with asyncio.timeout(SETTLE_SECONDS):
             while any(thread.open_streams for thread in self.threads.values()):
                 await asyncio.sleep(0.01)
@@ -292,12 +319,14 @@ class Stages:
             thread.stop()
 
 
-def attempt(request: ReplyRequest, record: ReplyRecord | None = None) -> Attempt:
-    return Attempt(id="test", request=request, sample_rate=22_050, record=record or ReplyRecord())
-
-
 @contextmanager
-def local_stages(capacity: int = 4) -> Iterator[Stages]:
-    made = Stages([FakeThinker(capacity), FakeSpeechDecoder(capacity), FakeToken2Wav(capacity)])
-    yield made
-    made.stop()
+def local_backend(capacity: int = 4, losses: Iterable[tuple[str, int]] = ()) -> Iterator[LocalBackend]:
+    backend = LocalBackend([FakeThinker(capacity), FakeSpeechDecoder(capacity), FakeToken2Wav(capacity)], losses)
+    try:
+        yield backend
+    finally:
+        backend.stop()
+
+
+def stage_request(request: ReplyRequest, record: Record | None = None) -> StageRequest:
+    return StageRequest(id="test", request=request, sample_rate=22_050, units_per_second=12.5, record=record)

@@ -24,7 +24,7 @@ from serve_app.stages.transport import quiet_grpc
 
 @serve.ingress()
 class Gateway:
-    """Serves :func:`create_api`. How many requests may run and wait is its ``user_config``: it changes while it runs."""
+    """Serves :func:`create_api`. How many requests may run and wait is its ``user_config``."""
 
     async def __init__(self, config: ServeConfig, *handles: DeploymentHandle) -> None:  # type: ignore[misc]
         quiet_grpc(asyncio.get_running_loop())

@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -41,15 +40,27 @@ class StageConnection:
 Handler = Callable[[StageRequest | Probe, StageConnection], Awaitable[None]]
 
 
-class _Reservation:
-    """A place whose client may connect, once."""
+class Reservation:
+    """A place for one connection at ``endpoint``; to be cancelled, which ends the connection."""
 
-    def __init__(self) -> None:
-        self.attached = asyncio.Event()
+    def __init__(self, server: "StageServer", endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.attached = asyncio.Event()  # the client has connected, and cannot again
         self.ended = asyncio.Event()
         self.task: asyncio.Task[Any] | None = None  # that works on it
+        self._server = server
+
+    async def wait_end(self) -> None:
+        """Returns once the connection has ended, or nobody has connected in time."""
+        try:
+            async with asyncio.timeout(ATTACH_SECONDS):
+                await self.attached.wait()
+        except TimeoutError:
+            return  # the client was lost on the way
+        await self.ended.wait()
 
     def cancel(self) -> None:
+        self._server.forget(self)
         if self.task is not None:
             self.task.cancel()
 
@@ -65,7 +76,7 @@ class StageServer:
         self._handle = handle
         self._host = host
         self._replica = replica
-        self._reservations: dict[str, _Reservation] = {}
+        self._reservations: dict[str, Reservation] = {}
         self._server = grpc.aio.server(options=OPTIONS)
         service, method = METHOD.removeprefix("/").split("/")
         handlers = {method: grpc.stream_stream_rpc_method_handler(self._stream)}
@@ -86,25 +97,13 @@ class StageServer:
         """Connections end at once."""
         await self._server.stop(grace=None)
 
-    @asynccontextmanager
-    async def reserve(self) -> AsyncIterator[tuple[Endpoint, Callable[[], Awaitable[None]]]]:
-        """A place for one connection, and what waits until it has ended. Leaving this ends the connection."""
-        token = secrets.token_urlsafe(_TOKEN_BYTES)
-        reservation = self._reservations[token] = _Reservation()
+    def reserve(self) -> Reservation:
+        endpoint = Endpoint(self._address, secrets.token_urlsafe(_TOKEN_BYTES), self._replica)
+        reservation = self._reservations[endpoint.token] = Reservation(self, endpoint)
+        return reservation
 
-        async def ended() -> None:
-            try:
-                async with asyncio.timeout(ATTACH_SECONDS):
-                    await reservation.attached.wait()
-            except TimeoutError:
-                return  # the client was lost on the way
-            await reservation.ended.wait()
-
-        try:
-            yield Endpoint(self._address, token, self._replica), ended
-        finally:
-            del self._reservations[token]
-            reservation.cancel()
+    def forget(self, reservation: Reservation) -> None:
+        self._reservations.pop(reservation.endpoint.token, None)
 
     async def _stream(self, _: AsyncIterator[bytes], context: Any) -> None:
         token = dict(context.invocation_metadata()).get(TOKEN, "")
