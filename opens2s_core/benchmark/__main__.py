@@ -60,6 +60,21 @@ def _engines(args: argparse.Namespace) -> None:
     reports.write_report(report, args.json)
 
 
+def _speech_length(args: argparse.Namespace) -> None:
+    from opens2s_core.benchmark import report as reports
+    from opens2s_core.benchmark.speech_length import PACKAGES, SpeechLengthBenchmark, measure_speech_length
+
+    config = SpeechLengthBenchmark(
+        bundle=args.bundle, examples=args.examples, recognised=args.recognised, seed=args.seed
+    )
+    recogniser = PocketSphinx(args.processes)
+    rows = measure_speech_length(config, recogniser)
+    settings = {"recognised": config.recognised, "seed": config.seed, "recogniser": recogniser.name}
+    report = reports.make_report(settings, rows, PACKAGES)
+    print(reports.render_table(report))
+    reports.write_report(report, args.json)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m opens2s_core.benchmark", description=__doc__)
     benchmarks = parser.add_subparsers(required=True, metavar="NAME")
@@ -90,6 +105,14 @@ def _parser() -> argparse.ArgumentParser:
     engines.add_argument("--repeats", type=int, default=5, help="of each measurement (%(default)s)")
     engines.add_argument("--sentences", type=int, default=100, help="held-out ones to compare (%(default)s)")
     engines.add_argument("--processes", type=int, default=cores, help="recognisers at work at once (%(default)s)")
+    speech = benchmarks.add_parser("speech-length", help="how long a bundle speaks for its text, and why speech ends")
+    speech.set_defaults(benchmark=_speech_length)
+    speech.add_argument("--bundle", required=True, help="directory or URL of a bundle")
+    speech.add_argument("--examples", type=Path, required=True, help="directory with examples.tsv and audio files")
+    speech.add_argument("--json", type=Path, required=True, help="file for the report")
+    speech.add_argument("--recognised", type=int, default=16, help="replies whose words are recognised (%(default)s)")
+    speech.add_argument("--seed", type=int, default=0, help="of the sampled units and of the audio's noise")
+    speech.add_argument("--processes", type=int, default=cores, help="recognisers at work at once (%(default)s)")
     return parser
 
 

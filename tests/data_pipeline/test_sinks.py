@@ -27,6 +27,7 @@ from data_pipeline.sinks import (
     absolute_url,
     finished_shards,
     plan_shards,
+    read_report,
     read_shard,
 )
 
@@ -78,6 +79,7 @@ def test_every_row_is_published_once_and_counted(url: str) -> None:
     assert ids(url) == ["xa", "xb", "ya", "yb", "za", "zb"]
     assert finished_shards(url) == {shard.name: shard.fingerprint for shard in plan}
     assert Sink(url).finish(plan) == Report(rows_in=9, rows_out=6, rejected={"s: r": 3})
+    assert read_report(url) == Report(rows_in=9, rows_out=6, rejected={"s: r": 3})
 
 
 def test_rejects_stand_beside(tmp_path: Path) -> None:

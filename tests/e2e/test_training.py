@@ -58,7 +58,9 @@ def weights(workspace: Path, run: str, config: TrainConfig, workers: WorkersConf
     metrics = train(config, workers, *(str(workspace / name) for name in ("samples", "start", run)))
     assert metrics["step"] == config.steps
     export(str(workspace / run), str(workspace / "start"), str(workspace / f"{run}-model"))
-    return load_opens2s(workspace / f"{run}-model" / OPENS2S).state_dict()
+    model = load_opens2s(workspace / f"{run}-model" / OPENS2S)
+    assert model.config.units_per_token == metrics["units_per_token"] > 0
+    return model.state_dict()
 
 
 def in_one_process(workspace: Path, config: TrainConfig) -> tuple[OpenS2S, list[float]]:

@@ -1,6 +1,8 @@
 """Ways from one directory of weights to another, by the command that people use."""
 
 import shutil
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,24 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from opens2s_core.audio import SAMPLE_RATE
-from opens2s_core.checkpoint import OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV, read_config
+from opens2s_core.checkpoint import (
+    OPENS2S,
+    SPEECH_TOKENIZER,
+    TOKEN2WAV,
+    UNITS_PER_TOKEN,
+    load_opens2s,
+    read_bundle_info,
+    read_config,
+    read_json,
+    save_voices,
+)
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling, TextDelta
 from opens2s_core.inference.pipeline import Pipeline
+from opens2s_core.models.speech_decoder import SPEAKER_DIM
 from opens2s_core.prompt import Audio, Message
+from ray_jobs import export
 from ray_jobs.export import main
+from ray_jobs.runs import RunCheckpoint
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 PARTS = {OPENS2S: "opens2s_tiny", SPEECH_TOKENIZER: "speech_tokenizer_tiny", TOKEN2WAV: "token2wav_tiny"}
@@ -123,6 +138,46 @@ def test_parts_that_do_not_fit_are_told(tmp_path: Path, capsys: pytest.CaptureFi
     import_golden(tmp_path / "bundle")
     sizes = {OPENS2S: 64, SPEECH_TOKENIZER: 128, TOKEN2WAV: 64}
     assert f"different numbers of speech units, and will not understand each other: {sizes}" in capsys.readouterr().out
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    path: Path
+
+    def as_directory(self) -> nullcontext[str]:
+        return nullcontext(str(self.path))
+
+
+def put_run(monkeypatch: pytest.MonkeyPatch, bundle: Path, **metrics: float) -> None:
+    """A run whose last checkpoint has the bundle's own weights."""
+    monkeypatch.setattr(export, "latest_checkpoint", lambda _: RunCheckpoint(Checkpoint(bundle), {"step": 7} | metrics))
+    weights = load_opens2s(bundle / OPENS2S).state_dict()
+    monkeypatch.setattr("ray_jobs.deepspeed_backend.load_zero_weights", lambda _: weights)
+
+
+def test_a_trained_bundle_carries_the_units_per_token_of_its_run(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_run(monkeypatch, bundle, units_per_token=2.25)
+    main(["run", "--run", "run", "--model", str(bundle), "--output", str(tmp_path / "new")])
+    assert read_bundle_info(tmp_path / "new").units_per_token == 2.25
+    main(["publish", "--run", "run", "--model", str(bundle), "--output", str(tmp_path / "published")])
+    assert "units_per_token" not in read_json(tmp_path / "published" / OPENS2S / "config.json")
+    put_run(monkeypatch, bundle)  # by a version that did not store the figure: that of the model stays
+    main(["run", "--run", "run", "--model", str(bundle), "--output", str(tmp_path / "former")])
+    main(["run", "--run", "run", "--model", str(tmp_path / "new"), "--output", str(tmp_path / "newer")])
+    assert read_bundle_info(tmp_path / "former").units_per_token == UNITS_PER_TOKEN
+    assert read_bundle_info(tmp_path / "newer").units_per_token == 2.25
+
+
+def test_named_voices_stay_with_the_bundle(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    voiced = shutil.copytree(bundle, tmp_path / "voiced")
+    save_voices({"zoe": np.ones(SPEAKER_DIM, np.float32)}, voiced)
+    put_run(monkeypatch, bundle)
+    main(["run", "--run", "run", "--model", str(voiced), "--output", str(tmp_path / "new")])
+    main(["publish", "--model", str(voiced), "--output", str(tmp_path / "published")])
+    for made in ("new", "published"):
+        assert read_bundle_info(tmp_path / made).voices == ("zoe",)
 
 
 def test_a_run_without_a_checkpoint_is_refused(bundle: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from opens2s_core.checkpoint import (
     OPENS2S,
     SPEECH_TOKENIZER,
     TOKEN2WAV,
+    UNITS_PER_TOKEN,
     CheckpointError,
     load_opens2s,
     load_speech_decoder,
@@ -259,7 +261,25 @@ def test_a_bundle_holds_everything_a_reply_needs(tiny_bundle: Path) -> None:
     load_token2wav(tiny_bundle / TOKEN2WAV)
     info = read_bundle_info(tiny_bundle)
     assert info.sample_rate == 22050
+    assert info.units_per_token == UNITS_PER_TOKEN
     assert not info.voice_trained
+
+
+def test_a_bundle_carries_the_units_per_token_of_its_training_data(tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    model = load_opens2s(bundle / OPENS2S)
+    model.config = replace(model.config, units_per_token=2.25)
+    save_opens2s(model, bundle / OPENS2S)
+    assert load_opens2s(bundle / OPENS2S).config.units_per_token == 2.25
+    assert read_bundle_info(bundle).units_per_token == 2.25
+    assert "units_per_token" not in model.config.published()
+
+
+@pytest.mark.parametrize("value", [0, -1.5, "3", True, float("inf")])
+def test_units_per_token_are_a_number_above_0(opens2s: Path, value: object) -> None:
+    write_json(opens2s / "config.json", read_json(opens2s / "config.json") | {"units_per_token": value})
+    with pytest.raises(ConfigError, match="units_per_token: expected a number above 0"):
+        load_thinker(opens2s)
 
 
 def test_the_model_of_a_bundle_is_found_in_it(opens2s: Path) -> None:

@@ -1,9 +1,10 @@
 import itertools
 import pickle
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,20 +13,32 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from opens2s_core.audio import SAMPLE_RATE
-from opens2s_core.checkpoint import OPENS2S, TOKEN2WAV, load_opens2s, read_token2wav_config, read_vocabulary
+from opens2s_core.checkpoint import (
+    OPENS2S,
+    TOKEN2WAV,
+    UNITS_PER_TOKEN,
+    load_opens2s,
+    read_json,
+    read_token2wav_config,
+    read_vocabulary,
+    write_json,
+)
 from opens2s_core.inference.engine import Engine, StreamFailed
+from opens2s_core.inference.loading import build_engine
 from opens2s_core.inference.messages import (
     AudioChunk,
     Finish,
     ReplyRequest,
     Sampling,
     SoundFormat,
+    SpeechFinish,
     StageMessage,
     Units,
 )
 from opens2s_core.inference.pipeline import Pipeline, reply_text
 from opens2s_core.inference.reference import write
 from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
+from opens2s_core.inference.speech_length import SpeechLimits
 from opens2s_core.inference.thinker import ThinkerEngine
 from opens2s_core.models.flow import mel_frames
 from opens2s_core.models.speech_decoder import SPEAKER_DIM
@@ -95,6 +108,34 @@ def test_a_voice_that_is_cut_short_does_not_cut_the_text(pipeline: Pipeline) -> 
     assert reply_text(cut) == reply_text(whole)
     assert [m for m in cut if isinstance(m, Finish)] == [m for m in whole if isinstance(m, Finish)]
     assert any(isinstance(message, AudioChunk) and message.final for message in cut)
+
+
+def test_the_last_audio_says_why_speech_ended(pipeline: Pipeline) -> None:
+    def finish(request: ReplyRequest) -> str | None:
+        *before, last = [message for message in pipeline.reply(request) if isinstance(message, AudioChunk)]
+        assert all(message.finish is None for message in before)
+        return last.finish
+
+    assert finish(spoken(max_units=1)) == "length"
+    assert finish(spoken(max_units=2048)) in get_args(SpeechFinish)
+
+
+def test_units_are_sampled_where_the_request_does_not_say_how() -> None:
+    assert ReplyRequest(messages=HELLO).units == Sampling(temperature=1.0, max_tokens=2048, seed=0)
+
+
+def test_speech_is_limited_by_what_the_bundle_says_of_its_training_data(tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    assert _limits(bundle) == SpeechLimits(units_per_token=UNITS_PER_TOKEN)
+    config = read_json(bundle / OPENS2S / "config.json")
+    write_json(bundle / OPENS2S / "config.json", config | {"units_per_token": 2.25})
+    assert _limits(bundle) == SpeechLimits(units_per_token=2.25)
+
+
+def _limits(bundle: Path) -> SpeechLimits | None:
+    engine = build_engine("speech_decoder", bundle, capacity=1)
+    assert isinstance(engine, SpeechDecoderEngine)
+    return engine.limits
 
 
 def test_the_same_request_gives_the_same_reply(pipeline: Pipeline) -> None:

@@ -124,3 +124,14 @@ def test_what_it_does_not_take_is_refused(engine):
         engine.push(stream, TextDelta("hello"))
     with pytest.raises(ValueError, match="got -1"):
         engine.push(stream, Units(np.array([-1]), final=False))
+
+
+@pytest.mark.parametrize("n", [5, CHUNK, CHUNK + 3])
+def test_the_final_chunk_says_why_speech_ended(engine, n):
+    stream = engine.open(request())
+    engine.push(stream, Units(units(engine, n), final=True, finish="loop"))
+    while engine.step():
+        pass
+    *before, last = engine.chunks(stream)
+    assert [chunk.finish for chunk in before] == [None] * len(before)
+    assert (last.final, last.finish) == (True, "loop")

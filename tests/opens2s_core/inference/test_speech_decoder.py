@@ -1,8 +1,10 @@
+import math
 import pickle
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from opens2s_core.inference.records import TextRecord, UnitsRecord
 from opens2s_core.inference.reference import speak as oracle_units
 from opens2s_core.inference.slot_lm import LMSettings
 from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
+from opens2s_core.inference.speech_length import SpeechLimits
 from opens2s_core.models.speech_decoder import SPEAKER_DIM, UnitVocabulary
 from tests.opens2s_core.inference.oracle import choices
 from tests.opens2s_core.inference.random_engines import SETTINGS, SIZES, SMALL, Sizes, random_engines
@@ -408,3 +411,99 @@ def test_fixed_widths_compute_the_same_shapes_in_any_company(fixed_width: bool) 
     engine = random_decoder(capacity=4, settings=LMSettings(fixed_width=fixed_width, context=128, prefill_tokens=6))
     asked = [ask(engine, Random(seed)) for seed in range(6)]
     assert same_shapes(engine, asked) == fixed_width
+
+
+# Why speech ends
+
+
+def finishes(made: Made) -> list[str | None]:
+    return [message.finish for message in made.messages if isinstance(message, Units)]
+
+
+def limited(engine: SpeechDecoderEngine, limits: SpeechLimits | None) -> SpeechDecoderEngine:
+    """The same model with limits, and no unit that ends speech."""
+    vocabulary = replace(engine.vocabulary, end_ids=())
+    return SpeechDecoderEngine(engine.model, vocabulary, capacity=1, settings=engine.settings, limits=limits)
+
+
+def reply_of(engine: SpeechDecoderEngine, hiddens: int, **sampling: Any) -> Asked:
+    values = np.random.default_rng(0).normal(0, 1, (hiddens, engine.model.config.llm.hidden_size)).astype(np.float32)
+    parts = tuple(Hiddens(values[i : i + M], final=i + M >= hiddens) for i in range(0, hiddens, M))
+    return Asked(ReplyRequest(messages=(), units=Sampling(**sampling)), parts)
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 2**32), limits=st.none() | st.builds(SpeechLimits, units_per_token=st.floats(0.2, 9)))
+def test_the_last_units_say_why_speech_ended(seed: int, limits: SpeechLimits | None) -> None:
+    engine = random_decoder(capacity=1)
+    engine.limits = limits
+    asked = ask(engine, Random(seed))
+    made = alone(engine, asked)
+    *before, finish = finishes(made)
+    hiddens = sum(len(group.values) for group in asked.groups)
+    ends = made.ids[-1:] and made.ids[-1] in engine.vocabulary.end_ids
+    full = len(made.ids) == asked.request.units.max_tokens
+    too_long = limits is not None and len(made.ids) >= limits.longest(hiddens)
+    assert set(before) <= {None}
+    assert finish == ("length" if full or too_long else "stop") or (finish == "stop" and ends) or finish == "loop"
+
+
+@pytest.mark.parametrize("hiddens", [1, 3, 4, 9, 40])
+def test_speech_ends_at_three_times_the_expected_length(hiddens: int) -> None:
+    engine = limited(random_decoder(), SpeechLimits(units_per_token=2.5))
+    asked = reply_of(engine, hiddens, temperature=1.0, max_tokens=2048)
+    made = alone(engine, asked)
+    assert len(made.units) == math.floor(7.5 * hiddens)
+    assert finishes(made)[-1] == "length"
+
+
+def test_without_limits_speech_goes_on_as_in_the_published_loop() -> None:
+    engine = limited(random_decoder(settings=LMSettings(context=600)), None)
+    assert len(alone(engine, reply_of(engine, 3, max_tokens=400)).units) == 400
+
+
+def test_speech_that_is_longer_than_its_limit_before_the_text_is_read_ends_with_it() -> None:
+    engine = limited(random_decoder(), SpeechLimits(units_per_token=0.1))
+    made = alone(engine, reply_of(engine, 9, temperature=1.0, max_tokens=2048))
+    assert len(made.units) == 2 * N
+    assert finishes(made) == [None, None, "length"]
+
+
+def test_speech_that_repeats_itself_ends() -> None:
+    engine = limited(random_decoder(), SpeechLimits(units_per_token=100))
+    with torch.no_grad():
+        engine._embeddings.zero_()  # what it says no longer depends on what it has said
+        for layer in engine.model.tts_lm_model.model.layers:
+            layer.self_attn.o_proj.weight.zero_()
+    made = alone(engine, reply_of(engine, 5, max_tokens=2048))
+    assert finishes(made)[-1] == "loop"
+    assert len(set(made.units[-33:])) == 1
+    assert len(made.units) == N + 1 + 33  # the first unit of a round still depends on the group it follows
+
+
+def test_speech_beyond_the_context_says_so() -> None:
+    engine = random_decoder(settings=LMSettings(context=20), ends=0)
+    for hiddens in (9, 12, 40):
+        assert finishes(alone(engine, reply_of(engine, hiddens, max_tokens=50)))[-1] == "length"
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 2**32), steps=st.integers(0, 60), rate=st.sampled_from([0.5, 3.5, 50.0]))
+def test_a_resumed_reply_ends_where_and_why_the_whole_one_does(seed: int, steps: int, rate: float) -> None:
+    chance = Random(seed)
+    engine = random_decoder(capacity=1, ends=chance.choice([0, 3]))
+    engine.limits = SpeechLimits(units_per_token=rate, repeated_units=3)
+    asked = ask(engine, chance)
+    whole = alone(engine, asked)
+    stream, before = engine.open(asked.request), Made()
+    for group in asked.groups:
+        engine.push(stream, group)
+    for _ in range(steps):
+        engine.step()
+        before.collect(engine, stream)
+    record = engine.record(stream)
+    engine.close(stream)
+    again = SpeechDecoderEngine(engine.model, engine.vocabulary, capacity=1, limits=engine.limits)
+    after = go_on(again, asked, record)
+    assert before.units + after.units == whole.units
+    assert finishes(after)[-1] == finishes(whole)[-1]

@@ -643,3 +643,23 @@ def test_other_messages_are_refused(engine):
 def test_a_batch_of_none_is_refused(tiny):
     with pytest.raises(ValueError, match="got 0"):
         Token2WavEngine(tiny.flow, tiny.vocoder, capacity=1, batch=0)
+
+
+# Why speech ended
+
+
+@pytest.mark.parametrize("finish", [None, "stop", "length", "loop"])
+def test_the_final_chunk_says_why_speech_ended(tiny, finish):
+    for count in (0, 9, 45):
+        stream = tiny.open(request())
+        tiny.push(stream, Units(units(count), final=False))
+        drain(tiny)
+        chunks = list(tiny.chunks(stream))
+        resumed = tiny.open(request(), tiny.record(stream))
+        for end in (stream, resumed):
+            tiny.push(end, Units(units(0), final=True, finish=finish))
+        drain(tiny)
+        for rest in (tiny.chunks(stream), tiny.chunks(resumed)):
+            assert [chunk.finish for chunk in [*chunks, *rest]] == [None] * (len(chunks) + len(rest) - 1) + [finish]
+        tiny.close(stream)
+        tiny.close(resumed)

@@ -1,0 +1,149 @@
+"""How long a bundle speaks for its text, why its speech ends, and what is understood: units greedy and sampled.
+
+The texts are those of example questions, answered, and very short ones that are read aloud.
+"""
+
+import csv
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from opens2s_core.audio import SAMPLE_RATE, decode_audio, resample
+from opens2s_core.benchmark.recogniser import Recogniser
+from opens2s_core.benchmark.rendering import streamed
+from opens2s_core.benchmark.report import Bound, Row
+from opens2s_core.benchmark.word_error import bootstrap_percent, count_word_errors, percent
+from opens2s_core.checkpoint import BundleInfo, read_bundle_info
+from opens2s_core.inference.engine import Engine
+from opens2s_core.inference.loading import build_engine
+from opens2s_core.inference.messages import Hiddens, ReplyRequest, Sampling, SpeechFinish, TextDelta, Units
+from opens2s_core.inference.token2wav import Token2WavEngine
+from opens2s_core.prompt import Audio, Message, reading
+
+PACKAGES = ("pocketsphinx", "jiwer")
+"""Those that decide the numbers."""
+DECODING = {"greedy": 0.0, "sampled": 1.0}
+"""Temperatures of the units by name."""
+READINGS = ("a", "I", "Hi.", "OK", "no")
+WITHIN = Bound("at most", 3)
+"""Times the expected length."""
+_MAX_UNITS = 2048
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpeechLengthBenchmark:
+    """``examples`` is a directory with ``examples.tsv`` (columns ``file`` and others) and the audio files it names.
+    ``recognised`` of the replies are rendered and given to the recogniser."""
+
+    bundle: str
+    examples: Path
+    recognised: int = 16
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Speech:
+    """What was generated for one request."""
+
+    text: str
+    hiddens: int
+    units: NDArray[np.int64]
+    finish: SpeechFinish
+
+    def length(self, info: BundleInfo) -> float:
+        """In times the length expected of the text."""
+        return len(self.units) / (info.units_per_token * self.hiddens)
+
+
+def measure_speech_length(config: SpeechLengthBenchmark, recogniser: Recogniser) -> list[Row]:
+    """Raises ``ValueError`` for a directory without examples."""
+    info = read_bundle_info(config.bundle)
+    thinker, decoder = (build_engine(stage, config.bundle, capacity=1) for stage in ("thinker", "speech_decoder"))
+    token2wav = build_engine("token2wav", config.bundle, capacity=1)
+    assert isinstance(token2wav, Token2WavEngine)
+    questions = read_questions(config.examples)
+    rows = []
+    for name, temperature in DECODING.items():
+        sampling = Sampling(temperature=temperature, max_tokens=_MAX_UNITS, seed=config.seed)
+        answered = [
+            generate(thinker, decoder, ReplyRequest(messages=(Message("user", (Audio(question),)),), units=sampling))
+            for question in tqdm(questions, desc=f"{name}: answers", unit="reply")
+        ]
+        read = [
+            generate(thinker, decoder, ReplyRequest(messages=reading(text), say=text, units=sampling))
+            for text in READINGS
+        ]
+        rows += [*_length_rows(f"{name}, answers", answered, info), *_length_rows(f"{name}, readings", read, info)]
+        rows.append(_word_error_row(name, answered[: config.recognised], token2wav, recogniser, config.seed))
+    return rows
+
+
+def read_questions(examples: Path) -> list[NDArray[np.float32]]:
+    """The audio of each example, (n,) at 16 kHz."""
+    table = examples / "examples.tsv"
+    if not table.is_file():
+        raise ValueError(f"{examples}: expected a directory with examples.tsv and audio files")
+    with table.open(encoding="utf-8", newline="") as file:
+        names = [row["file"] for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
+    return [resample(*decode_audio((examples / name).read_bytes()), SAMPLE_RATE) for name in names]
+
+
+def generate(thinker: Engine, decoder: Engine, request: ReplyRequest) -> Speech:
+    """The units of one reply, by engines that have nothing else to do."""
+    thinking, speaking = thinker.open(request), decoder.open(request)
+    text, hiddens, units = "", 0, list[int]()
+    finish: SpeechFinish | None = None
+    while finish is None:
+        thinker.step()
+        decoder.step()
+        for message in [*thinker.chunks(thinking), *decoder.chunks(speaking)]:
+            match message:
+                case TextDelta(delta):
+                    text += delta
+                case Hiddens(values):
+                    hiddens += len(values)
+                    decoder.push(speaking, message)
+                case Units(ids):
+                    units += ids.tolist()
+                    finish = message.finish
+    thinker.close(thinking)
+    decoder.close(speaking)
+    return Speech(text=text, hiddens=hiddens, units=np.array(units, dtype=np.int64), finish=finish)
+
+
+def _length_rows(name: str, made: Sequence[Speech], info: BundleInfo) -> list[Row]:
+    ends = Counter(speech.finish for speech in made)
+    lengths = [speech.length(info) for speech in made]
+    seconds = [len(speech.units) / info.units_per_second for speech in made]
+    reasons: tuple[SpeechFinish, ...] = ("stop", "length", "loop")
+    return [
+        *(Row(name=f"{name}: ended by {reason}", value=ends[reason], unit=f"of {len(made)}") for reason in reasons),
+        Row(name=f"{name}: length, median", value=statistics.median(lengths), unit="times the expected"),
+        Row(name=f"{name}: length, longest", value=max(lengths), unit="times the expected", bound=WITHIN),
+        Row(name=f"{name}: audio, longest", value=max(seconds), unit="s"),
+    ]
+
+
+def _word_error_row(
+    name: str, made: Sequence[Speech], token2wav: Token2WavEngine, recogniser: Recogniser, seed: int
+) -> Row:
+    rate = token2wav.config.hift.sampling_rate
+    audio = [
+        resample(streamed(token2wav, speech.units, seed), rate, SAMPLE_RATE)
+        for speech in tqdm(made, desc=f"{name}: audio", unit="reply")
+    ]
+    words = recogniser.transcribe(audio)
+    counted = [count_word_errors(speech.text, found) for speech, found in zip(made, words, strict=True)]
+    errors, said = (np.array([getattr(each, part) for each in counted]) for part in ("errors", "words"))
+    return Row(
+        name=f"{name}, answers: word error of {len(made)}",
+        value=percent(errors, said),
+        unit="%",
+        interval=bootstrap_percent(errors, said, seed),
+    )
