@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opens2s_core.checkpoint.errors import CheckpointError
-from opens2s_core.checkpoint.speech_tokenizer import read_speech_tokenizer_config
 from opens2s_core.checkpoint.token2wav import read_token2wav_config
-from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.storage import fetch_directory
 
 OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV = "opens2s", "speech_tokenizer", "token2wav"
@@ -19,17 +17,6 @@ def opens2s_directory(model: str | Path) -> Path:
         if (directory / "config.json").exists():
             return directory
     raise CheckpointError(f"{model}: expected a bundle with {OPENS2S}/config.json, or an OpenS2S directory")
-
-
-def codebook_sizes(bundle: str | Path) -> dict[str, int]:
-    """How many speech units each part knows that is there; in a bundle that can speak they are as many."""
-    path = fetch_directory(bundle)
-    sizes = {
-        OPENS2S: lambda part: read_vocabulary(part).units.size,
-        SPEECH_TOKENIZER: lambda part: read_speech_tokenizer_config(part).quantize_vocab_size,
-        TOKEN2WAV: lambda part: read_token2wav_config(part).flow.vocab_size,
-    }
-    return {part: size(path / part) for part, size in sizes.items() if (path / part).is_dir()}
 
 
 UNITS_PER_TOKEN = 3.5
