@@ -21,7 +21,7 @@ import ray
 from ray import serve
 from ray.serve.exceptions import RayServeException
 
-from opens2s_core.checkpoint import read_bundle_info
+from opens2s_core.checkpoint.bundle import read_bundle_info
 from opens2s_core.storage import absolute_directory
 from ray_jobs.cluster import connect, end_on_signals
 from ray_jobs.serve_recipes import RECIPES

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from opens2s_core.checkpoint import BundleInfo, read_bundle_info
+from opens2s_core.checkpoint.bundle import BundleInfo, read_bundle_info
 from opens2s_core.inference.messages import ReplyRequest
 from serve_app.api.chat_request import ChatRequest, parse_chat, reply_request
 from serve_app.api.chat_response import ReplyShape, completion, events

@@ -10,7 +10,8 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from opens2s_core.audio import SAMPLE_RATE
-from opens2s_core.checkpoint import OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV, read_config
+from opens2s_core.checkpoint.bundle import OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV
+from opens2s_core.checkpoint.opens2s import read_config
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling, TextDelta
 from opens2s_core.inference.pipeline import Pipeline
 from opens2s_core.prompt import Audio, Message
