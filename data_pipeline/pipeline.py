@@ -19,14 +19,10 @@ from data_pipeline.steps.rejects import Rejects
 from data_pipeline.steps.speech_units import UnitEncoder, encode_turns
 from data_pipeline.steps.tokenise import tokenise_turn
 from opens2s_core.audio import SAMPLE_RATE
-from opens2s_core.checkpoint import (
-    OPENS2S,
-    SPEECH_TOKENIZER,
-    CheckpointError,
-    load_prompt_builder,
-    load_speech_tokenizer,
-    read_config,
-)
+from opens2s_core.checkpoint.bundle import OPENS2S, SPEECH_TOKENIZER
+from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.opens2s import load_prompt_builder, read_config
+from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
 from opens2s_core.config import config_to_dict
 from opens2s_core.prompt import PromptBuilder
 from opens2s_core.storage import digest, fetch_directory

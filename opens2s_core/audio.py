@@ -9,7 +9,6 @@ import soundfile
 import torch
 import torchaudio.functional
 from numpy.typing import NDArray
-from transformers.audio_utils import mel_filter_bank
 
 SAMPLE_RATE = 16_000
 """Hz, what every encoder hears."""
@@ -94,6 +93,8 @@ def resample(samples: Waveform, from_rate: int, to_rate: int) -> Waveform:
 
 @lru_cache(maxsize=4)
 def _filters(mel_bins: int) -> torch.Tensor:
+    from transformers.audio_utils import mel_filter_bank  # its package is large, and most that read audio need no mel
+
     bank = mel_filter_bank(
         num_frequency_bins=N_FFT // 2 + 1,
         num_mel_filters=mel_bins,

@@ -6,16 +6,20 @@ import re
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jinja2 import TemplateError
-from transformers import PreTrainedTokenizerFast
+
+if TYPE_CHECKING:  # messages are also handled where nothing is tokenised, and transformers takes half a second
+    from transformers import PreTrainedTokenizerFast
 
 AUDIO_SLOT = -200
 """Stands in ``input_ids`` where the embeddings of one clip are inserted."""
 IGNORED = -100
 """Label of a position from which nothing is learned."""
 DEFAULT_SYSTEM = "You are a helpful assistant."
+SPEAKER_DIM = 512
+"""Numbers in a speaker's vector; where the speaker is unknown they are zero."""
 READ_ALOUD = "Read the following text aloud, word for word:\n"
 """What the user says before a text that is to be read, see :func:`reading`."""
 
@@ -50,7 +54,7 @@ class Audio:
 @dataclass(frozen=True, slots=True)
 class Spoken:
     """A reply that is said aloud: its words and, for training, its speech units (codebook ids) and its speaker's
-    vector (512 numbers; empty where unknown)."""
+    vector (``SPEAKER_DIM`` numbers; empty where unknown)."""
 
     text: str
     units: tuple[int, ...] = ()
@@ -114,7 +118,7 @@ def reading(text: str, instructions: str | None = None) -> tuple[Message, ...]:
 class PromptBuilder:
     """Turns messages into ids, audio slots, labels and token types. User text can never forge a special token."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, style: PromptStyle) -> None:
+    def __init__(self, tokenizer: "PreTrainedTokenizerFast", style: PromptStyle) -> None:
         """``ValueError`` for a tokenizer that lacks a special token which the style writes."""
         self.tokenizer = tokenizer
         self.style = style

@@ -7,7 +7,7 @@ import deepspeed
 import torch
 from torch import Tensor
 
-from opens2s_core.checkpoint import write_json
+from opens2s_core.checkpoint.files import write_json
 from opens2s_core.checkpoint.lora import ADAPTER_CONFIG, read_lora_config
 from opens2s_core.models.lora import has_lora, lora_config, lora_parts, merge_weight, plain_lora_config
 from opens2s_core.models.opens2s import OpenS2S

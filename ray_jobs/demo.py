@@ -20,7 +20,7 @@ import ray
 import soundfile
 
 from opens2s_core.audio import AudioError, Waveform, decode_audio
-from opens2s_core.checkpoint import read_bundle_info
+from opens2s_core.checkpoint.bundle import read_bundle_info
 from opens2s_core.storage import absolute_directory
 from ray_jobs.cluster import end_on_signals
 from ray_jobs.demo_model import make_model, read_examples

@@ -14,17 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from opens2s_core.checkpoint import (
-    codebook_sizes,
-    import_published,
-    load_state,
-    opens2s_directory,
-    publish,
-    read_json,
-    save_opens2s,
-    weight_files,
-    write_json,
-)
+from opens2s_core.checkpoint.bundle import opens2s_directory
+from opens2s_core.checkpoint.codebooks import codebook_sizes
+from opens2s_core.checkpoint.files import read_json, weight_files, write_json
+from opens2s_core.checkpoint.opens2s import load_state, save_opens2s
+from opens2s_core.checkpoint.published import import_published, publish
 from opens2s_core.models.audio_encoder import AudioPadding
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.opens2s_config import Interleave

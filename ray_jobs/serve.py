@@ -21,14 +21,14 @@ import ray
 from ray import serve
 from ray.serve.exceptions import RayServeException
 
-from opens2s_core.checkpoint import read_bundle_info
+from opens2s_core.checkpoint.bundle import read_bundle_info
 from opens2s_core.storage import absolute_directory
 from ray_jobs.cluster import connect, end_on_signals
 from ray_jobs.serve_recipes import RECIPES
 from serve_app.app import build_app
 from serve_app.config import Access, ServeConfig
-from serve_app.notices import SYNTHETIC_NOTICE, UNTRAINED_NOTICE
 from serve_app.manifests import KUBERAY_NOTE, SERVE_NOTE, ray_service, serve_manifest, to_yaml
+from serve_app.notices import SYNTHETIC_NOTICE, UNTRAINED_NOTICE
 from serve_app.ray_settings import prefer_ray_settings
 
 APP_NAME = "opens2s"

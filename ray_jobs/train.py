@@ -19,7 +19,9 @@ from ray.train.torch import TorchTrainer
 
 from data_pipeline.samples import ParquetSamples
 from data_pipeline.sinks import absolute_url, read_report
-from opens2s_core.checkpoint import load_opens2s, opens2s_directory, read_vocabulary
+from opens2s_core.checkpoint.bundle import opens2s_directory
+from opens2s_core.checkpoint.opens2s import load_opens2s
+from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.storage import absolute_directory
 from opens2s_core.training.loop import StepReport, TrainConfig, fit
 from ray_jobs.cluster import connect

@@ -133,7 +133,8 @@ class Limits:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Access:
     """Who may ask. Without keys everyone; ``keys_file`` holds one a line and is read again when it changes, the
-    environment variable ``OPENS2S_API_KEYS`` holds them separated by commas. Pages may ask from their own origin and ``cors_origins``."""
+    environment variable ``OPENS2S_API_KEYS`` holds them separated by commas. Pages may ask from their own origin and
+    from ``cors_origins``."""
 
     keys_file: str | None = None
     replies_per_key: int = 16  # at once, in each replica of the gateway

@@ -24,15 +24,10 @@ import torch
 
 from data_pipeline.synthesis.writers import ClosedDomainWriter
 from opens2s_core.audio import SAMPLE_RATE
-from opens2s_core.checkpoint import (
-    OPENS2S,
-    SPEECH_TOKENIZER,
-    TOKEN2WAV,
-    load_opens2s,
-    save_opens2s,
-    save_speech_tokenizer,
-    save_token2wav,
-)
+from opens2s_core.checkpoint.bundle import OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV
+from opens2s_core.checkpoint.opens2s import load_opens2s, save_opens2s
+from opens2s_core.checkpoint.speech_tokenizer import save_speech_tokenizer
+from opens2s_core.checkpoint.token2wav import save_token2wav
 from opens2s_core.config import (
     EstimatorConfig,
     F0PredictorConfig,

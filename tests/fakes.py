@@ -109,7 +109,7 @@ def last_text(request: ReplyRequest) -> str:
 
 
 def reply_words(request: ReplyRequest) -> list[str]:
-    """The text of the fake thinker's reply: what it is to say, or what the user said, at most ``max_tokens`` words of it."""
+    """The words of the fake thinker's reply: those given, or the user's; at most ``max_tokens``."""
     return [f"{word} " for word in (request.say or f"you said {last_text(request)}").split()][: request.text.max_tokens]
 
 

@@ -7,7 +7,9 @@ import numpy as np
 import torch
 
 from opens2s_core.audio import SAMPLE_RATE, Waveform
-from opens2s_core.checkpoint import TOKEN2WAV, Vocabulary, load_token2wav
+from opens2s_core.checkpoint.bundle import TOKEN2WAV
+from opens2s_core.checkpoint.token2wav import load_token2wav
+from opens2s_core.checkpoint.vocabulary import Vocabulary
 from opens2s_core.config import EstimatorConfig, FlowConfig, FlowDecoderConfig, FlowEncoderConfig, VocoderConfig
 from opens2s_core.inference.messages import ReplyRequest, Sampling
 from opens2s_core.models.flow import Flow

@@ -12,8 +12,8 @@ from transformers import DynamicCache, Qwen3ForCausalLM
 from opens2s_core.benchmark.engine_models import EngineModels, question, spoken
 from opens2s_core.benchmark.report import Bound, Row
 from opens2s_core.benchmark.timing import alternate, now
+from opens2s_core.inference.lm_settings import LMSettings
 from opens2s_core.inference.messages import Hiddens, ReplyRequest, Sampling
-from opens2s_core.inference.slot_lm import LMSettings
 from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
 from opens2s_core.inference.thinker import ThinkerEngine
 from opens2s_core.models.thinker import expand_audio_slots

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from opens2s_core.audio import Waveform
-from opens2s_core.checkpoint import SPEECH_TOKENIZER, TOKEN2WAV, codebook_sizes, load_speech_tokenizer, load_token2wav
+from opens2s_core.checkpoint.bundle import SPEECH_TOKENIZER, TOKEN2WAV
+from opens2s_core.checkpoint.codebooks import codebook_sizes
+from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
+from opens2s_core.checkpoint.token2wav import load_token2wav
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Units
 from opens2s_core.inference.noise import Use, normal_frames
 from opens2s_core.inference.token2wav import Token2WavEngine

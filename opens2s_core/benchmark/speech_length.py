@@ -19,7 +19,7 @@ from opens2s_core.benchmark.recogniser import Recogniser
 from opens2s_core.benchmark.rendering import streamed
 from opens2s_core.benchmark.report import Bound, Row
 from opens2s_core.benchmark.word_error import bootstrap_percent, count_word_errors, percent
-from opens2s_core.checkpoint import BundleInfo, read_bundle_info
+from opens2s_core.checkpoint.bundle import BundleInfo, read_bundle_info
 from opens2s_core.inference.engine import Engine
 from opens2s_core.inference.loading import build_engine
 from opens2s_core.inference.messages import Hiddens, ReplyRequest, Sampling, SpeechFinish, TextDelta, Units

@@ -4,10 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opens2s_core.checkpoint.errors import CheckpointError
-from opens2s_core.checkpoint.opens2s import read_config
-from opens2s_core.checkpoint.speech_tokenizer import read_speech_tokenizer_config
 from opens2s_core.checkpoint.token2wav import read_token2wav_config
-from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.checkpoint.voices import load_voices
 from opens2s_core.storage import fetch_directory
 
@@ -23,17 +20,6 @@ def opens2s_directory(model: str | Path) -> Path:
     raise CheckpointError(f"{model}: expected a bundle with {OPENS2S}/config.json, or an OpenS2S directory")
 
 
-def codebook_sizes(bundle: str | Path) -> dict[str, int]:
-    """How many speech units each part knows that is there; in a bundle that can speak they are as many."""
-    path = fetch_directory(bundle)
-    sizes = {
-        OPENS2S: lambda part: read_vocabulary(part).units.size,
-        SPEECH_TOKENIZER: lambda part: read_speech_tokenizer_config(part).quantize_vocab_size,
-        TOKEN2WAV: lambda part: read_token2wav_config(part).flow.vocab_size,
-    }
-    return {part: size(path / part) for part, size in sizes.items() if (path / part).is_dir()}
-
-
 UNITS_PER_TOKEN = 3.5
 """Speech units for each token that is spoken where a bundle does not store the figure of its training data: English at
 about 3.5 tokens a second and 12.5 units."""
@@ -45,15 +31,15 @@ class BundleInfo:
 
     sample_rate: int  # Hz, of the audio that comes out
     units_per_second: float  # speech units in a second of audio
-    units_per_token: (
-        float  # speech units for each token that is spoken, marks included, on average over its training data
-    )
+    units_per_token: float  # speech units for each token that is spoken, on average over its training data
     voice_trained: bool
     voices: tuple[str, ...] = ()  # names of its speaker vectors
 
 
 def read_bundle_info(bundle: str | Path) -> BundleInfo:
     """Of a directory or URL. Raises :class:`CheckpointError` or :class:`ConfigError`."""
+    from opens2s_core.checkpoint.opens2s import read_config  # no stage needs it, and it imports all models
+
     path = fetch_directory(bundle)
     config = read_token2wav_config(path / TOKEN2WAV)
     opens2s = path / OPENS2S

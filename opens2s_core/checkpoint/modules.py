@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from transformers.models.qwen3.modeling_qwen3 import Qwen3Model, Qwen3RotaryEmbedding
+from torch.overrides import TorchFunctionMode
 
 from opens2s_core.checkpoint.errors import CheckpointError
 from opens2s_core.checkpoint.shards import LazyTensor
@@ -19,8 +19,17 @@ COMPUTED = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 def build_empty(build: Callable[[], M]) -> M:
     """A module whose parameters have shapes and no values (on the meta device)."""
-    with torch.device("meta"):
+    with torch.device("meta"), _NoNormalDraws():
         return build()
+
+
+class _NoNormalDraws(TorchFunctionMode):
+    """Leaves out the one initialisation that torch does in Python for tensors without values: its first call imports
+    torch's compiler, which takes as long as torch itself."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        return kwargs["tensor"] if func is nn.init.normal_ else func(*args, **kwargs)
 
 
 def differences(
@@ -62,7 +71,4 @@ def assign(module: M, state: Mapping[str, Tensor]) -> M:
     Parameters that ``state`` lacks share the values of others, and are the caller's to tie.
     """
     module.load_state_dict(state, strict=False, assign=True)
-    for part in module.modules():
-        if isinstance(part, Qwen3Model):
-            part.rotary_emb = Qwen3RotaryEmbedding(part.config)  # computed, so in no file
     return module.eval()

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 from transformers import Qwen3ForCausalLM
+from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
 
 from opens2s_core.checkpoint.files import open_tensors, read_json, value, write_json, write_tensors
 from opens2s_core.checkpoint.lora import merge_lora_tensors
@@ -142,6 +143,7 @@ def _fill(part: P, tensors: Mapping[str, Tensor | LazyTensor], dtype: torch.dtyp
     own = [name for name in part.state_dict() if name in tensors]
     assign(part, {name: value(tensors[name], dtype) for name in own})
     for lm in (module for module in part.modules() if isinstance(module, Qwen3ForCausalLM)):
+        lm.model.rotary_emb = Qwen3RotaryEmbedding(lm.config)  # computed, so in no file
         embedding, head = lm.model.embed_tokens.weight, lm.lm_head.weight
         if lm.config.tie_word_embeddings and (head.is_meta or torch.equal(head, embedding)):
             lm.lm_head.weight = embedding

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from opens2s_core.checkpoint.errors import CheckpointError
 from opens2s_core.checkpoint.files import write_tensors
 from opens2s_core.checkpoint.shards import open_shard
-from opens2s_core.models.speech_decoder import SPEAKER_DIM
+from opens2s_core.prompt import SPEAKER_DIM
 from opens2s_core.storage import fetch_directory
 
 DEFAULT_VOICE = "default"

@@ -1,4 +1,8 @@
-"""From a bundle to engines."""
+"""From a bundle to engines.
+
+A stage's libraries are imported when its engine is built, and only they: a replica that is started anew has its
+listener wait, and most of the time until it answers goes into imports (transformers' models take longer than torch).
+"""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,22 +10,9 @@ from typing import Literal
 
 import torch
 
-from opens2s_core.checkpoint import (
-    OPENS2S,
-    TOKEN2WAV,
-    UNITS_PER_TOKEN,
-    load_speech_decoder,
-    load_thinker,
-    load_token2wav,
-    read_vocabulary,
-)
+from opens2s_core.checkpoint.bundle import OPENS2S, TOKEN2WAV
 from opens2s_core.inference.engine import Engine
-from opens2s_core.inference.reference_engine import ReferenceToken2WavEngine
-from opens2s_core.inference.slot_lm import LMSettings
-from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
-from opens2s_core.inference.speech_length import SpeechLimits
-from opens2s_core.inference.thinker import ThinkerEngine
-from opens2s_core.inference.token2wav import Token2WavEngine
+from opens2s_core.inference.lm_settings import LMSettings
 from opens2s_core.storage import fetch_directory
 
 Stage = Literal["thinker", "speech_decoder", "token2wav"]
@@ -44,23 +35,49 @@ def build_engine(stage: Stage, bundle: str | Path, *, capacity: int, settings: E
     How many threads torch may use is the caller's to say, before this.
     """
     settings = settings or EngineSettings()
-    device = "cuda" if torch.cuda.is_available() else "cpu"  # a replica without a GPU of its own sees none
-    dtype = torch.float32 if device == "cpu" else None
     directory = fetch_directory(bundle)
-    opens2s = directory / OPENS2S
     match stage:
         case "thinker":
-            thinker = load_thinker(opens2s, dtype).to(device)
-            vocabulary = read_vocabulary(opens2s)
-            return ThinkerEngine(thinker, vocabulary, capacity=capacity, settings=settings.thinker)
+            return _build_thinker(directory / OPENS2S, capacity, settings.thinker)
         case "speech_decoder":
-            decoder = load_speech_decoder(opens2s, dtype).to(device)
-            units = read_vocabulary(opens2s).units
-            limits = SpeechLimits(units_per_token=decoder.config.units_per_token or UNITS_PER_TOKEN)
-            return SpeechDecoderEngine(
-                decoder, units, capacity=capacity, settings=settings.speech_decoder, limits=limits
-            )
+            return _build_speech_decoder(directory / OPENS2S, capacity, settings.speech_decoder)
         case "token2wav":
-            flow, vocoder = load_token2wav(directory / TOKEN2WAV, torch.float32)
-            engine = Token2WavEngine if settings.token2wav == "bounded" else ReferenceToken2WavEngine
-            return engine(flow.to(device), vocoder.to(device), capacity=capacity)
+            return _build_token2wav(directory / TOKEN2WAV, capacity, settings.token2wav)
+
+
+def _build_thinker(opens2s: Path, capacity: int, settings: LMSettings) -> Engine:
+    from opens2s_core.checkpoint.opens2s import load_thinker
+    from opens2s_core.checkpoint.vocabulary import read_vocabulary
+    from opens2s_core.inference.thinker import ThinkerEngine
+
+    device = _device()
+    thinker = load_thinker(opens2s, _lm_dtype(device)).to(device)
+    return ThinkerEngine(thinker, read_vocabulary(opens2s), capacity=capacity, settings=settings)
+
+
+def _build_speech_decoder(opens2s: Path, capacity: int, settings: LMSettings) -> Engine:
+    from opens2s_core.checkpoint.opens2s import load_speech_decoder
+    from opens2s_core.checkpoint.vocabulary import read_vocabulary
+    from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
+
+    device = _device()
+    decoder = load_speech_decoder(opens2s, _lm_dtype(device)).to(device)
+    return SpeechDecoderEngine(decoder, read_vocabulary(opens2s).units, capacity=capacity, settings=settings)
+
+
+def _build_token2wav(token2wav: Path, capacity: int, streaming: Literal["bounded", "reference"]) -> Engine:
+    from opens2s_core.checkpoint.token2wav import load_token2wav
+    from opens2s_core.inference.reference_engine import ReferenceToken2WavEngine
+    from opens2s_core.inference.token2wav import Token2WavEngine
+
+    flow, vocoder = load_token2wav(token2wav, torch.float32)
+    engine = Token2WavEngine if streaming == "bounded" else ReferenceToken2WavEngine
+    return engine(flow.to(_device()), vocoder.to(_device()), capacity=capacity)
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"  # a replica without a GPU of its own sees none
+
+
+def _lm_dtype(device: str) -> torch.dtype | None:
+    return torch.float32 if device == "cpu" else None

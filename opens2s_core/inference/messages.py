@@ -12,8 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from opens2s_core.models.speech_decoder import SPEAKER_DIM
-from opens2s_core.prompt import Message
+from opens2s_core.prompt import SPEAKER_DIM, Message
 
 FinishReason = Literal["stop", "length"]
 SpeechFinish = Literal["stop", "length", "loop"]

@@ -25,6 +25,7 @@ from transformers import Qwen3ForCausalLM
 from transformers.models.qwen3.modeling_qwen3 import Qwen3Attention, Qwen3MLP, Qwen3RMSNorm
 
 from opens2s_core.inference.cuda_graphs import CudaGraphs
+from opens2s_core.inference.lm_settings import LMSettings
 
 Keys = NDArray[np.int64]
 """What a sequence consists of: one number for each position, equal where the embeddings are."""
@@ -35,20 +36,6 @@ _FEW = 12
 """Rows that a CPU multiplies no slower by halves; one row in half the time."""
 _WORTH_KEEPING = 16
 """Positions: to look for fewer is more work than to compute them."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LMSettings:
-    """How a language model is served: ``context`` positions for each stream (at most as many as the model has), so many
-    tokens of prompts beside those that decode in a step, and whether widths are fixed, see :class:`SlotLM`."""
-
-    context: int = 4096
-    prefill_tokens: int = 256
-    fixed_width: bool = False
-
-    def __post_init__(self) -> None:
-        if self.context < 1 or self.prefill_tokens < 1:
-            raise ValueError(f"context {self.context}, prefill_tokens {self.prefill_tokens}: expected at least 1")
 
 
 def bucket(length: int) -> int:

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from opens2s_core.inference.engine import StreamId
+from opens2s_core.inference.lm_settings import LMSettings
 from opens2s_core.inference.messages import Hiddens, ReplyRequest, SpeechFinish, StageMessage, Units
 from opens2s_core.inference.noise import Use
 from opens2s_core.inference.records import Record, UnitsRecord
 from opens2s_core.inference.sampling import Choice, choose
-from opens2s_core.inference.slot_lm import Feed, LMSettings, Row, SlotLM
+from opens2s_core.inference.slot_lm import Feed, Row, SlotLM
 from opens2s_core.inference.slots import SlotEngine
 from opens2s_core.inference.speech_length import Repetition, SpeechLimits
 from opens2s_core.models.speech_decoder import SpeechDecoder, UnitVocabulary

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from opens2s_core.audio import Waveform
-from opens2s_core.checkpoint import Vocabulary
+from opens2s_core.checkpoint.vocabulary import Vocabulary
 from opens2s_core.inference.audio_memory import AudioMemory, ClipKey, clip_key
 from opens2s_core.inference.engine import StreamId
+from opens2s_core.inference.lm_settings import LMSettings
 from opens2s_core.inference.messages import Finish, FinishReason, Hiddens, ReplyRequest, StageMessage, TextDelta
 from opens2s_core.inference.noise import Use
 from opens2s_core.inference.records import Record, TextRecord
 from opens2s_core.inference.sampling import Choice, choose
-from opens2s_core.inference.slot_lm import Feed, Keys, LMSettings, Row, SlotLM
+from opens2s_core.inference.slot_lm import Feed, Keys, Row, SlotLM
 from opens2s_core.inference.slots import SlotEngine
 from opens2s_core.inference.text_stream import TextStream
 from opens2s_core.models.thinker import Thinker, expand_audio_slots

@@ -9,9 +9,7 @@ from torch import Tensor, nn
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from opens2s_core.models.opens2s_config import OpenS2SConfig
-
-SPEAKER_DIM = 512
-"""Width of a speaker vector; a missing speaker is the zero vector."""
+from opens2s_core.prompt import SPEAKER_DIM
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,11 @@ from torch import Tensor
 from transformers import Qwen2AudioEncoderConfig, Qwen3Config, WhisperFeatureExtractor
 
 from opens2s_core.audio import HOP, N_FFT, SAMPLE_RATE
-from opens2s_core.checkpoint import CheckpointError, LazyTensor, open_tensors, read_json, write_json
+from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.files import open_tensors, read_json, write_json
 from opens2s_core.checkpoint.modules import build_empty, check_tensors
 from opens2s_core.checkpoint.opens2s import EMBEDDINGS, write_opens2s
+from opens2s_core.checkpoint.shards import LazyTensor
 from opens2s_core.models.audio_encoder import AudioEncoder, AudioPadding
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.opens2s_config import Interleave, OpenS2SConfig

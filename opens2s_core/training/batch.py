@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from opens2s_core.audio import SAMPLE_RATE, Waveform, decode_audio, resample
-from opens2s_core.checkpoint import Vocabulary
+from opens2s_core.checkpoint.vocabulary import Vocabulary
 from opens2s_core.models.audio_encoder import AudioFeatures, extract_features
 from opens2s_core.models.opens2s_config import Interleave, OpenS2SConfig
-from opens2s_core.models.speech_decoder import SPEAKER_DIM
 from opens2s_core.models.thinker import expand_audio_slots
-from opens2s_core.prompt import IGNORED
+from opens2s_core.prompt import IGNORED, SPEAKER_DIM
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,9 @@ from transformers import (
 from transformers.models.whisper.modeling_whisper import sinusoids
 
 from opens2s_core.audio import SAMPLE_RATE
-from opens2s_core.checkpoint import (
-    OPENS2S,
-    SPEECH_TOKENIZER,
-    TOKEN2WAV,
-    codebook_sizes,
-    save_opens2s,
-)
+from opens2s_core.checkpoint.bundle import OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV
+from opens2s_core.checkpoint.codebooks import codebook_sizes
+from opens2s_core.checkpoint.opens2s import save_opens2s
 from opens2s_core.models.audio_encoder import AudioPadding
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.opens2s_config import Interleave, OpenS2SConfig

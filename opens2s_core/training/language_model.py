@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from opens2s_core.checkpoint import CheckpointError, LazyTensor, load_tokenizer, open_tensors, read_json
+from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.files import open_tensors, read_json
 from opens2s_core.checkpoint.modules import build_empty, check_tensors
 from opens2s_core.checkpoint.opens2s import EMBEDDINGS, HEAD
+from opens2s_core.checkpoint.shards import LazyTensor
+from opens2s_core.checkpoint.vocabulary import load_tokenizer
 from opens2s_core.models.transformers_config import parse_transformers_config
 from opens2s_core.training.tokens import table_rows
 

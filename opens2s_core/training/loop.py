@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from opens2s_core.checkpoint import Vocabulary
+from opens2s_core.checkpoint.vocabulary import Vocabulary
 from opens2s_core.models.lora import LoraSettings, add_lora
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.training.batch import Batch, EncodedSample, collate

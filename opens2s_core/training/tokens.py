@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
 
-from opens2s_core.checkpoint import CheckpointError
+from opens2s_core.checkpoint.errors import CheckpointError
 
 
 def add_tokens(tokenizer: PreTrainedTokenizerFast, tokens: Iterable[str], *, special: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from ray import serve
 
-from opens2s_core.checkpoint import read_bundle_info
+from opens2s_core.checkpoint.bundle import read_bundle_info
 from serve_app.app import build_app
 from serve_app.benchmark.clients import Target
 from serve_app.config import STAGES, ServeConfig, StageName

@@ -19,7 +19,7 @@ from opens2s_core.audio import SAMPLE_RATE, encode_audio
 from opens2s_core.benchmark import conversation
 from opens2s_core.benchmark.engine_models import SIZES, noise
 from opens2s_core.benchmark.report import Bound, Row
-from opens2s_core.checkpoint import read_bundle_info
+from opens2s_core.checkpoint.bundle import read_bundle_info
 from opens2s_core.inference.messages import ReplyRequest
 from opens2s_core.inference.pipeline import Pipeline
 from opens2s_core.training.from_scratch import create_bundle

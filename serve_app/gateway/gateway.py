@@ -9,7 +9,8 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from opens2s_core.checkpoint import load_voices, read_bundle_info
+from opens2s_core.checkpoint.bundle import read_bundle_info
+from opens2s_core.checkpoint.voices import load_voices
 from serve_app.api.context import DEFAULT_VOICE, ApiContext
 from serve_app.config import ServeConfig
 from serve_app.gateway.admission import Admission, Client

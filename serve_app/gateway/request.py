@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 from fastapi import Request
 
-from opens2s_core.checkpoint import BundleInfo
+from opens2s_core.checkpoint.bundle import BundleInfo
 from opens2s_core.inference.messages import ReplyRequest
 from serve_app.api.context import ApiContext
 from serve_app.api.request_ids import clean_request_id

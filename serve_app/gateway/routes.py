@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from opens2s_core.checkpoint import BundleInfo
+from opens2s_core.checkpoint.bundle import BundleInfo
 from opens2s_core.inference.messages import ReplyRequest
 from serve_app.api.chat_request import ChatRequest, chat_reply_request, parse_chat
 from serve_app.api.chat_response import ReplyShape, completion, events

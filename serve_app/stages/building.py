@@ -1,8 +1,8 @@
 """From the configuration of a stage to its engine, inside the stage's replica."""
 
 from opens2s_core.inference.engine import Engine
+from opens2s_core.inference.lm_settings import LMSettings
 from opens2s_core.inference.loading import EngineSettings, build_engine
-from opens2s_core.inference.slot_lm import LMSettings
 from serve_app.config import StageConfig
 
 

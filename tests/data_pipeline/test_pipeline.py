@@ -9,15 +9,11 @@ from data_pipeline.pipeline import PrepareConfig, PrepareModel, bundle_fingerpri
 from data_pipeline.report import Report
 from data_pipeline.schema import SAMPLE
 from opens2s_core.audio import Waveform, encode_audio
-from opens2s_core.checkpoint import (
-    OPENS2S,
-    SPEECH_TOKENIZER,
-    CheckpointError,
-    load_prompt_builder,
-    load_speech_tokenizer,
-    read_config,
-    read_vocabulary,
-)
+from opens2s_core.checkpoint.bundle import OPENS2S, SPEECH_TOKENIZER
+from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.opens2s import load_prompt_builder, read_config
+from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
+from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.prompt import IGNORED
 from opens2s_core.training.batch import EncodedSample, collate
 

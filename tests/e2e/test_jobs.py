@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import s3fs
 
-from opens2s_core.checkpoint import OPENS2S, load_opens2s
+from opens2s_core.checkpoint.bundle import OPENS2S
+from opens2s_core.checkpoint.opens2s import load_opens2s
 from opens2s_core.storage import fetch_directory
 from tests.conftest import Cluster
 

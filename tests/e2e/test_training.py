@@ -13,7 +13,9 @@ import pytest
 import torch
 
 from data_pipeline.samples import ParquetSamples
-from opens2s_core.checkpoint import OPENS2S, load_opens2s, read_vocabulary
+from opens2s_core.checkpoint.bundle import OPENS2S
+from opens2s_core.checkpoint.opens2s import load_opens2s
+from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.models.lora import LoraSettings, merge_lora
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.training.loop import TorchBackend, TrainConfig, fit

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from opens2s_core.audio import HOP, SEGMENT_FRAMES, Waveform, log_mel
-from opens2s_core.checkpoint import load_opens2s, read_config
+from opens2s_core.checkpoint.opens2s import load_opens2s, read_config
 from opens2s_core.models.adapter import STRIDE, adapter_frames
 from opens2s_core.models.audio_encoder import AudioFeatures, encoder_frames, mel_frames, segment_lengths
 from opens2s_core.models.opens2s import OpenS2S

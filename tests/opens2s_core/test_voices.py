@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from opens2s_core.checkpoint import SPEECH_TOKENIZER, TOKEN2WAV, codebook_sizes, read_bundle_info
+from opens2s_core.checkpoint.bundle import SPEECH_TOKENIZER, TOKEN2WAV, read_bundle_info
+from opens2s_core.checkpoint.codebooks import codebook_sizes
 from opens2s_core.training.voice.corpus import SpeechCorpus
 from opens2s_core.voices import HELD_OUT, SLT
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
-from opens2s_core.checkpoint import read_vocabulary
+from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.prompt import Audio, Content, Message, Spoken, Text
 from tests.opens2s_core.parity import Golden
 

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from opens2s_core.checkpoint import OPENS2S, load_opens2s, load_state, read_vocabulary
+from opens2s_core.checkpoint.bundle import OPENS2S
+from opens2s_core.checkpoint.opens2s import load_opens2s, load_state
+from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.models.lora import LoraSettings, merge_lora
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.prompt import PromptBuilder

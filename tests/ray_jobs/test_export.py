@@ -12,21 +12,13 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from opens2s_core.audio import SAMPLE_RATE
-from opens2s_core.checkpoint import (
-    OPENS2S,
-    SPEECH_TOKENIZER,
-    TOKEN2WAV,
-    UNITS_PER_TOKEN,
-    load_opens2s,
-    read_bundle_info,
-    read_config,
-    read_json,
-    save_voices,
-)
+from opens2s_core.checkpoint.bundle import OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV, UNITS_PER_TOKEN, read_bundle_info
+from opens2s_core.checkpoint.files import read_json
+from opens2s_core.checkpoint.opens2s import load_opens2s, read_config
+from opens2s_core.checkpoint.voices import save_voices
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling, TextDelta
 from opens2s_core.inference.pipeline import Pipeline
-from opens2s_core.models.speech_decoder import SPEAKER_DIM
-from opens2s_core.prompt import Audio, Message
+from opens2s_core.prompt import SPEAKER_DIM, Audio, Message
 from ray_jobs import export
 from ray_jobs.export import main
 from ray_jobs.runs import RunCheckpoint

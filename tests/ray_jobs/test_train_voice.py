@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from opens2s_core.checkpoint import SPEECH_TOKENIZER, TOKEN2WAV, read_bundle_info
+from opens2s_core.checkpoint.bundle import SPEECH_TOKENIZER, TOKEN2WAV, read_bundle_info
 from ray_jobs.train_voice import main
 from tests.opens2s_core.threads import one_thread  # noqa: F401 Ray gives a worker of one core no more
 from tests.opens2s_core.training.voice.material import write_corpus

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from opens2s_core.checkpoint import CheckpointError, open_tensors, read_json, write_json, write_tensors
+from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.files import open_tensors, read_json, write_json, write_tensors
 from opens2s_core.checkpoint.modules import check_tensors
 from opens2s_core.storage import digest, new_directory
 from opens2s_core.training.voice.stage import Stage

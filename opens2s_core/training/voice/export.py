@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from opens2s_core.checkpoint import load_token2wav, save_token2wav
+from opens2s_core.checkpoint.token2wav import load_token2wav, save_token2wav
 from opens2s_core.config import Token2WavConfig
 from opens2s_core.models.flow import Flow
 from opens2s_core.models.vocoder import Vocoder

@@ -19,7 +19,7 @@ from torch.nn import functional
 from transformers.audio_utils import mel_filter_bank
 
 from opens2s_core.audio import SAMPLE_RATE, Waveform
-from opens2s_core.checkpoint import load_speech_tokenizer
+from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
 from opens2s_core.config import VocoderConfig
 from opens2s_core.models.speech_tokenizer import SpeechTokenizer
 from opens2s_core.models.vocoder import samples_per_frame

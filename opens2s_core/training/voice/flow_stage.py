@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from opens2s_core.checkpoint import load_speech_tokenizer, load_token2wav
+from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
+from opens2s_core.checkpoint.token2wav import load_token2wav
 from opens2s_core.config import Token2WavConfig
 from opens2s_core.models.flow import Flow, FlowBatch, FlowDraws
 from opens2s_core.training.voice.corpus import SpeechCorpus

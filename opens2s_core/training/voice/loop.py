@@ -16,7 +16,8 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from opens2s_core.checkpoint import CheckpointError, read_json, write_json
+from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.files import read_json, write_json
 from opens2s_core.config import config_to_dict
 from opens2s_core.storage import new_directory
 from opens2s_core.training.voice.checkpoints import load_latest, save_checkpoint

@@ -13,14 +13,13 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from opens2s_core.checkpoint import (
-    SPEECH_TOKENIZER,
-    TOKEN2WAV,
+from opens2s_core.checkpoint.bundle import SPEECH_TOKENIZER, TOKEN2WAV
+from opens2s_core.checkpoint.speech_tokenizer import (
     load_speech_tokenizer,
     read_speech_tokenizer_config,
-    read_token2wav_config,
     save_speech_tokenizer,
 )
+from opens2s_core.checkpoint.token2wav import read_token2wav_config
 from opens2s_core.config import ConfigError, SpeechTokenizerConfig, Token2WavConfig, config_to_dict
 from opens2s_core.storage import StorageError, digest, new_directory
 from opens2s_core.training.voice.corpus import MANIFEST, CorpusError, SpeechCorpus

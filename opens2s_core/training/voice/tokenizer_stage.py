@@ -13,7 +13,7 @@ from torch.nn import functional
 from transformers.models.whisper.modeling_whisper import sinusoids
 
 from opens2s_core.audio import SAMPLE_RATE
-from opens2s_core.checkpoint import load_speech_tokenizer, save_speech_tokenizer
+from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer, save_speech_tokenizer
 from opens2s_core.config import ConfigError, SpeechTokenizerConfig
 from opens2s_core.models.speech_tokenizer import CONV_STRIDE, SEGMENT_SAMPLES, SpeechTokenizer
 from opens2s_core.training.voice.batches import Batches

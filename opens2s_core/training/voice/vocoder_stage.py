@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from opens2s_core.checkpoint import load_token2wav
+from opens2s_core.checkpoint.token2wav import load_token2wav
 from opens2s_core.config import Token2WavConfig, VocoderConfig
 from opens2s_core.models.vocoder import Vocoder, samples_per_frame
 from opens2s_core.training.voice.corpus import SpeechCorpus

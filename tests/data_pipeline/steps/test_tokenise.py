@@ -5,7 +5,8 @@ import pytest
 from data_pipeline.steps.rejects import Unusable
 from data_pipeline.steps.speech_units import UnitTurn
 from data_pipeline.steps.tokenise import tokenise_turn
-from opens2s_core.checkpoint import OPENS2S, load_prompt_builder
+from opens2s_core.checkpoint.bundle import OPENS2S
+from opens2s_core.checkpoint.opens2s import load_prompt_builder
 from opens2s_core.prompt import AUDIO_SLOT, IGNORED, Audio, Message, PromptBuilder, Text
 
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from opens2s_core.checkpoint import CheckpointError, LazyTensor, open_tensors, read_json, write_json, write_tensors
+from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.files import open_tensors, read_json, write_json, write_tensors
+from opens2s_core.checkpoint.shards import LazyTensor
 
 TENSORS = {
     "a.weight": torch.arange(12.0).reshape(3, 4),

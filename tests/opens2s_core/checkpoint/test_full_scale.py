@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from transformers import Qwen2AudioEncoderConfig, Qwen3Config
 
-from opens2s_core.checkpoint import opens2s, speech_tokenizer, token2wav, write_json
+from opens2s_core.checkpoint import opens2s, speech_tokenizer, token2wav
+from opens2s_core.checkpoint.files import write_json
 from opens2s_core.checkpoint.modules import build_empty
 from opens2s_core.config import FlowConfig, SpeechTokenizerConfig, VocoderConfig, parse_config
 from opens2s_core.models.flow import Flow

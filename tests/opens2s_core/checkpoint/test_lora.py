@@ -12,8 +12,10 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from opens2s_core.checkpoint import CheckpointError, load_thinker, open_tensors
+from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.files import open_tensors
 from opens2s_core.checkpoint.lora import load_lora, merge_lora_tensors, save_lora
+from opens2s_core.checkpoint.opens2s import load_thinker
 from opens2s_core.config import ConfigError
 from opens2s_core.models.lora import LoraSettings, add_lora, has_lora, lora_parameters, merge_lora
 from opens2s_core.models.thinker import Thinker

@@ -11,27 +11,27 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import Qwen2AudioEncoderConfig, Qwen3Config
 
-from opens2s_core.checkpoint import (
+from opens2s_core.checkpoint.bundle import (
     OPENS2S,
     SPEECH_TOKENIZER,
     TOKEN2WAV,
     UNITS_PER_TOKEN,
-    CheckpointError,
-    load_opens2s,
-    load_speech_decoder,
-    load_speech_tokenizer,
-    load_state,
-    load_thinker,
-    load_token2wav,
     opens2s_directory,
     read_bundle_info,
-    read_config,
-    read_json,
-    read_vocabulary,
-    save_opens2s,
-    write_json,
-    write_tensors,
 )
+from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.files import read_json, write_json, write_tensors
+from opens2s_core.checkpoint.opens2s import (
+    load_opens2s,
+    load_speech_decoder,
+    load_state,
+    load_thinker,
+    read_config,
+    save_opens2s,
+)
+from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
+from opens2s_core.checkpoint.token2wav import load_token2wav
+from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.config import ConfigError
 from opens2s_core.models.lora import LoraSettings, add_lora, merge_lora
 from opens2s_core.models.opens2s import OpenS2S

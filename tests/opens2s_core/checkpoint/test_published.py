@@ -8,22 +8,14 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import WhisperFeatureExtractor
 
-from opens2s_core.checkpoint import (
-    OPENS2S,
-    SPEECH_TOKENIZER,
-    TOKEN2WAV,
-    CheckpointError,
-    import_published,
-    load_opens2s,
-    load_speech_tokenizer,
-    load_token2wav,
-    publish,
-    read_config,
-    read_json,
-    read_token2wav_config,
-    read_vocabulary,
-    write_json,
-)
+from opens2s_core.checkpoint.bundle import OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV
+from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.files import read_json, write_json
+from opens2s_core.checkpoint.opens2s import load_opens2s, read_config
+from opens2s_core.checkpoint.published import import_published, publish
+from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
+from opens2s_core.checkpoint.token2wav import load_token2wav, read_token2wav_config
+from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from tests.opens2s_core.parity import Golden
 
 EMBEDDING, HEAD = "tts_lm_model.model.embed_tokens.weight", "tts_lm_model.lm_head.weight"

@@ -5,16 +5,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from opens2s_core.checkpoint import (
-    CheckpointError,
+from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.files import open_tensors, write_json, write_tensors
+from opens2s_core.checkpoint.speech_tokenizer import (
     load_speech_tokenizer,
-    open_tensors,
+    published_config,
+    published_state,
     read_speech_tokenizer_config,
     save_speech_tokenizer,
-    write_json,
-    write_tensors,
 )
-from opens2s_core.checkpoint.speech_tokenizer import published_config, published_state
 from opens2s_core.config import ConfigError, SpeechTokenizerConfig, config_to_dict
 from opens2s_core.models.speech_tokenizer import SpeechTokenizer
 from tests.opens2s_core.checkpoint.full_scale import full_scale

@@ -7,7 +7,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opens2s_core.checkpoint import CheckpointError, read_yaml
+from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.tagged_yaml import read_yaml
 
 
 def read(directory: Path, text: str, *sections: str) -> dict[str, Any]:

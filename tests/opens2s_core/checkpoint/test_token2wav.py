@@ -9,8 +9,14 @@ import yaml
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from opens2s_core.checkpoint import CheckpointError, load_token2wav, read_token2wav_config, save_token2wav, write_json
-from opens2s_core.checkpoint.token2wav import save_published_token2wav
+from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.files import write_json
+from opens2s_core.checkpoint.token2wav import (
+    load_token2wav,
+    read_token2wav_config,
+    save_published_token2wav,
+    save_token2wav,
+)
 from opens2s_core.config import (
     ConfigError,
     EstimatorConfig,

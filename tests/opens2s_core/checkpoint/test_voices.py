@@ -6,8 +6,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from opens2s_core.checkpoint import CheckpointError, load_voices, read_bundle_info, save_voices
-from opens2s_core.models.speech_decoder import SPEAKER_DIM
+from opens2s_core.checkpoint.bundle import read_bundle_info
+from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.voices import load_voices, save_voices
+from opens2s_core.prompt import SPEAKER_DIM
 
 
 def vector(seed: int = 0) -> NDArray[np.float32]:

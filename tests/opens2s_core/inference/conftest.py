@@ -1,6 +1,6 @@
 import pytest
 
-from opens2s_core.checkpoint import load_token2wav
+from opens2s_core.checkpoint.token2wav import load_token2wav
 from opens2s_core.models.flow import Flow
 from opens2s_core.models.vocoder import Vocoder
 from tests.opens2s_core.threads import one_thread  # noqa: F401 for every module

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from torch import nn
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from opens2s_core.checkpoint import read_config, read_vocabulary
-from opens2s_core.inference.slot_lm import LMSettings
+from opens2s_core.checkpoint.opens2s import read_config
+from opens2s_core.checkpoint.vocabulary import read_vocabulary
+from opens2s_core.inference.lm_settings import LMSettings
 from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
 from opens2s_core.inference.thinker import ThinkerEngine
 from opens2s_core.models.opens2s import OpenS2S

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from opens2s_core.inference.cuda_graphs import CudaGraphs
-from opens2s_core.inference.slot_lm import Feed, LMSettings, SlotLM
+from opens2s_core.inference.lm_settings import LMSettings
+from opens2s_core.inference.slot_lm import Feed, SlotLM
 from tests.opens2s_core.inference.random_engines import SMALL, random_lm
 
 CONTEXT = 150

@@ -13,16 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from opens2s_core.audio import SAMPLE_RATE
-from opens2s_core.checkpoint import (
-    OPENS2S,
-    TOKEN2WAV,
-    UNITS_PER_TOKEN,
-    load_opens2s,
-    read_json,
-    read_token2wav_config,
-    read_vocabulary,
-    write_json,
-)
+from opens2s_core.checkpoint.bundle import OPENS2S, TOKEN2WAV, UNITS_PER_TOKEN
+from opens2s_core.checkpoint.files import read_json, write_json
+from opens2s_core.checkpoint.opens2s import load_opens2s
+from opens2s_core.checkpoint.token2wav import read_token2wav_config
+from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.inference.engine import Engine, StreamFailed
 from opens2s_core.inference.loading import build_engine
 from opens2s_core.inference.messages import (
@@ -41,9 +36,8 @@ from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
 from opens2s_core.inference.speech_length import SpeechLimits
 from opens2s_core.inference.thinker import ThinkerEngine
 from opens2s_core.models.flow import mel_frames
-from opens2s_core.models.speech_decoder import SPEAKER_DIM
 from opens2s_core.models.vocoder import samples_per_frame
-from opens2s_core.prompt import Audio, Content, Message, PromptStyle, Spoken, Text
+from opens2s_core.prompt import SPEAKER_DIM, Audio, Content, Message, PromptStyle, Spoken, Text
 from opens2s_core.training.batch import load_clip
 from tests.opens2s_core.inference.oracle import by_engines, by_oracle, prompt_embeddings
 from tests.opens2s_core.inference.random_engines import SIZES, Sizes, random_engines

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from opens2s_core.inference.lm_settings import LMSettings
 from opens2s_core.inference.messages import AudioChunk, Finish, ReplyRequest, Sampling, StageMessage
 from opens2s_core.inference.pipeline import Pipeline, reply_text
 from opens2s_core.inference.records import TextRecord
-from opens2s_core.inference.slot_lm import LMSettings
 from opens2s_core.inference.thinker import ThinkerEngine
 from opens2s_core.prompt import Audio, Message, Spoken, Text, reading
 from tests.opens2s_core.inference.oracle import close, teacher_forced

@@ -10,7 +10,8 @@ from torch import Tensor
 from transformers import Qwen3ForCausalLM
 
 from opens2s_core.inference import slot_lm
-from opens2s_core.inference.slot_lm import Feed, Keys, LMSettings, Row, SlotLM, bucket
+from opens2s_core.inference.lm_settings import LMSettings
+from opens2s_core.inference.slot_lm import Feed, Keys, Row, SlotLM, bucket
 from tests.opens2s_core.inference.random_engines import SIZES, SMALL, Sizes, random_lm
 
 CONTEXT = 150

@@ -13,15 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from opens2s_core.checkpoint import OPENS2S, load_speech_decoder, read_vocabulary
+from opens2s_core.checkpoint.bundle import OPENS2S
+from opens2s_core.checkpoint.opens2s import load_speech_decoder
+from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.inference.engine import EngineFull, StreamFailed
+from opens2s_core.inference.lm_settings import LMSettings
 from opens2s_core.inference.messages import Finish, Hiddens, ReplyRequest, Sampling, TextDelta, Units
 from opens2s_core.inference.records import TextRecord, UnitsRecord
 from opens2s_core.inference.reference import speak as oracle_units
-from opens2s_core.inference.slot_lm import LMSettings
 from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
 from opens2s_core.inference.speech_length import SpeechLimits
-from opens2s_core.models.speech_decoder import SPEAKER_DIM, UnitVocabulary
+from opens2s_core.models.speech_decoder import UnitVocabulary
+from opens2s_core.prompt import SPEAKER_DIM
 from tests.opens2s_core.inference.oracle import choices
 from tests.opens2s_core.inference.random_engines import SETTINGS, SIZES, SMALL, Sizes, random_engines
 from tests.opens2s_core.inference.served import Asked, Made, alone, go_on, same_shapes, serve

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from opens2s_core.audio import HOP, SEGMENT_FRAMES
-from opens2s_core.checkpoint import OPENS2S, load_thinker
+from opens2s_core.checkpoint.bundle import OPENS2S
+from opens2s_core.checkpoint.opens2s import load_thinker
 from opens2s_core.models.adapter import adapter_frames
 from opens2s_core.models.audio_encoder import (
     AudioPadding,

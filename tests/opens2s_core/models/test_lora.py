@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import Qwen3ForCausalLM
 
-from opens2s_core.checkpoint import load_thinker
+from opens2s_core.checkpoint.opens2s import load_thinker
 from opens2s_core.config import ConfigError
 from opens2s_core.models.lora import (
     LoraSettings,

@@ -3,8 +3,7 @@ import torch
 from torch import Tensor
 
 from opens2s_core.models.opens2s_config import Interleave
-from opens2s_core.models.speech_decoder import SPEAKER_DIM
-from opens2s_core.prompt import IGNORED
+from opens2s_core.prompt import IGNORED, SPEAKER_DIM
 from opens2s_core.training.batch import spoken_runs
 from tests.opens2s_core.opens2s_tiny import CONFIG, EMBEDDINGS, GOLDEN, model
 from tests.opens2s_core.parity import close

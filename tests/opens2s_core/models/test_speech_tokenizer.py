@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opens2s_core.audio import log_mel
-from opens2s_core.checkpoint import load_speech_tokenizer
+from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
 from opens2s_core.config import ConfigError, SpeechTokenizerConfig
 from opens2s_core.models.speech_tokenizer import SpeechTokenizer, visible_keys
 from tests.opens2s_core.parity import Golden, close

@@ -9,10 +9,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from opens2s_core.audio import HOP, SAMPLE_RATE
-from opens2s_core.checkpoint import read_vocabulary
-from opens2s_core.models.speech_decoder import SPEAKER_DIM
+from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.models.thinker import expand_audio_slots
-from opens2s_core.prompt import AUDIO_SLOT, IGNORED
+from opens2s_core.prompt import AUDIO_SLOT, IGNORED, SPEAKER_DIM
 from opens2s_core.training.batch import Batch, EncodedSample, Replies, collate_replies, spoken_runs
 from tests.opens2s_core.opens2s_tiny import CONFIG, GOLDEN, audio_lengths, synthetic_features
 

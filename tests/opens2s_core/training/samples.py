@@ -6,8 +6,7 @@ import numpy as np
 
 from opens2s_core.audio import SAMPLE_RATE, encode_audio
 from opens2s_core.models.opens2s_config import OpenS2SConfig
-from opens2s_core.models.speech_decoder import SPEAKER_DIM
-from opens2s_core.prompt import IGNORED, Audio, Content, Message, PromptBuilder, Spoken, Text
+from opens2s_core.prompt import IGNORED, SPEAKER_DIM, Audio, Content, Message, PromptBuilder, Spoken, Text
 from opens2s_core.training.batch import EncodedSample
 
 

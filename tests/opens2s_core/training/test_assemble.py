@@ -22,15 +22,10 @@ from transformers import (
 )
 
 from opens2s_core.audio import SAMPLE_RATE, Waveform
-from opens2s_core.checkpoint import (
-    CheckpointError,
-    load_opens2s,
-    load_thinker,
-    open_tensors,
-    read_config,
-    read_vocabulary,
-    write_tensors,
-)
+from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.files import open_tensors, write_tensors
+from opens2s_core.checkpoint.opens2s import load_opens2s, load_thinker, read_config
+from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.config import ConfigError
 from opens2s_core.models.opens2s_config import Interleave
 from opens2s_core.prompt import SPEECH_TOKENS, PromptBuilder

@@ -2,8 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from opens2s_core.models.speech_decoder import SPEAKER_DIM
-from opens2s_core.prompt import AUDIO_SLOT, IGNORED
+from opens2s_core.prompt import AUDIO_SLOT, IGNORED, SPEAKER_DIM
 from opens2s_core.training.batch import EncodedSample, collate, spoken_runs
 from tests.opens2s_core.opens2s_tiny import CONFIG, FEATURES, GOLDEN, audio_lengths
 from tests.opens2s_core.parity import close

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import torch
 
-from opens2s_core.checkpoint import OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV, codebook_sizes
+from opens2s_core.checkpoint.bundle import OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV
+from opens2s_core.checkpoint.codebooks import codebook_sizes
 from opens2s_core.training.from_scratch import create_bundle, train_text_tokenizer
 from tests.conftest import CODES, TINY
 

@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from opens2s_core.checkpoint import OPENS2S, load_opens2s, read_vocabulary
+from opens2s_core.checkpoint.bundle import OPENS2S
+from opens2s_core.checkpoint.opens2s import load_opens2s
+from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.models.lora import LoraSettings
 from opens2s_core.prompt import PromptBuilder
 from opens2s_core.training.loop import StepReport, TorchBackend, TrainConfig, fit

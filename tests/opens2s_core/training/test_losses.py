@@ -6,10 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from opens2s_core.checkpoint import OPENS2S, Vocabulary, load_opens2s, read_vocabulary
+from opens2s_core.checkpoint.bundle import OPENS2S
+from opens2s_core.checkpoint.opens2s import load_opens2s
+from opens2s_core.checkpoint.vocabulary import Vocabulary, read_vocabulary
 from opens2s_core.models.opens2s import OpenS2S
-from opens2s_core.models.speech_decoder import SPEAKER_DIM, SpeechDecoder
-from opens2s_core.prompt import AUDIO_SLOT, IGNORED, PromptBuilder
+from opens2s_core.models.speech_decoder import SpeechDecoder
+from opens2s_core.prompt import AUDIO_SLOT, IGNORED, SPEAKER_DIM, PromptBuilder
 from opens2s_core.training.batch import EncodedSample, collate, load_clip
 from opens2s_core.training.losses import forward_losses
 from tests.opens2s_core.training.samples import kinds_of_samples

@@ -14,8 +14,7 @@ from opens2s_core.audio import SAMPLE_RATE, encode_audio
 from opens2s_core.models.audio_encoder import AudioPadding
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.opens2s_config import Interleave, OpenS2SConfig
-from opens2s_core.models.speech_decoder import SPEAKER_DIM
-from opens2s_core.prompt import AUDIO_SLOT, IGNORED
+from opens2s_core.prompt import AUDIO_SLOT, IGNORED, SPEAKER_DIM
 from opens2s_core.training.batch import EncodedSample, collate
 from opens2s_core.training.losses import forward_losses, read_batch
 from tests.opens2s_core.training.golden_batches import VOCABULARY

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from opens2s_core.checkpoint import load_opens2s
+from opens2s_core.checkpoint.opens2s import load_opens2s
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.speech_decoder import SpeechDecoder
 from opens2s_core.prompt import IGNORED

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from opens2s_core.checkpoint import BundleInfo
+from opens2s_core.checkpoint.bundle import BundleInfo
 from opens2s_core.inference.messages import ReplyRequest
 from opens2s_core.prompt import Message, Text
 from serve_app.config import Access, Limits, ServeConfig, StageName

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
 
 from opens2s_core.audio import SAMPLE_RATE
-from opens2s_core.checkpoint import load_speech_tokenizer
+from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
 from opens2s_core.config import IstftConfig, VocoderConfig
 from opens2s_core.training.voice import features
 from opens2s_core.training.voice.corpus import SpeechCorpus

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opens2s_core.checkpoint import load_speech_tokenizer, load_token2wav, read_token2wav_config
+from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
+from opens2s_core.checkpoint.token2wav import load_token2wav, read_token2wav_config
 from opens2s_core.models.flow import Flow, FlowDraws, mel_frames
 from opens2s_core.training.voice.corpus import SpeechCorpus
 from opens2s_core.training.voice.features import corpus_units, log_mel

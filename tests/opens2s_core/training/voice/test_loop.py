@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from opens2s_core.checkpoint import CheckpointError
+from opens2s_core.checkpoint.errors import CheckpointError
 from opens2s_core.training.voice.loop import DivergedError, average_decay, train_stage, update_averages
 from opens2s_core.training.voice.stage import StageConfig
 from tests.opens2s_core.training.voice import toy

@@ -7,15 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from opens2s_core.checkpoint import (
-    SPEECH_TOKENIZER,
-    TOKEN2WAV,
-    CheckpointError,
-    codebook_sizes,
-    load_speech_tokenizer,
-    load_token2wav,
-    read_bundle_info,
-)
+from opens2s_core.checkpoint.bundle import SPEECH_TOKENIZER, TOKEN2WAV, read_bundle_info
+from opens2s_core.checkpoint.codebooks import codebook_sizes
+from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
+from opens2s_core.checkpoint.token2wav import load_token2wav
 from opens2s_core.config import ConfigError
 from opens2s_core.storage import StorageError
 from opens2s_core.training.voice.corpus import MANIFEST, CorpusError

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from opens2s_core.audio import SAMPLE_RATE, encode_audio
-from opens2s_core.checkpoint import load_speech_tokenizer
+from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
 from opens2s_core.config import ConfigError, SpeechTokenizerConfig
 from opens2s_core.training.voice.corpus import CorpusError, SpeechCorpus, Utterance, write_manifest
 from opens2s_core.training.voice.loop import train_stage

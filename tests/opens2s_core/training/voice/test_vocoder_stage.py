@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from opens2s_core.checkpoint import load_token2wav, read_token2wav_config
+from opens2s_core.checkpoint.token2wav import load_token2wav, read_token2wav_config
 from opens2s_core.models.flow import Flow
 from opens2s_core.training.voice.corpus import SpeechCorpus
 from opens2s_core.training.voice.discriminators import DiscriminatorsConfig

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from opens2s_core.checkpoint import write_tensors
+from opens2s_core.checkpoint.files import write_tensors
 from opens2s_core.training.voice.loop import train_stage
 from opens2s_core.training.voice.stage import StageConfig, apply_gradients, generator_at, random_numbers_at, seeded
 

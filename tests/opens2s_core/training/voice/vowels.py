@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from opens2s_core.audio import SAMPLE_RATE, Waveform, encode_audio
-from opens2s_core.checkpoint import save_speech_tokenizer
+from opens2s_core.checkpoint.speech_tokenizer import save_speech_tokenizer
 from opens2s_core.config import (
     EstimatorConfig,
     F0PredictorConfig,

@@ -1,0 +1,20 @@
+"""How many speech units the parts of a bundle know. Apart from ``bundle``, since it needs tokenizers."""
+
+from pathlib import Path
+
+from opens2s_core.checkpoint.bundle import OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV
+from opens2s_core.checkpoint.speech_tokenizer import read_speech_tokenizer_config
+from opens2s_core.checkpoint.token2wav import read_token2wav_config
+from opens2s_core.checkpoint.vocabulary import read_vocabulary
+from opens2s_core.storage import fetch_directory
+
+
+def codebook_sizes(bundle: str | Path) -> dict[str, int]:
+    """How many speech units each part knows that is there; in a bundle that can speak they are as many."""
+    path = fetch_directory(bundle)
+    sizes = {
+        OPENS2S: lambda part: read_vocabulary(part).units.size,
+        SPEECH_TOKENIZER: lambda part: read_speech_tokenizer_config(part).quantize_vocab_size,
+        TOKEN2WAV: lambda part: read_token2wav_config(part).flow.vocab_size,
+    }
+    return {part: size(path / part) for part, size in sizes.items() if (path / part).is_dir()}
