@@ -14,8 +14,8 @@ Records = Mapping[str, Record]
 class StageSpec:
     """One stage. ``takes`` is the kind of message that it is fed, which an earlier stage makes; None: it needs the
     request alone. ``text_ends`` and ``speech_ends`` are the kinds whose final message ends what it makes, of any reply
-    and of spoken ones. A stage without ``text_ends`` takes part in spoken replies only. A ``language_model`` is served with
-    :class:`LMSettings`."""
+    and of spoken ones. A stage without ``text_ends`` takes part in spoken replies only. A ``language_model`` is served
+    with :class:`LMSettings`."""
 
     name: str
     language_model: bool
