@@ -3,24 +3,25 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from serve_app.config import GatewayConfig, ServeConfig, StageConfig
+from serve_app.config import GatewayConfig, Pacing, ServeConfig, StageConfig
 
 
 def small(bundle: str) -> ServeConfig:
     """One machine without a GPU, whose few cores all processes share: one replica of each stage, with eight slots.
 
-    The stage nearest to the listener comes first (niceness), none works further ahead of playback than it needs to
-    (lead), threads give way to each other soon, and messages are few: each costs every process on its way.
+    The stage nearest to the listener comes first (niceness), replies that have audio give way to those that have none
+    (pacing), threads give way to each other soon, and messages are few: each costs every process on its way.
     """
     stage = StageConfig(capacity=8, switch_seconds=0.0005, coalesce_seconds=0.025, stall_seconds=8.0)
     return ServeConfig(
         bundle=bundle,
         stages={
             "thinker": replace(stage, niceness=6),
-            "speech_decoder": replace(stage, niceness=3, lead_seconds=6.0),
+            "speech_decoder": replace(stage, niceness=3),
             "token2wav": stage,
         },
         gateway=GatewayConfig(switch_seconds=0.0005),
+        pacing=Pacing(busy_lead_seconds=2.0),
     )
 
 

@@ -77,7 +77,7 @@ def gateway_options(config: ServeConfig) -> dict[str, Any]:
 
 def _gateway_args(config: ServeConfig) -> ServeConfig:
     """What a gateway is made with: neither what changes while it runs, nor what only Serve needs."""
-    stages = {name: replace(stage.replica(), lead_seconds=stage.lead_seconds) for name, stage in config.stages.items()}
+    stages = {name: stage.replica() for name, stage in config.stages.items()}
     return replace(config, stages=stages, gateway=replace(config.gateway, queue=GatewayConfig().queue))
 
 

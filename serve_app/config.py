@@ -33,7 +33,7 @@ class StageConfig:
     Replicas are added when more than ``target`` of their slots are taken on average for ``upscale_delay`` seconds, and
     removed when fewer are for ``downscale_delay`` seconds; with ``headroom_seconds`` also when some listener has less
     audio than that left. With ``min_replicas`` 0 an unused stage has none, and the next reply waits until one has
-    started. A stage with ``lead_seconds`` is fed only while its output is less than so far ahead of playback.
+    started.
     """
 
     capacity: int = 4
@@ -53,7 +53,6 @@ class StageConfig:
     upscale_delay: float = 2.0
     downscale_delay: float = 60.0
     headroom_seconds: float | None = None
-    lead_seconds: float | None = None
 
     def __post_init__(self) -> None:
         if self.capacity < 1:
@@ -72,8 +71,6 @@ class StageConfig:
             )
         if not 0 < self.target <= 1:
             raise ValueError(f"target: expected a share of the slots in (0, 1], got {self.target}")
-        if self.lead_seconds is not None and self.lead_seconds < 1:
-            raise ValueError(f"lead_seconds: expected at least 1 s of audio, got {self.lead_seconds}")
 
     @property
     def compute_threads(self) -> int:
@@ -86,8 +83,7 @@ class StageConfig:
 
     def replica(self) -> "StageConfig":
         """What a replica is made with: Serve keeps replicas that run as long as this is the same."""
-        not_its_own = (*STAGE_IN_PLACE, "lead_seconds")
-        defaults = {field.name: field.default for field in fields(self) if field.name in not_its_own}
+        defaults = {field.name: field.default for field in fields(self) if field.name in STAGE_IN_PLACE}
         return replace(self, **defaults)  # type: ignore[arg-type]
 
 
@@ -106,7 +102,7 @@ class GatewayConfig:
     body_idle_seconds: float = 10.0
     body_seconds: float = 60.0
     decode_threads: int = 1
-    silence_seconds: float = 3.0
+    silence_seconds: float = 2.5
     switch_seconds: float | None = None
     address: str | None = None
 
@@ -116,6 +112,20 @@ class GatewayConfig:
             raise ValueError(f"gateway: expected at least 1 of each, got {got}")
         if self.queue < 0:
             raise ValueError(f"gateway.queue: expected at least 0 requests, got {self.queue}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pacing:
+    """How far ahead of a client who plays it as it comes audio is made: at most ``lead_seconds``, and no more than
+    ``busy_lead_seconds`` (None: no difference) while another reply of the same gateway has no audio yet."""
+
+    lead_seconds: float = 30.0
+    busy_lead_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.lead_seconds < 1 or (self.busy_lead_seconds is not None and self.busy_lead_seconds < 1):
+            got = f"lead_seconds={self.lead_seconds}, busy_lead_seconds={self.busy_lead_seconds}"
+            raise ValueError(f"pacing: expected at least 1 s of audio, got {got}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,8 +154,7 @@ class Access:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServeConfig:
     """A deployment of the bundle at ``bundle`` (a directory or URL), which clients know by the name ``model``.
-    ``stages`` has an entry for each stage of the ``family``. Audio is made at most ``lead_seconds`` ahead of a client
-    who plays it as it comes."""
+    ``stages`` has an entry for each stage of the ``family``."""
 
     bundle: str
     model: str = "opens2s"
@@ -157,7 +166,7 @@ class ServeConfig:
     limits: Limits = field(default_factory=Limits)
     access: Access = field(default_factory=Access)
     drain_seconds: float = 180.0  # that replies have to end when a replica is to stop: the longest lasts so long
-    lead_seconds: float = 30.0
+    pacing: Pacing = field(default_factory=Pacing)
     log_transcripts: bool = False  # of replies, in the log line of each
 
     def __post_init__(self) -> None:

@@ -21,10 +21,11 @@ from opens2s_core.inference.messages import (
 )
 from opens2s_core.inference.records import Record, SoundRecord, TextRecord, UnitsRecord
 from opens2s_core.prompt import Audio, Text
-from serve_app.config import StageConfig
+from serve_app.config import Pacing, StageConfig
 from serve_app.errors import StageLost
 from serve_app.gateway.admission import Admission
 from serve_app.gateway.attempt import Stages
+from serve_app.gateway.pacing import Pacer
 from serve_app.gateway.transcripts import Transcripts
 from serve_app.observability.metrics import GatewayMetrics
 from serve_app.stages.engine_thread import EngineStream, EngineThread
@@ -285,7 +286,14 @@ class LocalBackend:
     ``losses`` says for each attempt which stage is lost after how many of its outputs; later attempts lose none.
     """
 
-    def __init__(self, engines: Sequence[Engine], losses: Iterable[tuple[str, int]] = (), *, queue: int = 4) -> None:
+    def __init__(
+        self,
+        engines: Sequence[Engine],
+        losses: Iterable[tuple[str, int]] = (),
+        *,
+        queue: int = 4,
+        pacing: Pacing = Pacing(),
+    ) -> None:  # noqa: B008
         self.threads = {
             spec.name: EngineThread(engine, spec) for spec, engine in zip(OPENS2S.stages, engines, strict=True)
         }
@@ -293,7 +301,7 @@ class LocalBackend:
         for stage, after in losses:
             for name, client in self.clients.items():
                 client.losses.append(after if name == stage else None)
-        self.stages = Stages(family=OPENS2S, clients=self.clients, leads=dict.fromkeys(OPENS2S.names))
+        self.stages = Stages(family=OPENS2S, clients=self.clients, pacer=Pacer(pacing))
         self.metrics = GatewayMetrics()
         self.admission = Admission(min(engine.capacity for engine in engines), queue, per_client=16)
         self.draining = False

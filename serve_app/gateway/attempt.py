@@ -1,8 +1,8 @@
 """One attempt at a request: a connection to each stage that it needs, and the messages between them.
 
 Nothing is given to the client before all stages have accepted: until then a status can still refuse the reply. From
-there on text does not wait for audio. Each stage works as far as it can by itself; one with a lead is fed no further
-than that ahead of the client's playback.
+there on text does not wait for audio. The first stage works as far as it can by itself; the others are fed as far ahead
+of the client's playback as the pacer allows.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from opens2s_core.inference.messages import StageMessage, Units
 from opens2s_core.inference.playback import Playback
 from opens2s_core.inference.records import Record
 from serve_app.errors import ReplyFailed, RequestRefused, StageBusy, StageError, StageFailed, StageLost
+from serve_app.gateway.pacing import Pacer
 from serve_app.stages.messages import StageOutput, StageRequest
 
 _PACE_SECONDS = 0.1
@@ -42,11 +43,11 @@ class Client(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stages:
-    """The stages of a family, and how far ahead of playback each may be fed, in seconds (None: any)."""
+    """The stages of a family, and how far they work ahead."""
 
     family: Family
     clients: Mapping[str, Client]
-    leads: Mapping[str, float | None]
+    pacer: Pacer
 
 
 Emit = Callable[[str, list[StageMessage], Record], None]
@@ -131,12 +132,9 @@ class Attempt:
             self._audio[spec.name] += self._units_seconds(message)
 
     def _is_ahead(self, spec: StageSpec) -> bool:
-        lead = self._stages.leads[spec.name]
-        return (
-            self._playback is not None
-            and lead is not None
-            and (self._audio[spec.name] - self._playback.played() >= lead)
-        )
+        if self._playback is None:
+            return False
+        return not self._stages.pacer.allows(self._audio[spec.name] - self._playback.played())
 
     def _units_seconds(self, message: StageMessage) -> float:
         rate = next(iter(self._requests.values())).units_per_second

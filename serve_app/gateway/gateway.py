@@ -15,6 +15,7 @@ from serve_app.api.context import DEFAULT_VOICE, ApiContext
 from serve_app.config import ServeConfig
 from serve_app.gateway.admission import Admission, Client
 from serve_app.gateway.attempt import Stages
+from serve_app.gateway.pacing import Pacer
 from serve_app.gateway.readiness import missing_stages
 from serve_app.gateway.routes import create_api
 from serve_app.gateway.transcripts import Transcripts
@@ -46,8 +47,7 @@ class Gateway:
             )
             for name, handle in zip(family.names, handles, strict=True)
         }
-        leads = {name: stage.lead_seconds for name, stage in config.stages.items()}
-        self.stages = Stages(family=family, clients=self._clients, leads=leads)
+        self.stages = Stages(family=family, clients=self._clients, pacer=Pacer(config.pacing))
         if config.gateway.switch_seconds is not None:
             sys.setswitchinterval(config.gateway.switch_seconds)
         gc.collect()

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,6 +51,7 @@ class Reply:
         self._finishes: list[Finish] = []
         self._cut = False
         self._transcript: list[str] = []
+        self._without_audio = ExitStack()
         self._started = self._closed = False
         self._outcome = "aborted"
         self._error: ApiError | None = None
@@ -97,6 +99,8 @@ class Reply:
 
     async def _run(self) -> None:
         try:
+            if any(request.speak for request in self._requests):
+                self._without_audio.enter_context(self._context.stages.pacer.first_audio())
             for number, request in enumerate(self._requests):
                 await self._make(request, number)
             self._context.on_complete(self.transcript)
@@ -104,6 +108,7 @@ class Reply:
         except Exception as error:  # noqa: BLE001  the one place where errors become answers
             self._fail(error)
         finally:
+            self._without_audio.close()
             self._messages.put_nowait(None)
 
     async def _make(self, request: ReplyRequest, number: int) -> None:
@@ -157,6 +162,8 @@ class Reply:
 
     def _emit(self, message: StageMessage) -> None:
         self.stats.note(message)
+        if self.stats.first_audio is not None:
+            self._without_audio.close()
         match message:
             case TextDelta(text):
                 self._transcript.append(text)

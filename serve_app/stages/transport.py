@@ -13,8 +13,8 @@ METHOD = "/opens2s.Stage/Stream"
 TOKEN = "opens2s-token"  # key of the metadata that admits to a place
 MESSAGE_BYTES = 128 * 2**20
 """The largest message: a request with minutes of audio as float32."""
-_KEEPALIVE_MS = 1_000
-"""A peer whose process or machine is gone without a word is noticed within two of these."""
+_KEEPALIVE_MS = 2_000
+"""A peer whose process hangs or whose machine is gone without a word is noticed within two of these."""
 
 OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_send_message_length", MESSAGE_BYTES),
