@@ -6,9 +6,10 @@ The texts are those of example questions, answered, and very short ones that are
 import csv
 import statistics
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ from opens2s_core.inference.messages import Hiddens, ReplyRequest, Sampling, Spe
 from opens2s_core.inference.token2wav import Token2WavEngine
 from opens2s_core.prompt import Audio, Message, reading
 
+T = TypeVar("T")
+
 PACKAGES = ("pocketsphinx", "jiwer")
 """Those that decide the numbers."""
 DECODING = {"greedy": 0.0, "sampled": 1.0}
@@ -39,7 +42,7 @@ _MAX_UNITS = 2048
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpeechLengthBenchmark:
     """``examples`` is a directory with ``examples.tsv`` (columns ``file`` and others) and the audio files it names.
-    ``recognised`` of the replies are rendered and given to the recogniser."""
+    ``recognised`` of the replies are rendered and given to the recogniser. Reply i is sampled with ``seed`` + i."""
 
     bundle: str
     examples: Path
@@ -70,14 +73,14 @@ def measure_speech_length(config: SpeechLengthBenchmark, recogniser: Recogniser)
     questions = read_questions(config.examples)
     rows = []
     for name, temperature in DECODING.items():
-        sampling = Sampling(temperature=temperature, max_tokens=_MAX_UNITS, seed=config.seed)
+        sampling = Sampling(temperature=temperature, max_tokens=_MAX_UNITS)
         answered = [
-            generate(thinker, decoder, ReplyRequest(messages=(Message("user", (Audio(question),)),), units=sampling))
-            for question in tqdm(questions, desc=f"{name}: answers", unit="reply")
+            generate(thinker, decoder, ReplyRequest(messages=(Message("user", (Audio(question),)),), units=own))
+            for question, own in _seeded(tqdm(questions, desc=f"{name}: answers", unit="reply"), sampling, config.seed)
         ]
         read = [
-            generate(thinker, decoder, ReplyRequest(messages=reading(text), say=text, units=sampling))
-            for text in READINGS
+            generate(thinker, decoder, ReplyRequest(messages=reading(text), say=text, units=own))
+            for text, own in _seeded(READINGS, sampling, config.seed)
         ]
         rows += [*_length_rows(f"{name}, answers", answered, info), *_length_rows(f"{name}, readings", read, info)]
         rows.append(_word_error_row(name, answered[: config.recognised], token2wav, recogniser, config.seed))
@@ -115,6 +118,11 @@ def generate(thinker: Engine, decoder: Engine, request: ReplyRequest) -> Speech:
     thinker.close(thinking)
     decoder.close(speaking)
     return Speech(text=text, hiddens=hiddens, units=np.array(units, dtype=np.int64), finish=finish)
+
+
+def _seeded(items: Iterable[T], sampling: Sampling, first: int) -> Iterator[tuple[T, Sampling]]:
+    """Each item with a seed of its own: one unlucky seed must not decide all replies."""
+    return ((item, replace(sampling, seed=first + i)) for i, item in enumerate(items))
 
 
 def _length_rows(name: str, made: Sequence[Speech], info: BundleInfo) -> list[Row]:
