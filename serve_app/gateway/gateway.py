@@ -20,11 +20,26 @@ from starlette.types import Receive, Scope, Send
 
 from opens2s_core.checkpoint import BundleInfo, read_bundle_info
 from opens2s_core.inference.messages import ReplyRequest
-from serve_app.api.chat_request import ChatRequest, parse_chat, reply_request
+from serve_app.api.chat_request import ChatRequest, chat_reply_request, parse_chat
 from serve_app.api.chat_response import ReplyShape, completion, events
-from serve_app.api.reference_worker import legacy_request, legacy_stream, listed_models, worker_address, worker_status
-from serve_app.api.speech import content_type, speech_events, speech_request, speech_sound
-from serve_app.config import STAGES, Limits, ServeConfig, StageName
+from serve_app.api.context import ApiContext
+from serve_app.api.reference_worker import (
+    list_models,
+    parse_reference,
+    reference_reply_request,
+    reference_stream,
+    worker_address,
+    worker_status,
+)
+from serve_app.api.speech import (
+    SpeechRequest,
+    content_type,
+    parse_speech,
+    speech_audio,
+    speech_events,
+    speech_reply_requests,
+)
+from serve_app.config import STAGES, ServeConfig, StageName
 from serve_app.errors import ApiError, internal_error
 from serve_app.gateway.authentication import Gate, read_keys
 from serve_app.gateway.calls import Crowd, StageCall
@@ -90,6 +105,7 @@ class Endpoints:
         self._gate = Gate(read_keys(config.access), config.access.replies_per_key)
         self._created = int(time.time())
         self._crowd = Crowd()
+        self._context = ApiContext(model=config.model, limits=config.limits, units_per_token=info.units_per_token)
 
     async def chat(self, http: Request) -> Response:
         """``POST /v1/chat/completions``"""
@@ -112,33 +128,35 @@ class Endpoints:
     async def speech(self, http: Request) -> Response:
         """``POST /v1/audio/speech``"""
         with self._entered(http) as entry:
-            asked, request = await self._read(http, speech_request)
+            asked, request = await self._read(http, _speech_request)
             # Whoever wants a file wants it soon, so it is not paced.
             reply = await self._begin(entry, request, played=False, asked_in="input")
             rate = self._info.sample_rate
             if asked.as_events:
                 return Body(speech_events(reply, asked.audio_format, rate), entry.ending.pop_all().close)
-            sound = await _begun(speech_sound(reply, asked.audio_format, rate))
+            sound = await _begun(speech_audio(reply, asked.audio_format, rate))
             return Body(sound, entry.ending.pop_all().close, content_type(asked.audio_format))
 
     async def worker_generate_stream(self, http: Request) -> Response:
         """``POST /worker_generate_stream``, the reference's own protocol"""
         with self._entered(http) as entry:
-            request = await self._read(http, legacy_request)
+            request = await self._read(http, _reference_request)
             reply = await self._begin(entry, request, played=True)
             return Body(
-                legacy_stream(reply, self._info.sample_rate), entry.ending.pop_all().close, "application/octet-stream"
+                reference_stream(reply, self._info.sample_rate),
+                entry.ending.pop_all().close,
+                "application/octet-stream",
             )
 
     async def worker_get_status(self, http: Request) -> dict[str, Any]:
         """``POST /worker_get_status``"""
         self._admit(http)
-        return worker_status(self._config.model, self._stages.metrics.under_way)
+        return worker_status(self._context, self._stages.metrics.under_way)
 
     async def list_models(self, http: Request) -> dict[str, Any]:
         """``POST /list_models``, which the reference's controller answers"""
         self._admit(http)
-        return listed_models(self._config.model)
+        return list_models(self._context)
 
     async def get_worker_address(self, http: Request) -> dict[str, Any]:
         """``POST /get_worker_address``, which the reference's controller answers: here it is the worker itself."""
@@ -198,7 +216,7 @@ class Endpoints:
     async def _read(self, http: Request, parse: Callable[..., Any]) -> Any:
         """The body as ``parse`` understands it, which may decode sound and so runs in a thread."""
         body = await _read_body(http, self._config.limits.max_body_bytes)
-        return await asyncio.to_thread(partial(parse, body, model=self._config.model, limits=self._config.limits))
+        return await asyncio.to_thread(parse, body, self._context)
 
     async def _begin(
         self,
@@ -240,9 +258,21 @@ class Endpoints:
         }
 
 
-def _chat_request(body: bytes, *, model: str, limits: Limits) -> tuple[ChatRequest, ReplyRequest]:
-    chat = parse_chat(body, model=model, limits=limits)
-    return chat, reply_request(chat, limits)
+def _chat_request(body: bytes, context: ApiContext) -> tuple[ChatRequest, ReplyRequest]:
+    chat = parse_chat(body, context)
+    return chat, chat_reply_request(chat, context)
+
+
+def _speech_request(body: bytes, context: ApiContext) -> tuple[SpeechRequest, ReplyRequest]:
+    speech = parse_speech(body, context)
+    first, *others = speech_reply_requests(speech, context)
+    if others:
+        raise ApiError(400, "too much text: expected one part", param="input")
+    return speech, first
+
+
+def _reference_request(body: bytes, context: ApiContext) -> ReplyRequest:
+    return reference_reply_request(parse_reference(body, context), context)
 
 
 async def _read_body(http: Request, limit: int) -> bytes:
