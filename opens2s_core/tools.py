@@ -13,7 +13,8 @@ _JSON = json.JSONDecoder()
 def parse_tool_calls(text: str) -> tuple[str, list[ToolCall]]:
     """The words around the calls, stripped, and the calls, whose ids are ``call_0``, ``call_1``, ….
 
-    A call is ``<tool_call>{"name": "…", "arguments": {…}}</tool_call>``. What is not well formed stays text.
+    A call is ``<tool_call>{"name": "…", "arguments": {…}}</tool_call>``; an empty text stands for no arguments. What is
+    not well formed stays text.
     """
     words: list[str] = []
     calls: list[ToolCall] = []
@@ -36,6 +37,8 @@ def _call(text: str, start: int, identity: str) -> tuple[ToolCall | None, int]:
         match value:
             case {"name": str(name), "arguments": dict(arguments)}:
                 return ToolCall(identity, name, json.dumps(arguments, ensure_ascii=False)), end
+            case {"name": str(name), "arguments": ""}:
+                return ToolCall(identity, name, "{}"), end
     except (ValueError, RecursionError):  # no JSON, or none that others read: infinite, half a character
         pass
     return None, start

@@ -293,7 +293,7 @@ class LocalBackend:
         *,
         queue: int = 4,
         pacing: Pacing = Pacing(),
-    ) -> None:  # noqa: B008
+    ) -> None:  #
         self.threads = {
             spec.name: EngineThread(engine, spec) for spec, engine in zip(OPENS2S.stages, engines, strict=True)
         }
@@ -301,7 +301,7 @@ class LocalBackend:
         for stage, after in losses:
             for name, client in self.clients.items():
                 client.losses.append(after if name == stage else None)
-        self.stages = Stages(family=OPENS2S, clients=self.clients, pacer=Pacer(pacing))
+        self.stages = Stages(family=OPENS2S, clients=self.clients, pacer=Pacer(Pacing()))
         self.metrics = GatewayMetrics()
         self.admission = Admission(min(engine.capacity for engine in engines), queue, per_client=16)
         self.draining = False

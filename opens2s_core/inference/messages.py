@@ -36,6 +36,9 @@ class Sampling:
     top_p: float = 1.0
     top_k: int | None = None
     repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
     max_tokens: int = 512
     seed: int = 0
 

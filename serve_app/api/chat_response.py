@@ -1,7 +1,6 @@
-"""A reply in OpenAI's words: chunks of a chat completion as they are made, or the whole of it."""
+"""Replies as OpenAI's chat completions: in chunks as they are made, or whole."""
 
 import asyncio
-import base64
 import json
 import time
 import uuid
@@ -15,15 +14,17 @@ from numpy.typing import NDArray
 from opens2s_core.inference.messages import AudioChunk, Finish, StageMessage, TextDelta
 from opens2s_core.prompt import ToolCall
 from opens2s_core.tools import parse_tool_calls
-from serve_app.api.audio_codec import AudioFormat, SoundEncoder, encode_whole
+from serve_app.api.audio_output import AudioFormat, AudioStream, base64_text, encode_whole
 from serve_app.errors import ApiError
 
+TRANSCRIPT_SECONDS = 3600
+"""How long a client can name a spoken reply by its id alone, in later requests."""
 _CALL = "<tool_call>"
 """Begins what :func:`parse_tool_calls` reads."""
 
 
-class Messages(Protocol):
-    """The messages of a reply, its sound as int16 samples. Iterating raises :class:`ApiError`."""
+class ReplyStream(Protocol):
+    """The messages of a reply, its audio as int16 samples. Iterating raises :class:`ApiError`."""
 
     @property
     def finish(self) -> Finish | None:
@@ -35,7 +36,7 @@ class Messages(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplyShape:
-    """What all parts of one completion have in common. With ``tools`` the text may hold calls of them."""
+    """What all chunks of one completion have in common. With ``tools`` the text may hold calls of them."""
 
     model: str
     speak: bool
@@ -49,8 +50,13 @@ class ReplyShape:
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": f"chatcmpl-{self.id}", "object": kind, "created": self.created, "model": self.model}
 
-    def audio(self, **parts: Any) -> dict[str, Any]:
-        return {"audio": {"id": f"audio_{self.id}", **parts}}
+    @property
+    def audio_id(self) -> str:
+        """By which a later request may name this reply."""
+        return f"audio_{self.id}"
+
+    def audio(self, **fields: Any) -> dict[str, Any]:
+        return {"audio": {"id": self.audio_id, **fields}}
 
     def call(self, number: int, call: ToolCall) -> dict[str, Any]:
         function = {"name": call.name, "arguments": call.arguments}
@@ -64,8 +70,8 @@ class ReplyShape:
         return {**self._head("chat.completion.chunk"), "choices": [], "usage": usage(finish)}
 
     def whole(self, message: dict[str, Any], finish_reason: str, finish: Finish) -> dict[str, Any]:
-        told = {"role": "assistant", "refusal": None, **message}
-        choice = {"index": 0, "message": told, "finish_reason": finish_reason, "logprobs": None}
+        full = {"role": "assistant", "refusal": None, **message}
+        choice = {"index": 0, "message": full, "finish_reason": finish_reason, "logprobs": None}
         return {**self._head("chat.completion"), "choices": [choice], "usage": usage(finish)}
 
 
@@ -79,32 +85,12 @@ def event(payload: dict[str, Any]) -> str:
     return f"data: {json.dumps(payload, separators=(',', ':'))}\n\n"
 
 
-def base64_text(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-class SoundStream:
-    """One reply's sound on its way out: what the calls return, joined, is a file of the format asked for."""
-
-    def __init__(self, audio_format: AudioFormat, rate: int) -> None:
-        self._encoder = SoundEncoder(audio_format, rate)
-        self._compresses = audio_format not in ("pcm16", "wav")
-
-    async def push(self, samples: NDArray[np.int16]) -> bytes:
-        """What the next samples make certain; may be nothing."""
-        return await asyncio.to_thread(self._encoder.push, samples) if self._compresses else self._encoder.push(samples)
-
-    async def close(self) -> bytes:
-        """The rest."""
-        return await asyncio.to_thread(self._encoder.close) if self._compresses else self._encoder.close()
-
-
-async def events(reply: Messages, shape: ReplyShape) -> AsyncIterator[str]:
+async def events(reply: ReplyStream, shape: ReplyShape) -> AsyncIterator[str]:
     """The server-sent events of a streamed completion; a reply that fails on the way ends with an ``error`` event."""
     yield event(shape.chunk({"role": "assistant"}))
     called = False
     try:
-        async for delta in _spoken(reply, shape) if shape.speak else _written(reply, shape):
+        async for delta in _audio_deltas(reply, shape) if shape.speak else _text_deltas(reply, shape):
             called |= "tool_calls" in delta
             yield event(shape.chunk(delta))
     except ApiError as error:
@@ -117,95 +103,99 @@ async def events(reply: Messages, shape: ReplyShape) -> AsyncIterator[str]:
     yield "data: [DONE]\n\n"
 
 
-async def _spoken(reply: Messages, shape: ReplyShape) -> AsyncIterator[dict[str, Any]]:
-    sound = SoundStream(shape.audio_format, shape.sample_rate)
+async def _audio_deltas(reply: ReplyStream, shape: ReplyShape) -> AsyncIterator[dict[str, Any]]:
+    audio = AudioStream(shape.audio_format, shape.sample_rate)
     async for message in reply:
         match message:
             case TextDelta(text):
                 yield shape.audio(transcript=text)
             case AudioChunk(samples):
-                if data := await sound.push(samples):
+                if data := await audio.push(samples):
                     yield shape.audio(data=base64_text(data))
-    if data := await sound.close():
+    if data := await audio.close():
         yield shape.audio(data=base64_text(data))
-    # Replies are not kept: their sound has expired by the time it is told.
-    yield shape.audio(expires_at=int(time.time()))
+    yield shape.audio(expires_at=_expires_at())
 
 
-async def _written(reply: Messages, shape: ReplyShape) -> AsyncIterator[dict[str, Any]]:
+async def _text_deltas(reply: ReplyStream, shape: ReplyShape) -> AsyncIterator[dict[str, Any]]:
     text = CallsInText() if shape.tools else None
     async for message in reply:
-        if isinstance(message, TextDelta) and (words := text.push(message.text) if text else message.text):
-            yield {"content": words}
-    words, calls = text.end() if text else ("", [])
-    if words:
-        yield {"content": words}
+        if isinstance(message, TextDelta) and (content := text.push(message.text) if text else message.text):
+            yield {"content": content}
+    content, calls = text.end() if text else ("", [])
+    if content:
+        yield {"content": content}
     for number, call in enumerate(calls):
         yield {"tool_calls": [{"index": number, **shape.call(number, call)}]}
 
 
+def _expires_at() -> int:
+    """Of a reply that ends now, in seconds of Unix time."""
+    return int(time.time()) + TRANSCRIPT_SECONDS
+
+
 def _finish_reason(finish: Finish, called: bool) -> str:
-    """That it was cut is told even where it called: more calls may have been to come."""
+    """A reply that was cut is reported as such even if it called: there might have been more calls."""
     return "tool_calls" if called and finish.reason == "stop" else finish.reason
 
 
 class CallsInText:
-    """Text that may hold calls of tools, told as it is made up to where the first of them may begin."""
+    """Text that may hold calls of tools, emitted as it is made up to where the first of them may begin."""
 
     def __init__(self) -> None:
         self._text = ""
-        self._told = 0
+        self._emitted = 0
 
     def push(self, text: str) -> str:
-        """What of the text so far is certain to be words, and new."""
+        """The new part of the text so far that is certain not to belong to a call."""
         self._text += text
-        told, self._told = self._told, max(self._told, len(self._text[: self._first_call()].rstrip()))
-        return self._text[told : self._told]
+        emitted, self._emitted = self._emitted, max(self._emitted, len(self._text[: self._first_call()].rstrip()))
+        return self._text[emitted : self._emitted]
 
     def end(self) -> tuple[str, list[ToolCall]]:
-        """The rest of the words, and the calls."""
-        words, calls = parse_tool_calls(self._text)
+        """The rest of the text, and the calls."""
+        text, calls = parse_tool_calls(self._text)
         if not calls:
-            return self._text[self._told :], []
-        # These words are stripped; what was told begins them, but for the space in front.
-        return words[len(self._text[: self._told].lstrip()) :], calls
+            return self._text[self._emitted :], []
+        # This text is stripped; what was emitted begins it, but for the white space in front.
+        return text[len(self._text[: self._emitted].lstrip()) :], calls
 
     def _first_call(self) -> int:
-        """Where it begins, or may yet turn out to have begun."""
+        """Where it begins, or may turn out to have begun."""
         found = self._text.find(_CALL)
         begun = max(length for length in range(len(_CALL)) if self._text.endswith(_CALL[:length]))
         return found if found >= 0 else len(self._text) - begun
 
 
-async def completion(reply: Messages, shape: ReplyShape) -> dict[str, Any]:
+async def completion(reply: ReplyStream, shape: ReplyShape) -> dict[str, Any]:
     """The whole reply. Raises :class:`ApiError`."""
-    text, samples = await _collected(reply)
+    text, samples = await _collect(reply)
     assert reply.finish is not None
     if shape.speak:
         data = await asyncio.to_thread(_file, samples, shape)
-        message = {"content": None, **shape.audio(data=data, expires_at=int(time.time()), transcript=text)}
+        message = {"content": None, **shape.audio(data=data, expires_at=_expires_at(), transcript=text)}
     else:
-        message = _written_message(text, shape)
+        message = _text_message(text, shape)
     return shape.whole(message, _finish_reason(reply.finish, "tool_calls" in message), reply.finish)
 
 
-def _written_message(text: str, shape: ReplyShape) -> dict[str, Any]:
-    words, calls = parse_tool_calls(text) if shape.tools else (text, [])
+def _text_message(text: str, shape: ReplyShape) -> dict[str, Any]:
+    content, calls = parse_tool_calls(text) if shape.tools else (text, [])
     if not calls:
         return {"content": text}
-    return {"content": words or None, "tool_calls": [shape.call(number, call) for number, call in enumerate(calls)]}
+    return {"content": content or None, "tool_calls": [shape.call(number, call) for number, call in enumerate(calls)]}
 
 
-async def _collected(reply: Messages) -> tuple[str, NDArray[np.int16]]:
+async def _collect(reply: ReplyStream) -> tuple[str, NDArray[np.int16]]:
     texts: list[str] = []
-    sounds: list[NDArray[np.int16]] = [np.zeros(0, np.int16)]
+    chunks: list[NDArray[np.int16]] = [np.zeros(0, np.int16)]
     async for message in reply:
         match message:
             case TextDelta(text):
                 texts.append(text)
             case AudioChunk(samples):
-                sounds.append(samples)
-    return "".join(texts), np.concatenate(sounds)
+                chunks.append(samples)
+    return "".join(texts), np.concatenate(chunks)
 
 
 def _file(samples: NDArray[np.int16], shape: ReplyShape) -> str:

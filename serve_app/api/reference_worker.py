@@ -1,7 +1,8 @@
-"""The protocol of the published OpenS2S server, for clients that speak it already."""
+"""The protocol of the published OpenS2S server, for the clients that speak it, its own web page among them."""
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -9,134 +10,175 @@ from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, Tag
 
 from opens2s_core.inference.messages import AudioChunk, Finish, ReplyRequest, Sampling, SoundFormat, TextDelta
-from opens2s_core.prompt import Content, Message, Spoken, Text
-from serve_app.api.audio_codec import encode_whole
-from serve_app.api.chat_request import MaxTokens, fresh_seed, units_sampling
-from serve_app.api.chat_response import Messages, base64_text
-from serve_app.api.strict_json import (
-    Allowance,
-    Wire,
-    Words,
-    check_model,
-    no_longer_than,
-    parsed,
-    told_by_type,
+from opens2s_core.prompt import Spoken, Text
+from serve_app.api.audio_output import base64_text, encode_whole
+from serve_app.api.chat_response import ReplyStream
+from serve_app.api.context import DEFAULT_VOICE, ApiContext
+from serve_app.api.conversation import (
+    EncodedAudio,
+    ParsedContent,
+    ParsedConversation,
+    ParsedMessage,
+    decode_conversation,
 )
-from serve_app.config import Limits
+from serve_app.api.request_budget import RequestBudget
+from serve_app.api.sampling import fresh_seed, units_sampling
+from serve_app.api.spoken_text import is_blank
+from serve_app.api.strict_json import (
+    ModelText,
+    StrictModel,
+    check_model,
+    discriminated_by_type,
+    no_longer_than,
+    parse_json,
+)
 from serve_app.errors import ApiError
 
+REFERENCE_MODEL = "omnispeech"
+"""The model name that the reference's web page sends, whatever is served."""
 _FAILED = 1
+"""The ``error_code`` of the published server."""
+_SILENCE_SECONDS = 0.1
+"""Of a reply without audio: the web page joins the audio of all objects, and fails if there is none."""
 
 
-class Piece(Wire):
-    """Words, or a sound in base64, or both; what is null or empty is not there."""
+class ContentItem(StrictModel):
+    """Text, or audio in base64, or both; what is null or empty is not there."""
 
-    text: Words | None = None
+    text: ModelText | None = None
     audio: str | None = None
 
 
-_OnePiece = Annotated[Words, Tag("<str>")] | Annotated[Piece, Tag("<dict>")]
-LegacyContent = Annotated[
-    _OnePiece
+_OneItem = Annotated[ModelText, Tag("<str>")] | Annotated[ContentItem, Tag("<dict>")]
+ReferenceContent = Annotated[
+    _OneItem
     | Annotated[
-        list[Annotated[_OnePiece, told_by_type("text or an object")]],
+        list[Annotated[_OneItem, discriminated_by_type("text or an object")]],
         Field(fail_fast=True),
         Tag("<list>"),
     ],
-    told_by_type("text, an object, or a list of them"),
+    discriminated_by_type("text, an object, or a list of them"),
 ]
 
 
-class LegacyMessage(Wire):
+class ReferenceMessage(StrictModel):
     role: Literal["system", "user", "assistant"]
-    content: LegacyContent
+    content: ReferenceContent
 
 
-class LegacyRequest(Wire):
+class ReferenceBody(StrictModel):
+    """``max_new_tokens`` may be a float, as number fields of web pages send it."""
+
     model: str | None = None
-    messages: Annotated[list[LegacyMessage], Field(min_length=1, fail_fast=True), no_longer_than("max_messages")]
+    messages: Annotated[list[ReferenceMessage], Field(min_length=1, fail_fast=True), no_longer_than("max_messages")]
     temperature: FiniteFloat | None = Field(None, ge=0, le=2)
     top_p: FiniteFloat | None = Field(None, gt=0, le=1)
-    max_new_tokens: MaxTokens | None = None
+    max_new_tokens: FiniteFloat | None = Field(None, ge=1)
 
 
-def legacy_request(body: bytes, *, model: str, limits: Limits) -> ReplyRequest:
-    """The spoken reply that is asked for; decodes sound, so not for the event loop.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReferenceRequest:
+    """A request whose every field is valid; only its audio is not decoded yet."""
 
-    Raises :class:`ApiError` naming the field that is wrong.
-    """
-    legacy = parsed(LegacyRequest, body, limits)
-    if legacy.model is not None:
-        check_model(legacy.model, model)
-    last = len(legacy.messages) - 1
-    if (role := legacy.messages[last].role) != "user":
-        complaint = f"'{role}': expected the last message to be the user's"
-        raise ApiError(400, complaint, param=f"messages[{last}].role")
-    seed = fresh_seed()
+    text: Sampling
+    conversation: ParsedConversation
+
+
+def parse_reference(body: bytes, context: ApiContext) -> ReferenceRequest:
+    """The request in ``body``. Raises :class:`ApiError` naming the first field that is wrong."""
+    request = parse_json(ReferenceBody, body, context.limits)
+    if request.model is not None and request.model != REFERENCE_MODEL:
+        check_model(request.model, context.model)
+    last = len(request.messages) - 1
+    if (role := request.messages[last].role) != "user":
+        message = f"'{role}': expected the last message to be the user's"
+        raise ApiError(400, message, param=f"messages[{last}].role")
+    budget = RequestBudget(context.limits)
+    messages = tuple(_parse_message(message, f"messages[{i}]", budget) for i, message in enumerate(request.messages))
+    max_tokens = int(request.max_new_tokens or Sampling().max_tokens)
     text = Sampling(
-        temperature=legacy.temperature or 0.0,
-        top_p=legacy.top_p or 1.0,
-        max_tokens=legacy.max_new_tokens or Sampling().max_tokens,
-        seed=seed,
+        temperature=request.temperature or 0.0,
+        top_p=request.top_p or 1.0,
+        # As the published server does: a number that is too large is lowered, not refused.
+        max_tokens=min(max_tokens, context.limits.max_tokens),
+        seed=fresh_seed(),
     )
-    allowance = Allowance(limits)
+    return ReferenceRequest(text=text, conversation=ParsedConversation(messages, budget.text_chars))
+
+
+def reference_reply_request(request: ReferenceRequest, context: ApiContext) -> ReplyRequest:
+    """What the stages are asked for. It decodes the conversation's audio, so it does not run on the event loop.
+
+    Raises :class:`ApiError` naming the field that cannot be used.
+    """
+    text = request.text
     return ReplyRequest(
-        messages=tuple(_turn(message, f"messages[{i}]", allowance) for i, message in enumerate(legacy.messages)),
+        messages=decode_conversation(request.conversation, context),
         text=text,
-        units=units_sampling(text),
+        units=units_sampling(text.max_tokens, text.seed, context),
         audio=SoundFormat(samples="int16"),
-        seed=seed,
+        seed=text.seed,
+        speaker=context.voices[DEFAULT_VOICE],
     )
 
 
-def _turn(message: LegacyMessage, where: str, allowance: Allowance) -> Message:
-    items = _items(message.content, f"{where}.content")
-    content = [said for item, at in items for said in _said(message.role, item, at, allowance)]
-    if message.role == "user" and not content:
-        raise ApiError(400, "empty: expected text or audio", param=f"{where}.content")
-    return Message(message.role, tuple(content))
+def _parse_message(message: ReferenceMessage, param: str, budget: RequestBudget) -> ParsedMessage:
+    items = _items(message.content, f"{param}.content")
+    content = [parsed for item, at in items for parsed in _parse_item(message.role, item, at, budget)]
+    if message.role == "user" and all(isinstance(item, Text) and is_blank(item.text) for item in content):
+        raise ApiError(400, "blank: expected text or audio", param=f"{param}.content")
+    return ParsedMessage(message.role, tuple(content))
 
 
-def _items(content: str | Piece | list[str | Piece], where: str) -> list[tuple[str | Piece, str]]:
+def _items(content: str | ContentItem | list[str | ContentItem], param: str) -> list[tuple[str | ContentItem, str]]:
     """Each with the path to it."""
     if isinstance(content, list):
-        return [(item, f"{where}[{j}]") for j, item in enumerate(content)]
-    return [(content, where)]
+        return [(item, f"{param}[{j}]") for j, item in enumerate(content)]
+    return [(content, param)]
 
 
-def _said(role: str, item: str | Piece, where: str, allowance: Allowance) -> list[Content]:
+def _parse_item(role: str, item: str | ContentItem, param: str, budget: RequestBudget) -> list[ParsedContent]:
     if isinstance(item, str):
-        return [Text(allowance.words(item, where))] if item else []
-    words = allowance.words(item.text or "", f"{where}.text")
+        return [Text(budget.text(item, param))] if item else []
+    text = budget.text(item.text or "", f"{param}.text")
     if not item.audio:
-        return [Text(words)] if words else []
-    if role == "assistant" and words:  # a spoken reply that is sent back: its words are what it said
-        return [Spoken(words)]
+        return [Text(text)] if text else []
+    if role == "assistant" and text:  # a spoken reply that is sent back
+        return [Spoken(text)]
     if role != "user":
-        expected = "expected its words in text" if role == "assistant" else "expected text"
-        raise ApiError(400, f"sound in a {role} message: {expected}", param=f"{where}.audio")
-    sound = allowance.sound(item.audio, f"{where}.audio")
-    return [Text(words), sound] if words else [sound]
+        expected = "expected its transcript in text" if role == "assistant" else "expected text"
+        raise ApiError(400, f"audio in a message of the {role}: {expected}", param=f"{param}.audio")
+    audio = EncodedAudio(item.audio, f"{param}.audio")
+    return [Text(text), audio] if text else [audio]
 
 
-async def legacy_stream(reply: Messages, rate: int) -> AsyncIterator[bytes]:
-    """JSON objects, each ended by a zero byte; the last one is final and tells whether the reply failed."""
+async def reference_stream(reply: ReplyStream, rate: int) -> AsyncIterator[bytes]:
+    """JSON objects, each ended by a zero byte, with all text so far and the new audio; the last one is final and says
+    whether the reply failed."""
     text = ""
-    heard_all = False
+    audio_ended, silent = False, True
     try:
         async for message in reply:
-            audio = ""
+            samples = np.zeros(0, np.int16)
             match message:
-                case TextDelta(words):
-                    text += words
+                case TextDelta(delta):
+                    text += delta
                 case AudioChunk(samples, final):
-                    heard_all |= final
-                    audio = _wav(samples, rate)
-            finalize = heard_all and reply.finish is not None
+                    audio_ended |= final
+            silent = silent and not len(samples)
+            finalize = audio_ended and reply.finish is not None
+            if finalize and silent:
+                samples = np.zeros(int(_SILENCE_SECONDS * rate), np.int16)
             if finalize or not isinstance(message, Finish):
-                yield _object(text, audio=audio, finalize=finalize)
+                yield _object(text, audio=_wav(samples, rate), finalize=finalize)
     except ApiError as error:
         yield _object(error.message, finalize=True, error_code=_FAILED)
+
+
+def reference_error(error: ApiError) -> bytes:
+    """The whole body, sent with status 200, of a request that fails before its stream begins: clients of this protocol
+    look at nothing else."""
+    return _object(error.message, finalize=True, error_code=_FAILED)
 
 
 def _wav(samples: NDArray[np.int16], rate: int) -> str:
@@ -144,25 +186,32 @@ def _wav(samples: NDArray[np.int16], rate: int) -> str:
 
 
 def _object(text: str, *, audio: str = "", finalize: bool, error_code: int = 0) -> bytes:
-    told = {"text": text, "audio": audio, "finalize": finalize, "error_code": error_code}
-    return json.dumps(told, separators=(",", ":")).encode() + b"\0"
+    fields = {"text": text, "audio": audio, "finalize": finalize, "error_code": error_code}
+    return json.dumps(fields, separators=(",", ":")).encode() + b"\0"
 
 
-def worker_status(model: str, queue_length: int) -> dict[str, Any]:
-    """``POST /worker_get_status``"""
-    return {"model_names": [model], "speed": 1, "queue_length": queue_length}
+def worker_status(context: ApiContext, queue_length: int) -> dict[str, Any]:
+    """The answer to ``POST /worker_get_status``."""
+    return {"model_names": _names(context), "speed": 1, "queue_length": queue_length}
 
 
-def listed_models(model: str) -> dict[str, Any]:
-    """``POST /list_models``"""
-    return {"models": [model]}
+def list_models(context: ApiContext) -> dict[str, Any]:
+    """The answer to ``POST /list_models``: clients look for the name there by which they ask for the model."""
+    return {"models": _names(context)}
 
 
-class AddressRequest(Wire):
+class AddressBody(StrictModel):
     model: str
 
 
-def worker_address(body: bytes, *, model: str, url: str, limits: Limits) -> dict[str, Any]:
-    """``POST /get_worker_address``: where ``model`` is served; no address for another. Raises :class:`ApiError`."""
-    asked = parsed(AddressRequest, body, limits)
-    return {"address": url if asked.model == model else ""}
+def worker_address(body: bytes, context: ApiContext, url: str) -> dict[str, Any]:
+    """The answer to ``POST /get_worker_address``: ``url``, where the model is served; an empty text for another model.
+
+    Raises :class:`ApiError`.
+    """
+    requested = parse_json(AddressBody, body, context.limits).model
+    return {"address": url if requested in _names(context) else ""}
+
+
+def _names(context: ApiContext) -> list[str]:
+    return list(dict.fromkeys([context.model, REFERENCE_MODEL]))

@@ -1,19 +1,23 @@
-"""OpenAI's text-to-speech, ``POST /v1/audio/speech``: words of the client's own, read aloud."""
+"""OpenAI's text-to-speech, ``POST /v1/audio/speech``: a client's own text, read aloud."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Literal
-
-from pydantic import Field, FiniteFloat
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 from opens2s_core.inference.messages import AudioChunk, Finish, ReplyRequest, Sampling, SoundFormat
 from opens2s_core.prompt import reading
-from serve_app.api.audio_codec import AudioFormat
-from serve_app.api.chat_request import fresh_seed
-from serve_app.api.chat_response import Messages, SoundStream, base64_text, event
-from serve_app.api.strict_json import Allowance, Wire, Words, check_model, parsed
-from serve_app.config import Limits
+from serve_app.api.audio_output import AudioFormat, AudioStream, base64_text
+from serve_app.api.audio_parts import PartJoiner
+from serve_app.api.chat_request import Seed
+from serve_app.api.chat_response import ReplyStream, event
+from serve_app.api.context import ApiContext
+from serve_app.api.request_budget import RequestBudget
+from serve_app.api.sampling import MAX_SEED, fresh_seed, units_sampling
+from serve_app.api.spoken_text import is_blank, split_text
+from serve_app.api.strict_json import ModelText, StrictModel, check_model, neutral, parse_json
 from serve_app.errors import ApiError
 
+_FORMATS: dict[str, AudioFormat] = {"mp3": "mp3", "opus": "opus", "flac": "flac", "wav": "wav", "pcm": "pcm16"}
 _MEDIA_TYPES: dict[AudioFormat, str] = {
     "mp3": "audio/mpeg",
     "opus": "audio/ogg",
@@ -23,57 +27,69 @@ _MEDIA_TYPES: dict[AudioFormat, str] = {
 }
 _NFC_GROWTH = 3
 """Normalising text, as tokenizers do, makes at most so many bytes of one."""
-_ENDS = 2
-"""Tokens behind the words: the end of what is spoken, and of the turn."""
-_UNITS_PER_BYTE = 6
-_UNITS_AT_LEAST = 128
+_END_TOKENS = 2
+"""Tokens after the text: the end of what is spoken, and of the message."""
 
 
-class SpeechRequest(Wire):
-    """The fields of a request for speech that mean something here. There is one voice, so ``voice`` is not read."""
+class SpeechBody(StrictModel):
+    """The fields of a request for speech. ``seed`` is an addition to OpenAI's."""
 
     model: str
-    input: Annotated[Words, Field(min_length=1)]
-    instructions: Words | None = None
+    input: ModelText
+    voice: str | None = None
+    instructions: ModelText | None = None
     response_format: Literal["mp3", "opus", "flac", "wav", "pcm"] | None = None
-    speed: FiniteFloat | None = Field(None, ge=1, le=1)
+    speed: Annotated[Any, neutral(1, 1.0)] = None
     stream_format: Literal["audio", "sse"] | None = None
-
-    @property
-    def audio_format(self) -> AudioFormat:
-        match self.response_format:
-            case "pcm":
-                return "pcm16"
-            case None:
-                return "mp3"
-            case named:
-                return named
-
-    @property
-    def as_events(self) -> bool:
-        """Whether the sound is told in server-sent events, and is not the body itself."""
-        return self.stream_format == "sse"
+    seed: Seed | None = None
 
 
-def speech_request(body: bytes, *, model: str, limits: Limits) -> tuple[SpeechRequest, ReplyRequest]:
-    """What is asked for in ``body``, and of the stages. Raises :class:`ApiError` naming the field that is wrong."""
-    speech = parsed(SpeechRequest, body, limits)
-    check_model(speech.model, model)
-    allowance = Allowance(limits)
-    words = allowance.words(speech.input, "input")
-    instructions = allowance.words(speech.instructions or "", "instructions")
-    seed = fresh_seed()
-    size = len(words.encode())
-    request = ReplyRequest(
-        messages=reading(words, instructions or None),
-        say=words,
-        text=Sampling(max_tokens=_NFC_GROWTH * size + _ENDS, seed=seed),
-        # A voice that finds no end is cut: 6 units a byte are several times what text takes to say.
-        units=Sampling(max_tokens=_UNITS_AT_LEAST + _UNITS_PER_BYTE * size, seed=seed),
-        audio=SoundFormat(samples="int16"),
-        seed=seed,
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpeechRequest:
+    """A request whose every field is valid. With ``as_events`` the audio is sent in server-sent events."""
+
+    input: str
+    instructions: str
+    voice: str
+    audio_format: AudioFormat
+    as_events: bool
+    seed: int
+
+
+def parse_speech(body: bytes, context: ApiContext) -> SpeechRequest:
+    """The request in ``body``. Raises :class:`ApiError` naming the first field that is wrong."""
+    speech = parse_json(SpeechBody, body, context.limits)
+    check_model(speech.model, context.model)
+    budget = RequestBudget(context.limits)
+    text = budget.text(speech.input, "input")
+    if is_blank(text):
+        raise ApiError(400, "blank: expected text to read", param="input")
+    return SpeechRequest(
+        input=text,
+        instructions=budget.text(speech.instructions or "", "instructions"),
+        voice=context.check_voice(speech.voice, "voice"),
+        audio_format=_FORMATS[speech.response_format or "mp3"],
+        as_events=speech.stream_format == "sse",
+        seed=fresh_seed() if speech.seed is None else speech.seed % MAX_SEED,
     )
-    return speech, request
+
+
+def speech_reply_requests(speech: SpeechRequest, context: ApiContext) -> tuple[ReplyRequest, ...]:
+    """What the stages are asked for: a reply for each part of the text, in order."""
+    return tuple(_reply_request(part, speech, context) for part in split_text(speech.input))
+
+
+def _reply_request(text: str, speech: SpeechRequest, context: ApiContext) -> ReplyRequest:
+    max_tokens = _NFC_GROWTH * len(text.encode()) + _END_TOKENS
+    return ReplyRequest(
+        messages=reading(text, speech.instructions or None),
+        say=text,
+        text=Sampling(max_tokens=max_tokens, seed=speech.seed),
+        units=units_sampling(max_tokens, speech.seed, context),
+        audio=SoundFormat(samples="int16"),
+        seed=speech.seed,
+        speaker=context.voices[speech.voice],
+    )
 
 
 def content_type(audio_format: AudioFormat) -> str:
@@ -81,20 +97,24 @@ def content_type(audio_format: AudioFormat) -> str:
     return _MEDIA_TYPES[audio_format]
 
 
-async def speech_sound(reply: Messages, audio_format: AudioFormat, rate: int) -> AsyncIterator[bytes]:
-    """The encoded sound, in parts as it is made. Raises :class:`ApiError` when the reply fails on the way."""
-    sound = SoundStream(audio_format, rate)
+async def speech_audio(reply: ReplyStream, audio_format: AudioFormat, rate: int) -> AsyncIterator[bytes]:
+    """The encoded audio as it is made. ``reply`` has the messages of all parts of the text in order, each part ended
+    by a final chunk. Raises :class:`ApiError` when the reply fails on the way."""
+    joiner = PartJoiner(rate)
+    stream = AudioStream(audio_format, rate)
     async for message in reply:
-        if isinstance(message, AudioChunk) and (data := await sound.push(message.samples)):
-            yield data
-    if data := await sound.close():
+        if isinstance(message, AudioChunk):
+            samples = joiner.push(message.samples, final=message.final)
+            if data := await stream.push(samples):
+                yield data
+    if data := await stream.push(joiner.close()) + await stream.close():
         yield data
 
 
-async def speech_events(reply: Messages, audio_format: AudioFormat, rate: int) -> AsyncIterator[str]:
+async def speech_events(reply: ReplyStream, audio_format: AudioFormat, rate: int) -> AsyncIterator[str]:
     """The same in server-sent events; a reply that fails on the way ends with an ``error`` event."""
     try:
-        async for data in speech_sound(reply, audio_format, rate):
+        async for data in speech_audio(reply, audio_format, rate):
             yield event({"type": "speech.audio.delta", "audio": base64_text(data)})
     except ApiError as error:
         yield event(error.body())
@@ -104,5 +124,5 @@ async def speech_events(reply: Messages, audio_format: AudioFormat, rate: int) -
 
 
 def _usage(finish: Finish) -> dict[str, int]:
-    heard, said = finish.prompt_tokens, finish.completion_tokens
-    return {"input_tokens": heard, "output_tokens": said, "total_tokens": heard + said}
+    tokens = finish.prompt_tokens, finish.completion_tokens
+    return {"input_tokens": tokens[0], "output_tokens": tokens[1], "total_tokens": sum(tokens)}

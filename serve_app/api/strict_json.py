@@ -1,5 +1,6 @@
 """JSON that clients send, checked field by field."""
 
+import codecs
 import reprlib
 from typing import Annotated, Any, TypeVar
 
@@ -14,48 +15,75 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, from_json
 
-from opens2s_core.audio import SAMPLE_RATE, AudioError
-from opens2s_core.prompt import Audio
-from serve_app.api.audio_codec import decode_input
 from serve_app.config import Limits
 from serve_app.errors import ApiError
 
 _SHOWN_CHARS = 60
-_repr = reprlib.Repr()
-_repr.maxstring = _SHOWN_CHARS
+
+_EXPECTED = {
+    "model_type": "an object",
+    "dict_type": "an object",
+    "list_type": "a list",
+    "string_type": "a string",
+    "int_type": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "too_long": "at most {max_length} items",
+}
+"""What is expected where pydantic's own text names a Python type, by the type of its error."""
 
 
-class Wire(BaseModel):
-    """Types are not coerced; unknown fields are ignored, as OpenAI's server does."""
+class StrictModel(BaseModel):
+    """Types are not converted; unknown fields are ignored."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
 
-Body = TypeVar("Body", bound=Wire)
+Model = TypeVar("Model", bound=StrictModel)
 
 
-def parsed(kind: type[Body], body: bytes, limits: Limits) -> Body:
-    """The request in ``body``. Raises :class:`ApiError` naming the first field that is wrong."""
+def parse_json(model: type[Model], body: bytes, limits: Limits) -> Model:
+    """The request in ``body``, which may begin with a byte order mark.
+
+    Raises :class:`ApiError` naming the first field that is wrong.
+    """
     try:
-        value = from_json(body)
+        value = from_json(body.removeprefix(codecs.BOM_UTF8))
     except ValueError as error:
         raise ApiError(400, f"the body is not JSON: {error}") from error
     try:
-        return kind.model_validate(value, context=limits)
+        return model.model_validate(value, context=limits)
     except ValidationError as error:
-        raise _complaint(error) from error
+        raise _api_error(error) from error
 
 
-def check_model(asked: str, served: str) -> None:
+def check_model(requested: str, served: str) -> None:
     """Raises :class:`ApiError` for another model than the one served."""
-    if asked != served:
-        message = f"model {shown(asked)} does not exist: expected '{served}'"
+    if requested != served:
+        message = f"model {shown(requested)} does not exist: expected '{served}'"
         raise ApiError(404, message, param="model", code="model_not_found")
 
 
+class _JsonRepr(reprlib.Repr):
+    """Short texts of values, their constants as JSON writes them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = _SHOWN_CHARS
+
+    def repr_bool(self, value: bool, level: int) -> str:
+        return "true" if value else "false"
+
+    def repr_NoneType(self, value: None, level: int) -> str:
+        return "null"
+
+
+_short = _JsonRepr()
+
+
 def shown(value: Any) -> str:
-    """Enough of a value to know it again."""
-    text = _repr.repr(value)
+    """The beginning of a value, for an error message."""
+    text = _short.repr(value)
     return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"
 
 
@@ -65,7 +93,7 @@ def _without_nul(text: str) -> str:
     return text
 
 
-Words = Annotated[str, AfterValidator(_without_nul)]
+ModelText = Annotated[str, AfterValidator(_without_nul)]
 """Text that the model reads."""
 
 
@@ -82,7 +110,7 @@ def no_more_than(limit: str) -> AfterValidator:
 
 
 def no_longer_than(limit: str) -> BeforeValidator:
-    """A list no longer than the limit of that name, one of :class:`Limits`; its items are not looked at before."""
+    """A list no longer than the limit of that name, one of :class:`Limits`; checked before any of its items is."""
 
     def check(value: Any, info: ValidationInfo) -> Any:
         most = getattr(info.context, limit)
@@ -95,17 +123,29 @@ def no_longer_than(limit: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def told_by_field(name: str, expected: str) -> Discriminator:
+def neutral(*values: bool | float | str) -> BeforeValidator:
+    """A parameter that is not supported: null and those ``values`` which ask for nothing are accepted."""
+    expected = " or ".join(["null", *map(shown, values)])
+
+    def check(value: Any) -> Any:
+        if value is None or any(type(value) is type(allowed) and value == allowed for allowed in values):
+            return value
+        raise PydanticCustomError("unsupported", "not supported, expected {expected}", {"expected": expected})
+
+    return BeforeValidator(check)
+
+
+def discriminated_by(field: str, expected: str) -> Discriminator:
     """Of a union whose members are tagged ``<value of the field>``."""
 
     def tag(value: Any) -> str | None:
-        kind = value.get(name) if isinstance(value, dict) else None
+        kind = value.get(field) if isinstance(value, dict) else None
         return f"<{kind}>" if isinstance(kind, str) else None
 
-    return Discriminator(tag, custom_error_type=f"kind.{name}", custom_error_message=f"expected {expected}")
+    return Discriminator(tag, custom_error_type=f"kind.{field}", custom_error_message=f"expected {expected}")
 
 
-def told_by_type(expected: str) -> Discriminator:
+def discriminated_by_type(expected: str) -> Discriminator:
     """Of a union whose members are tagged ``<str>``, ``<list>`` or ``<dict>``."""
 
     def tag(value: Any) -> str:
@@ -114,45 +154,24 @@ def told_by_type(expected: str) -> Discriminator:
     return Discriminator(tag, custom_error_type="kind", custom_error_message=f"expected {expected}")
 
 
-def _complaint(failed: ValidationError) -> ApiError:
+def _api_error(failed: ValidationError) -> ApiError:
     error = failed.errors(include_url=False)[0]
     path = list(error["loc"])
     kind, _, field = error["type"].partition(".")
     if kind == "kind" and field and isinstance(error["input"], dict):
         path.append(field)
-    message = error["msg"][0].lower() + error["msg"][1:]
+    if error["type"] in _EXPECTED:
+        message = f"expected {_EXPECTED[error['type']].format_map(error.get('ctx', {}))}"
+    else:
+        message = error["msg"][0].lower() + error["msg"][1:]
     if error["type"] not in ("missing", "length"):
         message = f"{shown(error['input'])}: {message}"
     return ApiError(400, message, param=_param(path))
 
 
 def _param(path: list[int | str]) -> str | None:
-    """``messages[0].content[1].text`` from pydantic's path, in which tags of unions stand between the fields."""
-    keys = [f"[{key}]" if isinstance(key, int) else f".{key}" for key in path if not str(key).startswith("<")]
+    """``messages[0].content[1].text`` from pydantic's path, in which there are also tags of unions and a mark where the
+    key of an object is wrong."""
+    fields = [key for key in path if key != "[key]" and not str(key).startswith("<")]
+    keys = [f"[{key}]" if isinstance(key, int) else f".{key[:_SHOWN_CHARS]}" for key in fields]
     return "".join(keys).removeprefix(".") or None
-
-
-class Allowance:
-    """The text and sound that a request may still hold."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._chars = limits.max_text_chars
-        self._seconds = limits.max_audio_seconds
-
-    def words(self, text: str, where: str) -> str:
-        """``text`` itself. Raises :class:`ApiError` about the field ``where``."""
-        self._chars -= len(text)
-        if self._chars < 0:
-            message = f"too much text: expected at most {self._limits.max_text_chars} characters in all"
-            raise ApiError(400, message, param=where)
-        return text
-
-    def sound(self, data: str, where: str) -> Audio:
-        """The sound in ``data``, base64 of a file. Raises :class:`ApiError` about the field ``where``."""
-        try:
-            samples = decode_input(data, max_seconds=self._seconds)
-        except AudioError as error:
-            raise ApiError(400, str(error), param=where) from error
-        self._seconds -= len(samples) / SAMPLE_RATE
-        return Audio(samples)

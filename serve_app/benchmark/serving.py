@@ -24,11 +24,12 @@ from opens2s_core.inference.messages import ReplyRequest
 from opens2s_core.inference.pipeline import Pipeline
 from opens2s_core.training.from_scratch import create_bundle
 from opens2s_core.voices import SLT
-from serve_app.api.chat_request import parse_chat, reply_request
+from serve_app.api.chat_request import chat_reply_request, parse_chat
+from serve_app.api.context import ApiContext
 from serve_app.benchmark.clients import Asked, Body, Clients, Heard, again_and_again, together
 from serve_app.benchmark.elastic import churn_rows, ramp_rows, refusal_rows
 from serve_app.benchmark.platform import Platform
-from serve_app.config import Limits, ServeConfig, StageConfig
+from serve_app.config import ServeConfig, StageConfig
 
 _STREAMS = 8
 _LOADS = (1, 2, 3, 4, 5, 6, 8)
@@ -87,7 +88,9 @@ def measure_serving(benchmark: ServeBenchmark, port: int) -> list[Row]:
     questions = Questions(config.model, benchmark.tokens)
     with Platform(config) as platform, Clients(platform.target) as clients:
         pipeline = Pipeline.load(benchmark.bundle, capacity=_STREAMS)
-        beside = _Beside(pipeline, clients, questions, read_bundle_info(benchmark.bundle).sample_rate, config.limits)
+        info = read_bundle_info(benchmark.bundle)
+        context = ApiContext(model=config.model, limits=config.limits, units_per_token=info.units_per_token)
+        beside = _Beside(pipeline, clients, questions, info.sample_rate, context)
         rows = [*beside.first_audio_rows(4 * benchmark.repeats), *beside.throughput_rows(benchmark.repeats)]
         rows += beside.continuity_rows(benchmark.steady)
         rows += _transfer_rows(platform)
@@ -108,7 +111,7 @@ class _Beside:
     clients: Clients
     questions: Questions
     sample_rate: int
-    limits: Limits
+    context: ApiContext
 
     def first_audio_rows(self, repeats: int) -> Iterator[Row]:
         served: list[float] = []
@@ -176,8 +179,7 @@ class _Beside:
         return conversation.answer(self.pipeline, requests, self.sample_rate)
 
     def _request(self, body: Body) -> ReplyRequest:
-        chat = parse_chat(json.dumps(body).encode(), model=body["model"], limits=self.limits)
-        return reply_request(chat, self.limits)
+        return chat_reply_request(parse_chat(json.dumps(body).encode(), self.context), self.context)
 
 
 def _transfer_rows(platform: Platform) -> Iterator[Row]:

@@ -24,7 +24,7 @@ from opens2s_core.audio import encode_audio
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling, SoundFormat
 from opens2s_core.inference.pipeline import Pipeline, reply_text
 from opens2s_core.prompt import Audio, Message, reading
-from serve_app.api.audio_codec import decode_input
+from serve_app.api.audio_input import decode_input
 from serve_app.app import build_app
 from tests import fakes
 from tests.e2e.replicas import wait_until
@@ -276,7 +276,7 @@ def test_a_text_is_read_word_for_word_and_not_answered(served: str, tiny_bundle:
 
 
 def test_a_client_of_the_reference_hears_a_reply(served: str, alone: Alone) -> None:
-    assert httpx.post(f"{served}/worker_get_status").json()["model_names"] == [MODEL]
+    assert httpx.post(f"{served}/worker_get_status").json()["model_names"] == [MODEL, "omnispeech"]
     words = {"role": "user", "content": [{"text": "", "audio": sound()}]}
     asks = {"model": MODEL, "messages": [words], "temperature": 0.0, "top_p": 1.0, "max_new_tokens": TOKENS}
     parts, rest = [], b""

@@ -38,6 +38,10 @@ def test_words_before_between_and_behind_calls_stay_text() -> None:
     assert calls == [ToolCall("call_0", "weather", '{"city": "Ulm"}'), ToolCall("call_1", "forecast", '{"days": 2}')]
 
 
+def test_an_empty_text_stands_for_no_arguments() -> None:
+    assert parse_tool_calls(written("weather", "")) == ("", [ToolCall("call_0", "weather", "{}")])
+
+
 MALFORMED = [
     f"<tool_call>{ULM}",
     f"{ULM}</tool_call>",

@@ -14,7 +14,7 @@ pytest.importorskip("jiwer")
 from opens2s_core.audio import SAMPLE_RATE
 from opens2s_core.benchmark.__main__ import main
 from opens2s_core.benchmark.speech_length import READINGS, Speech, generate, read_questions
-from opens2s_core.checkpoint import read_bundle_info
+from opens2s_core.checkpoint.bundle import read_bundle_info
 from opens2s_core.inference.loading import build_engine
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling
 from opens2s_core.inference.pipeline import Pipeline, reply_text

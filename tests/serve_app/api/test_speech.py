@@ -1,39 +1,72 @@
-"""Text to speech: what a request asks for, and how the sound leaves."""
+"""Text to speech: what a request asks for, and how its audio is sent."""
 
 import base64
+import io
 import json
 import unicodedata
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opens2s_core.inference.messages import AudioChunk
+from opens2s_core.inference.messages import AudioChunk, ReplyRequest
 from opens2s_core.prompt import reading
-from serve_app.api.audio_codec import SoundEncoder
-from serve_app.api.speech import SpeechRequest, content_type, speech_events, speech_request, speech_sound
+from serve_app.api.audio_output import AudioEncoder, encode_whole
+from serve_app.api.audio_parts import PAUSE_SECONDS
+from serve_app.api.context import ApiContext
+from serve_app.api.speech import (
+    SpeechBody,
+    SpeechRequest,
+    content_type,
+    parse_speech,
+    speech_audio,
+    speech_events,
+    speech_reply_requests,
+)
+from serve_app.api.spoken_text import is_blank
 from serve_app.config import Limits
 from serve_app.errors import ApiError
-from tests.serve_app.told import FAILURE, RATE, Told, all_of, refusal_by, spoken, tone, understood_by, verdict_by
+from tests.serve_app.fake_reply import (
+    FAILURE,
+    RATE,
+    FakeReply,
+    collect,
+    parse_with,
+    refusal_by,
+    spoken_reply,
+    status_by,
+    tone,
+)
 
 LIMITS = Limits(max_text_chars=20)
-SOUND = tone(1.0)
+AUDIO = tone(1.0)
+SPEAKER = np.ones(512, np.float32)
+CONTEXT = ApiContext(model="opens2s", limits=LIMITS, units_per_token=3.5, voices={"default": None, "ada": SPEAKER})
 
 
 def speech(**fields: Any) -> dict[str, Any]:
-    return {"model": "opens2s", "input": "hello you", "voice": "alloy", **fields}
+    return {"model": "opens2s", "input": "hello you", "voice": "default", **fields}
 
 
-PARSER = partial(speech_request, model="opens2s", limits=LIMITS)
-asked = partial(understood_by, PARSER)
-refusal = partial(refusal_by, PARSER)
-verdict = partial(verdict_by, PARSER)
+def parse(body: Any, context: ApiContext = CONTEXT) -> SpeechRequest:
+    return parse_with(partial(parse_speech, context=context), body)
 
 
-def test_the_words_are_read_as_they_are() -> None:
-    _, request = asked(speech(instructions="whisper"))
+def requested(body: Any, context: ApiContext = CONTEXT) -> tuple[ReplyRequest, ...]:
+    return speech_reply_requests(parse(body, context), context)
+
+
+refusal = partial(refusal_by, partial(parse_speech, context=CONTEXT))
+status = partial(status_by, partial(parse_speech, context=CONTEXT))
+
+
+def test_the_text_is_read_as_it_is() -> None:
+    (request,) = requested(speech(instructions="whisper"))
     assert request.say == "hello you"
     assert request.messages == reading("hello you", "whisper")
     assert request.speak
@@ -42,18 +75,44 @@ def test_the_words_are_read_as_they_are() -> None:
 
 @pytest.mark.parametrize("instructions", ["", None])
 def test_without_instructions_it_is_read_as_usual(instructions: str | None) -> None:
-    assert asked(speech(instructions=instructions))[1].messages == reading("hello you")
+    assert requested(speech(instructions=instructions))[0].messages == reading("hello you")
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20))
-def test_there_is_room_for_every_token_of_the_words(words: str) -> None:
-    longest = len(unicodedata.normalize("NFC", words).encode()) + len(["<|im_tts_end|>", "<|im_end|>"])
-    assert asked(speech(input=words))[1].text.max_tokens >= longest
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 
 
-def test_a_longer_text_may_be_spoken_longer() -> None:
-    short, long = (asked(speech(input=words))[1].units.max_tokens for words in ("a", "a" * 20))
-    assert 12.5 < short < long
+@given(TEXTS.filter(lambda text: not is_blank(text)))
+def test_there_is_room_for_every_token_of_the_text(text: str) -> None:
+    for request in requested(speech(input=text)):
+        assert request.say is not None
+        tokens = len(unicodedata.normalize("NFC", request.say).encode()) + len(["<|im_tts_end|>", "<|im_end|>"])
+        assert request.text.max_tokens >= tokens
+        assert request.units.max_tokens > 3 * CONTEXT.units_per_token * tokens
+
+
+def test_a_long_text_is_read_in_parts_by_one_voice() -> None:
+    context = replace(CONTEXT, limits=Limits())
+    text = "This is a sentence that is read aloud. " * 20
+    requests = requested(speech(input=text, voice="ada", seed=7, instructions="whisper"), context)
+    assert len(requests) > 1
+    assert " ".join(request.say or "" for request in requests) == text.strip()
+    for request in requests:
+        assert request.messages == reading(request.say or "", "whisper")
+        assert request.speaker is SPEAKER
+        assert (request.seed, request.text.seed, request.units.seed) == (7, 7, 7)
+        assert (request.units.temperature, request.units.top_p) == (1, 1)
+
+
+def test_without_a_seed_all_parts_of_a_text_have_the_same() -> None:
+    context = replace(CONTEXT, limits=Limits())
+    requests = requested(speech(input="A sentence. " * 50), context)
+    assert len({request.units.seed for request in requests}) == 1
+    assert requests[0].seed != requested(speech())[0].seed
+
+
+@pytest.mark.parametrize("voice", ["default", None])
+def test_the_default_voice_is_the_own_one_of_the_model(voice: str | None) -> None:
+    assert requested(speech(voice=voice))[0].speaker is None
 
 
 @pytest.mark.parametrize(
@@ -68,12 +127,12 @@ def test_a_longer_text_may_be_spoken_longer() -> None:
     ],
 )
 def test_a_format_has_its_media_type(named: str | None, media: str) -> None:
-    assert content_type(asked(speech(response_format=named))[0].audio_format) == media
+    assert content_type(parse(speech(response_format=named)).audio_format) == media
 
 
 @pytest.mark.parametrize(("stream_format", "as_events"), [(None, False), ("audio", False), ("sse", True)])
-def test_sound_is_the_body_unless_events_are_asked_for(stream_format: str | None, as_events: bool) -> None:
-    assert asked(speech(stream_format=stream_format))[0].as_events == as_events
+def test_audio_is_the_body_unless_events_are_requested(stream_format: str | None, as_events: bool) -> None:
+    assert parse(speech(stream_format=stream_format)).as_events == as_events
 
 
 @pytest.mark.parametrize(
@@ -83,6 +142,11 @@ def test_sound_is_the_body_unless_events_are_asked_for(stream_format: str | None
         (speech(model=None), "model"),
         ({"model": "opens2s"}, "input"),
         (speech(input=""), "input"),
+        (speech(input=" \n\u200b\x07"), "input"),
+        (speech(voice="alloy"), "voice"),
+        (speech(voice=5), "voice"),
+        (speech(voice={"id": "default"}), "voice"),
+        (speech(seed="a"), "seed"),
         (speech(input=["a"]), "input"),
         (speech(input="a\0"), "input"),
         (speech(input="a" * 21), "input"),
@@ -108,33 +172,48 @@ def test_a_refusal_names_the_field(body: Any, param: str | None) -> None:
 
 
 def test_the_usual_speed_may_be_named() -> None:
-    asked(speech(speed=1))
-    asked(speech(speed=1.0))
+    parse(speech(speed=1))
+    parse(speech(speed=1.0))
 
 
 numbers = st.integers() | st.floats()
 
 
 @given(
-    st.sampled_from(list(SpeechRequest.model_fields)),
+    st.sampled_from(list(SpeechBody.model_fields)),
     st.none() | st.booleans() | numbers | st.text(max_size=30) | st.lists(numbers, max_size=2),
 )
 @settings(deadline=None)
-def test_any_value_anywhere_is_understood_or_refused(field: str, value: Any) -> None:
-    assert verdict(speech(**{field: value})) in (200, 400, 404)
+def test_any_value_anywhere_is_accepted_or_refused(field: str, value: Any) -> None:
+    assert status(speech(**{field: value})) in (200, 400, 404)
 
 
-def test_the_sound_leaves_in_parts_that_make_a_file() -> None:
-    messages = spoken("hello ", "you", sound=SOUND)
-    parts = all_of(speech_sound(Told(*messages), "mp3", RATE))
-    encoder = SoundEncoder("mp3", RATE)
+def test_the_audio_is_streamed_as_one_file() -> None:
+    messages = spoken_reply("hello ", "you", audio=AUDIO)
+    sent = collect(speech_audio(FakeReply(*messages), "mp3", RATE))
+    encoder = AudioEncoder("mp3", RATE)
     pushed = [encoder.push(message.samples) for message in messages if isinstance(message, AudioChunk)]
-    assert len(parts) > 1
-    assert b"".join(parts) == b"".join([*pushed, encoder.close()])
+    assert len(sent) > 1
+    assert b"".join(sent) == b"".join([*pushed, encoder.close()])
 
 
-def test_bare_samples_are_just_that() -> None:
-    assert b"".join(all_of(speech_sound(Told(*spoken("hello", sound=SOUND)), "pcm16", RATE))) == SOUND.tobytes()
+def test_the_samples_of_one_part_are_unchanged() -> None:
+    reply = FakeReply(*spoken_reply("hello", audio=AUDIO))
+    assert b"".join(collect(speech_audio(reply, "pcm16", RATE))) == AUDIO.tobytes()
+
+
+def test_flac_is_a_file_with_its_length() -> None:
+    sent = b"".join(collect(speech_audio(FakeReply(*spoken_reply("hello", audio=AUDIO)), "flac", RATE)))
+    assert sent == encode_whole(AUDIO, RATE, "flac")
+    samples, rate = soundfile.read(io.BytesIO(sent), dtype="int16")
+    assert rate == RATE
+    np.testing.assert_array_equal(samples, AUDIO)
+
+
+def test_parts_are_joined_with_a_pause() -> None:
+    messages = [*spoken_reply("one.", audio=AUDIO), *spoken_reply("two.", audio=AUDIO)]
+    samples = np.frombuffer(b"".join(collect(speech_audio(FakeReply(*messages), "pcm16", RATE))), "<i2")
+    assert abs(len(samples) - 2 * len(AUDIO) - PAUSE_SECONDS * RATE) < 10
 
 
 def payloads(events: list[str]) -> list[Any]:
@@ -142,18 +221,20 @@ def payloads(events: list[str]) -> list[Any]:
     return [json.loads(event.removeprefix("data: ")) for event in events]
 
 
-def test_events_hold_the_sound_and_then_what_was_used() -> None:
-    *parts, last = payloads(all_of(speech_events(Told(*spoken("hello ", "you", sound=SOUND)), "pcm16", RATE)))
-    assert {part["type"] for part in parts} == {"speech.audio.delta"}
-    assert b"".join(base64.b64decode(part["audio"]) for part in parts) == SOUND.tobytes()
+def test_events_hold_the_audio_and_then_the_usage() -> None:
+    reply = FakeReply(*spoken_reply("hello ", "you", audio=AUDIO))
+    *deltas, last = payloads(collect(speech_events(reply, "pcm16", RATE)))
+    assert {delta["type"] for delta in deltas} == {"speech.audio.delta"}
+    assert b"".join(base64.b64decode(delta["audio"]) for delta in deltas) == AUDIO.tobytes()
     assert last == {
         "type": "speech.audio.done",
         "usage": {"input_tokens": 7, "output_tokens": 2, "total_tokens": 9},
     }
 
 
-def test_a_reading_that_fails_is_told_in_events_and_breaks_a_body_off() -> None:
-    messages = spoken("hello", sound=SOUND)[:3]
-    assert payloads(all_of(speech_events(Told(*messages, failure=FAILURE), "mp3", RATE)))[-1] == FAILURE.body()
+def test_a_reply_that_fails_ends_with_an_error_event_or_breaks_the_body() -> None:
+    messages = spoken_reply("hello", audio=AUDIO)[:3]
+    events = collect(speech_events(FakeReply(*messages, failure=FAILURE), "mp3", RATE))
+    assert payloads(events)[-1] == FAILURE.body()
     with pytest.raises(ApiError, match="a stage failed"):
-        all_of(speech_sound(Told(*messages, failure=FAILURE), "mp3", RATE))
+        collect(speech_audio(FakeReply(*messages, failure=FAILURE), "mp3", RATE))

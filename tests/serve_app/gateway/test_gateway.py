@@ -166,10 +166,10 @@ def test_the_public_client_lists_the_model(client: TestClient) -> None:
 
 
 def test_a_client_of_the_reference_is_answered_as_there(client: TestClient) -> None:
-    assert client.post("/list_models").json() == {"models": ["opens2s"]}
+    assert client.post("/list_models").json() == {"models": ["opens2s", "omnispeech"]}
     place = client.post("/get_worker_address", json={"model": "opens2s"}).json()["address"]
     assert client.post(f"{place}/worker_get_status").json() == {
-        "model_names": ["opens2s"],
+        "model_names": ["opens2s", "omnispeech"],
         "speed": 1,
         "queue_length": 0,
     }

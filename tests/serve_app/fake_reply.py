@@ -1,4 +1,4 @@
-"""What clients are told: of a reply whose messages are known beforehand, and of a request that may be wrong."""
+"""Replies whose messages are known beforehand, and checks of what a request parser accepts and refuses."""
 
 import asyncio
 import json
@@ -17,8 +17,8 @@ RATE = 22_050
 FAILURE = ApiError(503, "a stage failed and is being replaced: try again soon", code="stage_failed")
 
 
-class Told:
-    """In the place of ``gateway.reply.Reply``; fails behind its messages with ``failure``, if there is one."""
+class FakeReply:
+    """A ``ReplyStream`` of these messages; fails after them with ``failure``, if there is one."""
 
     def __init__(self, *messages: StageMessage, failure: ApiError | None = None) -> None:
         self._messages = messages
@@ -37,42 +37,42 @@ def tone(seconds: float) -> NDArray[np.int16]:
     return np.rint(10_000 * np.sin(2 * np.pi * 440 * np.arange(int(seconds * RATE)) / RATE)).astype(np.int16)
 
 
-def written(*words: str, reason: str = "stop") -> list[StageMessage]:
-    return [*map(TextDelta, words), Finish(reason, 7, len(words))]  # type: ignore[arg-type]
+def text_reply(*deltas: str, reason: str = "stop") -> list[StageMessage]:
+    return [*map(TextDelta, deltas), Finish(reason, 7, len(deltas))]  # type: ignore[arg-type]
 
 
-def spoken(*words: str, sound: NDArray[np.int16], parts: int = 3) -> list[StageMessage]:
-    """Text first, then the sound in so many chunks and a last one that is empty."""
-    chunks = [AudioChunk(part, final=False) for part in np.array_split(sound, parts)]
-    return [*written(*words), *chunks, AudioChunk(np.zeros(0, np.int16), final=True)]
+def spoken_reply(*deltas: str, audio: NDArray[np.int16], chunks: int = 3) -> list[StageMessage]:
+    """Text first, then the audio in so many chunks and a last one that is empty."""
+    pieces = [AudioChunk(piece, final=False) for piece in np.array_split(audio, chunks)]
+    return [*text_reply(*deltas), *pieces, AudioChunk(np.zeros(0, np.int16), final=True)]
 
 
-def all_of(items: AsyncIterator[T]) -> list[T]:
-    async def listen() -> list[T]:
+def collect(items: AsyncIterator[T]) -> list[T]:
+    async def run() -> list[T]:
         return [item async for item in items]
 
-    return asyncio.run(listen())
+    return asyncio.run(run())
 
 
 Parser = Callable[[bytes], object]
-"""Understands a body, or raises :class:`ApiError`."""
+"""Accepts a body, or raises :class:`ApiError`."""
 
 
-def understood_by(parser: Callable[[bytes], T], body: Any) -> T:
-    """A body as it is sent: bytes, or what JSON has to say it."""
+def parse_with(parser: Callable[[bytes], T], body: Any) -> T:
+    """Parses a body as it is sent: bytes, or a value that is sent as JSON."""
     return parser(body if isinstance(body, bytes) else json.dumps(body).encode())
 
 
 def refusal_by(parser: Parser, body: Any) -> ApiError:
     with pytest.raises(ApiError) as refused:
-        understood_by(parser, body)
+        parse_with(parser, body)
     return refused.value
 
 
-def verdict_by(parser: Parser, body: Any) -> int:
-    """200, or the status of a refusal that can be sent."""
+def status_by(parser: Parser, body: Any) -> int:
+    """200, or the status of an error that can be sent."""
     try:
-        understood_by(parser, body)
+        parse_with(parser, body)
     except ApiError as error:
         json.dumps(error.body()).encode()
         return error.status
