@@ -292,8 +292,7 @@ class LocalBackend:
         losses: Iterable[tuple[str, int]] = (),
         *,
         queue: int = 4,
-        pacing: Pacing = Pacing(),
-    ) -> None:  #
+    ) -> None:
         self.threads = {
             spec.name: EngineThread(engine, spec) for spec, engine in zip(OPENS2S.stages, engines, strict=True)
         }
