@@ -142,7 +142,8 @@ def to_chat_messages(messages: Iterable[Message], system_prompt: str) -> list[di
         chat.append({"role": "system", "content": system_prompt.strip()})
     for message in messages:
         if message.role == "assistant":
-            chat.append({"role": "assistant", "content": message.text})
+            if message.text:  # an endpoint refuses an empty one
+                chat.append({"role": "assistant", "content": message.text})
             continue
         content: list[dict[str, Any]] = []
         if message.audio:

@@ -167,7 +167,7 @@ class Conversation:
         self.failed, self.reply = False, None
 
     def _append(self, message: Message) -> None:
-        if message.text or message.audio:
+        if message.text:
             self.messages.append(message)
 
     def _played(self, reply: IncomingReply, seconds: float, *, complete: bool) -> Message:

@@ -32,9 +32,11 @@ class Layout:
     """The components, in the order of the page. One for all browsers."""
 
     def __init__(self, examples: Mapping[Path, str]) -> None:
+        with gr.Row(elem_id="header"):
+            gr.HTML(f"<h1>{TITLE}</h1>")
+            self.clear = gr.Button("New conversation", size="sm", min_width=140, scale=0, elem_id="clear")
         gr.HTML(
-            f"<h1>{TITLE}</h1><p class='introduction'>{INTRODUCTION}</p><p class='disclosure'>{DISCLOSURE}</p>",
-            elem_id="header",
+            f"<p class='introduction'>{INTRODUCTION}</p><p class='disclosure'>{DISCLOSURE}</p>", elem_id="introduction"
         )
         self._add_access()
         self.notice = gr.HTML(visible=False, elem_id="notice")
@@ -51,16 +53,6 @@ class Layout:
             self.stop = gr.Button("Stop reply", variant="stop", size="sm", min_width=100, scale=0, elem_id="stop-reply")
             self.status = gr.HTML(elem_id="status")
             self.retry = gr.Button("Try again", size="sm", min_width=100, scale=0, visible=False, elem_id="retry")
-        self.composer = gr.MultimodalTextbox(
-            show_label=False,
-            placeholder="Write a message",
-            sources=["upload"],
-            file_types=["audio"],
-            max_lines=5,
-            max_plain_text_length=_LONGEST_PASTE,
-            submit_btn="Send",
-            elem_id="composer",
-        )
         with gr.Row(elem_id="actions"):
             self.microphone = gr.Audio(
                 sources=["microphone"],
@@ -68,9 +60,23 @@ class Layout:
                 show_label=False,
                 editable=False,
                 buttons=[],
+                waveform_options=gr.WaveformOptions(show_recording_waveform=False),
+                min_width=220,
+                scale=0,
                 elem_id="microphone",
             )
-            self.clear = gr.Button("New conversation", size="sm", min_width=150, scale=0, elem_id="clear")
+            self.composer = gr.MultimodalTextbox(
+                show_label=False,
+                placeholder="Write a message",
+                sources=["upload"],
+                file_types=["audio"],
+                max_lines=5,
+                max_plain_text_length=_LONGEST_PASTE,
+                submit_btn="Send",
+                min_width=260,
+                scale=1,
+                elem_id="composer",
+            )
         self.examples = gr.Dataset(
             label="Examples: press one to send it",
             components=[gr.Textbox(visible=False)],
@@ -96,7 +102,7 @@ class Layout:
                     scale=3,
                     elem_id="key",
                 )
-                with gr.Column(scale=1, min_width=200):
+                with gr.Column(scale=1, min_width=240):
                     self.remember = gr.Checkbox(label="Keep it in this browser")
                     self.use_key = gr.Button("Use this key", size="sm", variant="primary")
 

@@ -31,7 +31,9 @@ class Page:
     def __init__(self, endpoint: Endpoint, examples: Mapping[Path, str]) -> None:
         self.endpoint = endpoint
         self.example_files = list(examples)
-        self.conversation = gr.State(lambda: Conversation())  # gradio cannot take a dataclass itself as the factory
+        # Every tab gets a copy. A factory would be called by an event of its own, which races with `load`.
+        self.conversation = gr.State(Conversation())
+        self.open_tabs: dict[str | None, Conversation] = {}  # by gradio's name of the session
         self.layout = Layout(examples)
 
     def wire(self, page: gr.Blocks) -> None:
@@ -58,6 +60,7 @@ class Page:
             [ui.chat, ui.status, ui.retry, ui.notice, ui.access, ui.access_hint, ui.key, ui.remember],
             show_progress="hidden",
         )
+        page.unload(self.unload)
         gr.on(
             [ui.use_key.click, ui.key.submit],
             self.use_key,
@@ -67,14 +70,20 @@ class Page:
         )
         ui.remember.change(_kept_key, [ui.key, ui.remember], ui.key_store, show_progress="hidden")
 
-    async def load(self, conversation: Conversation, stored: Any, key: str) -> Update:
+    async def load(self, conversation: Conversation, stored: Any, key: str, request: gr.Request) -> Update:
         """What the browser has stored, and what the endpoint says about its voice."""
         ui = self.layout
-        conversation.clear()
-        conversation.messages += restore(stored)
+        self.open_tabs[request.session_hash] = conversation
+        if not conversation.messages:  # nothing was sent before the page was loaded
+            conversation.messages += restore(stored)
         shown = {ui.chat: self._chat(conversation), ui.status: "", ui.retry: gr.Button(visible=conversation.can_retry)}
         stored_key = {ui.key: key, ui.remember: bool(key)}
         return shown | stored_key | {ui.access: gr.Group(visible=bool(key))} | await self._welcome(key)
+
+    async def unload(self, request: gr.Request) -> None:
+        """The tab was closed: nobody waits for its reply any more."""
+        if (conversation := self.open_tabs.pop(request.session_hash, None)) is not None:
+            conversation.stop(None)
 
     async def use_key(self, key: str, remember: bool) -> Update:
         """Asks the endpoint whether it accepts the key."""

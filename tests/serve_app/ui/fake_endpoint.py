@@ -26,7 +26,7 @@ CHUNK = 4410
 @dataclass
 class FakeEndpoint:
     """What the user writes chooses the behaviour: ``refuse``, ``queue`` (no slot), ``think`` (no first word), ``stall``
-    (after three words), ``ramble`` (100 times the words). With a ``key`` other requests are refused."""
+    (after three words), ``ramble`` (20 times the words). With a ``key`` other requests are refused."""
 
     key: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)
@@ -63,7 +63,7 @@ class FakeEndpoint:
         return StreamingResponse(self.stream(body), media_type="text/event-stream")
 
     async def stream(self, body: dict[str, Any]) -> AsyncIterator[str]:
-        words = WORDS * 100 if "ramble" in last_text(body) else WORDS
+        words = WORDS * 20 if "ramble" in last_text(body) else WORDS
         try:
             yield event({"role": "assistant"})
             for i, word in enumerate(words):
