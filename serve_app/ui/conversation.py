@@ -117,7 +117,7 @@ class Conversation:
         return self.reply
 
     def withdraw(self) -> Message | None:
-        """Take the last message of the user, and what came in reply, out of the history; returns it to be sent again."""
+        """Remove the last message of the user, and what came in reply; returns it to be sent again."""
         while self.messages:
             message = self.messages.pop()
             if message.role == "user":

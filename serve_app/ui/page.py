@@ -52,7 +52,9 @@ class Page:
             outputs = [*shown, ui.access, ui.access_hint, ui.composer, ui.microphone]
             event(send, [self.conversation, source, *request], outputs, **options)
         ui.retry.click(self.retry, [self.conversation, *request], [*shown, ui.access, ui.access_hint], **options)
-        gr.on([ui.stop.click, ui.microphone.start_recording], self.stop, [self.conversation, ui.played], shown, **options)
+        gr.on(
+            [ui.stop.click, ui.microphone.start_recording], self.stop, [self.conversation, ui.played], shown, **options
+        )
         ui.clear.click(self.clear, [self.conversation, ui.played], [*shown, ui.composer, ui.microphone], **options)
         page.load(
             self.load,
@@ -148,9 +150,7 @@ class Page:
             yield emptied | update
             emptied = {}
 
-    async def _reply(
-        self, conversation: Conversation, message: Message, *request: Any
-    ) -> AsyncGenerator[Update, None]:
+    async def _reply(self, conversation: Conversation, message: Message, *request: Any) -> AsyncGenerator[Update, None]:
         ui = self.layout
         *chosen, key, played = request
         settings = _settings(*chosen)
@@ -191,7 +191,9 @@ class Page:
         return {ui.notice: notice, ui.access_hint: '<span class="accepted">The key is accepted.</span>' if key else ""}
 
     def _refused_key(self, key: str) -> Update:
-        hint = "The server does not accept this API key." if key.strip() else "The server needs an API key: enter it here."
+        hint = (
+            "The server does not accept this API key." if key.strip() else "The server needs an API key: enter it here."
+        )
         return {self.layout.access: gr.Group(visible=True), self.layout.access_hint: _box("failure", hint)}
 
     def _shown(self, conversation: Conversation) -> Update:

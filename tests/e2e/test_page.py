@@ -287,9 +287,7 @@ def test_settings_reach_the_endpoint(talk: TalkPage, fake: FakeEndpoint) -> None
     assert talk.samples() == 0
 
 
-def test_a_key_is_asked_for_sent_and_kept_only_on_request(
-    browser: Browser, fake: FakeEndpoint, address: str
-) -> None:
+def test_a_key_is_asked_for_sent_and_kept_only_on_request(browser: Browser, fake: FakeEndpoint, address: str) -> None:
     fake.key = "secret"
     with fresh_context(browser) as context:
         talk = TalkPage(context.new_page(), address)
@@ -331,16 +329,19 @@ def test_on_a_phone_the_reply_and_the_composer_are_in_view(browser: Browser, fak
 
 
 def test_a_timeout_is_reported_and_can_be_tried_again(browser: Browser, fake: FakeEndpoint) -> None:
-    with running(fake) as url, serving(build_page(Endpoint(url, event_timeout=0.5))) as address:
-        with fresh_context(browser) as context:
-            talk = TalkPage(context.new_page(), address)
-            talk.write("queue")
-            expect(talk.status).to_contain_text("No slot became free")
-            expect(talk.stop_reply).to_be_hidden()
-            talk.press("Try again")
-            expect(talk.player).to_contain_text("waiting for a free slot")
-            expect(talk.status).to_contain_text("No slot became free")
-            assert len(fake.requests) == 2
+    with (
+        running(fake) as url,
+        serving(build_page(Endpoint(url, event_timeout=0.5))) as address,
+        fresh_context(browser) as context,
+    ):
+        talk = TalkPage(context.new_page(), address)
+        talk.write("queue")
+        expect(talk.status).to_contain_text("No slot became free")
+        expect(talk.stop_reply).to_be_hidden()
+        talk.press("Try again")
+        expect(talk.player).to_contain_text("waiting for a free slot")
+        expect(talk.status).to_contain_text("No slot became free")
+        assert len(fake.requests) == 2
 
 
 def test_a_silent_endpoint_is_reported(browser: Browser) -> None:

@@ -45,7 +45,9 @@ def test_a_reply_starts_with_an_empty_delta_when_it_is_accepted(fake: FakeEndpoi
 
 
 def test_settings_are_sent(fake: FakeEndpoint, address: str) -> None:
-    deltas(Endpoint(address), "hello", Settings(temperature=0.5, max_tokens=40, system_prompt=" Be brief. ", speak=False))
+    deltas(
+        Endpoint(address), "hello", Settings(temperature=0.5, max_tokens=40, system_prompt=" Be brief. ", speak=False)
+    )
     [request] = fake.requests
     assert request["modalities"] == ["text"]
     assert request["temperature"] == 0.5
