@@ -9,9 +9,9 @@ from torch import Tensor
 
 from opens2s_core.inference.engine import StreamId
 from opens2s_core.inference.messages import Hiddens, ReplyRequest, StageMessage, Units
-from opens2s_core.inference.noise import Use
+from opens2s_core.inference.noise import RngStream
 from opens2s_core.inference.records import Record, UnitsRecord
-from opens2s_core.inference.sampling import Choice, choose
+from opens2s_core.inference.sampling import SamplingInputs, choose
 from opens2s_core.inference.slot_lm import Feed, LMSettings, Row, SlotLM
 from opens2s_core.inference.slots import SlotEngine
 from opens2s_core.models.speech_decoder import SpeechDecoder, UnitVocabulary
@@ -158,7 +158,9 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
         if not asking:
             return
         logits = self._lm.logits(torch.cat([hidden for _, hidden in asking]), self._head)
-        numbers = choose(logits, [Choice(stream.request.units, Use.UNITS, stream.said) for stream, _ in asking])
+        numbers = choose(
+            logits, [SamplingInputs(stream.request.units, RngStream.UNITS, stream.said) for stream, _ in asking]
+        )
         for (stream, _), number in zip(asking, numbers, strict=True):
             if number is None:
                 self._end(stream, f"unit {len(stream.said)} of the reply: the model's logits are no numbers")

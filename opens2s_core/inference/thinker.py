@@ -17,9 +17,9 @@ from opens2s_core.checkpoint import Vocabulary
 from opens2s_core.inference.audio_memory import AudioMemory, ClipKey, clip_key
 from opens2s_core.inference.engine import StreamId
 from opens2s_core.inference.messages import Finish, FinishReason, Hiddens, ReplyRequest, StageMessage, TextDelta
-from opens2s_core.inference.noise import Use
+from opens2s_core.inference.noise import RngStream
 from opens2s_core.inference.records import Record, TextRecord
-from opens2s_core.inference.sampling import Choice, choose
+from opens2s_core.inference.sampling import SamplingInputs, choose
 from opens2s_core.inference.slot_lm import Feed, Keys, LMSettings, Row, SlotLM
 from opens2s_core.inference.slots import SlotEngine
 from opens2s_core.inference.text_stream import TextStream
@@ -230,7 +230,10 @@ class ThinkerEngine(SlotEngine[_Stream]):
         logits = self._lm.logits(torch.cat([hidden for _, hidden in asking]), head)
         # What a record says may be about to be taken: it comes before what is chosen.
         said = [max(stream.generated, list(stream.record.ids), key=len) for stream, _ in asking]
-        choices = [Choice(stream.request.text, Use.TEXT, ids) for (stream, _), ids in zip(asking, said, strict=True)]
+        choices = [
+            SamplingInputs(stream.request.text, RngStream.TEXT, ids)
+            for (stream, _), ids in zip(asking, said, strict=True)
+        ]
         return choose(logits, choices)
 
     def _take(self, stream: _Stream, token: int, hidden: NDArray[np.float32]) -> None:

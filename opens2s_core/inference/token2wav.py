@@ -19,7 +19,7 @@ from opens2s_core.config import Token2WavConfig
 from opens2s_core.inference.chunk_grid import ChunkGrid, Window, Windows
 from opens2s_core.inference.engine import StreamFailed, StreamId
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, StageMessage, Units
-from opens2s_core.inference.noise import Use, normal_frames
+from opens2s_core.inference.noise import RngStream, normal_frames
 from opens2s_core.inference.records import Record, SoundRecord
 from opens2s_core.inference.resampling import SoundOutput
 from opens2s_core.inference.slots import SlotEngine
@@ -237,7 +237,7 @@ class Token2WavEngine(SlotEngine[_Stream]):
             mel, known = chunk.stream.mel, chunk.window.known
             row[:, :known] = mel[:, mel.shape[1] - known :]
         spans = [(chunk.stream.seed, chunk.window.frames) for chunk in chunks]
-        noise = np.stack([normal_frames((seed, Use.FLOW), span.start, span.stop, size) for seed, span in spans])
+        noise = np.stack([normal_frames((seed, RngStream.FLOW), span.start, span.stop, size) for seed, span in spans])
         return self.flow.excerpt(
             torch.tensor([chunk.units for chunk in chunks], device=self._device),
             torch.tensor([self._windows.units_of(chunk.window) for chunk in chunks], device=self._device),
