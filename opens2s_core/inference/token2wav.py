@@ -113,14 +113,14 @@ class Token2WavEngine(SlotEngine[_Stream]):
         )
         if record is not None:
             if not isinstance(record, SoundRecord):
-                raise TypeError(f"token2wav goes on from a SoundRecord, got {type(record).__name__}")
+                raise TypeError(f"token2wav resumes from a SoundRecord, got {type(record).__name__}")
             self._restore(state, record)
         return self._admit(state)
 
     def push(self, stream: StreamId, message: StageMessage) -> None:
         """Raises ``ValueError`` for a unit outside the codebook; the stream is then as it was."""
         units, final = taken_units(message, self.config.flow.vocab_size)
-        state = self._streams[stream]
+        state = self._receiving(stream)
         state.units.extend(units)
         state.final = final
         self._note_due(state)
@@ -280,6 +280,10 @@ def taken_units(message: StageMessage, codebook: int) -> tuple[list[int], bool]:
 
 
 def _check_units(ids: NDArray[np.int64], codebook: int) -> None:
+    if not isinstance(ids, np.ndarray):
+        raise TypeError(f"units must be an array, got {type(ids).__name__}")
+    if ids.dtype != np.int64 or ids.ndim != 1:
+        raise ValueError(f"units {ids.dtype} of shape {ids.shape}: expected int64 of (n,)")
     outside = ids[(ids < 0) | (ids >= codebook)]
     if outside.size:
         raise ValueError(f"units must be in [0, {codebook}), got {outside[0]}")
