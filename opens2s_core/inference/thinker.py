@@ -23,7 +23,7 @@ from opens2s_core.inference.scheduler import schedule
 from opens2s_core.inference.slot_lm import LMSettings, ScheduledChunk, SlotLM
 from opens2s_core.inference.slots import SlotEngine
 from opens2s_core.inference.text_stream import TextStream
-from opens2s_core.inference.thinker_stream import ThinkerStream, place_clips
+from opens2s_core.inference.thinker_stream import ThinkerStream, check_clip, place_clips
 from opens2s_core.models.thinker import Thinker, expand_audio_slots
 from opens2s_core.prompt import PromptBuilder
 
@@ -51,11 +51,14 @@ class ThinkerEngine(SlotEngine[ThinkerStream]):
 
     def open(self, request: ReplyRequest, record: Record | None = None) -> StreamId:
         """:class:`ContextLengthExceeded` for a conversation that, with its longest reply, does not fit a slot;
-        ``ValueError`` for a given text that is longer than the longest reply, for a prompt that cannot be written, for
-        a ``logit_bias`` outside the vocabulary and for a record that is not of this model and request;
-        :class:`EngineFull`. Nothing is computed before these checks."""
+        ``ValueError`` for a given text that is longer than the longest reply, a prompt that cannot be written, a
+        ``logit_bias`` outside the vocabulary, clips that are not float32 (n,) and a record that is not of this model
+        and request; ``TypeError`` for clips that are no arrays and another stage's record; :class:`EngineFull`. Nothing
+        is computed before these checks."""
         request.text.check_vocabulary(self.model.config.llm.vocab_size)
         prompt = self.prompts.prompt(request.messages, speak=request.speak, tools=request.tools)
+        for clip in prompt.audios:
+            check_clip(clip)
         lengths = [self.model.config.audio_positions(len(clip)) for clip in prompt.audios]
         content = np.array(expand_audio_slots(prompt.input_ids, lengths), dtype=np.int64)
         record = self._check_record(record, request)
@@ -67,8 +70,8 @@ class ThinkerEngine(SlotEngine[ThinkerStream]):
             )
         self._check_room()
         clips = place_clips(prompt.input_ids, prompt.audios, lengths)
-        for clip in clips:
-            content[clip.start : clip.stop] = clip.key
+        for placed in clips:
+            content[placed.start : placed.stop] = placed.key
         text = TextStream(self.vocabulary.tokenizer, request.stop)
         return self._admit(ThinkerStream(request, content, clips, record, self._lm.cache.take(content), text))
 

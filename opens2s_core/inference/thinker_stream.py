@@ -80,6 +80,14 @@ class ThinkerStream:
                 self.output.append(Hiddens(np.stack(group), final=last and ready == 0))
 
 
+def check_clip(waveform: Waveform) -> None:
+    """``TypeError`` for what is no array, ``ValueError`` for other than float32 samples (n,)."""
+    if not isinstance(waveform, np.ndarray):
+        raise TypeError(f"an audio clip must be an array, got {type(waveform).__name__}")
+    if waveform.dtype != np.float32 or waveform.ndim != 1:
+        raise ValueError(f"audio clip {waveform.dtype} of shape {waveform.shape}: expected float32 of (n,)")
+
+
 def place_clips(ids: list[int], waveforms: list[Waveform], lengths: list[int]) -> list[Clip]:
     """The clips and their positions once each audio slot among ``ids`` is repeated to the length of its clip."""
     clips: list[Clip] = []

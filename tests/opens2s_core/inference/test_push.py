@@ -13,6 +13,7 @@ from opens2s_core.inference.engine import Engine
 from opens2s_core.inference.messages import Finish, Hiddens, ReplyRequest, Sampling, StageMessage, TextDelta, Units
 from opens2s_core.inference.reference_engine import ReferenceToken2WavEngine
 from opens2s_core.inference.token2wav import Token2WavEngine
+from opens2s_core.prompt import Audio, Message, Text
 from tests.opens2s_core.inference import test_speech_decoder as decoders
 from tests.opens2s_core.inference import test_thinker as thinkers
 from tests.opens2s_core.parity import Golden
@@ -184,3 +185,23 @@ def test_the_thinker_takes_no_message() -> None:
         engine.step()
     engine.close(stream)
     thinkers.same(thinkers.alone(engine, asked), expected)
+
+
+@pytest.mark.parametrize(
+    ("clip", "error", "text"),
+    [
+        (b"abc", TypeError, "must be an array, got bytes"),
+        (None, TypeError, "must be an array, got NoneType"),
+        (np.zeros((500, 2), np.float32), ValueError, r"float32 of shape \(500, 2\): expected float32 of \(n,\)"),
+        (np.zeros(500), ValueError, "audio clip float64"),
+        (np.zeros(500, np.int16), ValueError, "audio clip int16"),
+    ],
+)
+def test_the_thinker_refuses_what_is_no_clip_when_the_stream_is_opened(
+    clip: Any, error: type[Exception], text: str
+) -> None:
+    engine, asked = thinkers.random_thinker(capacity=1), thinkers.ask(Random(1))
+    conversation = (Message("user", (Text("I feel"), Audio(clip))),)
+    with pytest.raises(error, match=text):
+        engine.open(ReplyRequest(messages=conversation))
+    assert thinkers.alone(engine, asked).failure is None  # and no slot was taken
