@@ -27,7 +27,7 @@ from opens2s_core.config import (
 from opens2s_core.inference.chunk_grid import ChunkGrid
 from opens2s_core.inference.engine import EngineFull, StreamFailed
 from opens2s_core.inference.messages import ReplyRequest, SoundFormat, TextDelta, Units
-from opens2s_core.inference.noise import Use, normal_frames
+from opens2s_core.inference.noise import RngStream, normal_frames
 from opens2s_core.inference.records import UnitsRecord
 from opens2s_core.inference.token2wav import Token2WavEngine
 from opens2s_core.inference.vocoder_stream import look_ahead, open_vocoder_stream, source_noise, vocode
@@ -151,7 +151,7 @@ def oracle(engine, spoken, seed):
         hidden = flow.encode(torch.from_numpy(spoken[None, first:stop]), torch.ones(1, stop - first, dtype=torch.bool))
         places = [max(int(frame * units_per_frame), first) - first for frame in range(begin, end)]
         mu = flow.length_regulator.model(hidden[:, places].transpose(1, 2))
-        noise = torch.from_numpy(normal_frames((seed, Use.FLOW), 0, end, size)).T[None, :, begin:]
+        noise = torch.from_numpy(normal_frames((seed, RngStream.FLOW), 0, end, size)).T[None, :, begin:]
         known = mel[:, :, begin:]
         cond = functional.pad(known, (0, end - begin - known.shape[2]))
         mel = torch.cat([mel, flow.decoder(mu, voice, cond, noise)[:, :, known.shape[2] :]], dim=2)
