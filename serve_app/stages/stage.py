@@ -52,12 +52,12 @@ class Stage:
 
     async def reserve(self) -> AsyncIterator[Endpoint]:
         """Where to connect for one :class:`StageRequest`; the call lasts until that connection ends."""
-        reservation = self._server.reserve()
+        pending = self._server.reserve()
         try:
-            yield reservation.endpoint
-            await reservation.wait_end()
+            yield pending.endpoint
+            await pending.wait_end()
         finally:
-            reservation.cancel()
+            pending.cancel()
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """For the policy of ``serve_app.stages.autoscaling``: the least headroom of any listener, in seconds."""
