@@ -55,6 +55,7 @@ class Gateway:
             model=self._config.model,
             limits=self._config.limits,
             units_per_token=self._info.units_per_token,
+            units_temperature=self._info.units_temperature,
             voices={DEFAULT_VOICE: None, **load_voices(self._config.bundle)},
         )
         return create_api(self._config, self._info, context, self)
