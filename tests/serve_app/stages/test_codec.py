@@ -24,7 +24,7 @@ from opens2s_core.inference.messages import (
 from opens2s_core.inference.records import SoundRecord, TextRecord, UnitsRecord
 from opens2s_core.prompt import SPEAKER_DIM, Audio, Message, Spoken, Text, ToolCall
 from serve_app.stages.codec import decode, encode
-from serve_app.stages.messages import Accepted, Failure, Heartbeat, Probe, StageOutput, StageRequest
+from serve_app.stages.messages import Accepted, EndOfStream, Failure, Heartbeat, Probe, StageOutput, StageRequest
 
 counts = st.integers(0, 2**31)
 numbers = st.floats(0, 1e6)
@@ -96,7 +96,7 @@ anything_sent = (
     )
     | st.builds(StageOutput, messages=st.lists(stage_messages, max_size=3).map(tuple), record=records)
     | stage_messages
-    | st.sampled_from([Probe(), Accepted()])
+    | st.sampled_from([Probe(), Accepted(), EndOfStream()])
     | st.builds(Heartbeat, numbers)
     | st.builds(Failure, kind=st.sampled_from(["refused", "busy", "stage_lost"]), message=texts)
 )

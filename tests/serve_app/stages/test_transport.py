@@ -247,6 +247,41 @@ def test_a_message_that_a_stage_does_not_take_fails_its_own_stream_alone() -> No
     with_stage(feed, SPEECH_DECODER, Strict(2))
 
 
+def test_what_is_sent_to_a_stage_that_has_ended_its_part_does_not_lose_what_it_made() -> None:
+    async def feed(pair: Pair) -> None:
+        async with pair.client.connect() as connection:
+            await start(connection, request(speak=True))
+            for word in range(3):
+                await connection.send(Hiddens(np.full((GROUP, 2), word, np.float32), final=False))
+            while pair.worker.engine.open_streams:
+                await asyncio.sleep(0.01)
+            for word in range(3, 100):
+                await connection.send(Hiddens(np.full((GROUP, 2), word, np.float32), final=False))
+                await asyncio.sleep(0)
+            units = await rest(connection)
+        assert units[-1].finish == "length"
+        assert np.concatenate([message.ids for message in units]).tolist() == [0] * 8 + [1] * 8 + [2] * 8
+
+    with_stage(feed, SPEECH_DECODER, FakeSpeechDecoder(1, cut_after=24))
+
+
+def test_a_failure_reaches_a_client_that_goes_on_sending() -> None:
+    class Strict(FakeSpeechDecoder):
+        def push(self, stream: int, message: StageMessage) -> None:
+            raise ValueError("too wide")
+
+    async def feed(pair: Pair) -> None:
+        async with pair.client.connect() as connection:
+            await start(connection, request(speak=True))
+            for _ in range(100):
+                await connection.send(Hiddens(np.zeros((GROUP, 3), np.float32), final=False))
+                await asyncio.sleep(0.002)
+            with pytest.raises(ReplyFailed, match="too wide"):
+                await rest(connection)
+
+    with_stage(feed, SPEECH_DECODER, Strict(1))
+
+
 def test_a_stream_that_is_opened_behind_a_failed_step_is_answered() -> None:
     class Slow(FakeThinker):
         def step(self) -> bool:
