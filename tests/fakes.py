@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -15,12 +16,13 @@ from opens2s_core.inference.messages import (
     Finish,
     Hiddens,
     ReplyRequest,
+    SpeechFinish,
     StageMessage,
     TextDelta,
     Units,
 )
 from opens2s_core.inference.records import Record, SoundRecord, TextRecord, UnitsRecord
-from opens2s_core.prompt import Audio, Text
+from opens2s_core.prompt import Audio, Message, Text
 from serve_app.config import Pacing, StageConfig
 from serve_app.errors import StageLost
 from serve_app.gateway.admission import Admission
@@ -36,6 +38,7 @@ GROUP = 4
 REFUSED = "refuse me"
 POISON = "poison"
 SETTLE_SECONDS = 2.0
+_PACING = Pacing()
 
 
 @dataclass
@@ -45,7 +48,8 @@ class FakeStream:
     outputs: list[StageMessage] = field(default_factory=list)
     steps: int = 0
     made: int = 0  # characters of text, units, or units made into sound: what a record counts
-    skipped: int = 0  # of these, handed out by an earlier stream
+    skipped: int = 0  # of these, given to an earlier stream
+    cut: bool = False  # ended before its input did
 
 
 class FakeEngine:
@@ -148,7 +152,20 @@ class FakeThinker(FakeEngine):
 
 
 class FakeSpeechDecoder(FakeEngine):
-    """Two units per hidden state, numbered after the word they belong to."""
+    """Two units per hidden state, numbered after the word they belong to. With ``cut_after`` units it ends the speech,
+    for the reason ``finish``."""
+
+    def __init__(
+        self,
+        capacity: int,
+        step_seconds: float = 0.0,
+        *,
+        cut_after: int | None = None,
+        finish: SpeechFinish = "length",
+    ) -> None:
+        super().__init__(capacity, step_seconds)
+        self._cut_after = cut_after
+        self._finish = finish
 
     def advance(self, stream: FakeStream) -> bool:
         if not stream.inputs:
@@ -156,9 +173,13 @@ class FakeSpeechDecoder(FakeEngine):
         message = stream.inputs.pop(0)
         assert isinstance(message, Hiddens), message
         ids = np.repeat(message.values[:, 0].astype(np.int64), 2)
-        if message.final or stream.made >= stream.skipped:
-            stream.outputs.append(Units(ids, message.final))
+        cut = self._cut_after is not None and stream.made + len(ids) >= self._cut_after
+        if stream.cut:
+            return False
+        if cut or message.final or stream.made >= stream.skipped:
+            stream.outputs.append(Units(ids, cut or message.final, self._finish if cut else None))
         stream.made += len(ids)
+        stream.cut = cut
         return True
 
     def resume(self, stream: FakeStream, record: Record) -> None:
@@ -178,7 +199,7 @@ class FakeToken2Wav(FakeEngine):
             return False
         message = stream.inputs.pop(0)
         assert isinstance(message, Units), message
-        stream.outputs.append(AudioChunk(samples_of(message.ids), message.final))
+        stream.outputs.append(AudioChunk(samples_of(message.ids), message.final, message.finish))
         stream.made += len(message.ids)
         return True
 
@@ -208,7 +229,7 @@ def samples_of(ids: np.ndarray) -> np.ndarray:
 
 
 def whole_reply(request: ReplyRequest) -> tuple[str, np.ndarray]:
-    """The oracle of the fake chain: the reply's text and samples."""
+    """The expected text and samples of a reply that the fake engines make."""
     words = reply_words(request)
     return "".join(words), samples_of(np.repeat(np.arange(len(words)), 2 * GROUP))
 
@@ -228,7 +249,7 @@ class LocalConnection:
 
     def __init__(self, stage: str, engine: EngineThread, lost_after: int | None) -> None:
         self.request: StageRequest | None = None
-        self._stage = stage
+        self.stage = stage
         self._engine = engine
         self._lost_after = lost_after
         self._stream: EngineStream | None = None
@@ -249,7 +270,7 @@ class LocalConnection:
         outputs = 0
         async for item in self._items:
             if outputs == self._lost_after:
-                raise StageLost(self._stage, "the connection broke")
+                raise StageLost(self.stage, "the connection broke")
             outputs += 1
             assert isinstance(item, StageOutput)
             yield item
@@ -260,19 +281,19 @@ class LocalConnection:
 
 
 class LocalClient:
-    """Connects to a stage in this process. ``losses`` has one entry for each connection to come: after how many outputs
-    it is lost, or None."""
+    """Connects to a stage in this process, by connections of this ``kind``. ``losses`` has one entry for each
+    connection to come: after how many outputs it is lost, or None."""
 
-    def __init__(self, stage: str, engine: EngineThread, kind: type[LocalConnection] = LocalConnection) -> None:
+    def __init__(self, stage: str, engine: EngineThread) -> None:
         self.connections: list[LocalConnection] = []
         self.losses: list[int | None] = []
+        self.kind = LocalConnection
+        self.engine = engine
         self._stage = stage
-        self._engine = engine
-        self._kind = kind
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[LocalConnection]:
-        connection = self._kind(self._stage, self._engine, self.losses.pop(0) if self.losses else None)
+        connection = self.kind(self._stage, self.engine, self.losses.pop(0) if self.losses else None)
         self.connections.append(connection)
         try:
             yield connection
@@ -284,6 +305,7 @@ class LocalBackend:
     """The stages of a reply in this process, and what else the endpoints need.
 
     ``losses`` says for each attempt which stage is lost after how many of its outputs; later attempts lose none.
+    ``queue`` requests may wait, and each key may have ``per_client`` at once.
     """
 
     def __init__(
@@ -292,23 +314,27 @@ class LocalBackend:
         losses: Iterable[tuple[str, int]] = (),
         *,
         queue: int = 4,
-        pacing: Pacing = Pacing(),
-    ) -> None:  #
+        per_client: int = 16,
+        coalesce_seconds: float = 0.0,
+        pacing: Pacing = _PACING,
+    ) -> None:
         self.threads = {
-            spec.name: EngineThread(engine, spec) for spec, engine in zip(OPENS2S.stages, engines, strict=True)
+            spec.name: EngineThread(engine, spec, coalesce_seconds=coalesce_seconds)
+            for spec, engine in zip(OPENS2S.stages, engines, strict=True)
         }
         self.clients = {name: LocalClient(name, thread) for name, thread in self.threads.items()}
         for stage, after in losses:
             for name, client in self.clients.items():
                 client.losses.append(after if name == stage else None)
-        self.stages = Stages(family=OPENS2S, clients=self.clients, pacer=Pacer(Pacing()))
+        self.stages = Stages(family=OPENS2S, clients=self.clients, pacer=Pacer(pacing))
         self.metrics = GatewayMetrics()
-        self.admission = Admission(min(engine.capacity for engine in engines), queue, per_client=16)
+        self.admission = Admission(min(engine.capacity for engine in engines), queue, per_client)
         self.draining = False
+        self.missing_stages: list[str] = []
         self._transcripts = Transcripts()
 
     async def missing(self) -> list[str]:
-        return []
+        return self.missing_stages
 
     def keep_transcript(self, audio_id: str, client: bytes | None, text: str) -> None:
         self._transcripts.put(audio_id, client, text)
@@ -328,12 +354,22 @@ class LocalBackend:
 
 
 @contextmanager
-def local_backend(capacity: int = 4, losses: Iterable[tuple[str, int]] = ()) -> Iterator[LocalBackend]:
-    backend = LocalBackend([FakeThinker(capacity), FakeSpeechDecoder(capacity), FakeToken2Wav(capacity)], losses)
+def local_backend(
+    capacity: int = 4, losses: Iterable[tuple[str, int]] = (), engines: Sequence[Engine] | None = None, **options: Any
+) -> Iterator[LocalBackend]:
+    """``engines`` (default: fake ones with ``capacity`` slots) in this process; ``options`` are those of
+    :class:`LocalBackend`."""
+    fakes = [FakeThinker(capacity), FakeSpeechDecoder(capacity), FakeToken2Wav(capacity)]
+    backend = LocalBackend(engines or fakes, losses, **options)
     try:
         yield backend
     finally:
         backend.stop()
+
+
+def reply_request(text: str = "one two three", *, speak: bool = True) -> ReplyRequest:
+    """What a user wrote, to be answered."""
+    return ReplyRequest(messages=(Message("user", (Text(text),)),), speak=speak)
 
 
 def stage_request(request: ReplyRequest, record: Record | None = None) -> StageRequest:

@@ -33,6 +33,7 @@ class BundleInfo:
     units_per_second: float  # speech units in a second of audio
     units_per_token: float  # speech units for each token that is spoken, on average over its training data
     voice_trained: bool
+    units_temperature: float = 1.0  # at which speech units are sampled
     voices: tuple[str, ...] = ()  # names of its speaker vectors
 
 
@@ -43,11 +44,12 @@ def read_bundle_info(bundle: str | Path) -> BundleInfo:
     path = fetch_directory(bundle)
     config = read_token2wav_config(path / TOKEN2WAV)
     opens2s = path / OPENS2S
-    measured = read_config(opens2s).units_per_token if opens2s.is_dir() else None
+    model = read_config(opens2s) if opens2s.is_dir() else None
     return BundleInfo(
         sample_rate=config.hift.sampling_rate,
         units_per_second=config.flow.input_frame_rate,
-        units_per_token=measured or UNITS_PER_TOKEN,
+        units_per_token=(model and model.units_per_token) or UNITS_PER_TOKEN,
+        units_temperature=model.units_temperature if model else 1.0,
         voice_trained=config.trained,
         voices=tuple(load_voices(path)),
     )

@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from opens2s_core.checkpoint.bundle import OPENS2S, TOKEN2WAV
+from opens2s_core.checkpoint.bundle import OPENS2S, TOKEN2WAV, UNITS_PER_TOKEN
 from opens2s_core.inference.engine import Engine
 from opens2s_core.inference.lm_settings import LMSettings
 from opens2s_core.storage import fetch_directory
@@ -59,10 +59,13 @@ def _build_speech_decoder(opens2s: Path, capacity: int, settings: LMSettings) ->
     from opens2s_core.checkpoint.opens2s import load_speech_decoder
     from opens2s_core.checkpoint.vocabulary import read_vocabulary
     from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
+    from opens2s_core.inference.speech_length import SpeechLimits
 
     device = _device()
     decoder = load_speech_decoder(opens2s, _lm_dtype(device)).to(device)
-    return SpeechDecoderEngine(decoder, read_vocabulary(opens2s).units, capacity=capacity, settings=settings)
+    units = read_vocabulary(opens2s).units
+    limits = SpeechLimits(units_per_token=decoder.config.units_per_token or UNITS_PER_TOKEN)
+    return SpeechDecoderEngine(decoder, units, capacity=capacity, settings=settings, limits=limits)
 
 
 def _build_token2wav(token2wav: Path, capacity: int, streaming: Literal["bounded", "reference"]) -> Engine:

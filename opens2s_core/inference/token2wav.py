@@ -19,7 +19,8 @@ from opens2s_core.config import Token2WavConfig
 from opens2s_core.inference.chunk_grid import ChunkGrid, Window, Windows
 from opens2s_core.inference.engine import StreamFailed, StreamId
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, SpeechFinish, StageMessage, Units
-from opens2s_core.inference.noise import Use, normal_frames
+from opens2s_core.inference.noise import RngStream, normal_frames
+from opens2s_core.inference.playback import Playback
 from opens2s_core.inference.records import Record, SoundRecord
 from opens2s_core.inference.resampling import SoundOutput
 from opens2s_core.inference.slots import SlotEngine
@@ -43,8 +44,7 @@ class _Stream:
     rendered: int = 0  # units whose mel is made
     final: bool = False
     finish: SpeechFinish | None = None  # of its final units
-    due_since: float | None = None  # when its first chunk could be made
-    spoken: float = 0.0  # seconds of sound made since
+    playback: Playback  # of a listener who waits since the first chunk could be made
     output: list[StageMessage] = field(default_factory=list)
     done: bool = False
     failure: str | None = None
@@ -52,11 +52,6 @@ class _Stream:
     @property
     def received(self) -> int:
         return self.first + len(self.units)
-
-    def lead(self, now: float) -> float:
-        """Seconds until a listener who has heard it from then on runs dry."""
-        assert self.due_since is not None
-        return self.spoken - (now - self.due_since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +106,18 @@ class Token2WavEngine(SlotEngine[_Stream]):
             mel=torch.zeros(self.config.flow.output_size, 0, device=self._device),
             vocoder=open_vocoder_stream(self.vocoder, request.seed),
             sound=SoundOutput(self.config.hift.sampling_rate, request.audio),
+            playback=Playback(clock=self._clock),
         )
         if record is not None:
             if not isinstance(record, SoundRecord):
-                raise TypeError(f"token2wav goes on from a SoundRecord, got {type(record).__name__}")
+                raise TypeError(f"token2wav resumes from a SoundRecord, got {type(record).__name__}")
             self._restore(state, record)
         return self._admit(state)
 
     def push(self, stream: StreamId, message: StageMessage) -> None:
         """Raises ``ValueError`` for a unit outside the codebook; the stream is then as it was."""
         units = check_units_message(message, self.config.flow.vocab_size)
-        state = self._streams[stream]
+        state = self._receiving(stream)
         state.units.extend(units.ids.tolist())
         state.final, state.finish = units.final, units.finish
         self._note_due(state)
@@ -131,8 +127,7 @@ class Token2WavEngine(SlotEngine[_Stream]):
         due = [state for state in self._live() if self._is_due(state)]
         if not due:
             return False
-        now = self._clock()
-        due.sort(key=lambda state: state.lead(now))  # among equals the oldest stays first
+        due.sort(key=lambda state: state.playback.headroom())  # among equals the oldest stays first
         chunks = [self._next(state) for state in due]
         # Padding is not neutral in the published weights: only what has the same shapes is computed together.
         shape = chunks[0].window.shape
@@ -200,8 +195,8 @@ class Token2WavEngine(SlotEngine[_Stream]):
         return state.final or state.received >= self.grid.end(state.rendered)
 
     def _note_due(self, state: _Stream) -> None:
-        if state.due_since is None and self._is_due(state):
-            state.due_since = self._clock()
+        if self._is_due(state):
+            state.playback.start()
 
     def _next(self, state: _Stream) -> _Chunk:
         boundary = self.grid.end(state.rendered)
@@ -238,7 +233,7 @@ class Token2WavEngine(SlotEngine[_Stream]):
             mel, known = chunk.stream.mel, chunk.window.known
             row[:, :known] = mel[:, mel.shape[1] - known :]
         spans = [(chunk.stream.seed, chunk.window.frames) for chunk in chunks]
-        noise = np.stack([normal_frames((seed, Use.FLOW), span.start, span.stop, size) for seed, span in spans])
+        noise = np.stack([normal_frames((seed, RngStream.FLOW), span.start, span.stop, size) for seed, span in spans])
         return self.flow.excerpt(
             torch.tensor([chunk.units for chunk in chunks], device=self._device),
             torch.tensor([self._windows.units_of(chunk.window) for chunk in chunks], device=self._device),
@@ -263,7 +258,8 @@ class Token2WavEngine(SlotEngine[_Stream]):
             if not np.isfinite(piece).all():
                 self._end(state, failure=f"the sound of units up to {state.rendered} is not finite")
                 continue
-            state.spoken += len(piece) / self.config.hift.sampling_rate
+            if len(piece):
+                state.playback.add(len(piece) / self.config.hift.sampling_rate)
             sound = state.sound.push(piece, final=chunk.final)
             if chunk.final or len(sound):
                 finish = state.finish if chunk.final else None
@@ -282,6 +278,10 @@ def check_units_message(message: StageMessage, codebook: int) -> Units:
 
 
 def _check_units(ids: NDArray[np.int64], codebook: int) -> None:
+    if not isinstance(ids, np.ndarray):
+        raise TypeError(f"units must be an array, got {type(ids).__name__}")
+    if ids.dtype != np.int64 or ids.ndim != 1:
+        raise ValueError(f"units {ids.dtype} of shape {ids.shape}: expected int64 of (n,)")
     outside = ids[(ids < 0) | (ids >= codebook)]
     if outside.size:
         raise ValueError(f"units must be in [0, {codebook}), got {outside[0]}")

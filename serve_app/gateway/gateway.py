@@ -1,7 +1,6 @@
 """The deployment that speaks HTTP and reaches the stages through their handles."""
 
 import asyncio
-import gc
 import sys
 from collections.abc import Iterable
 
@@ -50,14 +49,13 @@ class Gateway:
         self.stages = Stages(family=family, clients=self._clients, pacer=Pacer(config.pacing))
         if config.gateway.switch_seconds is not None:
             sys.setswitchinterval(config.gateway.switch_seconds)
-        gc.collect()
-        gc.freeze()  # libraries stay: the collector need not look at them again
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         context = ApiContext(
             model=self._config.model,
             limits=self._config.limits,
             units_per_token=self._info.units_per_token,
+            units_temperature=self._info.units_temperature,
             voices={DEFAULT_VOICE: None, **load_voices(self._config.bundle)},
         )
         return create_api(self._config, self._info, context, self)

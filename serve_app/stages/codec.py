@@ -44,9 +44,13 @@ def decode(data: bytes) -> tuple[float, Any]:
     """How many seconds ago the message in ``data`` was encoded, by the clocks of both machines, and the message; its
     arrays are read-only. ``ValueError`` for anything that :func:`encode` does not make."""
     try:
-        sent, message = msgpack.unpackb(data, object_hook=_from_plain, use_list=False, unicode_errors="surrogatepass")
+        sent, message = msgpack.unpackb(
+            data, object_hook=_from_plain, ext_hook=_refuse, use_list=False, unicode_errors="surrogatepass"
+        )
+        if _TYPES.get(type(message).__name__) is not type(message):
+            raise ValueError(f"{type(message).__name__}: expected one of the messages")
         return max(0.0, time.time() - sent), message
-    except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, msgpack.UnpackException) as error:
         raise ValueError(f"a message of {len(data)} bytes cannot be read: {error}") from error
 
 
@@ -69,3 +73,7 @@ def _from_plain(plain: dict[str, Any]) -> Any:
     if name not in _TYPES:
         raise ValueError(f"a message of type {name!r}")
     return _TYPES[name](**plain)
+
+
+def _refuse(code: int, data: bytes) -> Any:
+    raise ValueError(f"{len(data)} bytes of msgpack's extension type {code}")

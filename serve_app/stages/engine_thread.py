@@ -58,8 +58,8 @@ class EngineStream:
 
 class EngineThread:
     """Drives one engine. ``open``, ``run``, ``check`` and ``stop`` are called on an event loop; ``push`` and ``close``
-    by the thread itself. Once a step has failed, the engine's memory is in an unknown state: every stream in it ends
-    with :class:`StageFailed`, and so does each one that is opened later."""
+    by the thread itself. Once the engine has failed unexpectedly, its memory is in an unknown state: every stream
+    in it ends with :class:`StageFailed`, and so does each one that is opened later."""
 
     def __init__(self, engine: Engine, spec: StageSpec, *, coalesce_seconds: float = 0.0) -> None:
         self.capacity = engine.capacity
@@ -115,15 +115,16 @@ class EngineThread:
             self._end(stream, ReplyFailed(f"{self._spec.name}: {error}"), error)
 
     def close(self, stream: EngineStream) -> None:
+        self._streams.discard(stream)
         if stream.id is not None:
             self._engine.close(stream.id)
-            self._streams.discard(stream)
             stream.id = None  # what is still on its way to it is dropped
 
     def _open(self, stream: EngineStream, request: StageRequest) -> None:
         if self._failure is not None:
             stream.put_from_thread(self._failed())
             return
+        self._streams.add(stream)
         try:
             stream.id = self._engine.open(request.request, request.record)
         except EngineFull as error:
@@ -133,23 +134,26 @@ class EngineThread:
         except (ValueError, TypeError) as error:
             self._end(stream, RequestRefused(str(error)), error)
         else:
-            self._streams.add(stream)
             stream.put_from_thread(Accepted())
 
     def _loop(self) -> None:
-        busy = False
-        while self._run_commands(wait=not busy):
-            self._mark()
-            if self._failure is not None:
-                busy = False  # only to answer those who ask for a slot
-                continue
+        running, busy = True, False
+        while running:
             try:
-                busy = self._engine.step()
+                running = self._run_commands(wait=not busy)
                 self._mark()
-                for stream in list(self._streams):
-                    self._collect(stream, more_follows=busy)
+                busy = running and self._failure is None and self._step()
             except Exception as error:  # noqa: BLE001  whatever it is, every stream must learn of it
                 self._fail(error)
+                busy = False
+
+    def _step(self) -> bool:
+        """Whether the engine had anything to do."""
+        busy = self._engine.step()
+        self._mark()
+        for stream in list(self._streams):
+            self._collect(stream, more_follows=busy)
+        return busy
 
     def _mark(self) -> None:
         self._turned = time.monotonic()
@@ -185,12 +189,15 @@ class EngineThread:
 
     def _run_commands(self, *, wait: bool) -> bool:
         """Run what was asked for, after waiting for something if there is nothing; False at the end."""
-        with suppress(Empty):
-            while (command := self._commands.get(block=wait)) is not None:
-                command()
-                wait = False
-            return False
-        return True
+        while True:
+            try:
+                command = self._commands.get(block=wait)
+            except Empty:
+                return True
+            if command is None:
+                return False
+            command()
+            wait = False
 
     def _failed(self) -> StageFailed:
         return StageFailed(self._spec.name, f"the engine failed: {type(self._failure).__name__}: {self._failure}")

@@ -40,7 +40,7 @@ class StageConnection:
 Handler = Callable[[StageRequest | Probe, StageConnection], Awaitable[None]]
 
 
-class Reservation:
+class PendingConnection:
     """A place for one connection at ``endpoint``; to be cancelled, which ends the connection."""
 
     def __init__(self, server: "StageServer", endpoint: Endpoint) -> None:
@@ -76,7 +76,7 @@ class StageServer:
         self._handle = handle
         self._host = host
         self._replica = replica
-        self._reservations: dict[str, Reservation] = {}
+        self._pending: dict[str, PendingConnection] = {}
         self._server = grpc.aio.server(options=OPTIONS)
         service, method = METHOD.removeprefix("/").split("/")
         handlers = {method: grpc.stream_stream_rpc_method_handler(self._stream)}
@@ -86,7 +86,7 @@ class StageServer:
     @property
     def connections(self) -> int:
         """Places that are reserved or connected."""
-        return len(self._reservations)
+        return len(self._pending)
 
     async def start(self) -> None:
         quiet_grpc(asyncio.get_running_loop())
@@ -97,22 +97,22 @@ class StageServer:
         """Connections end at once."""
         await self._server.stop(grace=None)
 
-    def reserve(self) -> Reservation:
+    def reserve(self) -> PendingConnection:
         endpoint = Endpoint(self._address, secrets.token_urlsafe(_TOKEN_BYTES), self._replica)
-        reservation = self._reservations[endpoint.token] = Reservation(self, endpoint)
-        return reservation
+        pending = self._pending[endpoint.token] = PendingConnection(self, endpoint)
+        return pending
 
-    def forget(self, reservation: Reservation) -> None:
-        self._reservations.pop(reservation.endpoint.token, None)
+    def forget(self, pending: PendingConnection) -> None:
+        self._pending.pop(pending.endpoint.token, None)
 
     async def _stream(self, _: AsyncIterator[bytes], context: Any) -> None:
         token = dict(context.invocation_metadata()).get(TOKEN, "")
-        reservation = self._reservations.get(token)
-        if reservation is None or reservation.attached.is_set():
+        pending = self._pending.get(token)
+        if pending is None or pending.attached.is_set():
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "expected the token of a reserved place")
             return
-        reservation.task = asyncio.current_task()
-        reservation.attached.set()
+        pending.task = asyncio.current_task()
+        pending.attached.set()
         try:
             connection = StageConnection(context, self._transferred)
             try:
@@ -124,4 +124,4 @@ class StageServer:
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, expected)
             await self._handle(request, connection)
         finally:
-            reservation.ended.set()
+            pending.ended.set()

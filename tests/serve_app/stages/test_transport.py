@@ -100,12 +100,12 @@ def with_stage(
         await server.start()
 
         async def reserve() -> AsyncIterator[Endpoint]:
-            reservation = server.reserve()
+            pending = server.reserve()
             try:
-                yield reservation.endpoint
-                await reservation.wait_end()
+                yield pending.endpoint
+                await pending.wait_end()
             finally:
-                reservation.cancel()
+                pending.cancel()
 
         pair = Pair(client_of(reserve), server, worker)
         try:
