@@ -16,6 +16,8 @@ STAGE_IN_PLACE = (
     "upscale_delay",
     "downscale_delay",
     "headroom_seconds",
+    "health_period_seconds",
+    "health_timeout_seconds",
 )
 """The fields of a stage that Serve changes while its replicas run."""
 _LANGUAGE_MODEL = ("context", "prefill_tokens", "fixed_width")
