@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.files import read_json
 from opens2s_core.checkpoint.token2wav import read_token2wav_config
 from opens2s_core.checkpoint.voices import load_voices
 from opens2s_core.storage import fetch_directory
@@ -34,6 +35,7 @@ class BundleInfo:
     units_per_token: float  # speech units for each token that is spoken, on average over its training data
     voice_trained: bool
     units_temperature: float = 1.0  # at which speech units are sampled
+    writes_tools: bool = False  # its tokenizer has a chat template, which says how tools are offered
     voices: tuple[str, ...] = ()  # names of its speaker vectors
 
 
@@ -51,5 +53,14 @@ def read_bundle_info(bundle: str | Path) -> BundleInfo:
         units_per_token=(model and model.units_per_token) or UNITS_PER_TOKEN,
         units_temperature=model.units_temperature if model else 1.0,
         voice_trained=config.trained,
+        writes_tools=_has_chat_template(opens2s),
         voices=tuple(load_voices(path)),
+    )
+
+
+def _has_chat_template(directory: Path) -> bool:
+    """As transformers stores it: a file of its own, or a key of the tokenizer's settings."""
+    settings = directory / "tokenizer_config.json"
+    return (directory / "chat_template.jinja").exists() or (
+        settings.exists() and bool(read_json(settings).get("chat_template"))
     )

@@ -56,6 +56,7 @@ class Gateway:
             limits=self._config.limits,
             units_per_token=self._info.units_per_token,
             units_temperature=self._info.units_temperature,
+            writes_tools=self._info.writes_tools,
             voices={DEFAULT_VOICE: None, **load_voices(self._config.bundle)},
         )
         return create_api(self._config, self._info, context, self)
