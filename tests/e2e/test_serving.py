@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ray import cloudpickle, serve
 
 from opens2s_core.audio import encode_audio
-from opens2s_core.checkpoint import read_bundle_info
+from opens2s_core.checkpoint.bundle import read_bundle_info
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling
 from opens2s_core.inference.pipeline import Pipeline, reply_text
 from opens2s_core.prompt import reading
