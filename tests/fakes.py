@@ -42,6 +42,16 @@ _PACING = Pacing()
 
 
 @dataclass
+class FakeClock:
+    """Seconds that pass only when a test lets them."""
+
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
 class FakeStream:
     request: ReplyRequest
     inputs: list[StageMessage] = field(default_factory=list)
