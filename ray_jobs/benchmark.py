@@ -20,7 +20,7 @@ from serve_app.benchmark.clients import ClientProcesses
 from serve_app.benchmark.comparison import Comparison, ServeBenchmark
 from serve_app.benchmark.groups import GROUPS
 from serve_app.benchmark.server import ServerSettings
-from serve_app.benchmark.workload import Workload, untrained_bundle
+from serve_app.benchmark.workload import Workload, greedy_bundle, untrained_bundle
 
 _HERE = Path(__file__).resolve().parent.parent
 _EXAMPLES = "examples"
@@ -35,15 +35,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         bundle = absolute_directory(args.bundle) if args.bundle else untrained_bundle(Path(temporary) / "bundle")
         dialogues = args.dialogues or _examples_beside(bundle)
+        greedy = greedy_bundle(bundle, Path(temporary) / "greedy")
         checkouts = [_HERE, *([args.beside.resolve()] if args.beside else [])]
         settings = [
             ServerSettings(
                 launcher=Path(benchmark_server.__file__).resolve(),
                 checkout=checkout,
                 bundle=bundle,
+                greedy_bundle=greedy,
                 port=args.port + number,
                 recipe=args.recipe,
-                units_temperature=args.units_temperature,
             )
             for number, checkout in enumerate(checkouts)
         ]
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "bundle": "trained" if args.bundle else "untrained, as large as the demo's",
         "dialogues": dialogues is not None,
         "recipe": args.recipe,
-        "units_temperature": args.units_temperature,
+        "units": "greedy",
         "baseline": current_commit(checkouts[1]) if args.beside else None,
     }
     report = make_report(described, rows, ("ray",))
@@ -79,7 +80,8 @@ def _parser() -> argparse.ArgumentParser:
         "serve",
         help="latency, throughput, overload, changing load and failures of a served bundle",
         description="""Serve a bundle and measure it over HTTP; beside another checkout of this project if one is given,
-        in turns. Each group of rows starts servers of its own.""",
+        in turns. Each group of rows starts servers of its own. Text and speech units are
+        the likeliest ones on all sides, so that their replies are equally long.""",
     )
     serving.add_argument("--json", type=Path, required=True, help="file for the report")
     serving.add_argument("--bundle", help="what to serve (default: an untrained one as large as the demo's)")
@@ -94,7 +96,6 @@ def _parser() -> argparse.ArgumentParser:
         "--rows", nargs="+", choices=list(GROUPS), default=list(GROUPS), help="groups to measure (default: all)"
     )
     serving.add_argument("--recipe", default="small", help="named sizes of the servers (%(default)s)")
-    serving.add_argument("--units-temperature", type=float, default=0.0, help="of speech units (%(default)s)")
     serving.add_argument("--port", type=int, default=8000, help="first of two on the loopback (%(default)s)")
     serving.add_argument("--repeats", type=int, default=defaults.repeats, help="of single replies (%(default)s)")
     serving.add_argument("--streams", type=int, default=defaults.streams, help="for the throughput (%(default)s)")

@@ -19,8 +19,8 @@ APP_NAME = "benchmark"
 
 
 def main() -> None:
-    """``bundle``, ``recipe`` and ``port`` say what is served; ``stages`` are fields of each stage's configuration to
-    change, where it has them. With ``bare`` nothing of this project is served, but a replica that imports torch."""
+    """``bundle``, or ``greedy_bundle`` where it is understood, ``recipe`` and ``port`` say what is served; ``stages``
+    are fields of each stage's configuration to change. With ``bare`` nothing of this project is served, but a replica that imports torch."""
     settings = json.loads(sys.argv[1])
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what Ray prints is no answer
@@ -37,20 +37,21 @@ def main() -> None:
 
 
 def _app(settings: dict[str, Any]) -> serve.Application:
+    from opens2s_core.checkpoint.bundle import BundleInfo
     from ray_jobs.serve_recipes import RECIPES
     from serve_app.app import build_app
     from serve_app.ray_settings import prefer_ray_settings
 
     prefer_ray_settings()
-    config = RECIPES[settings["recipe"]](settings["bundle"])
+    # Checkouts that know no temperature of units take the likeliest anyway, and would refuse the bundle that says so.
+    sampled = any(field.name == "units_temperature" for field in dataclasses.fields(BundleInfo))
+    config = RECIPES[settings["recipe"]](settings["greedy_bundle" if sampled else "bundle"])
     stages = getattr(config, "stages", None)
     if stages is None:  # checkouts before stages were a mapping
         stages = {name: getattr(config, name) for name in ("thinker", "speech_decoder", "token2wav")}
         changed: dict[str, Any] = _changed(stages, settings["stages"])
     else:
         changed = {"stages": _changed(stages, settings["stages"])}
-    if hasattr(config, "units_temperature"):  # those without are always greedy
-        changed["units_temperature"] = settings["units_temperature"]
     return build_app(dataclasses.replace(config, port=settings["port"], **changed))
 
 

@@ -50,12 +50,14 @@ class Comparison:
         self.workload = workload
         self.clients = clients
         self.settings = settings
-        self.info = read_bundle_info(settings[0].bundle)
+        self.info = read_bundle_info(settings[0].greedy_bundle)
         self.servers: Sequence[Server] = ()
 
     @contextmanager
     def serving(self, **stages: Any) -> Iterator[Sequence[Server]]:
-        """All servers at once, with these fields of their stages changed."""
+        """All servers at once: of equal size, one replica of each stage with a slot for each stream, but for these
+        fields of their stages."""
+        stages = {"capacity": self.benchmark.streams, "max_replicas": 1} | stages
         with ExitStack() as running:
             self.servers = [running.enter_context(Server(replace(one, stages=stages))) for one in self.settings]
             yield self.servers
@@ -82,7 +84,7 @@ class Comparison:
 
     @cached_property
     def _pipeline(self) -> Pipeline:
-        return Pipeline.load(self.settings[0].bundle, capacity=self.benchmark.streams)
+        return Pipeline.load(self.settings[0].greedy_bundle, capacity=self.benchmark.streams)
 
     def in_process(self, bodies: Sequence[Body], *, only_begin: bool = False) -> conversation.Heard:
         """The same replies, all at once, by the engines of this checkout in this process."""
@@ -90,7 +92,7 @@ class Comparison:
             model="opens2s",
             limits=Limits(),
             units_per_token=self.info.units_per_token,
-            units_temperature=self.settings[0].units_temperature,
+            units_temperature=self.info.units_temperature,
         )
         requests = [chat_reply_request(parse_chat(body, context), context) for body in bodies]
         return conversation.answer(self._pipeline, requests, self.info.sample_rate, only_begin=only_begin)

@@ -15,28 +15,35 @@ _BOUNDED = 2
 """So many clients are promised no gap on two cores whose capacity is three times real time."""
 _WITHOUT_GAP = Bound("at least", 100)
 _FIRST_AUDIO_RATIO = Bound("at most", 1.6)
-_MODES = {"closed loop": False, "listening to the end": True}
 _TURNS = 2
 
 
-def continuity_rows(comparison: Comparison) -> Iterator[Row]:
-    """Clients who ask again as soon as they have a reply, and clients who listen to the end first."""
+def closed_loop_rows(comparison: Comparison) -> Iterator[Row]:
+    """Clients who ask again as soon as they have a reply."""
+    return _load_rows(comparison, "closed loop", listen=False)
+
+
+def listening_rows(comparison: Comparison) -> Iterator[Row]:
+    """Clients who listen to the end before they ask again."""
+    return _load_rows(comparison, "listening to the end", listen=True)
+
+
+def _load_rows(comparison: Comparison, mode: str, *, listen: bool) -> Iterator[Row]:
+    alone: list[float] = []
     with comparison.serving():
         comparison.run_each(burst, comparison.workload.take(8))
-        for mode, listen in _MODES.items():
-            alone: list[float] = []
-            for count in _CLIENTS:
-                replies = _replies(comparison, count, listen, f"{count} clients, {mode}")
-                first = [milliseconds([reply.first_audio for reply in each]) for each in replies]
-                medians = [statistics.median(each) for each in first]
-                yield from _rows(f"{count} client{'s' if count > 1 else ''}, {mode}", count, replies, first)
-                if count == 1:
-                    alone = medians
-                else:
-                    ratios = [median / one for median, one in zip(medians, alone, strict=True)]
-                    name = f"time to first audio, {count} clients to 1, {mode}"
-                    bound = _FIRST_AUDIO_RATIO if count == _BOUNDED else None
-                    yield single_row(name, "times", ratios, better="lower", bound=bound)
+        for count in _CLIENTS:
+            what = f"{count} client{'s' if count > 1 else ''}, {mode}"
+            replies = _replies(comparison, count, listen, what)
+            first = [milliseconds([reply.first_audio for reply in each]) for each in replies]
+            yield from _rows(what, count, replies, first)
+            medians = [statistics.median(each) for each in first]
+            alone = alone or medians
+            if count > 1:
+                ratios = [median / one for median, one in zip(medians, alone, strict=True)]
+                name = f"time to first audio, {count} clients to 1, {mode}"
+                bound = _FIRST_AUDIO_RATIO if count == _BOUNDED else None
+                yield single_row(name, "times", ratios, better="lower", bound=bound)
 
 
 def _replies(comparison: Comparison, count: int, listen: bool, what: str) -> list[list[ReplyResult]]:

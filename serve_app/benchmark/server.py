@@ -24,14 +24,15 @@ _END_SECONDS = 60.0
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerSettings:
     """``launcher`` is ``ray_jobs/benchmark_server.py``, which is run with the code of ``checkout`` and says what
-    ``stages`` and ``bare`` are."""
+    ``stages`` and ``bare`` are. ``greedy_bundle`` is ``bundle`` with the likeliest speech units, for checkouts that
+    otherwise sample them."""
 
     launcher: Path
     checkout: Path
     bundle: str
+    greedy_bundle: str
     port: int
     recipe: str = "small"
-    units_temperature: float = 0.0
     stages: Mapping[str, Any] = field(default_factory=dict)
     bare: bool = False
 
@@ -47,7 +48,7 @@ class Server:
 
     def __enter__(self) -> Self:
         settings = self._settings
-        shared = ("bundle", "port", "recipe", "units_temperature", "bare")
+        shared = ("bundle", "greedy_bundle", "port", "recipe", "bare")
         arguments = {name: getattr(settings, name) for name in shared} | {"stages": dict(settings.stages)}
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(settings.launcher), json.dumps(arguments)],

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from opens2s_core.audio import SAMPLE_RATE, encode_audio
 from opens2s_core.benchmark.engine_models import SIZES, noise
 from opens2s_core.benchmark.speech_length import read_questions
+from opens2s_core.checkpoint.bundle import OPENS2S
+from opens2s_core.storage import fetch_directory
 from opens2s_core.training.from_scratch import create_bundle
 from opens2s_core.voices import SLT
 from serve_app.benchmark.clients import Body
@@ -19,6 +21,7 @@ from serve_app.benchmark.clients import Body
 _NOISE_SECONDS = 3.0
 _NOISE_TOKENS = 4
 """Of text, for which an untrained model makes speech of its own length."""
+_CONFIG = "config.json"
 _DITHER = 2.0**-15
 
 
@@ -64,6 +67,20 @@ class Workload:
             "stream": True,
         }
         return json.dumps(request if max_tokens is None else request | {"max_completion_tokens": max_tokens}).encode()
+
+
+def greedy_bundle(bundle: str, directory: Path) -> str:
+    """The same bundle at ``directory``, which asks for the likeliest speech units: replies of all checkouts are equally
+    long, those without sampled units too."""
+    source = fetch_directory(bundle).resolve()
+    (directory / OPENS2S).mkdir(parents=True)
+    for path in (*source.iterdir(), *(source / OPENS2S).iterdir()):
+        link = directory / path.relative_to(source)
+        if path.name not in (OPENS2S, _CONFIG):
+            link.symlink_to(path)
+    config = json.loads((source / OPENS2S / _CONFIG).read_text())
+    (directory / OPENS2S / _CONFIG).write_text(json.dumps(config | {"units_temperature": 0.0}))
+    return str(directory)
 
 
 def untrained_bundle(directory: Path) -> str:
