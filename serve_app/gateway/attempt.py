@@ -86,9 +86,6 @@ class Attempt:
                     if spec.name in self._requests:
                         group.create_task(self._run_stage(spec))
         except BaseExceptionGroup as failures:
-            # What fails because this is being cancelled hides that from the group, and must not start another attempt.
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                raise asyncio.CancelledError from failures
             raise _most_telling(failures) from failures
 
     async def _run_stage(self, spec: StageSpec) -> None:
