@@ -11,6 +11,8 @@ RAY_SETTINGS = {
     "RAY_max_direct_call_object_size": str(2**20),
     # What processes hold and do shows in the metrics after a second, not ten.
     "RAY_metrics_report_interval_ms": "1000",
+    # Odd headers are cleaned before Serve's proxies read them.
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.proxy:middlewares",
 }
 
 
