@@ -29,3 +29,9 @@ def end_on_signals() -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+
+
+def ignore_signals() -> None:
+    """Let SIGINT and SIGTERM do nothing: an end that is interrupted leaves processes running."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -1,6 +1,5 @@
 """The demo's model, made from nothing by the real jobs at small scale."""
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +16,11 @@ from ray_jobs.export import export
 from ray_jobs.init_model import init_model
 from ray_jobs.prepare_data import prepare_data
 from ray_jobs.recipes import demo
+from ray_jobs.terminal import Terminal
 from ray_jobs.train import train
 
 
-def make_model(workspace: Path) -> Path:
+def make_model(workspace: Path, terminal: Terminal) -> Path:
     """The demo's bundle, made by the real jobs where it is not there yet; each finished step is a resume point."""
     bundle, recipe = workspace / "model", demo()
     spoken = in_the_clearest_voice(recipe.dialogues)
@@ -35,18 +35,15 @@ def make_model(workspace: Path) -> Path:
     ]
     if bundle.exists():
         return bundle
-    print(f"No checkpoint in {workspace}: making a small one, once.", flush=True)
+    terminal.say(f"No checkpoint in {workspace}: making a small one, once.")
     if spoken.reply_voice != SLT:
-        print(
+        terminal.say(
             "flite is not installed, whose voice this model renders: its replies will not be clear. For clear ones "
-            f"install it (apt-get install flite), remove {workspace} and start again.",
-            flush=True,
+            f"install it (apt-get install flite), remove {workspace} and start again."
         )
     for number, (name, step) in enumerate(steps, 1):
-        begun = time.monotonic()
-        print(f"[{number}/{len(steps)}] {name}", flush=True)
-        step()
-        print(f"[{number}/{len(steps)}] {name}: done in {time.monotonic() - begun:.0f} s", flush=True)
+        with terminal.step(f"[{number}/{len(steps)}] {name}"):
+            step()
     return bundle
 
 
@@ -56,9 +53,9 @@ def in_the_clearest_voice(dialogues: DialogueConfig) -> DialogueConfig:
 
 
 def write_examples(dialogues: str, directory: Path) -> None:
-    """Every user turn as a wav file, and ``examples.tsv`` with what is said in it and the reply that was learned."""
+    """Every user turn as a wav file, and ``examples.tsv`` with its text and the reply that was learned."""
     directory.mkdir(parents=True, exist_ok=True)
-    lines = ["file\tfeeling\tsaid\treply"]
+    lines = ["file\tfeeling\ttext\treply"]
     for turn in read_rows(dialogues, DIALOGUE):
         samples, rate = decode_audio(turn["user_audio"])
         soundfile.write(directory / f"{turn['id']}.wav", samples, rate)
@@ -67,9 +64,9 @@ def write_examples(dialogues: str, directory: Path) -> None:
 
 
 def read_examples(directory: Path) -> dict[Path, str]:
-    """Each wav file that :func:`write_examples` wrote, and what is said in it; empty where it has not run."""
+    """Each wav file that :func:`write_examples` wrote, and its text; empty where it has not run."""
     table = directory / "examples.tsv"
     if not table.exists():
         return {}
     rows = [line.split("\t") for line in table.read_text().splitlines()[1:]]
-    return {directory / file: said for file, _, said, _ in rows}
+    return {directory / file: text for file, _, text, _ in rows}

@@ -1,6 +1,6 @@
-"""Say every dialogue of a corpus to a served model: ``python -m ray_jobs.evaluate --dialogues DIR --endpoint URL``.
+"""Send every dialogue of a corpus to a served model: ``python -m ray_jobs.evaluate --dialogues DIR --endpoint URL``.
 
-Prints how often the reply's text is exactly the corpus's, and with ``--json`` keeps every answer.
+Prints how often the reply's text is exactly the corpus's, and with ``--json`` writes every reply to a file.
 """
 
 import argparse
@@ -16,27 +16,27 @@ from data_pipeline.schema import DIALOGUE
 from data_pipeline.sinks import read_rows
 from opens2s_core.audio import decode_audio
 from serve_app.ui.client import Endpoint, Settings
-from serve_app.ui.timed_reply import Exchange, converse
+from serve_app.ui.timed_reply import TimedReply, timed_reply
 
 
 def evaluate(dialogues: str, endpoint: str) -> list[dict[str, Any]]:
-    """One row a dialogue: its id, what was expected, what the model said, whether they agree, and the times."""
+    """One row a dialogue: its id, what was expected, the reply's text, whether they agree, and the times."""
     return asyncio.run(_evaluate(list(read_rows(dialogues, DIALOGUE)), Endpoint(endpoint)))
 
 
 async def _evaluate(turns: Sequence[dict[str, Any]], endpoint: Endpoint) -> list[dict[str, Any]]:
     rows = []
-    for turn in tqdm(turns, desc="exchanges", unit="turn"):
-        said: Exchange = await converse(endpoint, *decode_audio(turn["user_audio"]), Settings())
+    for turn in tqdm(turns, desc="replies", unit="turn"):
+        reply: TimedReply = await timed_reply(endpoint, *decode_audio(turn["user_audio"]), Settings())
         rows.append(
             {
                 "id": turn["id"],
                 "expected": turn["reply_text"],
-                "said": said.text,
-                "right": said.text == turn["reply_text"],
-                "first_text": said.first_text,
-                "first_audio": said.first_audio,
-                "real_time_factor": said.real_time_factor,
+                "text": reply.text,
+                "right": reply.text == turn["reply_text"],
+                "first_text": reply.first_text,
+                "first_audio": reply.first_audio,
+                "real_time_factor": reply.real_time_factor,
             }
         )
     return rows
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m ray_jobs.evaluate", description=__doc__)
     parser.add_argument("--dialogues", required=True, help="directory or URL of dialogues (ray_jobs.build_dialogues)")
     parser.add_argument("--endpoint", default="http://127.0.0.1:8000", help="where the model is served")
-    parser.add_argument("--json", type=Path, help="file to keep every answer in")
+    parser.add_argument("--json", type=Path, help="file for every reply")
     args = parser.parse_args(argv)
     rows = evaluate(args.dialogues, args.endpoint)
     right = sum(row["right"] for row in rows)

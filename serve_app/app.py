@@ -59,7 +59,7 @@ def deployment_options(spec: StageSpec, config: ServeConfig) -> dict[str, Any]:
         "max_ongoing_requests": stage.capacity,
         "autoscaling_config": _autoscaling(stage),
         "ray_actor_options": {"num_cpus": stage.cpus, "num_gpus": stage.gpus},
-        **_health_and_end(config),
+        **_health_and_end(config, stage.health_period_seconds, stage.health_timeout_seconds),
     }
 
 
@@ -101,10 +101,10 @@ def _autoscaling(stage: StageConfig) -> dict[str, Any]:
     return scaling | {"policy": policy}
 
 
-def _health_and_end(config: ServeConfig) -> dict[str, Any]:
+def _health_and_end(config: ServeConfig, period: float = 1.0, timeout: float = 5.0) -> dict[str, Any]:
     return {
-        "health_check_period_s": 1.0,
-        "health_check_timeout_s": 5.0,
+        "health_check_period_s": period,
+        "health_check_timeout_s": timeout,
         "graceful_shutdown_timeout_s": config.drain_seconds,
         "graceful_shutdown_wait_loop_s": 0.5,
     }

@@ -16,6 +16,8 @@ STAGE_IN_PLACE = (
     "upscale_delay",
     "downscale_delay",
     "headroom_seconds",
+    "health_period_seconds",
+    "health_timeout_seconds",
 )
 """The fields of a stage that Serve changes while its replicas run."""
 _LANGUAGE_MODEL = ("context", "prefill_tokens", "fixed_width")
@@ -26,9 +28,10 @@ class StageConfig:
     """One stage. Each replica has ``capacity`` slots, reserves ``cpus`` and ``gpus`` and computes with ``threads``
     threads (None: as many as it has whole CPUs, at least one) at ``niceness``; its threads give the interpreter to each
     other after ``switch_seconds`` (None: Python's default). ``coalesce_seconds`` joins what a stage makes of a reply
-    within this time into one message. A step that lasts longer than ``stall_seconds`` is taken for
-    hung. Language models have ``context`` positions for each slot, read at most ``prefill_tokens`` of prompts in a step
-    and, with ``fixed_width``, compute the same shapes whatever else is open, see :class:`LMSettings`.
+    within this time into one message. A step that lasts longer than ``stall_seconds`` is taken for hung. Serve checks
+    each replica every ``health_period_seconds``, and replaces one that is late by ``health_timeout_seconds`` three
+    times. Language models have ``context`` positions for each slot, read at most ``prefill_tokens`` of prompts in a
+    step and, with ``fixed_width``, compute the same shapes whatever else is open, see :class:`LMSettings`.
 
     Replicas are added when more than ``target`` of their slots are taken on average for ``upscale_delay`` seconds, and
     removed when fewer are for ``downscale_delay`` seconds; with ``headroom_seconds`` also when some listener has less
@@ -44,6 +47,8 @@ class StageConfig:
     switch_seconds: float | None = None
     coalesce_seconds: float = 0.0
     stall_seconds: float = 30.0
+    health_period_seconds: float = 1.0
+    health_timeout_seconds: float = 5.0
     context: int = 4096
     prefill_tokens: int = 256
     fixed_width: bool = False

@@ -15,7 +15,7 @@ from opens2s_core.checkpoint.codebooks import codebook_sizes
 from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
 from opens2s_core.checkpoint.token2wav import load_token2wav
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Units
-from opens2s_core.inference.noise import Use, normal_frames
+from opens2s_core.inference.noise import RngStream, normal_frames
 from opens2s_core.inference.token2wav import Token2WavEngine
 from opens2s_core.inference.vocoder_stream import open_vocoder_stream, vocode
 from opens2s_core.models.flow import Flow, mel_frames
@@ -103,7 +103,7 @@ def _vocode(voice: Voice, mel: Tensor, seed: int) -> Waveform:
 def _flow_mel(voice: Voice, units: NDArray[np.int64], seed: int) -> Tensor:
     flow = voice.flow
     device, frames = flow.encoder_proj.weight.device, mel_frames(len(units), voice.engine.config)
-    noise = torch.from_numpy(normal_frames((seed, Use.FLOW), 0, frames, flow.config.output_size)).T[None]
+    noise = torch.from_numpy(normal_frames((seed, RngStream.FLOW), 0, frames, flow.config.output_size)).T[None]
     nothing = torch.zeros(1, flow.config.output_size, 0, device=device)
     speaker = torch.zeros(1, flow.config.spk_embed_dim, device=device)
     return flow(torch.from_numpy(units)[None].to(device), nothing, noise.to(device), speaker)[0].cpu()

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import compress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,22 +33,52 @@ class Bound:
         return f"{self.relation} {self.limit:g}"
 
 
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The same number of other code, measured in the same run."""
+
+    value: float | None
+    spread: Interval | None = None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One number. ``value`` is None where there was nothing to measure; ``interval`` holds it with 95 % confidence."""
+    """One number. ``value`` is None where there was nothing to measure; ``interval`` holds it with 95 % confidence;
+    the middle half of what was measured lies within ``spread``. ``better`` says which way a number is to change."""
 
     name: str
     value: float | None
     unit: str
     bound: Bound | None = None
     interval: Interval | None = None
+    spread: Interval | None = None
+    better: Literal["lower", "higher"] | None = None
+    baseline: Baseline | None = None
 
     @property
     def holds(self) -> bool | None:
         return None if self.bound is None else self.bound.holds(self.value)
 
+    @property
+    def ratio(self) -> float | None:
+        """Of the value to that of the baseline."""
+        if self.baseline is None or not self.baseline.value or self.value is None:
+            return None
+        return self.value / self.baseline.value
+
+    @property
+    def worse(self) -> bool | None:
+        """Whether it is worse than the baseline by more than the spread of both; None where that cannot be said."""
+        if self.baseline is None or self.better is None or self.baseline.value is None:
+            return None
+        if self.value is None:
+            return True
+        low, high = self.spread or (self.value, self.value)
+        baseline_low, baseline_high = self.baseline.spread or (self.baseline.value, self.baseline.value)
+        return low > baseline_high if self.better == "lower" else high < baseline_low
+
     def to_dict(self) -> dict[str, Any]:
-        return {
+        row: dict[str, Any] = {
             "name": self.name,
             "value": self.value,
             "unit": self.unit,
@@ -55,6 +86,12 @@ class Row:
             "holds": self.holds,
             "interval": self.interval,
         }
+        if self.spread is not None:
+            row["spread"] = self.spread
+        if self.baseline is not None:
+            compared = {"ratio": self.ratio, "worse": self.worse}
+            row["baseline"] = {"value": self.baseline.value, "spread": self.baseline.spread, **compared}
+        return row
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,12 +124,26 @@ def write_report(report: Report, path: Path) -> None:
     path.write_text(json.dumps(report.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-_HEADER = ("what", "value", "95 % interval", "unit", "bound", "holds")
+_HEADER = (
+    "what",
+    "value",
+    "95 % interval",
+    "spread",
+    "baseline",
+    "its spread",
+    "ratio",
+    "worse",
+    "unit",
+    "bound",
+    "holds",
+)
 
 
 def table_cells(report: Report) -> list[tuple[str, ...]]:
-    """The table as text, its header first."""
-    return [_HEADER, *(_cells(row) for row in report.rows)]
+    """The table as text, its header first, without the columns that no row fills."""
+    rows = [_cells(row) for row in report.rows]
+    filled = [any(row[column] for row in rows) for column in range(len(_HEADER))]
+    return [tuple(compress(row, filled)) for row in (_HEADER, *rows)]
 
 
 def render_table(report: Report) -> str:
@@ -106,24 +157,38 @@ def render_table(report: Report) -> str:
 def _cells(row: Row) -> tuple[str, ...]:
     return (
         row.name,
-        "not measured" if row.value is None else _number(row.value),
-        "" if row.interval is None else f"{_number(row.interval[0])} to {_number(row.interval[1])}",
+        _number_or_not(row.value),
+        _range(row.interval),
+        _range(row.spread),
+        "" if row.baseline is None else _number_or_not(row.baseline.value),
+        "" if row.baseline is None else _range(row.baseline.spread),
+        "" if row.ratio is None else _number(row.ratio),
+        "" if row.worse is None else "WORSE" if row.worse else "no",
         row.unit,
         "" if row.bound is None else str(row.bound),
         "" if row.holds is None else "yes" if row.holds else "NO",
     )
 
 
+def _number_or_not(value: float | None) -> str:
+    return "not measured" if value is None else _number(value)
+
+
+def _range(interval: Interval | None) -> str:
+    return "" if interval is None else f"{_number(interval[0])} to {_number(interval[1])}"
+
+
 def _number(value: float) -> str:
     return f"{value:.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}"
 
 
-def current_commit() -> str | None:
-    """The commit this code runs from, followed by ``, changed`` where its files are not those of the commit.
+def current_commit(checkout: Path | None = None) -> str | None:
+    """The commit this code runs from, or that of another checkout, followed by ``, changed`` where its files are not
+    those of the commit.
 
     None where the code is not under version control: installed as a package, say, or without git.
     """
-    here = Path(__file__)
+    here = Path(__file__) if checkout is None else checkout / "pyproject.toml"
     # Without this, a package installed inside some other repository would report that one's commit.
     if _git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
         return None
@@ -143,17 +208,24 @@ def describe_machine() -> dict[str, Any]:
     """What a number of seconds depends on; nothing that tells whose machine it is."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": _cpu_info("model name") or platform.processor(),
+        "vector_extensions": _vector_extensions(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 
 
-def _processor() -> str:
+def _vector_extensions() -> str:
+    """Those that the CPU has of which arithmetic in float32 and bfloat16 makes use."""
+    flags = (_cpu_info("flags") or "").split()
+    return " ".join(flag for flag in flags if flag.startswith(("avx", "amx", "fma")))
+
+
+def _cpu_info(key: str) -> str | None:
     information = Path("/proc/cpuinfo")
     if information.exists():
         for line in information.read_text().splitlines():
-            if line.startswith("model name"):
+            if line.partition(":")[0].strip() == key:
                 return line.partition(":")[2].strip()
-    return platform.processor()
+    return None

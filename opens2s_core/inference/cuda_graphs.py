@@ -1,4 +1,4 @@
-"""Decoding on a GPU without the cost of launching each kernel: one recorded graph for each size of what is read."""
+"""Decoding on a GPU without the cost of launching each kernel: one CUDA graph for each number of positions read."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,17 +7,17 @@ import torch
 from torch import Tensor
 
 Decode = Callable[[Tensor, Tensor, Tensor, int], Tensor]
-"""Embeddings (R, D), positions (R,), where to write (R,), positions to read → hidden states (R, D)."""
+"""Embeddings (R, D), positions (R,), where to write (R,), positions to read → hidden states (R, D), of R KV slots."""
 
 _WARM_UPS = 3
-"""Runs before recording, in which libraries set themselves up."""
+"""Runs before a graph is captured, in which libraries set themselves up."""
 
 
 class CudaGraphs:
-    """``decode`` of all rows at once. A size is recorded when it is first met; all sizes share their memory."""
+    """``decode`` of all KV slots at once. A graph is captured when its size is first needed; all share their memory."""
 
     def __init__(self, decode: Decode, embeddings: Tensor, *, spare: int) -> None:
-        """``embeddings`` (R, D) becomes the place of the inputs; ``spare`` is a position that may be written to."""
+        """``embeddings`` (R, D) becomes the buffer of the inputs; ``spare`` is a position that may be overwritten."""
         self._decode = decode
         self._embeddings = embeddings
         self._positions = torch.zeros(len(embeddings), dtype=torch.long, device=embeddings.device)
@@ -28,9 +28,9 @@ class CudaGraphs:
 
     @torch.inference_mode()
     def record(self, read: int) -> None:
-        """Record the graph that reads so many positions."""
+        """Capture the graph that reads so many positions."""
         self._positions.zero_()
-        self._writes.fill_(self._spare)  # recording runs the kernels: nothing that a row knows may be overwritten
+        self._writes.fill_(self._spare)  # capturing runs the kernels: no position in use may be overwritten
         inputs = (self._embeddings, self._positions, self._writes)
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())

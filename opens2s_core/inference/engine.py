@@ -5,7 +5,7 @@ An engine is driven by one thread; it computes only inside ``step``. Streams joi
 stream that waits for input never holds others back. A stream's slot is free again as soon as all of its output is made,
 or when it is closed, whichever is first. Its memory is allocated once.
 
-A stream can be left at any moment and gone on with elsewhere: ``record`` is all that a fresh engine needs for it.
+A stream can be resumed by another engine at any moment: ``record`` is all that a new engine needs for it.
 """
 
 from collections.abc import Sequence
@@ -21,29 +21,35 @@ class EngineFull(RuntimeError):
     """All slots of the engine are taken; try again when a stream has ended."""
 
 
-class ContextLengthExceeded(ValueError):
-    """A conversation and its longest reply take more positions than a slot has."""
-
-
 class StreamFailed(RuntimeError):
-    """This stream cannot go on; its neighbours can."""
+    """This stream cannot continue; its neighbours can."""
+
+
+class ContextLengthExceeded(ValueError):
+    """A conversation and its longest reply need more positions than a slot has."""
 
 
 class Engine(Protocol):
     @property
     def capacity(self) -> int:
-        """How many streams may be under way at once."""
+        """How many streams may be open at once."""
         ...
 
     def open(self, request: ReplyRequest, record: Record | None = None) -> StreamId:
         """Take a slot for one reply, or for the rest of one that ``record`` was taken of.
 
-        Raises :class:`EngineFull`, or ``ValueError`` for a request it cannot serve.
+        Raises :class:`EngineFull`, ``ValueError`` for a request it cannot serve, among them
+        :class:`ContextLengthExceeded`, and ``TypeError`` for another stage's record.
         """
         ...
 
     def push(self, stream: StreamId, message: StageMessage) -> None:
-        """Hand a stream the next message from the stage before it."""
+        """Give a stream the next message of the stage before it; a stream that is complete ignores it.
+
+        Raises before anything is changed: ``TypeError`` for a message that the stage does not take, ``ValueError`` for
+        one whose contents do not fit the model and for one behind the final message, ``KeyError`` for an unknown
+        stream. The stream is then as it was: it may continue or be closed.
+        """
         ...
 
     def step(self) -> bool:
@@ -55,7 +61,7 @@ class Engine(Protocol):
         ...
 
     def record(self, stream: StreamId) -> Record:
-        """How to go on from what ``chunks`` has handed out; to be taken right behind it, before the next step."""
+        """How to continue from what ``chunks`` has returned; to be taken right after it, before the next step."""
         ...
 
     def close(self, stream: StreamId) -> None:

@@ -24,12 +24,16 @@ SampleRate = Literal[16000, 24000, 48000]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
-    """How the next token is chosen. ``temperature`` 0 is greedy; ``seed``, at least 0, makes the others repeatable.
+    """How the next token is chosen. ``temperature`` 0 takes the likeliest; ``seed``, at least 0, repeats other draws.
 
-    Of the tokens, the ``top_k`` likeliest stay (None: all), of those the fewest that hold ``top_p`` in (0, 1] of the
-    probability. Before that, a token that the reply already has is made less likely by ``repetition_penalty`` > 0
-    (1: none): a logit above 0 is divided by it, one below multiplied. ``max_tokens`` (at least 1) counts the token that
-    ends a reply too. ``ValueError`` for values outside.
+    The logits are changed in this order. ``repetition_penalty`` > 0 (1: none) makes every token that the reply already
+    has less likely: a logit above 0 is divided by it, one below multiplied. ``presence_penalty`` in [-2, 2] is
+    subtracted once from each token that the reply has, ``frequency_penalty`` in [-2, 2] once for each time it occurs.
+    ``logit_bias`` are pairs of a token id and what is added to its logit, in [-100, 100]; each id once. Then the logits
+    are divided by the temperature, the ``top_k`` likeliest tokens stay (None: all), and of those the fewest that hold
+    ``top_p`` in (0, 1] of the probability.
+
+    ``max_tokens`` (at least 1) counts the token that ends a reply too. ``ValueError`` for values outside.
     """
 
     temperature: float = 0.0
@@ -53,7 +57,21 @@ class Sampling:
             raise ValueError(f"top_k must be at least 1, got {self.top_k}")
         if not 0 < self.repetition_penalty < math.inf:
             raise ValueError(f"repetition_penalty must be above 0, got {self.repetition_penalty}")
+        for name, penalty in (("presence", self.presence_penalty), ("frequency", self.frequency_penalty)):
+            if not -2 <= penalty <= 2:
+                raise ValueError(f"{name}_penalty must be in [-2, 2], got {penalty}")
+        for token, bias in self.logit_bias:
+            if not (token >= 0 and -100 <= bias <= 100):
+                raise ValueError(f"logit_bias must have ids of at least 0 and be in [-100, 100], got {token}: {bias}")
+        ids = [token for token, _ in self.logit_bias]
+        if len(set(ids)) < len(ids):
+            raise ValueError(f"logit_bias must have each id once, got {max(ids, key=ids.count)} twice or more")
         check_seed(self.seed)
+
+    def check_vocabulary(self, size: int) -> None:
+        """``ValueError`` where ``logit_bias`` has an id outside a vocabulary of ``size`` tokens."""
+        if outside := [token for token, _ in self.logit_bias if token >= size]:
+            raise ValueError(f"logit_bias for token {outside[0]}: expected ids in [0, {size}), the vocabulary")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""Random numbers that belong to a place in a reply, not to the order in which they are asked for."""
+"""Random numbers by their place in a reply: they do not depend on the order in which they are drawn."""
 
 from enum import IntEnum
 
@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Use(IntEnum):
-    """What random numbers are for; every use has its own."""
+class RngStream(IntEnum):
+    """The independent streams of random numbers of one reply, by what they are for."""
 
     FLOW = 0
     SOURCE = 1
@@ -16,8 +16,8 @@ class Use(IntEnum):
     UNITS = 4
 
 
-NoiseKey = tuple[int, Use]
-"""A reply's seed, at least 0, and the use."""
+NoiseKey = tuple[int, RngStream]
+"""A reply's seed, at least 0, and the stream of random numbers."""
 
 _BLOCK = 16
 """Frames drawn together."""
@@ -35,5 +35,5 @@ def normal_frames(key: NoiseKey, start: int, stop: int, width: int) -> NDArray[n
 
 
 def uniform(key: NoiseKey, index: int) -> float:
-    """The number in [0, 1) that chooses the token at ``index`` of a reply."""
+    """The number in [0, 1) that decides which token is drawn at ``index`` of a reply."""
     return float(np.random.default_rng((*key, index)).random())

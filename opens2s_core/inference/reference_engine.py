@@ -49,7 +49,7 @@ class ReferenceToken2WavEngine(SlotEngine[_Stream]):
     def open(self, request: ReplyRequest, record: Record | None = None) -> StreamId:
         """Raises :class:`EngineFull`, and ``TypeError`` for any record."""
         if record is not None:
-            raise TypeError(f"the reference mode goes on from no record, got {type(record).__name__}")
+            raise TypeError(f"the reference mode resumes from no record, got {type(record).__name__}")
         self._check_room()
         sound = SoundOutput(self.config.hift.sampling_rate, request.audio)
         return self._admit(_Stream(reference=self.reference.open(), sound=sound))
@@ -57,7 +57,7 @@ class ReferenceToken2WavEngine(SlotEngine[_Stream]):
     def push(self, stream: StreamId, message: StageMessage) -> None:
         """Raises ``ValueError`` for a unit outside the codebook; the stream is then as it was."""
         units = check_units_message(message, self.config.flow.vocab_size)
-        state = self._streams[stream]
+        state = self._receiving(stream)
         state.units.extend(units.ids.tolist())
         state.final, state.finish = units.final, units.finish
 

@@ -1,4 +1,4 @@
-"""The open streams of an engine, and what every engine does with them alike."""
+"""The open streams of an engine: the part of the life cycle that all engines share."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -9,16 +9,17 @@ from opens2s_core.inference.messages import StageMessage
 
 
 class StreamState(Protocol):
+    final: bool  # whether the last message of its input was pushed
     output: list[StageMessage]  # made, and not taken yet
-    done: bool  # nothing more is made: the slot is free, whoever still has the output to take
-    failure: str | None  # why the stream cannot go on
+    done: bool  # nothing more is made: the slot is free, even if output is still to be taken
+    failure: str | None  # why the stream cannot continue
 
 
 State = TypeVar("State", bound=StreamState)
 
 
 class SlotEngine(Generic[State]):
-    """The half of an engine's life cycle that does not depend on what it computes. Ids are never used twice."""
+    """What an engine does whatever it computes. Stream ids are never used twice."""
 
     def __init__(self, capacity: int) -> None:
         if capacity < 1:
@@ -40,7 +41,15 @@ class SlotEngine(Generic[State]):
             self._release(state)
 
     def _release(self, state: State) -> None:
-        """Give back what a stream holds while it is under way; called once for each."""
+        """Give back what a stream holds until it is done; called once for each."""
+
+    def _receiving(self, stream: StreamId) -> State:
+        """The stream that a message is pushed to. ``KeyError`` for an unknown one, ``ValueError`` behind its final
+        message."""
+        state = self._streams[stream]
+        if state.final:
+            raise ValueError(f"message for stream {stream} behind its final one: expected no more")
+        return state
 
     def _check_room(self) -> None:
         if sum(1 for _ in self._live()) >= self.capacity:
@@ -52,7 +61,7 @@ class SlotEngine(Generic[State]):
         return stream
 
     def _live(self) -> Iterator[State]:
-        """The streams under way, oldest first."""
+        """The streams that are not done, oldest first."""
         return (state for state in self._streams.values() if not state.done)
 
     def _end(self, state: State, failure: str | None = None) -> None:

@@ -1,19 +1,22 @@
 """The speech decoder's engine: groups of M hidden states in, groups of N speech units out, for many streams."""
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from opens2s_core.inference.engine import StreamId
+from opens2s_core.inference.kv_cache import KVSlot
 from opens2s_core.inference.lm_settings import LMSettings
-from opens2s_core.inference.messages import Hiddens, ReplyRequest, SpeechFinish, StageMessage, Units
-from opens2s_core.inference.noise import Use
+from opens2s_core.inference.messages import Hiddens, ReplyRequest, Sampling, SpeechFinish, StageMessage, Units
+from opens2s_core.inference.noise import RngStream
 from opens2s_core.inference.records import Record, UnitsRecord
-from opens2s_core.inference.sampling import Choice, choose
-from opens2s_core.inference.slot_lm import Feed, Row, SlotLM
+from opens2s_core.inference.sampling import SamplingInputs, choose
+from opens2s_core.inference.scheduler import StreamWork, schedule
+from opens2s_core.inference.slot_lm import ScheduledChunk, SlotLM
 from opens2s_core.inference.slots import SlotEngine
 from opens2s_core.inference.speech_length import Repetition, SpeechLimits
 from opens2s_core.models.speech_decoder import SpeechDecoder, UnitVocabulary
@@ -23,9 +26,11 @@ from opens2s_core.models.speech_decoder import SpeechDecoder, UnitVocabulary
 class _Stream:
     request: ReplyRequest
     record: UnitsRecord  # of an earlier stream that this one goes on with
-    row: Row
+    sampling: Sampling  # of its units, with a bias by their numbers
+    slot: KVSlot
     pending: list[Tensor]  # embeddings (T, D) that the LM has not read yet
     groups: deque[Hiddens] = field(default_factory=deque)
+    final: bool = False  # the last group was pushed
     unseen: bool = False  # what was read last has chosen no unit: nobody knows whether it is numbers
     positions: int = 0  # of speaker and hidden states, pending ones too
     last_round: bool = False  # all hidden states were read: speak until the end unit
@@ -65,7 +70,7 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
         self.model = model.eval()
         self.vocabulary = vocabulary
         self.settings = settings or LMSettings()
-        self._lm = SlotLM(model.tts_lm_model, rows=capacity, settings=self.settings)
+        self._lm = SlotLM(model.tts_lm_model, slots=capacity, settings=self.settings)
         # Of the vocabulary only units and what ends them are chosen among, a small part of it. They are numbered anew.
         units = range(vocabulary.offset, vocabulary.offset + vocabulary.size)
         self._tokens = [*units, *sorted(set(vocabulary.end_ids).difference(units))]
@@ -76,20 +81,22 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
 
     @torch.inference_mode()
     def open(self, request: ReplyRequest, record: Record | None = None) -> StreamId:
-        """``ValueError`` for a record that is not of this model and request; :class:`EngineFull`."""
+        """``ValueError`` for a record that is not of this model and request and for a ``logit_bias`` outside the
+        vocabulary (of a token that is neither a unit nor an end it has no effect); :class:`EngineFull`."""
+        sampling = self._sampling(request.units)
         record = self._check_record(record, request.units.max_tokens)
         self._check_room()
         speaker = self._speaker(request)
-        return self._admit(_Stream(request, record, self._lm.take(), [speaker], positions=1))
+        return self._admit(_Stream(request, record, sampling, self._lm.cache.take(), [speaker], positions=1))
 
     def push(self, stream: StreamId, message: StageMessage) -> None:
-        """``ValueError`` for hidden states of another width."""
+        """``ValueError`` for hidden states that are not a group of finite float32 (m, d_llm), m from 1 to M."""
         if not isinstance(message, Hiddens):
             raise TypeError(f"the speech decoder takes Hiddens, got {type(message).__name__}")
-        width = self._like.shape[1]
-        if message.values.ndim != 2 or message.values.shape[1] != width:
-            raise ValueError(f"hidden states of shape {message.values.shape}: expected (m, {width})")
-        self._streams[stream].groups.append(message)
+        check_hiddens(message.values, self.model.config.interleave.hiddens, self._like.shape[1])
+        state = self._receiving(stream)
+        state.groups.append(message)
+        state.final = message.final
 
     def record(self, stream: StreamId) -> UnitsRecord:
         state = self._streams[stream]
@@ -104,27 +111,33 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
             while stream.groups and not stream.round_left and not stream.done:
                 self._begin_round(stream, stream.groups.popleft())
         speaking = [stream for stream in self._live() if stream.round_left]
-        feeds = self._feeds(speaking)
-        if feeds:
-            hiddens = self._lm.advance([feed for _, feed in feeds])
-            self._speak([(stream, hidden) for (stream, _), hidden in zip(feeds, hiddens, strict=True)])
-        return bool(feeds)
+        chunks = self._schedule(speaking)
+        if chunks:
+            hiddens = self._lm.forward([chunk for _, chunk in chunks])
+            self._speak([(stream, hidden) for (stream, _), hidden in zip(chunks, hiddens, strict=True)])
+        return bool(chunks)
 
     def _release(self, state: _Stream) -> None:
         if state.failure is not None or state.unseen:
-            self._lm.wipe(state.row)
-        self._lm.free(state.row)
+            self._lm.cache.wipe(state.slot)
+        self._lm.cache.free(state.slot)
 
     def _check_record(self, record: Record | None, longest: int) -> UnitsRecord:
         if record is None:
             return UnitsRecord((), units=0)
         if not isinstance(record, UnitsRecord):
-            raise TypeError(f"the speech decoder goes on from a UnitsRecord, got {type(record).__name__}")
+            raise TypeError(f"the speech decoder resumes from a UnitsRecord, got {type(record).__name__}")
         if len(record.ids) > longest:
             raise ValueError(f"record of {len(record.ids)} units: expected at most the {longest} of the request")
         if unknown := [token for token in record.ids if token not in self._numbers]:
             raise ValueError(f"record with token {unknown[0]}: expected units and what ends them")
         return record
+
+    def _sampling(self, sampling: Sampling) -> Sampling:
+        """With the ids of ``logit_bias`` as the engine numbers the tokens it chooses among."""
+        sampling.check_vocabulary(self.model.tts_lm_model.config.vocab_size)
+        known = [(token, bias) for token, bias in sampling.logit_bias if token in self._numbers]
+        return replace(sampling, logit_bias=tuple((self._numbers[token], bias) for token, bias in known))
 
     def _speaker(self, request: ReplyRequest) -> Tensor:
         """The embedding with which a reply begins, (1, D)."""
@@ -153,22 +166,20 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
             budget = min(budget, self.limits.longest(stream.positions - 1))
         return budget
 
-    def _feeds(self, streams: list[_Stream]) -> list[tuple[_Stream, Feed]]:
-        """What the LM reads next: a unit where nothing else is pending; of groups no more than fits a step."""
-        room = self.settings.prefill_tokens
-        shared = not self.settings.fixed_width  # else how a group is cut would depend on the neighbours
-        feeds = []
-        for stream in streams:
-            waiting = torch.cat(stream.pending) if len(stream.pending) > 1 else stream.pending[0]
-            part, rest = waiting, waiting[:0]
-            if len(waiting) > 1:
-                part, rest = waiting[:room], waiting[room:]
-                room -= len(part) * shared
-            if len(part):
-                feeds.append((stream, Feed(stream.row, part)))
-                stream.pending = [rest] if len(rest) else []
-                stream.unseen = bool(stream.pending)
-        return feeds
+    def _schedule(self, streams: list[_Stream]) -> list[tuple[_Stream, ScheduledChunk]]:
+        """What the LM computes next: a unit where nothing else is pending; of groups no more than fits a step."""
+        pending = [torch.cat(stream.pending) if len(stream.pending) > 1 else stream.pending[0] for stream in streams]
+        work = [StreamWork(decodes=True) if len(one) == 1 else StreamWork(prefill=len(one)) for one in pending]
+        # With fixed widths how a group is cut must not depend on the neighbours.
+        shared = not self.settings.fixed_width
+        plan = schedule(work, prefill_tokens=self.settings.prefill_tokens, shared_budget=shared)
+        counts = sorted([*plan.prefill, *((stream, 1) for stream in plan.decode)])
+        chunks = []
+        for stream, part, rest in ((streams[i], pending[i][:count], pending[i][count:]) for i, count in counts):
+            chunks.append((stream, ScheduledChunk(stream.slot, part)))
+            stream.pending = [rest] if len(rest) else []
+            stream.unseen = bool(stream.pending)
+        return chunks
 
     def _speak(self, advanced: list[tuple[_Stream, Tensor]]) -> None:
         """Choose the next unit of each stream that has read all it was given, by its last hidden state (1, D)."""
@@ -176,7 +187,9 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
         if not asking:
             return
         logits = self._lm.logits(torch.cat([hidden for _, hidden in asking]), self._head)
-        numbers = choose(logits, [Choice(stream.request.units, Use.UNITS, stream.said) for stream, _ in asking])
+        numbers = choose(
+            logits, [SamplingInputs(stream.sampling, RngStream.UNITS, stream.said) for stream, _ in asking]
+        )
         for (stream, _), number in zip(asking, numbers, strict=True):
             if number is None:
                 self._end(stream, f"unit {len(stream.said)} of the reply: the model's logits are no numbers")
@@ -210,3 +223,17 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
         if finish:
             stream.round_left = 0
             self._end(stream)
+
+
+def check_hiddens(values: NDArray[np.float32], most: int, width: int) -> None:
+    """``TypeError`` for what is no array, ``ValueError`` for other than 1 to ``most`` finite float32 states of this
+    width."""
+    if not isinstance(values, np.ndarray):
+        raise TypeError(f"hidden states must be an array, got {type(values).__name__}")
+    if values.dtype != np.float32 or values.ndim != 2 or values.shape[1] != width or not 1 <= len(values) <= most:
+        raise ValueError(
+            f"hidden states {values.dtype} of shape {values.shape}: "
+            f"expected float32 of (m, {width}) with m from 1 to {most}"
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(f"hidden states with {values[~np.isfinite(values)][0]}: expected finite numbers")

@@ -19,7 +19,7 @@ from opens2s_core.config import Token2WavConfig
 from opens2s_core.inference.chunk_grid import ChunkGrid, Window, Windows
 from opens2s_core.inference.engine import StreamFailed, StreamId
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, SpeechFinish, StageMessage, Units
-from opens2s_core.inference.noise import Use, normal_frames
+from opens2s_core.inference.noise import RngStream, normal_frames
 from opens2s_core.inference.playback import Playback
 from opens2s_core.inference.records import Record, SoundRecord
 from opens2s_core.inference.resampling import SoundOutput
@@ -110,14 +110,14 @@ class Token2WavEngine(SlotEngine[_Stream]):
         )
         if record is not None:
             if not isinstance(record, SoundRecord):
-                raise TypeError(f"token2wav goes on from a SoundRecord, got {type(record).__name__}")
+                raise TypeError(f"token2wav resumes from a SoundRecord, got {type(record).__name__}")
             self._restore(state, record)
         return self._admit(state)
 
     def push(self, stream: StreamId, message: StageMessage) -> None:
         """Raises ``ValueError`` for a unit outside the codebook; the stream is then as it was."""
         units = check_units_message(message, self.config.flow.vocab_size)
-        state = self._streams[stream]
+        state = self._receiving(stream)
         state.units.extend(units.ids.tolist())
         state.final, state.finish = units.final, units.finish
         self._note_due(state)
@@ -233,7 +233,7 @@ class Token2WavEngine(SlotEngine[_Stream]):
             mel, known = chunk.stream.mel, chunk.window.known
             row[:, :known] = mel[:, mel.shape[1] - known :]
         spans = [(chunk.stream.seed, chunk.window.frames) for chunk in chunks]
-        noise = np.stack([normal_frames((seed, Use.FLOW), span.start, span.stop, size) for seed, span in spans])
+        noise = np.stack([normal_frames((seed, RngStream.FLOW), span.start, span.stop, size) for seed, span in spans])
         return self.flow.excerpt(
             torch.tensor([chunk.units for chunk in chunks], device=self._device),
             torch.tensor([self._windows.units_of(chunk.window) for chunk in chunks], device=self._device),
@@ -278,6 +278,10 @@ def check_units_message(message: StageMessage, codebook: int) -> Units:
 
 
 def _check_units(ids: NDArray[np.int64], codebook: int) -> None:
+    if not isinstance(ids, np.ndarray):
+        raise TypeError(f"units must be an array, got {type(ids).__name__}")
+    if ids.dtype != np.int64 or ids.ndim != 1:
+        raise ValueError(f"units {ids.dtype} of shape {ids.shape}: expected int64 of (n,)")
     outside = ids[(ids < 0) | (ids >= codebook)]
     if outside.size:
         raise ValueError(f"units must be in [0, {codebook}), got {outside[0]}")

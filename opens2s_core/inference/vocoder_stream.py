@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from opens2s_core.inference.noise import Use, normal_frames
+from opens2s_core.inference.noise import RngStream, normal_frames
 from opens2s_core.models.vocoder import F0_CONTEXT, Vocoder, decode_context, samples_per_frame
 
 
@@ -43,7 +43,7 @@ class VocoderStream:
 
 def open_vocoder_stream(vocoder: Vocoder, seed: int) -> VocoderStream:
     config, device = vocoder.config, vocoder.conv_pre.weight.device
-    phase = np.random.default_rng((seed, Use.PHASE)).random((config.nb_harmonics + 1, 1), dtype=np.float32)
+    phase = np.random.default_rng((seed, RngStream.PHASE)).random((config.nb_harmonics + 1, 1), dtype=np.float32)
     return VocoderStream(
         seed=seed,
         phase_u=torch.from_numpy(phase).to(device),
@@ -125,5 +125,7 @@ def _extend_source(vocoder: Vocoder, streams: list[VocoderStream], span: _Span) 
 def source_noise(vocoder: Vocoder, seed: int, start: int, frames: int) -> Tensor:
     """Normal noise (H + 1, S) of so many frames from ``start``."""
     harmonics = vocoder.config.nb_harmonics + 1
-    noise = normal_frames((seed, Use.SOURCE), start, start + frames, harmonics * samples_per_frame(vocoder.config))
+    noise = normal_frames(
+        (seed, RngStream.SOURCE), start, start + frames, harmonics * samples_per_frame(vocoder.config)
+    )
     return torch.from_numpy(noise).unflatten(1, (harmonics, -1)).transpose(0, 1).flatten(1)

@@ -19,7 +19,7 @@ _FOREIGN_KEYS = {"architectures", "torch_dtype", "dtype", "transformers_version"
 """What the published config.json also holds and what does not concern the architecture."""
 _SUB_CONFIGS = ("audio_encoder_config", "llm_config", "tts_lm_config")
 _PUBLISHED_KEYS = {*_SUB_CONFIGS, "adapter_inner_dim", "conv_kernel_sizes", "interleave_strategy"}
-_OWN_KEYS = {"audio_padding", "prompt_style", "units_per_token"}
+_OWN_KEYS = {"audio_padding", "prompt_style", "units_per_token", "units_temperature"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,9 @@ class Interleave:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenS2SConfig:
-    """The published ``config.json``, and three facts it lacks: how audio is padded, which prompt style was trained, and
-    how many speech units the training data had for each hidden state that the speech decoder reads (None: unknown)."""
+    """The published ``config.json``, and four facts it lacks: how audio is padded, which prompt style was trained, how
+    many speech units the training data had for each hidden state that the speech decoder reads (None: unknown), and the
+    temperature at which units are to be sampled (the published server's is 1; 0 is greedy)."""
 
     audio_encoder: Qwen2AudioEncoderConfig
     llm: Qwen3Config
@@ -68,6 +69,7 @@ class OpenS2SConfig:
     audio_padding: AudioPadding = "full"
     prompt_style: PromptStyle = "chat"
     units_per_token: float | None = None
+    units_temperature: float = 1.0
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "OpenS2SConfig":
@@ -89,6 +91,7 @@ class OpenS2SConfig:
             audio_padding=_one_of(AudioPadding, "audio_padding", values.get("audio_padding", "full")),
             prompt_style=_one_of(PromptStyle, "prompt_style", values.get("prompt_style", "chat")),
             units_per_token=_units_per_token(values.get("units_per_token")),
+            units_temperature=_temperature(values.get("units_temperature", 1.0)),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,6 +99,8 @@ class OpenS2SConfig:
         own: dict[str, Any] = {"audio_padding": self.audio_padding, "prompt_style": self.prompt_style}
         if self.units_per_token is not None:
             own["units_per_token"] = self.units_per_token
+        if self.units_temperature != 1.0:
+            own["units_temperature"] = self.units_temperature
         return self.published() | own
 
     def published(self) -> dict[str, Any]:
@@ -126,6 +131,12 @@ def _units_per_token(value: object) -> float | None:
         return None
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
         raise ConfigError(f"units_per_token: expected a number above 0, got {value!r}")
+    return float(value)
+
+
+def _temperature(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 2:
+        raise ConfigError(f"units_temperature: expected a number from 0 to 2, got {value!r}")
     return float(value)
 
 

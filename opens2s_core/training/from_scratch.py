@@ -62,7 +62,8 @@ class ScratchConfig:
     adapter_inner_dim: int = 64
     interleave: Interleave = field(default_factory=Interleave)
     audio_padding: AudioPadding = "masked"
-    mel_bins: int = 128  # that the audio encoder hears
+    mel_bins: int = 128  # of the audio encoder's input
+    units_temperature: float = 1.0  # at which the model's speech is to be sampled
     seed: int = 0
 
 
@@ -131,6 +132,7 @@ def opens2s_config(config: ScratchConfig, text_tokens: int, speech_tokens: int) 
         interleave=config.interleave,
         audio_padding=config.audio_padding,
         prompt_style="training",
+        units_temperature=config.units_temperature,
     )
 
 

@@ -1,7 +1,6 @@
 """The deployment that speaks HTTP and reaches the stages through their handles."""
 
 import asyncio
-import gc
 import sys
 from collections.abc import Iterable
 
@@ -15,6 +14,7 @@ from serve_app.api.context import DEFAULT_VOICE, ApiContext
 from serve_app.config import ServeConfig
 from serve_app.gateway.admission import Admission, Client
 from serve_app.gateway.attempt import Stages
+from serve_app.gateway.limits import fitting_limits
 from serve_app.gateway.pacing import Pacer
 from serve_app.gateway.readiness import missing_stages
 from serve_app.gateway.routes import create_api
@@ -50,14 +50,14 @@ class Gateway:
         self.stages = Stages(family=family, clients=self._clients, pacer=Pacer(config.pacing))
         if config.gateway.switch_seconds is not None:
             sys.setswitchinterval(config.gateway.switch_seconds)
-        gc.collect()
-        gc.freeze()  # libraries stay: the collector need not look at them again
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         context = ApiContext(
             model=self._config.model,
-            limits=self._config.limits,
+            limits=fitting_limits(self._config, self._info),
             units_per_token=self._info.units_per_token,
+            units_temperature=self._info.units_temperature,
+            writes_tools=self._info.writes_tools,
             voices={DEFAULT_VOICE: None, **load_voices(self._config.bundle)},
         )
         return create_api(self._config, self._info, context, self)

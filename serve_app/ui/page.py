@@ -1,12 +1,10 @@
-"""The page: speak, choose a file or write, and hear the reply while it is being made.
+"""The page: speak, choose a file or write, and hear the reply while it is being made."""
 
-``python -m serve_app.ui.page --endpoint http://127.0.0.1:8000`` serves it alone; it knows the model only over HTTP.
-"""
-
-import argparse
+import asyncio
 import html
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,218 +12,230 @@ from typing import Any
 import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
-from opens2s_core.audio import AudioError, decode_audio, encode_audio
-from serve_app.ui.client import (
-    Conversation,
-    Endpoint,
-    EndpointError,
-    Reply,
-    Settings,
-    Turn,
-    until,
-)
-from serve_app.ui.player import HUSH, player, playing
+from opens2s_core.audio import SAMPLE_RATE, AudioError, decode_audio, encode_audio, resample
+from serve_app.ui.client import Endpoint, EndpointError, KeyRefusedError, Message, Settings, until_set
+from serve_app.ui.conversation import Conversation, IncomingReply, Playback
+from serve_app.ui.layout import LABELS, STYLES, THEME, TITLE, Layout
+from serve_app.ui.player import STOP_PLAYBACK, player_value, stopped_value
+from serve_app.ui.stored import restore, store
 
-TITLE = "OpenS2S"
-INTRODUCTION = (
-    "Speak, and the reply begins when you stop; or choose a file or write, and press Send. "
-    "The model hears how you say it and answers aloud."
-)
-DISCLOSURE = "The voice is synthetic, and the empathy is a model's: nobody is listening, and it can be wrong."
 CLIP_AGE_SECONDS = 24 * 3600
 """Recordings and replies are files only so that the browser can replay them; they go after this time."""
-
-# System fonts: the page asks no other machine for anything.
-THEME = gr.themes.Soft(
-    spacing_size="sm",
-    primary_hue="teal",
-    neutral_hue="slate",
-    font=["system-ui", "sans-serif"],
-    font_mono=["ui-monospace", "monospace"],
-)
-CSS = """
-.gradio-container { max-width: 860px !important; margin: 0 auto !important; }
-#header h1 { margin: 0 0 .15em; font-size: 1.5em; }
-#header p { margin: 0; }
-#disclosure { font-size: .9em; font-style: italic; }
-#state { align-items: center; }
-#chat { min-height: 200px !important; }
-#chat .minimal-audio-player { height: 3em; min-width: 15em; }
-#chat .icon-button-wrapper { display: none; }
-.notice, .failure { border-left: 4px solid; padding: .6em .9em; border-radius: 6px; }
-.notice { border-color: #d97706; background: #fef3c7; color: #78350f; }
-.failure { border-color: #dc2626; background: #fee2e2; color: #7f1d1d; }
-.latency { font-size: .85em; color: var(--body-text-color-subdued); font-variant-numeric: tabular-nums; }
-"""
 
 Update = dict[Any, Any]
 
 
 class Page:
-    """The components of the page and what happens when they are used. One for all browsers; a tab's state is its
-    :class:`Conversation`."""
+    """What happens when the components are used. One for all browsers; a tab's state is its :class:`Conversation`."""
 
     def __init__(self, endpoint: Endpoint, examples: Mapping[Path, str]) -> None:
         self.endpoint = endpoint
-        self.conversation = gr.State(lambda: Conversation())  # gradio cannot take a dataclass itself as the factory
-        gr.HTML(f"<h1>{TITLE}</h1><p>{INTRODUCTION}</p><p id='disclosure'>{DISCLOSURE}</p>", elem_id="header")
-        self.notice = gr.HTML(visible=False, elem_id="notice")
-        self.chat = gr.Chatbot(
-            show_label=False,
-            height="34vh",
-            render_markdown=False,
-            elem_id="chat",
-            placeholder="Say something",
-            buttons=[],
-        )
-        with gr.Row(elem_id="state"):
-            with gr.Column(scale=0, min_width=110):
-                self.player = player()
-            with gr.Column(scale=1, min_width=220):
-                self.status = gr.HTML(elem_id="status")
-        with gr.Row(equal_height=True):
-            self.sound = gr.Audio(
-                sources=["microphone", "upload"],
-                type="filepath",
-                label="Speak",
-                editable=False,
-                buttons=[],
-                elem_id="sound",
-                scale=1,
-            )
-            with gr.Column(scale=1):
-                self.text = gr.Textbox(
-                    "",
-                    label="Write",
-                    placeholder="… or write here",
-                    lines=2,
-                    max_lines=4,
-                    submit_btn=False,
-                    elem_id="text",
-                )
-                with gr.Row(elem_id="actions"):
-                    self.send = gr.Button("Send", variant="primary", min_width=80)
-                    self.stop = gr.Button("Stop", min_width=80)
-                    self.clear = gr.Button("Clear", min_width=80)
-        if examples:
-            clips, labels = [[str(path)] for path in examples], list(examples.values())
-            gr.Examples(clips, [self.sound], label="Examples", example_labels=labels)
-        self._add_settings()
-
-    def _add_settings(self) -> None:
-        with gr.Accordion("Settings", open=False):
-            self.speak = gr.Radio([("Voice and text", True), ("Text only", False)], value=True, label="Reply with")
-            with gr.Row():
-                self.temperature = gr.Slider(0, 2, 0, label="Temperature", info="0: always the likeliest word")
-                self.top_p = gr.Slider(0.01, 1, 1, label="Top p", info="1: every word may be chosen")
-                self.max_tokens = gr.Number(
-                    0, label="Most text tokens", info="0: as the endpoint decides", minimum=0, precision=0
-                )
-            self.system_prompt = gr.Textbox("", label="System prompt", lines=2, placeholder="as the endpoint decides")
+        self.example_files = list(examples)
+        # Every tab gets a copy. A factory would be called by an event of its own, which races with `load`.
+        self.conversation = gr.State(Conversation())
+        self.open_tabs: dict[str | None, Conversation] = {}  # by gradio's name of the session
+        self.layout = Layout(examples)
 
     def wire(self, page: gr.Blocks) -> None:
         """Connects the components; called once, inside the page."""
-        page.load(self.welcome, None, self.notice)
-        asked = [self.conversation, self.text, self.sound]
-        settings = [self.temperature, self.top_p, self.max_tokens, self.system_prompt, self.speak]
-        # Sending while a reply is spoken interrupts it, so a second event must not wait for the first.
+        ui = self.layout
+        settings = [ui.temperature, ui.top_p, ui.max_tokens, ui.system_prompt, ui.speak]
+        request = [*settings, ui.key, ui.played]
+        shown = [ui.chat, ui.player, ui.status, ui.retry, ui.conversation_store]
+        # A message interrupts the reply to the one before, so a second event must not wait for the first.
+        options: dict[str, Any] = {"trigger_mode": "multiple", "show_progress": "hidden", "js": STOP_PLAYBACK}
+        for event, send, source in (
+            (ui.composer.submit, self.send_composed, ui.composer),
+            (ui.microphone.stop_recording, self.send_recording, ui.microphone),
+            (ui.examples.click, self.send_example, ui.examples),
+        ):
+            outputs = [*shown, ui.access, ui.access_hint, ui.composer, ui.microphone]
+            event(send, [self.conversation, source, *request], outputs, **options)
+        ui.retry.click(self.retry, [self.conversation, *request], [*shown, ui.access, ui.access_hint], **options)
         gr.on(
-            [self.send.click, self.text.submit, self.sound.stop_recording],
-            self.answer,
-            [*asked, *settings],
-            [self.chat, self.player, self.status, self.text, self.sound],
-            trigger_mode="multiple",
+            [ui.stop.click, ui.microphone.start_recording], self.stop, [self.conversation, ui.played], shown, **options
+        )
+        ui.clear.click(self.clear, [self.conversation, ui.played], [*shown, ui.composer, ui.microphone], **options)
+        page.load(
+            self.load,
+            [self.conversation, ui.conversation_store, ui.key_store],
+            [ui.chat, ui.status, ui.retry, ui.notice, ui.access, ui.access_hint, ui.key, ui.remember],
             show_progress="hidden",
         )
-        for interruption in (self.stop.click, self.clear.click, self.sound.start_recording):
-            interruption(None, js=HUSH)
-        gr.on([self.stop.click, self.sound.start_recording], self.interrupt, self.conversation, show_progress="hidden")
-        self.clear.click(
-            self.forget,
-            self.conversation,
-            [self.chat, self.status, self.text, self.sound],
+        page.unload(self.unload)
+        gr.on(
+            [ui.use_key.click, ui.key.submit],
+            self.use_key,
+            [ui.key, ui.remember],
+            [ui.notice, ui.access, ui.access_hint, ui.key_store],
             show_progress="hidden",
         )
+        ui.remember.change(_kept_key, [ui.key, ui.remember], ui.key_store, show_progress="hidden")
 
-    async def welcome(self) -> Any:
-        """What the endpoint says about its voice, as a banner."""
-        try:
-            voice = await self.endpoint.voice()
-        except EndpointError as error:
-            return gr.HTML(_box("failure", str(error)), visible=True)
-        return gr.HTML(_box("notice", voice.notice), visible=not voice.trained)
+    async def load(self, conversation: Conversation, stored: Any, key: str, request: gr.Request) -> Update:
+        """What the browser has stored, and what the endpoint says about its voice."""
+        ui = self.layout
+        self.open_tabs[request.session_hash] = conversation
+        if not conversation.messages:  # nothing was sent before the page was loaded
+            conversation.messages += restore(stored)
+        shown = {ui.chat: self._chat(conversation), ui.status: "", ui.retry: gr.Button(visible=conversation.can_retry)}
+        stored_key = {ui.key: key, ui.remember: bool(key)}
+        return shown | stored_key | {ui.access: gr.Group(visible=bool(key))} | await self._welcome(key)
 
-    async def interrupt(self, conversation: Conversation) -> None:
-        conversation.stop.set()
+    async def unload(self, request: gr.Request) -> None:
+        """The tab was closed: nobody waits for its reply any more."""
+        if (conversation := self.open_tabs.pop(request.session_hash, None)) is not None:
+            conversation.stop(None)
 
-    async def forget(self, conversation: Conversation) -> Update:
-        """Ends the reply in progress, then empties the conversation."""
-        conversation.stop.set()
-        async with conversation.speaking:
-            conversation.turns.clear()
-        return {self.chat: [], self.status: "", self.text: "", self.sound: None}
+    async def use_key(self, key: str, remember: bool) -> Update:
+        """Asks the endpoint whether it accepts the key."""
+        return {self.layout.key_store: _kept_key(key, remember)} | await self._welcome(key.strip())
 
-    async def answer(
-        self, conversation: Conversation, text: str, sound: str | None, *settings: Any
+    async def send_composed(
+        self, conversation: Conversation, composed: Mapping[str, Any], *request: Any
     ) -> AsyncGenerator[Update, None]:
-        """Sends what was said and shows the reply as it comes; what was said is given back if it cannot be sent."""
-        if not text.strip() and sound is None:
-            yield {self.status: _box("notice", "Say or write something first.")}
+        """Sends what was written, and the chosen file with it."""
+        async for update in self._send(conversation, composed["text"], next(iter(composed["files"]), None), *request):
+            yield update
+
+    async def send_recording(
+        self, conversation: Conversation, recording: str | None, *request: Any
+    ) -> AsyncGenerator[Update, None]:
+        """Sends what the microphone recorded."""
+        async for update in self._send(conversation, "", recording, *request):
+            yield update
+
+    async def send_example(
+        self, conversation: Conversation, example: int, *request: Any
+    ) -> AsyncGenerator[Update, None]:
+        """Sends one of the examples."""
+        async for update in self._send(conversation, "", self.example_files[example], *request):
+            yield update
+
+    async def retry(self, conversation: Conversation, *request: Any) -> AsyncGenerator[Update, None]:
+        """Sends the last message of the user again."""
+        if conversation.can_retry and (message := conversation.withdraw()) is not None:
+            async for update in self._reply(conversation, message, *request):
+                yield update
+
+    async def stop(self, conversation: Conversation, played: Any) -> Update:
+        """Ends the reply; the history keeps what was played of it."""
+        reply = conversation.reply
+        conversation.stop(_playback(played))
+        return self._shown(conversation) | ({self.layout.player: stopped_value(reply)} if reply else {})
+
+    async def clear(self, conversation: Conversation, played: Any) -> Update:
+        """Ends the reply in progress and empties the conversation, here and in the browser's storage."""
+        ui = self.layout
+        update = await self.stop(conversation, played)
+        conversation.clear()
+        empty = {ui.composer: None, ui.microphone: None, ui.status: ""}
+        return update | self._shown(conversation) | empty
+
+    async def _send(
+        self, conversation: Conversation, text: str, file: str | Path | None, *request: Any
+    ) -> AsyncGenerator[Update, None]:
+        """Sends a message and shows the reply as it comes. A file that cannot be read stays in the composer."""
+        ui = self.layout
+        if not text.strip() and file is None:
+            yield {ui.status: _box("notice", "Say or write something first.")}
             return
         try:
-            said = self._turn(text, sound)
+            message = await asyncio.to_thread(_user_message, text, file)
         except AudioError as error:
-            yield {self.status: _box("failure", f"That recording cannot be used: {error}.")}
+            yield {ui.status: _box("failure", f"This audio cannot be used: {error}."), ui.microphone: None}
             return
-        conversation.stop.set()
-        async with conversation.speaking:
-            conversation.stop.clear()
-            conversation.turns.append(said)
-            conversation.replies += 1
-            reply = Reply(conversation.replies)
-            yield {self.chat: self._shown(conversation, reply), self.status: "", self.text: "", self.sound: None}
-            problem: Update = {}
-            pieces = until(conversation.stop, self.endpoint.reply(conversation.turns, _settings(*settings)))
-            try:
-                async with aclosing(pieces):
-                    async for piece in pieces:
-                        reply.add(piece)
-                        chat = {self.chat: self._shown(conversation, reply)} if piece.text else {}
-                        yield {self.player: playing(reply)} | chat
-            except EndpointError as error:
-                problem = {self.status: _box("failure", str(error)), self.text: text, self.sound: sound}
-            yield self._ended(conversation, reply) | problem
+        emptied = {ui.composer: None, ui.microphone: None}
+        async for update in self._reply(conversation, message, *request):
+            yield emptied | update
+            emptied = {}
 
-    def _ended(self, conversation: Conversation, reply: Reply) -> Update:
-        """Keeps the exchange, or forgets it where no reply came, so that it is not sent again."""
-        reply.end()
-        if not reply.text and not reply.chunks:
-            conversation.turns.pop()
-            return {self.chat: self._shown(conversation), self.status: _box("notice", "No reply came.")}
-        clip = None
-        if reply.chunks:
-            clip = self._clip(encode_audio(reply.samples(), reply.rate, container="wav"), "reply.wav")
-        conversation.turns.append(Turn(role="assistant", text=reply.text, clip=clip))
-        return {self.chat: self._shown(conversation), self.status: _latency(reply)}
+    async def _reply(self, conversation: Conversation, message: Message, *request: Any) -> AsyncGenerator[Update, None]:
+        ui = self.layout
+        *chosen, key, played = request
+        settings = _settings(*chosen)
+        conversation.stop(_playback(played))
+        reply = conversation.send(message, speak=settings.speak)
+        # The conversation is stored with the message: a reload while the reply comes in can send it again.
+        yield self._shown(conversation) | {ui.player: player_value(reply), ui.status: ""}
+        problem: Update = {}
+        deltas = until_set(reply.stop, self.endpoint.reply(tuple(conversation.messages), settings, key.strip()))
+        try:
+            async with aclosing(deltas):
+                async for delta in deltas:
+                    reply.add(delta)
+                    chat = {ui.chat: self._chat(conversation)} if delta.text else {}
+                    yield {ui.player: player_value(reply)} | chat
+        except EndpointError as error:
+            conversation.fail(reply)
+            problem = {ui.status: _box("failure", str(error))}
+            if isinstance(error, KeyRefusedError):
+                problem = {ui.status: _box("failure", "Enter an API key above.")} | self._refused_key(key)
+        if reply is not conversation.reply:  # stopped; what is shown is no longer of this reply
+            return
+        conversation.complete(reply)
+        if conversation.failed and not problem:
+            problem = {ui.status: _box("notice", "No reply came.")}
+        yield self._shown(conversation) | {ui.player: player_value(reply), ui.status: _latency(reply)} | problem
 
-    def _turn(self, text: str, sound: str | None) -> Turn:
-        if sound is None:
-            return Turn(role="user", text=text.strip())
-        wav = encode_audio(*decode_audio(Path(sound).read_bytes()), container="wav")
-        return Turn(role="user", text=text.strip(), wav=wav, clip=self._clip(wav, "you.wav"))
+    async def _welcome(self, key: str) -> Update:
+        """What the endpoint says about its voice, as a banner, and whether it accepts the key."""
+        ui = self.layout
+        try:
+            voice = await self.endpoint.voice(key)
+        except KeyRefusedError:
+            return {ui.notice: gr.HTML(visible=False)} | self._refused_key(key)
+        except EndpointError as error:
+            return {ui.notice: gr.HTML(_box("failure", str(error)), visible=True)}
+        notice = gr.HTML(_box("notice", voice.notice), visible=not voice.trained)
+        return {ui.notice: notice, ui.access_hint: '<span class="accepted">The key is accepted.</span>' if key else ""}
 
-    def _clip(self, wav: bytes, name: str) -> str:
-        return save_bytes_to_cache(wav, name, self.chat.GRADIO_CACHE)
+    def _refused_key(self, key: str) -> Update:
+        hint = (
+            "The server does not accept this API key." if key.strip() else "The server needs an API key: enter it here."
+        )
+        return {self.layout.access: gr.Group(visible=True), self.layout.access_hint: _box("failure", hint)}
 
-    def _shown(self, conversation: Conversation, coming: Reply | None = None) -> list[Update]:
-        """The conversation as the chat component wants it, and the reply that is still coming."""
-        shown: list[Update] = []
-        for turn in conversation.turns:
-            parts = [html.escape(turn.text), {"path": turn.clip} if turn.clip else ""]
-            shown += [{"role": turn.role, "content": part} for part in parts if part]
-        if coming is not None:
-            shown.append({"role": "assistant", "content": html.escape(coming.text) or "…"})
-        return shown
+    def _shown(self, conversation: Conversation) -> Update:
+        """The conversation on the page and in the browser's storage."""
+        ui = self.layout
+        return {
+            ui.chat: self._chat(conversation),
+            ui.retry: gr.Button(visible=conversation.can_retry),
+            ui.conversation_store: store(conversation.messages),
+        }
+
+    def _chat(self, conversation: Conversation) -> list[Update]:
+        """The conversation as the chat component wants it, with the reply that is coming in."""
+        chat: list[Update] = []
+        for i, message in enumerate(conversation.messages):
+            if message.audio and (message.clip is None or not Path(message.clip).exists()):
+                name = "message.flac" if message.role == "user" else "reply.mp3"
+                message = replace(message, clip=save_bytes_to_cache(message.audio, name, self.layout.chat.GRADIO_CACHE))
+                conversation.messages[i] = message
+            parts = [html.escape(message.text), {"path": message.clip} if message.clip else ""]
+            chat += [{"role": message.role, "content": part} for part in parts if part]
+        if conversation.reply is not None and conversation.reply.total is None:
+            chat.append({"role": "assistant", "content": html.escape(conversation.reply.text) or "…"})
+        return chat
+
+
+def _user_message(text: str, file: str | Path | None) -> Message:
+    """Raises :class:`AudioError`."""
+    if file is None:
+        return Message(role="user", text=text.strip())
+    samples, rate = decode_audio(Path(file).read_bytes())
+    if rate > SAMPLE_RATE:  # all that the model's encoder takes
+        samples, rate = resample(samples, rate, SAMPLE_RATE), SAMPLE_RATE
+    return Message(role="user", text=text.strip(), audio=encode_audio(samples, rate))
+
+
+def _playback(played: Any) -> Playback | None:
+    return Playback(int(played["reply"]), float(played["seconds"])) if played else None
+
+
+def _kept_key(key: str, remember: bool) -> str:
+    return key.strip() if remember else ""
 
 
 def _settings(temperature: float, top_p: float, max_tokens: int, system_prompt: str, speak: bool) -> Settings:
@@ -238,22 +248,19 @@ def _box(kind: str, message: str) -> str:
     return f'<div class="{kind}" role="alert">{html.escape(message)}</div>'
 
 
-def _latency(reply: Reply) -> str:
-    times = {"first text": reply.first_text, "first audio": reply.first_audio, "whole": reply.whole}
+def _latency(reply: IncomingReply) -> str:
+    times = {"first text": reply.first_text, "first audio": reply.first_audio, "whole": reply.total}
     parts = [f"{name} {seconds:.2f} s" for name, seconds in times.items() if seconds is not None]
     if reply.chunks:
-        parts.append(f"{len(reply.samples()) / reply.rate:.1f} s of speech")
+        parts.append(f"{reply.seconds():.1f} s of speech")
     return f'<div class="latency">{" · ".join(parts)}</div>'
 
 
-def build_page(endpoint: str, examples: Mapping[Path, str] = MappingProxyType({})) -> gr.Blocks:
-    """The page that talks to the HTTP endpoint at ``endpoint`` (without ``/v1``).
-
-    ``examples`` are sound files to send, each with a few words that say what is in it.
-    """
+def build_page(endpoint: Endpoint, examples: Mapping[Path, str] = MappingProxyType({})) -> gr.Blocks:
+    """The page that talks to ``endpoint``. ``examples`` are audio files to send, each with a label."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, CLIP_AGE_SECONDS)) as blocks:
-        Page(Endpoint(endpoint), examples).wire(blocks)
-    return blocks.queue(default_concurrency_limit=None)  # how many may speak at once is the endpoint's to say
+        Page(endpoint, examples).wire(blocks)
+    return blocks.queue(default_concurrency_limit=None)  # the endpoint limits how many replies it makes at once
 
 
 def launch(page: gr.Blocks, *, host: str, port: int) -> str:
@@ -262,7 +269,8 @@ def launch(page: gr.Blocks, *, host: str, port: int) -> str:
         server_name=host,
         server_port=port,
         theme=THEME,
-        css=CSS,
+        css_paths=STYLES,
+        i18n=LABELS,
         footer_links=[],
         max_file_size="50mb",
         prevent_thread_lock=True,
@@ -270,18 +278,3 @@ def launch(page: gr.Blocks, *, host: str, port: int) -> str:
         ssr_mode=False,
     )
     return address
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--endpoint", default="http://127.0.0.1:8000", help="where /v1/chat/completions is served")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=7860)
-    arguments = parser.parse_args()
-    page = build_page(arguments.endpoint)
-    print(f"page: {launch(page, host=arguments.host, port=arguments.port)}", flush=True)
-    page.block_thread()
-
-
-if __name__ == "__main__":
-    main()

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -21,19 +22,19 @@ QUIET = [
 
 @contextmanager
 def open_chromium(microphone: Path | None = None) -> Iterator[Browser]:
-    """A browser whose microphone hears the wav file ``microphone``, over and over; skips where there is no Chromium."""
+    """A browser whose microphone records the wav file ``microphone``, in a loop; skips where there is no Chromium."""
     executable = shutil.which("chromium") or shutil.which("chromium-browser")
     if executable is None:
         pytest.skip("no Chromium here: apt-get install chromium")
-    hearing = []
+    recorded = []
     if microphone is not None:
-        hearing = [
+        recorded = [
             "--use-fake-ui-for-media-stream",
             "--use-fake-device-for-media-stream",
             f"--use-file-for-fake-audio-capture={microphone}",
         ]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, headless=True, args=[*QUIET, *hearing])
+        browser = playwright.chromium.launch(executable_path=executable, headless=True, args=[*QUIET, *recorded])
         try:
             yield browser
         finally:
@@ -48,36 +49,47 @@ class TalkPage:
 
     def __init__(self, page: Page, address: str) -> None:
         self.page = page
+        self.chat = page.locator("#chat")
         self.player = page.locator("#player [data-samples]")
         self.status = page.locator("#status")
         self.notice = page.locator("#notice")
+        self.composer = page.locator("#composer textarea")
+        self.stop_reply = page.get_by_role("button", name="Stop reply")
+        self.stop_recording = page.locator("#microphone .stop-button")
         page.goto(address)
-        expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=30_000)
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Until the page is loaded, and has asked the endpoint (whose voice is not trained, or which wants a key)."""
+        expect(self.composer).to_be_visible(timeout=30_000)
+        expect(self.page.locator("#notice, #access").first).to_be_visible()
 
     def write(self, text: str) -> None:
-        self.page.locator("#text textarea").fill(text)
-        self.press("Send")
+        self.composer.fill(text)
+        self.composer.press("Enter")
 
     def choose_file(self, path: Path) -> None:
-        self.page.get_by_label("Upload file").click()
-        self.page.locator("#sound input[type=file]").set_input_files(path)
-        expect(self.page.locator("#sound audio").first).to_be_attached()
-        self.press("Send")
+        self.page.locator("#composer input[type=file]").first.set_input_files(path)
+        expect(self.page.get_by_label("File thumbnail")).to_be_visible()
+        self.page.get_by_test_id("submit-button").click()
 
     def record(self, milliseconds: int) -> None:
-        self.page.locator("#sound .record-button").click()
+        self.page.locator("#microphone .record-button").click()
         self.page.wait_for_timeout(milliseconds)
-        self.page.locator("#sound .stop-button").click()
+        self.stop_recording.click()
 
     def press(self, button: str) -> None:
-        self.page.locator("#actions").get_by_role("button", name=button).click()
+        self.page.get_by_role("button", name=button).click()
 
-    def replies(self) -> list[str]:
-        """The words of the replies so far, oldest first."""
-        return self.page.locator("#chat .bot .message-content").all_inner_texts()
+    def messages(self, role: Literal["user", "bot"]) -> list[str]:
+        """The text of the messages of one side, oldest first."""
+        return self.page.locator(f"#chat .{role} .message-content").all_inner_texts()
+
+    def wait_for_replies(self, count: int) -> None:
+        expect(self.page.locator("#chat .bot .minimal-audio-player")).to_have_count(count, timeout=30_000)
 
     def wait_until_done(self, timeout: int = 30_000) -> None:
-        """Until the line with the latencies of the last reply is there."""
+        """Until the latencies of the last reply are shown."""
         expect(self.status).to_contain_text("whole", timeout=timeout)
 
     def samples(self) -> int:

@@ -8,13 +8,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from ray import serve
 
+from opens2s_core.inference.family import OPENS2S
 from serve_app.app import build_app
-from serve_app.config import STAGES, ServeConfig, StageName
+from serve_app.config import ServeConfig, StageConfig
 from tests.e2e.listener import Listener, assert_same, body
 from tests.e2e.replicas import processes, wait_until
 from tests.e2e.small_service import serve_config
@@ -22,6 +24,7 @@ from tests.e2e.small_service import serve_config
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 APP = "pair"
+STAGES = OPENS2S.names
 SEEDS = range(6)
 
 
@@ -42,8 +45,14 @@ def deployed(config: ServeConfig, port: int) -> Iterator[str]:
 def in_pairs(bundle: Path) -> ServeConfig:
     """Two replicas of everything."""
     config = serve_config(bundle)
-    stage = replace(config.thinker, min_replicas=2, max_replicas=2)
-    return replace(config, ingress_replicas=2, thinker=stage, speech_decoder=stage, token2wav=stage)
+    config = with_stages(config, min_replicas=2, max_replicas=2)
+    return replace(config, gateway=replace(config.gateway, replicas=2))
+
+
+def with_stages(config: ServeConfig, **fields: Any) -> ServeConfig:
+    """With these fields in every stage."""
+    stages: dict[str, StageConfig] = {name: replace(stage, **fields) for name, stage in config.stages.items()}
+    return replace(config, stages=stages)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +71,7 @@ def undisturbed(address: str) -> Sequence[Listener]:
         return list(pool.map(lambda seed: Listener(address, body(seed)).hear(), SEEDS))
 
 
-def heard_while(address: str, stage: StageName, what: signal.Signals) -> Sequence[Listener]:
+def heard_while(address: str, stage: str, what: signal.Signals) -> Sequence[Listener]:
     """Replies that have begun when one of a stage's two replicas is sent a signal."""
     listeners = [Listener(address, body(seed)).begin() for seed in SEEDS]
     with ThreadPoolExecutor(len(SEEDS)) as pool:
@@ -72,7 +81,7 @@ def heard_while(address: str, stage: StageName, what: signal.Signals) -> Sequenc
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_one_of_two_replicas_is_killed(pair: str, stage: StageName) -> None:
+def test_one_of_two_replicas_is_killed(pair: str, stage: str) -> None:
     wait_for_pairs()
     expected = undisturbed(pair)
     for ours, theirs in zip(heard_while(pair, stage, signal.SIGKILL), expected, strict=True):
@@ -80,7 +89,7 @@ def test_one_of_two_replicas_is_killed(pair: str, stage: StageName) -> None:
 
 
 @pytest.mark.parametrize("stage", ["thinker", "token2wav"])
-def test_one_of_two_replicas_hangs(pair: str, stage: StageName) -> None:
+def test_one_of_two_replicas_hangs(pair: str, stage: str) -> None:
     wait_for_pairs()
     expected = undisturbed(pair)
     stopped = processes(stage, APP)[0]
@@ -111,7 +120,8 @@ def test_all_replicas_are_replaced_under_load(pair: str, tiny_bundle: Path) -> N
         asking: list[Future[int]] = [pool.submit(keep_asking, seed) for seed in range(3)]
         try:
             time.sleep(2)
-            deploy(replace(config, thinker=replace(config.thinker, capacity=3), log_transcripts=True))
+            thinker = replace(config.stages["thinker"], capacity=3)
+            deploy(replace(config, stages={**config.stages, "thinker": thinker}, log_transcripts=True))
             wait_until("new replicas of the thinker", lambda: len(processes("thinker", APP)) == 2, seconds=120)
         finally:
             over = True
@@ -121,9 +131,7 @@ def test_all_replicas_are_replaced_under_load(pair: str, tiny_bundle: Path) -> N
 
 
 def test_a_stage_that_sleeps_wakes_for_a_reply(serve_port: int, tiny_bundle: Path) -> None:
-    config = serve_config(tiny_bundle)
-    stage = replace(config.thinker, min_replicas=0, downscale_delay=2.0, upscale_delay=0.0)
-    config = replace(config, thinker=stage, speech_decoder=stage, token2wav=stage)
+    config = with_stages(serve_config(tiny_bundle), min_replicas=0, downscale_delay=2.0, upscale_delay=0.0)
     with deployed(config, serve_port) as address:
         for _ in range(2):
             wait_until("sleep", lambda: not any(processes(stage, APP) for stage in STAGES), seconds=120)

@@ -21,11 +21,15 @@ from numpy.typing import NDArray
 from ray import cloudpickle, serve
 
 from opens2s_core.audio import encode_audio
-from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling, SoundFormat
+from opens2s_core.checkpoint.bundle import read_bundle_info
+from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling
 from opens2s_core.inference.pipeline import Pipeline, reply_text
-from opens2s_core.prompt import Audio, Message, reading
+from opens2s_core.prompt import reading
 from serve_app.api.audio_input import decode_input
+from serve_app.api.chat_request import chat_reply_request, parse_chat
+from serve_app.api.context import ApiContext
 from serve_app.app import build_app
+from serve_app.config import Limits
 from tests import fakes
 from tests.e2e.replicas import wait_until
 from tests.e2e.small_service import CAPACITY, serve_config
@@ -90,15 +94,13 @@ Alone = Callable[[int], tuple[str, bytes]]
 def alone(tiny_bundle: Path) -> Alone:
     """The oracle: text and pcm16 of the reply to ``asked(seed)`` from the same engines without Ray."""
     pipeline = Pipeline.load(tiny_bundle)
-    message = Message("user", (Audio(decode_input(sound(), max_seconds=5)),))
+    info = read_bundle_info(str(tiny_bundle))
+    context = ApiContext(model=MODEL, limits=Limits(), units_per_token=info.units_per_token)
 
     @cache
     def reply(seed: int) -> tuple[str, bytes]:
-        text = Sampling(temperature=1.0, max_tokens=TOKENS, seed=seed)
-        units = Sampling(max_tokens=16 * TOKENS, seed=seed)
-        sound = SoundFormat(samples="int16")
-        request = ReplyRequest(messages=(message,), text=text, units=units, seed=seed, audio=sound)
-        messages = list(pipeline.reply(request))
+        chat = parse_chat(json.dumps(asked(seed)).encode(), context)
+        messages = list(pipeline.reply(chat_reply_request(chat, context)))
         samples = [message.samples for message in messages if isinstance(message, AudioChunk)]
         return reply_text(messages), np.concatenate(samples).astype("<i2").tobytes()
 

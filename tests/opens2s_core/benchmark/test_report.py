@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from opens2s_core.benchmark.report import Bound, Row, current_commit, make_report, render_table, write_report
+from opens2s_core.benchmark.report import Baseline, Bound, Row, current_commit, make_report, render_table, write_report
 
 ROWS = (
     Row(name="errors", value=14.25, unit="points", bound=Bound("at most", 12), interval=(10.5, 18.0)),
@@ -42,6 +42,21 @@ def test_the_table_says_what_does_not_hold_and_what_was_not_measured() -> None:
     assert lines[2].split() == ["errors", "14.2", "10.5", "to", "18", "points", "at", "most", "12", "NO"]
     assert lines[3].split() == ["codes", "80", "%", "at", "least", "60", "yes"]
     assert lines[4].split() == ["pitch", "not", "measured", "cents"]
+
+
+@pytest.mark.parametrize(
+    ("better", "value", "worse"),
+    [("lower", 3.5, False), ("lower", 9.0, True), ("higher", 3.5, False), ("higher", 1.0, True), (None, 9.0, None)],
+)
+def test_a_row_is_worse_than_its_baseline_by_more_than_the_spread_of_both(better, value, worse) -> None:
+    spread = (value - 0.5, value + 0.5)
+    row = Row(name="a", value=value, unit="ms", spread=spread, better=better, baseline=Baseline(3.0, (2.0, 4.0)))
+    assert row.worse is worse
+    assert row.to_dict()["baseline"] == {"value": 3.0, "spread": (2.0, 4.0), "ratio": value / 3.0, "worse": worse}
+
+
+def test_the_machine_has_its_vector_extensions() -> None:
+    assert "vector_extensions" in make_report({}, ROWS).machine
 
 
 def test_the_commit_is_that_of_this_code() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from opens2s_core.inference.cuda_graphs import CudaGraphs
 from opens2s_core.inference.lm_settings import LMSettings
-from opens2s_core.inference.slot_lm import Feed, SlotLM
+from opens2s_core.inference.slot_lm import ScheduledChunk, SlotLM
 from tests.opens2s_core.inference.random_engines import SMALL, random_lm
 
 CONTEXT = 150
@@ -41,7 +41,7 @@ class EagerGraphs(CudaGraphs):
 def test_recorded_decoding_reads_and_writes_what_eager_decoding_does(fixed_width: bool) -> None:
     chance, lm = Random(0), random_lm(SMALL)
     settings = LMSettings(context=CONTEXT, fixed_width=fixed_width)
-    eager, recorded = (SlotLM(lm, rows=4, settings=settings) for _ in range(2))
+    eager, recorded = (SlotLM(lm, slots=4, settings=settings) for _ in range(2))
     recorded._graphs = graphs = EagerGraphs(recorded._decode, torch.zeros(4, 24), spare=CONTEXT)
     shapes: set[tuple[torch.Size, ...]] = set()
     decode = graphs._decode
@@ -55,19 +55,19 @@ def test_recorded_decoding_reads_and_writes_what_eager_decoding_does(fixed_width
     rows = list[tuple]()
     for _ in range(300):
         if len(rows) < 4 and chance.random() < 0.3:
-            rows.append((eager.take(), recorded.take()))
+            rows.append((eager.cache.take(), recorded.cache.take()))
         fed = [(pair, 1 if chance.random() < 0.9 else 9) for pair in rows if chance.random() < 0.8]
         if fed:
             cuts = [(pair, embeddings[(at := chance.randrange(900)) : at + count]) for pair, count in fed]
             one, other = (
-                lms.advance([Feed(pair[i], part, keep=len(part)) for pair, part in cuts])
+                lms.forward([ScheduledChunk(pair[i], part, keep=len(part)) for pair, part in cuts])
                 for i, lms in enumerate((eager, recorded))
             )
             for hidden, again in zip(one, other, strict=True):
                 torch.testing.assert_close(hidden, again, atol=1e-5, rtol=1e-5)
         for pair in [pair for pair in rows if pair[0].length > CONTEXT - 9 or chance.random() < 0.005]:
-            eager.free(pair[0])
-            recorded.free(pair[1])
+            eager.cache.free(pair[0])
+            recorded.cache.free(pair[1])
             rows.remove(pair)
     assert shapes == {((4, 24), (4,), (4,))}
     assert set(graphs._graphs) == ({CONTEXT} if fixed_width else {64, 128, CONTEXT})
@@ -75,17 +75,17 @@ def test_recorded_decoding_reads_and_writes_what_eager_decoding_does(fixed_width
 
 def test_what_was_handed_out_is_not_overwritten_by_the_next_step() -> None:
     lm = random_lm(SMALL)
-    slots = SlotLM(lm, rows=2, settings=LMSettings(context=CONTEXT))
+    slots = SlotLM(lm, slots=2, settings=LMSettings(context=CONTEXT))
     slots._graphs = EagerGraphs(slots._decode, torch.zeros(2, 24), spare=CONTEXT)
-    row = slots.take()
-    [first] = slots.advance([Feed(row, torch.ones(1, 24))])
+    row = slots.cache.take()
+    [first] = slots.forward([ScheduledChunk(row, torch.ones(1, 24))])
     kept = first.clone()
-    slots.advance([Feed(row, torch.full((1, 24), 5.0))])
+    slots.forward([ScheduledChunk(row, torch.full((1, 24), 5.0))])
     assert torch.equal(first, kept)
 
 
 def test_all_sizes_are_recorded_before_anyone_waits_for_them() -> None:
-    slots = SlotLM(random_lm(SMALL), rows=2, settings=LMSettings(context=400))
+    slots = SlotLM(random_lm(SMALL), slots=2, settings=LMSettings(context=400))
     slots._graphs = graphs = EagerGraphs(slots._decode, torch.zeros(2, 24), spare=400)
     slots.warm_up()
     assert set(graphs._graphs) == {64, 128, 192, 256, 320, 384, 400}

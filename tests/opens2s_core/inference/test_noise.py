@@ -2,22 +2,22 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opens2s_core.inference.noise import Use, normal_frames, uniform
+from opens2s_core.inference.noise import RngStream, normal_frames, uniform
 
 
 @given(st.integers(0, 2**64), st.integers(0, 60), st.integers(1, 40))
 def test_noise_belongs_to_its_frame_however_it_is_asked_for(seed, start, count):
-    whole = normal_frames((seed, Use.SOURCE), 0, 100, 3)
+    whole = normal_frames((seed, RngStream.SOURCE), 0, 100, 3)
     np.testing.assert_array_equal(
-        normal_frames((seed, Use.SOURCE), start, start + count, 3), whole[start : start + count]
+        normal_frames((seed, RngStream.SOURCE), start, start + count, 3), whole[start : start + count]
     )
 
 
 def test_noise_differs_by_seed_by_use_and_by_frame_and_is_normal():
-    noise = normal_frames((0, Use.FLOW), 0, 4000, 5)
+    noise = normal_frames((0, RngStream.FLOW), 0, 4000, 5)
     others = (
-        normal_frames((1, Use.FLOW), 0, 4000, 5),
-        normal_frames((0, Use.SOURCE), 0, 4000, 5),
+        normal_frames((1, RngStream.FLOW), 0, 4000, 5),
+        normal_frames((0, RngStream.SOURCE), 0, 4000, 5),
         np.roll(noise, 16, axis=0),
     )
     for other in others:
@@ -28,12 +28,12 @@ def test_noise_differs_by_seed_by_use_and_by_frame_and_is_normal():
 
 @given(st.integers(0, 2**64), st.integers(0, 4000))
 def test_the_number_of_a_place_is_always_the_same(seed, place):
-    assert uniform((seed, Use.TEXT), place) == uniform((seed, Use.TEXT), place)
-    assert uniform((seed, Use.TEXT), place) != uniform((seed, Use.UNITS), place)
+    assert uniform((seed, RngStream.TEXT), place) == uniform((seed, RngStream.TEXT), place)
+    assert uniform((seed, RngStream.TEXT), place) != uniform((seed, RngStream.UNITS), place)
 
 
 def test_the_numbers_of_places_are_uniform_and_know_nothing_of_each_other():
-    numbers = np.array([uniform((0, Use.TEXT), place) for place in range(4000)])
+    numbers = np.array([uniform((0, RngStream.TEXT), place) for place in range(4000)])
     assert numbers.min() >= 0
     assert numbers.max() < 1
     np.testing.assert_allclose(np.quantile(numbers, [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.03)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from opens2s_core.inference.engine import ContextLengthExceeded
 from opens2s_core.inference.lm_settings import LMSettings
 from opens2s_core.inference.messages import AudioChunk, Finish, ReplyRequest, Sampling, StageMessage
 from opens2s_core.inference.pipeline import Pipeline, reply_text
@@ -94,9 +95,9 @@ def test_a_conversation_with_sound_may_lie_before_what_is_said() -> None:
 def test_what_is_said_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = thinker(capacity=2, settings=LMSettings(prefill_tokens=8))
     fed: list[int] = []
-    advance = engine._lm.advance
+    forward = engine._lm.forward
     monkeypatch.setattr(
-        engine._lm, "advance", lambda feeds: fed.append(sum(len(feed.embeddings) for feed in feeds)) or advance(feeds)
+        engine._lm, "forward", lambda chunks: fed.append(sum(len(one.embeddings) for one in chunks)) or forward(chunks)
     )
     asked = to_read()
     other, mine = engine.open(chosen(Random(0)).request), engine.open(asked.request)
@@ -181,7 +182,7 @@ def test_a_record_of_other_words_is_refused() -> None:
     engine = thinker()
     ids = tokens(engine, TEXT)
     for foreign in (tokens(engine, "Hm."), (*ids, ids[-1]), ids[1:]):
-        with pytest.raises(ValueError, match=rf"record of {len(foreign)} tokens: expected the first ones of the words"):
+        with pytest.raises(ValueError, match=rf"record of {len(foreign)} tokens: expected the first ones of the text"):
             engine.open(to_read().request, replace(NONE, ids=foreign))
     assert go_on(engine, to_read(), replace(NONE, ids=ids)).text == TEXT
 
@@ -210,7 +211,8 @@ def test_of_the_context_only_what_is_said_is_taken() -> None:
     count = len(tokens(thinker(), TEXT))
     assert alone(thinker(settings=LMSettings(context=prompt + count)), to_read()).text == TEXT
     small = thinker(settings=LMSettings(context=prompt + count - 1))
-    with pytest.raises(ValueError, match=f"takes {prompt} positions and the reply up to {count}: together more than"):
+    needed = f"takes {prompt} positions and the reply up to {count}: {prompt + count} are needed"
+    with pytest.raises(ContextLengthExceeded, match=f"{needed}, {prompt + count - 1} are available"):
         small.open(to_read().request)
 
 

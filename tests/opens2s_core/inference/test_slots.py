@@ -34,7 +34,7 @@ def tensors() -> int:
 def test_thousands_of_events_leave_every_slot_free_and_every_reply_right(make: Any) -> None:
     engine, asked = make()
     expected = [alone(engine, one) for one in asked]
-    memory, alive, chance = engine._lm._memory.data_ptr(), tensors(), Random(0)
+    memory, alive, chance = engine._lm.cache.memory.data_ptr(), tensors(), Random(0)
     picks = [chance.randrange(len(asked)) for _ in range(1000)]
     cancelled = 0
     for pick, made in zip(picks, serve(engine, [asked[i] for i in picks], chance, cancel=0.03), strict=True):
@@ -46,10 +46,10 @@ def test_thousands_of_events_leave_every_slot_free_and_every_reply_right(make: A
     assert 100 < cancelled < 900
     del made
     assert not engine._streams
-    assert engine._lm._used == 0
-    assert sorted(row.index for row in engine._lm._rows) == [0, 1, 2, 3]
-    assert engine._lm._memory.data_ptr() == memory
-    assert engine._lm._memory.isfinite().all()
+    assert engine._lm.cache.used == 0
+    assert sorted(slot.index for slot in engine._lm.cache.slots) == [0, 1, 2, 3]
+    assert engine._lm.cache.memory.data_ptr() == memory
+    assert engine._lm.cache.memory.isfinite().all()
     assert tensors() <= alive
     streams = [engine.open(asked[0].request) for _ in range(4)]
     assert len(set(streams)) == 4

@@ -291,7 +291,7 @@ def test_what_was_spoken_is_taken_from_the_record_and_never_chosen_again(prefill
 def test_a_record_that_does_not_belong_here_is_refused() -> None:
     engine = random_decoder(capacity=2)
     small, unit = ReplyRequest(messages=(), units=Sampling(max_tokens=2)), engine.vocabulary.offset
-    with pytest.raises(TypeError, match="goes on from a UnitsRecord, got TextRecord"):
+    with pytest.raises(TypeError, match="resumes from a UnitsRecord, got TextRecord"):
         engine.open(small, TextRecord((), groups=0, characters=0))
     with pytest.raises(ValueError, match="token 1: expected units and what ends them"):
         engine.open(small, UnitsRecord((unit, 1), units=0))
@@ -309,7 +309,7 @@ def test_what_is_no_input_is_refused() -> None:
     for message in (TextDelta("a"), Finish("stop", 1, 1), Units(np.zeros(1, np.int64), final=False)):
         with pytest.raises(TypeError, match=f"takes Hiddens, got {type(message).__name__}"):
             engine.push(stream, message)
-    with pytest.raises(ValueError, match=rf"shape \(4, {width + 1}\): expected \(m, {width}\)"):
+    with pytest.raises(ValueError, match=rf"shape \(4, {width + 1}\): expected float32 of \(m, {width}\)"):
         engine.push(stream, Hiddens(np.zeros((4, width + 1), np.float32), final=False))
 
 
@@ -333,9 +333,20 @@ def test_a_reply_that_is_made_holds_no_slot_while_it_is_not_closed() -> None:
     engine.open(asked.request)
 
 
+def test_a_bias_names_tokens_of_the_vocabulary() -> None:
+    engine = random_decoder(ends=0)
+    size, offset = engine.model.tts_lm_model.config.vocab_size, engine.vocabulary.offset
+    with pytest.raises(ValueError, match=rf"logit_bias for token {size}: expected ids in \[0, {size}\)"):
+        engine.open(ReplyRequest(messages=(), units=Sampling(logit_bias=((size, 1.0),))))
+    assert 0 not in range(offset, offset + engine.vocabulary.size)  # a token of text: never chosen
+    biased = Sampling(max_tokens=6, logit_bias=((0, 100.0), (offset + 5, 90.0)))
+    made = alone(engine, replace(ask(engine, Random(0)), request=ReplyRequest(messages=(), units=biased)))
+    assert made.units[:6] == [5] * len(made.units)
+
+
 def poison(asked: Asked, group: int) -> Asked:
     values = asked.groups[group].values.copy()
-    values[-1, 2] = np.nan
+    values[-1] = np.finfo(np.float32).max  # finite, but its projection overflows
     groups = list(asked.groups)
     groups[group] = Hiddens(values, groups[group].final)
     return replace(asked, groups=tuple(groups))

@@ -15,12 +15,12 @@ from torch import Tensor
 from opens2s_core.checkpoint.bundle import OPENS2S
 from opens2s_core.checkpoint.opens2s import load_thinker
 from opens2s_core.checkpoint.vocabulary import Vocabulary, read_vocabulary
-from opens2s_core.inference.engine import EngineFull, StreamFailed
+from opens2s_core.inference.engine import ContextLengthExceeded, EngineFull, StreamFailed
 from opens2s_core.inference.lm_settings import LMSettings
 from opens2s_core.inference.messages import Finish, Hiddens, ReplyRequest, Sampling, StageMessage, TextDelta
 from opens2s_core.inference.records import TextRecord, UnitsRecord
 from opens2s_core.inference.reference import write
-from opens2s_core.inference.slot_lm import Feed
+from opens2s_core.inference.slot_lm import ScheduledChunk
 from opens2s_core.inference.thinker import ThinkerEngine
 from opens2s_core.models.thinker import Thinker, expand_audio_slots
 from opens2s_core.prompt import Audio, Content, Message, PromptStyle, Spoken, Text
@@ -140,8 +140,28 @@ def test_a_closed_stream_frees_its_slot_at_once(engine: ThinkerEngine) -> None:
 
 def test_a_conversation_beyond_the_context_is_refused(engine: ThinkerEngine) -> None:
     limit = engine.model.config.llm.max_position_embeddings
-    with pytest.raises(ValueError, match=f"more than the {limit} of a slot"):
+    with pytest.raises(ContextLengthExceeded, match=f"{limit} are available"):
         engine.open(spoken(0, tokens=limit))
+
+
+def test_it_is_refused_before_any_model_work(engine: ThinkerEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = spoken(0, tokens=engine.model.config.llm.max_position_embeddings)
+    for computing in (engine.model, engine._embed, engine._lm, engine.audio):
+        for name in ("forward", "audio_features", "embed_audio", "get"):
+            monkeypatch.setattr(computing, name, None, raising=False)
+    for _ in range(engine.capacity + 1):  # and takes no slot
+        with pytest.raises(ContextLengthExceeded):
+            engine.open(request)
+    assert not engine._streams
+    assert not engine._lm.cache.used
+
+
+def test_a_bias_acts_on_tokens_and_is_refused_outside_the_vocabulary(engine: ThinkerEngine) -> None:
+    request, size = spoken(0), engine.model.config.llm.vocab_size
+    with pytest.raises(ValueError, match=rf"logit_bias for token {size}: expected ids in \[0, {size}\)"):
+        engine.open(replace(request, text=Sampling(logit_bias=((size, 1.0),))))
+    biased = Asked(replace(request, text=Sampling(max_tokens=5, logit_bias=((size - 1, 100.0),))))
+    assert alone(engine, biased).ids == (size - 1,) * 5
 
 
 # Random models, and conversations of every kind
@@ -237,13 +257,13 @@ def test_a_reply_depends_on_its_request_and_seed_alone(lm: LMSettings, seed: int
 def watch(engine: ThinkerEngine, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """How many positions each forward of the LM is fed, for each stream."""
     forwards: list[list[int]] = []
-    advance = engine._lm.advance
+    forward = engine._lm.forward
 
-    def watched(feeds: Sequence[Feed]) -> list[Tensor]:
-        forwards.append([len(feed.embeddings) for feed in feeds])
-        return advance(feeds)
+    def watched(chunks: Sequence[ScheduledChunk]) -> list[Tensor]:
+        forwards.append([len(chunk.embeddings) for chunk in chunks])
+        return forward(chunks)
 
-    monkeypatch.setattr(engine._lm, "advance", watched)
+    monkeypatch.setattr(engine._lm, "forward", watched)
     return forwards
 
 
@@ -435,7 +455,7 @@ def test_a_record_that_does_not_belong_here_is_refused() -> None:
     engine = random_thinker()
     request = ReplyRequest(messages=(user(Random(0)),), text=Sampling(max_tokens=3))
     size = engine.model.config.llm.vocab_size
-    with pytest.raises(TypeError, match="goes on from a TextRecord, got UnitsRecord"):
+    with pytest.raises(TypeError, match="resumes from a TextRecord, got UnitsRecord"):
         engine.open(request, UnitsRecord((), units=0))
     with pytest.raises(ValueError, match=rf"token {size}: expected tokens in \[0, {size}\)"):
         engine.open(request, TextRecord((1, size), groups=0, characters=0))

@@ -56,12 +56,27 @@ def concatenate(pieces: list[Samples]) -> Samples:
 
 
 def recorded(seconds: float, container: str, codec: str, rate: int) -> bytes:
-    """A tone as browsers and phones record it."""
+    """A tone as browsers and phones record it; the same bytes each time."""
     file = io.BytesIO()
-    with av.open(file, "w", format=container) as output:
+    with av.open(file, "w", format=container, options={"fflags": "+bitexact"}) as output:
         stream = output.add_stream(codec, rate=rate, layout="mono")
         frame = av.AudioFrame.from_ndarray(tone(seconds, rate)[None], format="fltp", layout="mono")
         frame.sample_rate = rate
         for packets in (stream.encode(frame), stream.encode(None)):
             output.mux(packets)
     return file.getvalue()
+
+
+def repeatable_ogg(file: bytes) -> bytes:
+    """The packets of an ogg file in another one, whose serial number is not random."""
+    copy = io.BytesIO()
+    with (
+        av.open(io.BytesIO(file), "r", format="ogg") as source,
+        av.open(copy, "w", format="ogg", options={"fflags": "+bitexact"}) as output,
+    ):
+        stream = output.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.size:
+                packet.stream = stream
+                output.mux(packet)
+    return copy.getvalue()

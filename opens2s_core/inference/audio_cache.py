@@ -1,4 +1,4 @@
-"""What was heard is remembered: a conversation brings its earlier clips along with every turn."""
+"""Embeddings of audio clips that are encoded already: a conversation sends its earlier clips again with every turn."""
 
 import hashlib
 from collections import OrderedDict
@@ -11,7 +11,7 @@ from opens2s_core.audio import Waveform
 _MAX_BYTES = 256 * 2**20
 
 ClipKey = int
-"""Stands for the content of a clip; below 0, so that it is no token."""
+"""Stands for the samples of a clip; below 0, so that it is no token id."""
 
 
 def clip_key(clip: Waveform) -> ClipKey:
@@ -20,8 +20,8 @@ def clip_key(clip: Waveform) -> ClipKey:
     return -1 - int.from_bytes(digest) // 2
 
 
-class AudioMemory:
-    """Embeddings (positions, D) of clips, the latest used that fit."""
+class AudioEmbeddingCache:
+    """Embeddings (positions, D) of clips: the most recently used ones, ``max_bytes`` together."""
 
     def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
         self._max_bytes = max_bytes
@@ -34,7 +34,7 @@ class AudioMemory:
         return self._embeddings.get(key)
 
     def put(self, key: ClipKey, embedding: Tensor) -> None:
-        """Nothing is remembered of what is not a number."""
+        """An embedding that is not finite is not kept."""
         if key in self._embeddings or not bool(embedding.isfinite().all()):
             return
         self._embeddings[key] = embedding

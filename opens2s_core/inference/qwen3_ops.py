@@ -1,0 +1,51 @@
+"""The small operations of a Qwen3 layer, written for few tokens at a time."""
+# n tokens, D width, R slots, S positions that attention reads, K key heads, G query heads to each, W width of a head
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers.models.qwen3.modeling_qwen3 import Qwen3MLP, Qwen3RMSNorm
+
+_FEW = 12
+"""Tokens up to which a CPU multiplies no slower by halves; one token in half the time."""
+
+
+def rotary_embedding(cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and sines (1, n, W) of each position's angles as :func:`apply_rotary` takes them, (n, 1, W)."""
+    left, right = sin[0].chunk(2, dim=-1)
+    return cos[0][:, None], torch.cat([-left, right], dim=-1)[:, None]
+
+
+def apply_rotary(heads: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotate the heads (n, heads, W) by their positions, all in one go: decoding is made of many small operations."""
+    cos, sin = rotary
+    return torch.addcmul(heads * cos, heads.roll(heads.shape[-1] // 2, dims=-1), sin)
+
+
+def attend_few(query: Tensor, keys: Tensor, values: Tensor, causal_mask: Tensor) -> Tensor:
+    """Attention as torch has it, query (R, K, G, W), keys and values (R, K, S, W), mask (R, 1, 1, S). With one token
+    of each slot it takes a CPU half the time."""
+    slots, heads, groups, width = query.shape
+    mask = causal_mask.expand(-1, heads, -1, -1).flatten(0, 1).expand(-1, groups, -1)
+    scores = torch.baddbmm(mask, query.flatten(0, 1), keys.flatten(0, 1).transpose(1, 2), alpha=width**-0.5)
+    return torch.bmm(scores.softmax(-1), values.flatten(0, 1)).view(slots, heads, groups, width)
+
+
+def mlp(layer: Qwen3MLP, x: Tensor) -> Tensor:
+    """x (n, D) → (n, D)."""
+    divides = type(layer.gate_proj) is nn.Linear and layer.intermediate_size % 2 == 0  # no adapters beside the weights
+    if x.is_cuda or len(x) > _FEW or not divides:
+        return layer(x)
+    return layer.down_proj(layer.act_fn(_by_halves(x, layer.gate_proj)) * _by_halves(x, layer.up_proj))
+
+
+def _by_halves(x: Tensor, linear: nn.Linear) -> Tensor:
+    """``linear`` of few tokens (n, inputs) on a CPU, as a batch of two halves of its outputs: torch gives each thread
+    one of them, while it multiplies a matrix by few vectors in one thread."""
+    halves = linear.weight.unflatten(0, (2, -1))
+    return torch.bmm(halves, x.t().expand(2, -1, -1)).flatten(0, 1).t()
+
+
+def norm(layer: Qwen3RMSNorm, x: Tensor) -> Tensor:
+    """x (…, D) → (…, D)."""
+    return functional.rms_norm(x, layer.weight.shape, layer.weight, layer.variance_epsilon)

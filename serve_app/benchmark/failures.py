@@ -1,0 +1,89 @@
+"""The only replica of a stage dies or hangs: how long its listener hears nothing, and when a new reply works."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+
+import httpx
+import psutil
+
+from opens2s_core.benchmark.report import Bound, Row
+from serve_app.benchmark.comparison import Comparison, single_row
+from serve_app.benchmark.load import burst, retry
+from serve_app.benchmark.server import Server
+
+_AUDIO_SECONDS = 0.6
+"""Until the failure, after the request: its first audio has come."""
+_RETRY_SECONDS = 0.25
+_GIVE_UP_SECONDS = 60.0
+_READY_SECONDS = 60.0
+
+
+def crash_rows(comparison: Comparison) -> Iterator[Row]:
+    """SIGKILL; beside a replica of Serve that does nothing but import torch."""
+    yield from _failure_rows(comparison, signal.SIGKILL, "SIGKILL", Bound("at most", 6))
+    with Server(replace(comparison.settings[0], bare=True)) as server:
+        yield Row(name="SIGKILL of a bare replica that imports torch: time to its next answer", value=_bare(server),
+                  unit="s")  # fmt: skip
+
+
+def hang_rows(comparison: Comparison) -> Iterator[Row]:
+    """SIGSTOP."""
+    yield from _failure_rows(comparison, signal.SIGSTOP, "SIGSTOP", Bound("at most", 8))
+
+
+def _failure_rows(comparison: Comparison, number: signal.Signals, name: str, bound: Bound) -> Iterator[Row]:
+    with comparison.serving():
+        comparison.run_each(burst, comparison.workload.take(8))
+        stages = list(comparison.servers[0].replicas())
+        for stage in stages:
+
+            def measure(server: Server, stage: str = stage) -> tuple[float | None, float | None]:
+                return _fail(comparison, server, stage, number)
+
+            measured = comparison.each(measure)
+            gaps, news = ([each[part] for each in measured] for part in (0, 1))
+            yield single_row(f"{name} of the {stage}: longest gap", "s", gaps, better="lower", bound=bound)
+            yield single_row(f"{name} of the {stage}: time to a new reply", "s", news, better="lower", bound=bound)
+
+
+def _fail(
+    comparison: Comparison, server: Server, stage: str, number: signal.Signals
+) -> tuple[float | None, float | None]:
+    """The longest gap of the reply that was running (None: it was not completed), and the time from the failure to the
+    first audio of a new one (None: there was none in time)."""
+    _wait_ready(server)
+    bodies = comparison.workload.take(9)
+    [process] = server.processes(stage)
+    running = comparison.start(server, burst, bodies[:1])
+    time.sleep(_AUDIO_SECONDS)
+    process.send_signal(number)
+    failed = time.time()
+    attempts = comparison.run(server, retry, bodies[1:], _RETRY_SECONDS, _GIVE_UP_SECONDS).replies
+    [reply] = running().replies
+    with suppress(psutil.NoSuchProcess):
+        process.kill()  # one that hangs would stay
+    new = attempts[-1]
+    started = new.asked + new.first_audio - failed if new.complete and new.first_audio is not None else None
+    return (reply.longest_underrun if reply.complete else None), started
+
+
+def _bare(server: Server) -> float:
+    [process] = server.processes()
+    process.kill()
+    killed = time.monotonic()
+    while True:
+        with suppress(httpx.HTTPError):
+            if httpx.get(server.url, timeout=5).status_code == 200:
+                return time.monotonic() - killed
+        time.sleep(0.05)
+
+
+def _wait_ready(server: Server) -> None:
+    until = time.monotonic() + _READY_SECONDS
+    while httpx.get(f"{server.url}/ready", timeout=30).status_code != 200:
+        if time.monotonic() > until:
+            raise RuntimeError(f"{server.url} is not ready within {_READY_SECONDS:g} s")
+        time.sleep(0.5)
