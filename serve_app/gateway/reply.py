@@ -93,9 +93,11 @@ class Reply:
             return
         self._closed = True
         self._task.cancel()
-        await asyncio.wait({self._task})
-        self._context.metrics.ends(self.stats, self._outcome, started=self._started)
-        _logger.info(json.dumps(self._log_line()))
+        try:
+            await asyncio.wait({self._task})
+        finally:  # also where this is cancelled itself
+            self._context.metrics.ends(self.stats, self._outcome, started=self._started)
+            _logger.info(json.dumps(self._log_line()))
 
     async def _run(self) -> None:
         try:

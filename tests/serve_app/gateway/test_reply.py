@@ -299,6 +299,19 @@ def test_leaving_at_any_point_frees_every_slot(messages: int, lost: list[Loss]) 
     run_with(fake_backend(lost), leave)
 
 
+def test_a_reply_whose_closing_is_cancelled_is_counted_as_ended() -> None:
+    async def leave(backend: LocalBackend) -> None:
+        reply = reply_to(backend, reply_request("word " * 100_000))
+        await reply.start()
+        closing = asyncio.create_task(reply.aclose())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait([closing])
+        assert closing.cancelled()
+
+    run_with(fake_backend(), leave)
+
+
 def test_replies_at_once_do_not_mix() -> None:
     async def ask(backend: LocalBackend) -> None:
         requests = [reply_request(f"number {number}") for number in range(4)]
