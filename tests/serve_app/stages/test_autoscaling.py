@@ -144,4 +144,4 @@ def test_the_controller_need_not_have_this_package(monkeypatch: pytest.MonkeyPat
     config = AutoscalingConfig(**autoscaling_config(STAGE))
     monkeypatch.setitem(sys.modules, "serve_app", None)
     monkeypatch.setitem(sys.modules, "serve_app.stages.autoscaling", None)
-    assert cloudpickle.loads(config.policy.get_serialized_policy_def()).__name__ == "PlaybackSlackPolicy"
+    assert cloudpickle.loads(config.policy.get_serialized_policy_def()).__name__ == "PlaybackHeadroomPolicy"
