@@ -153,7 +153,7 @@ def test_kuberay_deploys_the_same_and_reachable_from_other_pods() -> None:
     assert spec["rayClusterConfig"]["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
 
 
-def test_a_pod_goes_after_the_replies_that_it_serves() -> None:
+def test_a_pod_ends_after_the_replies_that_it_serves() -> None:
     spec = ray_service(replace(small("bundle"), drain_seconds=99.5), "image")["spec"]
     assert spec["rayClusterDeletionDelaySeconds"] == 100
     for worker in spec["rayClusterConfig"]["workerGroupSpecs"]:
@@ -190,7 +190,7 @@ def test_without_gpus_all_stages_share_workers() -> None:
     assert workers(small("bundle")) == {"shared": (1, 1, {"cpu": "1"})}
 
 
-def test_an_unused_stage_leaves_its_workers_but_the_gateway_stays() -> None:
+def test_an_unused_stage_frees_its_workers_but_the_gateway_stays() -> None:
     unused = StageConfig(gpus=2, min_replicas=0, max_replicas=3)
     assert workers(ServeConfig(bundle="bundle", stages=dict.fromkeys(STAGES, unused))) == {
         "shared": (1, 1, {"cpu": "1"}),
