@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=default.port, help=f"to listen at (default: {default.port})")
     parser.add_argument("--keys-file", help="file with an API key a line: only who has one may ask")
     parser.add_argument("--cors-origin", action="append", default=[], help="whose pages may ask; may be repeated")
-    parser.add_argument("--worker-address", metavar="URL", help="what the reference's clients are given as the worker's")
+    parser.add_argument("--worker-address", metavar="URL", help="that the reference's clients are given")
     parser.add_argument("--print", choices=["serve", "kuberay"], help="print a file to deploy instead of deploying")
     parser.add_argument("--image", default="CHANGE", help="of the pods, for --print kuberay")
     return parser
