@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from serve_app.gateway import resume
 from serve_app.gateway.reply import Reply, ReplyContext
 from serve_app.observability.metrics import GatewayMetrics
 from serve_app.stages.engine_thread import EngineThread
+from serve_app.stages.messages import StageOutput
 from tests.fakes import (
     GROUP,
     POISON,
@@ -297,6 +298,39 @@ def test_leaving_at_any_point_frees_every_slot(messages: int, lost: list[Loss]) 
         await reply.aclose()
 
     run_with(fake_backend(lost), leave)
+
+
+def test_an_error_on_the_way_out_does_not_start_another_attempt() -> None:
+    class BreaksWhenLeft(LocalConnection):
+        async def __aiter__(self) -> AsyncIterator[StageOutput]:
+            try:
+                async for output in super().__aiter__():
+                    yield output
+            except asyncio.CancelledError:
+                raise StageLost(self.stage, "the connection broke") from None
+
+    async def leave(backend: LocalBackend) -> None:
+        for client in backend.clients.values():
+            client.kind = BreaksWhenLeft
+        reply = reply_to(backend, reply_request("word " * 100_000))
+        await reply.start()
+        await asyncio.wait_for(reply.aclose(), 2)
+        assert [len(client.connections) for client in backend.clients.values()] == [1, 1, 1]
+
+    run_with(fake_backend(), leave)
+
+
+def test_a_reply_that_is_cut_off_never_just_ends() -> None:
+    async def cut_off(backend: LocalBackend) -> None:
+        reply = reply_to(backend, reply_request("word " * 100_000))
+        await reply.start()
+        reply._task.cancel()
+        with pytest.raises(ApiError, match="internal error"):
+            async for _ in reply:
+                pass
+        await reply.aclose()
+
+    run_with(fake_backend(), cut_off)
 
 
 def test_a_reply_whose_closing_is_cancelled_is_counted_as_ended() -> None:
