@@ -2,8 +2,10 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import httpx
+import psutil
 import pytest
 from ray import serve
 from ray.exceptions import RayError
@@ -118,3 +120,36 @@ def test_clients_that_leave_at_any_point_leak_nothing(served: str) -> None:
             reply.read(chunks) if chunks else reply.read_first_text()
             reply.close()
         wait_until("free slots", nothing_held, seconds=5)
+
+
+def test_bad_requests_behind_a_replacement_do_not_wedge_it(served: str) -> None:
+    wait_for_all(served)
+    kill("thinker")
+    wait_for_all(served)
+
+    def ask(_: int) -> int:
+        return httpx.post(f"{served}/v1/chat/completions", json={}, timeout=30).status_code
+
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(ask, range(12))) == [400] * 12
+    wait_for_all(served)
+    assert ReplyReader(served, body(4, tokens=4)).read().done
+    wait_until("free slots", nothing_held)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_only_replica_of_a_stage_hangs(served: str, stage: str) -> None:
+    wait_for_all(served)
+    undisturbed = ReplyReader(served, body(1)).read()
+    reply = ReplyReader(served, body(1)).read_first_text()
+    stopped = processes(stage)
+    for process in stopped:
+        process.suspend()
+    try:
+        assert_same(reply.read(), undisturbed)
+    finally:
+        for process in stopped:
+            with suppress(psutil.Error):
+                process.kill()
+    wait_until("free slots", nothing_held)

@@ -4,11 +4,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import grpc
 import numpy as np
 import pytest
+from ray._common.tls_utils import generate_self_signed_tls_certs
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
@@ -90,13 +92,16 @@ def client_of(reserve: Callable[[], AsyncIterator[Endpoint]], *, silence: float 
 
 
 def with_stage(
-    test: Callable[[Pair], Awaitable[None]], spec: StageSpec = THINKER, engine: Engine | None = None
+    test: Callable[[Pair], Awaitable[None]],
+    spec: StageSpec = THINKER,
+    engine: Engine | None = None,
+    host: str = "127.0.0.1",
 ) -> None:
     """Carry out ``test`` against a stage; nothing may be left of it, no task either."""
 
     async def run() -> None:
         worker = StageWorker(spec, engine or FakeThinker(2), StageConfig())
-        server = StageServer(worker.handle, host="127.0.0.1", replica="none")
+        server = StageServer(worker.handle, host=host, replica="none")
         await server.start()
 
         async def reserve() -> AsyncIterator[Endpoint]:
@@ -433,3 +438,22 @@ def test_heartbeats_are_not_handed_out() -> None:
         assert (await whole(pair, request()))[-1] == Finish("stop", 1, 5)
 
     with_stage(ask)
+
+
+def test_streams_are_encrypted_where_ray_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("cryptography")
+    certificate, key = generate_self_signed_tls_certs()
+    for name, content in (("cert", certificate), ("key", key)):
+        (tmp_path / name).write_text(content)
+    monkeypatch.setenv("RAY_USE_TLS", "1")
+    monkeypatch.setenv("RAY_TLS_SERVER_CERT", str(tmp_path / "cert"))
+    monkeypatch.setenv("RAY_TLS_SERVER_KEY", str(tmp_path / "key"))
+    monkeypatch.setenv("RAY_TLS_CA_CERT", str(tmp_path / "cert"))
+
+    async def ask(pair: Pair) -> None:
+        assert (await whole(pair, request()))[-1] == Finish("stop", 1, 5)
+        monkeypatch.delenv("RAY_USE_TLS")
+        with pytest.raises(StageLost, match="UNAVAILABLE"):  # a client without certificates
+            await whole(pair, request())
+
+    with_stage(ask, host="localhost")
