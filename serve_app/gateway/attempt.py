@@ -86,7 +86,7 @@ class Attempt:
                     if spec.name in self._requests:
                         group.create_task(self._run_stage(spec))
         except BaseExceptionGroup as failures:
-            raise _most_telling(failures) from failures
+            raise _most_specific(failures) from failures
 
     async def _run_stage(self, spec: StageSpec) -> None:
         request = self._requests[spec.name]
@@ -141,15 +141,15 @@ class Attempt:
         return len(message.ids) / rate if isinstance(message, Units) else 0.0
 
 
-def _most_telling(failures: BaseExceptionGroup) -> BaseException:
+def _most_specific(failures: BaseExceptionGroup) -> BaseException:
     """What ended the attempt: of several failures that which says most about the request."""
     errors: list[BaseException] = []
     for error in failures.exceptions:
-        errors.append(_most_telling(error) if isinstance(error, BaseExceptionGroup) else error)
-    return min(errors, key=_telling)
+        errors.append(_most_specific(error) if isinstance(error, BaseExceptionGroup) else error)
+    return min(errors, key=_rank)
 
 
-def _telling(error: BaseException) -> int:
+def _rank(error: BaseException) -> int:
     match error:
         case RequestRefused():
             return 1

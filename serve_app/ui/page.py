@@ -36,7 +36,7 @@ class Page:
         self.open_tabs: dict[str | None, Conversation] = {}  # by gradio's name of the session
         self.layout = Layout(examples)
 
-    def wire(self, page: gr.Blocks) -> None:
+    def connect_events(self, page: gr.Blocks) -> None:
         """Connects the components; called once, inside the page."""
         ui = self.layout
         settings = [ui.temperature, ui.top_p, ui.max_tokens, ui.system_prompt, ui.speak]
@@ -264,7 +264,7 @@ def _latency(reply: IncomingReply) -> str:
 def build_page(endpoint: Endpoint, examples: Mapping[Path, str] = MappingProxyType({})) -> gr.Blocks:
     """The page that talks to ``endpoint``. ``examples`` are audio files to send, each with a label."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, CLIP_AGE_SECONDS)) as blocks:
-        Page(endpoint, examples).wire(blocks)
+        Page(endpoint, examples).connect_events(blocks)
     return blocks.queue(default_concurrency_limit=None)  # the endpoint limits how many replies it makes at once
 
 

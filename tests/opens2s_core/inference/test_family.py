@@ -62,7 +62,7 @@ def test_of_audio_and_what_leads_to_it_the_last_is_final(message: Hiddens | Unit
 
 def test_a_reply_is_resumed_behind_what_its_client_has() -> None:
     text, units = TextRecord((1, 2, 3), groups=2, characters=9), UnitsRecord((4, 5), units=2)
-    sound = FakeToken2Wav(1).record_of(FakeStream(reply_request(), made=1))
+    sound = FakeToken2Wav(1).record_of(FakeStream(reply_request(), done=1))
     assert isinstance(sound, SoundRecord)
     assert OPENS2S.resume({}) == {}
     assert OPENS2S.resume({"thinker": text}) == {"thinker": replace(text, groups=0)}

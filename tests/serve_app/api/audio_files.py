@@ -46,13 +46,13 @@ def decode_forward(data: bytes) -> tuple[Samples, int]:
         return np.concatenate(blocks), file.samplerate
 
 
-def encode_streamed(audio_format: AudioFormat, pieces: Iterable[Samples], rate: int = RATE) -> bytes:
+def encode_streamed(audio_format: AudioFormat, chunks: Iterable[Samples], rate: int = RATE) -> bytes:
     encoder = AudioEncoder(audio_format, rate)
-    return b"".join([*(encoder.push(piece) for piece in pieces), encoder.close()])
+    return b"".join([*(encoder.push(chunk) for chunk in chunks), encoder.close()])
 
 
-def concatenate(pieces: list[Samples]) -> Samples:
-    return np.concatenate([np.zeros(0, np.int16), *pieces])
+def concatenate(chunks: list[Samples]) -> Samples:
+    return np.concatenate([np.zeros(0, np.int16), *chunks])
 
 
 def recorded(seconds: float, container: str, codec: str, rate: int) -> bytes:

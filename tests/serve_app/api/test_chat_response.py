@@ -197,7 +197,7 @@ def test_text_that_is_no_call_comes_at_the_latest_at_the_end() -> None:
 
 def test_text_does_not_wait_where_no_call_can_begin() -> None:
     text = CallsInText()
-    assert [text.push(piece) for piece in ("hello", " you", " <", "b>", "<tool", "_call>", "x")] == [
+    assert [text.push(chunk) for chunk in ("hello", " you", " <", "b>", "<tool", "_call>", "x")] == [
         "hello",
         " you",
         "",

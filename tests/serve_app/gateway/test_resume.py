@@ -12,7 +12,7 @@ from tests.fakes import FakeClock, FakeStream, FakeToken2Wav, reply_request
 
 BUSY, LOST, FAILED = StageBusy("thinker", "full"), StageLost("thinker", "gone"), StageFailed("thinker", "out of memory")
 TEXT = TextRecord((1, 2), groups=2, characters=9)
-SOUND = FakeToken2Wav(1).record_of(FakeStream(reply_request()))
+AUDIO = FakeToken2Wav(1).record_of(FakeStream(reply_request()))
 FINISH = Finish("stop", 1, 2)
 
 
@@ -31,13 +31,13 @@ def test_a_written_reply_is_complete_with_its_text() -> None:
 def test_a_spoken_reply_is_complete_with_its_text_and_its_audio() -> None:
     for order in (("text", "audio"), ("audio", "text")):
         state = ResumeState(OPENS2S, reply_request())
-        state.accept("token2wav", [audio(final=False)], SOUND)
+        state.accept("token2wav", [audio(final=False)], AUDIO)
         for end in order:
             assert not state.complete
             if end == "text":
                 state.accept("thinker", [FINISH], TEXT)
             else:
-                state.accept("token2wav", [audio(final=True)], SOUND)
+                state.accept("token2wav", [audio(final=True)], AUDIO)
         assert state.complete
 
 

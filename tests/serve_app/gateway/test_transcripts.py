@@ -7,7 +7,7 @@ from tests.fakes import FakeClock
 
 
 @pytest.mark.parametrize("client", [None, b"one"])
-def test_a_client_finds_what_its_own_replies_said(client: bytes | None) -> None:
+def test_a_client_finds_the_transcripts_of_its_own_replies(client: bytes | None) -> None:
     transcripts = Transcripts()
     transcripts.put("a", client, "good morning")
     transcripts.put("b", client, "good night")

@@ -58,7 +58,7 @@ def test_waits_that_are_short_each_are_not_noticed() -> None:
     assert stats.continuous
 
 
-def test_a_written_reply_has_no_audio_figures() -> None:
+def test_a_written_reply_has_no_numbers_of_audio() -> None:
     stats = ReplyStats(RATE)
     assert stats.real_time_factor is None
     assert stats.longest_gap == 0

@@ -90,11 +90,11 @@ def test_the_nearest_to_running_dry_counts_among_all_replicas() -> None:
     assert controller.after(2, 3600.0, 0.4, 20.0, replies=9) == 4
 
 
-def test_listeners_with_sound_enough_bring_none() -> None:
+def test_listeners_with_enough_audio_bring_none() -> None:
     assert Controller().after(2, 0.6, replies=1) == 1
 
 
-def test_short_of_sound_for_a_moment_brings_none() -> None:
+def test_short_of_audio_for_a_moment_brings_none() -> None:
     controller = Controller()
     assert controller.after(1.9, 0.4) == 1
     assert controller.after(1.9, 0.6) == 1  # the delay begins anew
@@ -122,7 +122,7 @@ def test_many_replies_bring_replicas_as_they_do_by_serves_own_policy() -> None:
 
 
 @pytest.mark.parametrize(("headroom", "left"), [(3600.0, 1), (1.1, 1), (0.9, 3), (0.6, 3)])
-def test_none_goes_while_a_listener_has_little_sound(headroom: float, left: int) -> None:
+def test_none_is_removed_while_a_listener_has_little_audio(headroom: float, left: int) -> None:
     assert Controller(replicas=3).after(10, headroom, 3600.0, 3600.0, replies=1) == left
 
 

@@ -36,7 +36,7 @@ def output(*messages: StageMessage, steps: int = 0) -> StageOutput:
     return StageOutput(messages=messages, record=TextRecord((), groups=steps, characters=0))
 
 
-def taken(coalescer: OutputCoalescer, *, more_follows: bool = True) -> Sequence[StageMessage]:
+def flushed(coalescer: OutputCoalescer, *, more_follows: bool = True) -> Sequence[StageMessage]:
     left = coalescer.take(more_follows=more_follows)
     return left.messages if left else ()
 
@@ -48,18 +48,18 @@ def test_nothing_leaves_where_nothing_was_added(coalescer: OutputCoalescer) -> N
 @pytest.mark.parametrize("message", [TextDelta("a"), HIDDENS, UNITS, AUDIO])
 def test_the_first_of_a_kind_leaves_at_once(coalescer: OutputCoalescer, message: StageMessage) -> None:
     coalescer.add(output(message))
-    assert taken(coalescer) == (message,)
+    assert flushed(coalescer) == (message,)
     coalescer.add(output(message))
-    assert taken(coalescer) == ()
+    assert flushed(coalescer) == ()
 
 
 def test_the_first_of_another_kind_takes_along_what_waits(coalescer: OutputCoalescer) -> None:
     coalescer.add(output(TextDelta("a")))
     coalescer.take(more_follows=True)
     coalescer.add(output(TextDelta("b")))
-    assert taken(coalescer) == ()
+    assert flushed(coalescer) == ()
     coalescer.add(output(TextDelta("c"), HIDDENS))
-    assert taken(coalescer) == (TextDelta("bc"), HIDDENS)
+    assert flushed(coalescer) == (TextDelta("bc"), HIDDENS)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_final_message_leaves_at_once(coalescer: OutputCoalescer, end: StageMe
     coalescer.add(output(TextDelta("a"), HIDDENS, UNITS, AUDIO))
     coalescer.take(more_follows=True)
     coalescer.add(output(end))
-    assert taken(coalescer) == (end,)
+    assert flushed(coalescer) == (end,)
 
 
 def test_the_rest_leaves_together(coalescer: OutputCoalescer, clock: FakeClock) -> None:
@@ -84,9 +84,9 @@ def test_the_rest_leaves_together(coalescer: OutputCoalescer, clock: FakeClock) 
     for word in "bc":
         clock.now += SECONDS / 2 - 1e-6
         coalescer.add(output(TextDelta(word)))
-        assert taken(coalescer) == ()
+        assert flushed(coalescer) == ()
     clock.now += 3e-6
-    assert taken(coalescer) == (TextDelta("bc"),)
+    assert flushed(coalescer) == (TextDelta("bc"),)
 
 
 @pytest.mark.parametrize("seconds", [0.0, SECONDS])
@@ -95,13 +95,13 @@ def test_what_is_made_less_often_than_that_leaves_at_once(seconds: float, clock:
     for word in "abc":
         clock.now += seconds
         coalescer.add(output(TextDelta(word)))
-        assert taken(coalescer) == (TextDelta(word),)
+        assert flushed(coalescer) == (TextDelta(word),)
 
 
 def test_nothing_waits_where_nothing_follows(coalescer: OutputCoalescer) -> None:
     for word in "ab":
         coalescer.add(output(TextDelta(word)))
-        assert taken(coalescer, more_follows=False) == (TextDelta(word),)
+        assert flushed(coalescer, more_follows=False) == (TextDelta(word),)
 
 
 def unjoined(messages: Sequence[StageMessage]) -> list[object]:

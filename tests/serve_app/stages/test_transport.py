@@ -33,7 +33,7 @@ from tests.fakes import GROUP, POISON, REFUSED, FakeSpeechDecoder, FakeThinker, 
 THINKER, SPEECH_DECODER, _ = OPENS2S.stages
 
 
-class Place:
+class ReserveCall:
     """In the place of Serve's generator for one call."""
 
     def __init__(self, reserve: Callable[[], AsyncIterator[Endpoint]]) -> None:
@@ -65,8 +65,8 @@ class Handle:
     def options(self, **_: Any) -> "Handle":
         return self
 
-    def remote(self) -> Place:
-        return Place(self._answer)
+    def remote(self) -> ReserveCall:
+        return ReserveCall(self._answer)
 
 
 @dataclass
