@@ -49,7 +49,7 @@ samplings = st.builds(
     Sampling,
     temperature=numbers,
     top_k=st.none() | st.integers(1, 99),
-    logit_bias=st.lists(st.tuples(counts, st.floats(-9, 9)), max_size=2).map(tuple),
+    logit_bias=st.dictionaries(counts, st.floats(-9, 9), max_size=2).map(lambda biases: tuple(biases.items())),
     seed=counts,
 )
 requests = st.builds(
