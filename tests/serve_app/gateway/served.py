@@ -2,12 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import openai
+import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
@@ -23,6 +25,17 @@ INFO = BundleInfo(sample_rate=RATE, units_per_second=12.5, units_per_token=3.5, 
 LIMITS = Limits(max_audio_seconds=2.0, max_messages=5, max_text_chars=2_000, max_tokens=64, max_body_bytes=500_000)
 CONFIG = ServeConfig(bundle="unused", limits=LIMITS)
 CHAT = "/v1/chat/completions"
+ENDPOINTS: list[tuple[str, str]] = [
+    ("POST", CHAT),
+    ("POST", "/v1/audio/speech"),
+    ("GET", "/v1/models"),
+    ("GET", "/v1/models/opens2s"),
+    ("POST", "/worker_generate_stream"),
+    ("POST", "/worker_get_status"),
+    ("POST", "/list_models"),
+    ("POST", "/get_worker_address"),
+    ("GET", "/metrics"),
+]
 SPOKEN: dict[str, Any] = {"modalities": ["text", "audio"], "audio": {"voice": "default", "format": "pcm16"}}
 TEXT, SAMPLES = whole_reply(reply_request("hello"))
 PCM = SAMPLES.astype("<i2").tobytes()
@@ -109,3 +122,38 @@ class Connection:
     def code(self) -> str | None:
         """Of the error that was answered."""
         return json.loads(self.body)["error"]["code"]
+
+
+def with_api(
+    test: Callable[[FastAPI, LocalBackend], Awaitable[None]],
+    config: ServeConfig = CONFIG,
+    *,
+    capacity: int = 2,
+    queue: int = 4,
+) -> None:
+    """Carry out ``test`` on the application; every slot is free in the end, and no request is under way."""
+
+    async def run() -> None:
+        async with asyncio.timeout(20):
+            await test(api_of(config, backend), backend)
+            await backend.free()
+            assert backend.metrics.under_way == 0
+
+    with local_backend(capacity, queue=queue) as backend:
+        asyncio.run(run())
+
+
+def sdk(client: TestClient, key: str = "none") -> openai.OpenAI:
+    """The unmodified public client."""
+    return openai.OpenAI(base_url="http://testserver/v1", api_key=key, http_client=client, max_retries=0)
+
+
+def zero_ended(body: bytes) -> list[dict[str, Any]]:
+    """The objects of the reference's protocol."""
+    assert body.endswith(b"\0")
+    return [json.loads(part) for part in body.split(b"\0")[:-1]]
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
+    (line,) = [json.loads(record.message) for record in caplog.records if '"event": "reply"' in record.message]
+    return line

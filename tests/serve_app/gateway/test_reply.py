@@ -1,41 +1,27 @@
-"""One reply on its way to its client: resumed, counted and logged. What the client gets does not show what was lost."""
+"""One reply on its way to its client: left, cut, counted and logged."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from opens2s_core.inference.family import OPENS2S
-from opens2s_core.inference.loading import build_engine
 from opens2s_core.inference.messages import (
     AudioChunk,
     Finish,
-    ReplyRequest,
     Sampling,
-    SoundFormat,
     SpeechFinish,
     StageMessage,
-    TextDelta,
 )
-from opens2s_core.inference.pipeline import Pipeline
-from opens2s_core.prompt import Message, Text
 from serve_app.config import Pacing
 from serve_app.errors import ApiError, StageLost
 from serve_app.gateway import resume
-from serve_app.gateway.reply import Reply, ReplyContext
 from serve_app.observability.metrics import GatewayMetrics
-from serve_app.stages.engine_thread import EngineThread
 from serve_app.stages.messages import StageOutput
 from tests.fakes import (
-    GROUP,
-    POISON,
     REFUSED,
     SAMPLES_PER_UNIT,
     FakeSpeechDecoder,
@@ -46,214 +32,24 @@ from tests.fakes import (
     reply_request,
     whole_reply,
 )
-
-RATE = 22_050
-UNITS_PER_WORD = 2 * GROUP
-Loss = tuple[str, int]
-losses_anywhere = st.lists(st.tuples(st.sampled_from(OPENS2S.names), st.integers(0, 12)), max_size=2)
+from tests.serve_app.gateway.replies import (
+    RATE,
+    UNITS_PER_WORD,
+    Loss,
+    collect,
+    error_of,
+    fake_backend,
+    messages_of,
+    reply_to,
+    run_with,
+    samples_of,
+    text_of,
+)
 
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resume, "_PAUSES", (0.0,))
-
-
-def reply_to(backend: LocalBackend, *requests: ReplyRequest, **context: Any) -> Reply:
-    common: dict[str, Any] = {
-        "id": "reply",
-        "request_id": "request",
-        "sample_rate": RATE,
-        "units_per_second": 12.5,
-        "played": False,
-    }
-    return Reply(requests, ReplyContext(stages=backend.stages, metrics=backend.metrics, **common | context))
-
-
-async def collect(reply: Reply) -> list[StageMessage]:
-    """All messages; closes the reply."""
-    try:
-        await reply.start()
-        return [message async for message in reply]
-    finally:
-        await reply.aclose()
-
-
-def run_with(backend: LocalBackend, test: Callable[[LocalBackend], Awaitable[Any]]) -> Any:
-    """The result of ``test``; in the end every slot is free, and no reply is under way."""
-
-    async def run() -> Any:
-        async with asyncio.timeout(30):
-            result = await test(backend)
-            await backend.free()
-            assert backend.metrics.under_way == 0
-            return result
-
-    try:
-        return asyncio.run(run())
-    finally:
-        backend.stop()
-
-
-def fake_backend(losses: Sequence[Loss] = (), **options: Any) -> LocalBackend:
-    return LocalBackend([FakeThinker(4), FakeSpeechDecoder(4), FakeToken2Wav(4)], losses, **options)
-
-
-def messages_of(backend: LocalBackend, *requests: ReplyRequest, **context: Any) -> list[StageMessage]:
-    return run_with(backend, lambda backend: collect(reply_to(backend, *requests, **context)))
-
-
-def text_of(messages: Sequence[StageMessage]) -> str:
-    return "".join(message.text for message in messages if isinstance(message, TextDelta))
-
-
-def samples_of(messages: Sequence[StageMessage]) -> np.ndarray:
-    return np.concatenate([message.samples for message in messages if isinstance(message, AudioChunk)])
-
-
-@given(losses=losses_anywhere, speak=st.booleans(), coalesce_seconds=st.sampled_from([0.0, 0.025]))
-@settings(max_examples=40)
-def test_stages_lost_anywhere_leave_no_trace_in_a_reply(
-    losses: list[Loss], speak: bool, coalesce_seconds: float
-) -> None:
-    backend = fake_backend(losses, coalesce_seconds=coalesce_seconds)
-    messages = messages_of(backend, reply_request(speak=speak))
-    text, samples = whole_reply(reply_request())
-    assert text_of(messages) == text
-    assert sum(isinstance(message, Finish) for message in messages) == 1
-    if speak:
-        np.testing.assert_array_equal(samples_of(messages), samples)
-        assert [message.final for message in messages if isinstance(message, AudioChunk)][-1]
-    for client in backend.clients.values():
-        ids = [connection.request.id for connection in client.connections if connection.request is not None]
-        assert len(set(ids)) == len(ids), "each attempt has a name of its own"
-
-
-@pytest.fixture(scope="module")
-def bundle_engines(tiny_bundle: Path) -> list[Any]:
-    return [build_engine(stage, tiny_bundle, capacity=2) for stage in OPENS2S.names]  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tiny_bundle: Path) -> list[StageMessage]:
-    return list(Pipeline.load(tiny_bundle).reply(REAL))
-
-
-REAL = ReplyRequest(
-    messages=(Message("user", (Text("tell me something"),)),),
-    text=Sampling(max_tokens=14),
-    units=Sampling(temperature=1.0, max_tokens=80, seed=3),
-    audio=SoundFormat(samples="int16"),
-    seed=3,
-)
-
-
-@pytest.mark.parametrize("lost", OPENS2S.names)
-@pytest.mark.parametrize("after", [0, 2])
-def test_a_reply_of_real_engines_is_the_undisturbed_one(
-    bundle_engines: list[Any], undisturbed: list[StageMessage], lost: str, after: int
-) -> None:
-    backend = LocalBackend(bundle_engines, [(lost, after), (lost, 0)])
-    reply: Reply | None = None
-
-    async def ask(backend: LocalBackend) -> list[StageMessage]:
-        nonlocal reply
-        reply = reply_to(backend, REAL)
-        return await collect(reply)
-
-    messages = run_with(backend, ask)
-    assert reply is not None
-    assert reply.stats.resumes == 2
-    assert text_of(messages) == text_of(undisturbed)
-    ours, theirs = samples_of(messages), samples_of(undisturbed)
-    assert len(ours) == len(theirs) > RATE
-    assert np.abs(ours.astype(int) - theirs).max() <= 33  # 1e-3 of full scale
-    assert [m for m in messages if isinstance(m, Finish)] == [m for m in undisturbed if isinstance(m, Finish)]
-
-
-def error_of(backend: LocalBackend, request: ReplyRequest, **context: Any) -> ApiError:
-    with pytest.raises(ApiError) as raised:
-        messages_of(backend, request, **context)
-    return raised.value
-
-
-def renewed(backend: LocalBackend, stage: str, engine: Callable[[], Any]) -> list[EngineThread]:
-    """From now on each connection to ``stage`` is to a replica with a new engine. Returns them; to be stopped."""
-    client, threads = backend.clients[stage], []
-    spec = next(spec for spec in OPENS2S.stages if spec.name == stage)
-
-    class Renewed(LocalConnection):
-        def __init__(self, stage: str, _: EngineThread, lost_after: int | None) -> None:
-            threads.append(EngineThread(engine(), spec))
-            super().__init__(stage, threads[-1], lost_after)
-
-    client.kind = Renewed
-    return threads
-
-
-def test_a_request_that_kills_engine_after_engine_is_given_up_behind_the_third() -> None:
-    backend = fake_backend()
-    threads = renewed(backend, "thinker", lambda: FakeThinker(1))
-    error = error_of(backend, reply_request(f"a {POISON}"))
-    assert (error.status, error.code) == (500, "reply_failed")
-    assert 3 <= len(threads) <= 4, "the first made progress"
-    for thread in threads:
-        thread.stop()
-
-
-@pytest.mark.parametrize("stage", OPENS2S.names)
-def test_a_request_under_which_processes_die_is_given_up_behind_the_third(stage: str) -> None:
-    backend = fake_backend([(stage, 0)] * 9)
-    error = error_of(backend, reply_request())
-    assert (error.status, error.code) == (500, "reply_failed")
-    deaths = len(backend.clients[stage].connections)
-    assert deaths == 3 or (deaths == 4 and stage != "thinker"), "text beside the first may be progress"
-
-
-def test_as_many_processes_may_die_as_there_is_progress_between() -> None:
-    backend = fake_backend([("thinker", 1)] * 5)
-    messages = messages_of(backend, reply_request("word " * 12, speak=False))
-    assert text_of(messages) == whole_reply(reply_request("word " * 12))[0]
-
-
-class Unreachable(LocalConnection):
-    """The stage is lost before it accepts anything."""
-
-    async def accepted(self) -> None:
-        raise StageLost(self.stage, "no place")
-
-
-def test_a_stage_that_stays_away_is_an_error_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resume, "_RETRY_SECONDS", 0.3)
-    monkeypatch.setattr(resume, "_PAUSES", (0.02,))
-    backend = fake_backend()
-    backend.clients["thinker"].kind = Unreachable
-    error = error_of(backend, reply_request())
-    assert (error.status, error.code) == (503, "stage_failed")
-    assert int(error.headers["Retry-After"]) > 0
-    assert len(backend.clients["thinker"].connections) > 3
-
-
-def test_a_full_stage_is_an_error_at_once_where_nothing_was_started() -> None:
-    backend = LocalBackend([FakeThinker(1), FakeSpeechDecoder(1), FakeToken2Wav(0)])
-    error = error_of(backend, reply_request())
-    assert (error.status, error.code) == (503, "overloaded")
-    assert len(backend.clients["token2wav"].connections) == 1
-
-
-def test_a_full_stage_is_waited_for_where_the_client_has_something() -> None:
-    backend = fake_backend([("thinker", 2)])
-
-    class FullForAWhile(LocalConnection):
-        def __init__(self, stage: str, engine: EngineThread, lost_after: int | None) -> None:
-            before = len(backend.clients["speech_decoder"].connections)
-            super().__init__(stage, full if before in (1, 2) else engine, lost_after)
-
-    full = EngineThread(FakeSpeechDecoder(0), OPENS2S.stages[1])
-    backend.clients["speech_decoder"].kind = FullForAWhile
-    messages = messages_of(backend, reply_request())
-    full.stop()
-    assert text_of(messages) == whole_reply(reply_request())[0]
-    assert len(backend.clients["speech_decoder"].connections) == 4
 
 
 def test_a_refused_request_names_the_field() -> None:
