@@ -20,8 +20,7 @@ APP_NAME = "benchmark"
 
 def main() -> None:
     """``bundle``, or ``greedy_bundle`` where it is understood, ``recipe`` and ``port`` say what is served; ``stages``
-    are fields of each stage's configuration to change. With ``bare`` nothing of this project is served, but a replica
-    that imports torch."""
+    are fields of each stage's configuration to change. With ``bare`` a replica that imports torch is served alone."""
     settings = json.loads(sys.argv[1])
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what Ray prints is no answer

@@ -53,9 +53,9 @@ def in_the_clearest_voice(dialogues: DialogueConfig) -> DialogueConfig:
 
 
 def write_examples(dialogues: str, directory: Path) -> None:
-    """Every user turn as a wav file, and ``examples.tsv`` with what is said in it and the reply that was learned."""
+    """Every user turn as a wav file, and ``examples.tsv`` with its text and the reply that was learned."""
     directory.mkdir(parents=True, exist_ok=True)
-    lines = ["file\tfeeling\tsaid\treply"]
+    lines = ["file\tfeeling\ttext\treply"]
     for turn in read_rows(dialogues, DIALOGUE):
         samples, rate = decode_audio(turn["user_audio"])
         soundfile.write(directory / f"{turn['id']}.wav", samples, rate)
@@ -64,9 +64,9 @@ def write_examples(dialogues: str, directory: Path) -> None:
 
 
 def read_examples(directory: Path) -> dict[Path, str]:
-    """Each wav file that :func:`write_examples` wrote, and what is said in it; empty where it has not run."""
+    """Each wav file that :func:`write_examples` wrote, and its text; empty where it has not run."""
     table = directory / "examples.tsv"
     if not table.exists():
         return {}
     rows = [line.split("\t") for line in table.read_text().splitlines()[1:]]
-    return {directory / file: said for file, _, said, _ in rows}
+    return {directory / file: text for file, _, text, _ in rows}

@@ -92,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=default.port, help=f"to listen at (default: {default.port})")
     parser.add_argument("--keys-file", help="file with an API key a line: only who has one may ask")
     parser.add_argument("--cors-origin", action="append", default=[], help="whose pages may ask; may be repeated")
+    parser.add_argument("--worker-address", metavar="URL", help="that the reference's clients are given")
     parser.add_argument("--print", choices=["serve", "kuberay"], help="print a file to deploy instead of deploying")
     parser.add_argument("--image", default="CHANGE", help="of the pods, for --print kuberay")
     return parser
@@ -99,11 +100,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _config(args: argparse.Namespace) -> ServeConfig:
     keys_file = str(Path(args.keys_file).resolve()) if args.keys_file else None
+    config = RECIPES[args.recipe](absolute_directory(args.bundle))
     return replace(
-        RECIPES[args.recipe](absolute_directory(args.bundle)),
+        config,
         host=args.host,
         port=args.port,
         access=Access(keys_file=keys_file, cors_origins=tuple(args.cors_origin)),
+        gateway=replace(config.gateway, address=args.worker_address),
     )
 
 

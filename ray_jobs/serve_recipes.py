@@ -7,14 +7,15 @@ from serve_app.config import GatewayConfig, Pacing, ServeConfig, StageConfig
 
 
 def small(bundle: str) -> ServeConfig:
-    """One machine without a GPU, whose few cores all processes share: one replica of each stage, with eight slots.
+    """One machine without a GPU, whose few cores all processes share: one replica of each stage, with four slots, which
+    is what two cores make in real time.
 
     The stage nearest to the listener comes first (niceness), replies that have audio give way to those that have none
     (pacing), threads give way to each other soon, and messages are few: each costs every process on its way. A replica
     that hangs is noticed soon, since there is no other.
     """
     stage = StageConfig(
-        capacity=8,
+        capacity=4,
         switch_seconds=0.0005,
         coalesce_seconds=0.025,
         stall_seconds=8.0,

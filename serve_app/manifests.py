@@ -35,7 +35,7 @@ KUBERAY_NOTE = f"""\
 
 _HEAD_PORTS = {"gcs-server": 6379, "dashboard": 8265, "client": 10001}
 _HEAD_CPUS = 2
-_MEMORY = {"head": "8Gi", "worker": "32Gi"}  # a checkpoint passes through the main memory of whoever loads it
+_MEMORY = {"head": "8Gi", "worker": "32Gi"}  # a checkpoint passes through the main memory of the process that loads it
 
 _IN_PLACE = (
     "num_replicas",
@@ -153,7 +153,7 @@ def _pod(role: str, config: ServeConfig, image: str, *, cpus: int, gpus: int) ->
         ],
         "ports": [{"name": name, "containerPort": port} for name, port in ports.items()],
         "resources": {"limits": resources, "requests": resources},
-        # Ray ends as soon as it is told to. Until then no new client comes here, and those that are here are served.
+        # Ray ends on its first signal. Until then no new client comes here, and those that are here are served.
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(drain)]}}},
     }
     return {"spec": {"terminationGracePeriodSeconds": drain + 30, "containers": [container]}}

@@ -1,14 +1,18 @@
 """How a Ray that serves is set: by the environment of its processes, which read it when they start. Serving works on
-any other too, only later to be heard (``benchmarks/README.md``)."""
+any other too; first audio comes later there (``benchmarks/README.md``)."""
 
 import os
 
 RAY_SETTINGS = {
-    # Serve's own calls, of a place at a stage and of the ingress, cost less than as calls of Ray's actors.
+    # Serve's own calls, for a place at a stage and to the gateway, cost less than as calls of Ray's actors.
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
-    # Bytes. The body of a request, with some seconds of sound, comes from the proxy without a detour through the object
+    # Bytes. The body of a request with some seconds of audio comes from the proxy without a detour through the object
     # store.
     "RAY_max_direct_call_object_size": str(2**20),
+    # What processes hold and do shows in the metrics after a second, not ten.
+    "RAY_metrics_report_interval_ms": "1000",
+    # Odd headers are cleaned before Serve's proxies read them.
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.proxy:middlewares",
 }
 
 

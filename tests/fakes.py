@@ -42,12 +42,22 @@ _PACING = Pacing()
 
 
 @dataclass
+class FakeClock:
+    """Seconds that pass only when a test lets them."""
+
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
 class FakeStream:
     request: ReplyRequest
     inputs: list[StageMessage] = field(default_factory=list)
     outputs: list[StageMessage] = field(default_factory=list)
     steps: int = 0
-    made: int = 0  # characters of text, units, or units made into sound: what a record counts
+    done: int = 0  # characters of text, units, or units made into sound: what a record counts
     skipped: int = 0  # of these, given to an earlier stream
     cut: bool = False  # ended before its input did
 
@@ -95,8 +105,8 @@ class FakeEngine:
         raise NotImplementedError
 
     def chunks(self, stream: StreamId) -> Sequence[StageMessage]:
-        taken, self.streams[stream].outputs = self.streams[stream].outputs, []
-        return taken
+        outputs, self.streams[stream].outputs = self.streams[stream].outputs, []
+        return outputs
 
     def record(self, stream: StreamId) -> Record:
         return self.record_of(self.streams[stream])
@@ -129,9 +139,9 @@ class FakeThinker(FakeEngine):
             word = words[stream.steps]
             if word.strip() == POISON:
                 raise RuntimeError("poisoned")
-            if stream.made >= stream.skipped:
+            if stream.done >= stream.skipped:
                 stream.outputs.append(TextDelta(word))
-            stream.made += len(word)
+            stream.done += len(word)
             if stream.request.speak:
                 stream.outputs.append(Hiddens(np.full((GROUP, 2), stream.steps, np.float32), final=False))
         else:
@@ -148,7 +158,7 @@ class FakeThinker(FakeEngine):
         stream.skipped = record.characters
 
     def record_of(self, stream: FakeStream) -> Record:
-        return TextRecord(tuple(range(stream.steps)), stream.steps, max(stream.made, stream.skipped))
+        return TextRecord(tuple(range(stream.steps)), stream.steps, max(stream.done, stream.skipped))
 
 
 class FakeSpeechDecoder(FakeEngine):
@@ -173,12 +183,12 @@ class FakeSpeechDecoder(FakeEngine):
         message = stream.inputs.pop(0)
         assert isinstance(message, Hiddens), message
         ids = np.repeat(message.values[:, 0].astype(np.int64), 2)
-        cut = self._cut_after is not None and stream.made + len(ids) >= self._cut_after
+        cut = self._cut_after is not None and stream.done + len(ids) >= self._cut_after
         if stream.cut:
             return False
-        if cut or message.final or stream.made >= stream.skipped:
+        if cut or message.final or stream.done >= stream.skipped:
             stream.outputs.append(Units(ids, cut or message.final, self._finish if cut else None))
-        stream.made += len(ids)
+        stream.done += len(ids)
         stream.cut = cut
         return True
 
@@ -187,8 +197,8 @@ class FakeSpeechDecoder(FakeEngine):
         stream.skipped = record.units
 
     def record_of(self, stream: FakeStream) -> Record:
-        made = max(stream.made, stream.skipped)
-        return UnitsRecord(tuple(range(made)), made)
+        done = max(stream.done, stream.skipped)
+        return UnitsRecord(tuple(range(done)), done)
 
 
 class FakeToken2Wav(FakeEngine):
@@ -200,18 +210,18 @@ class FakeToken2Wav(FakeEngine):
         message = stream.inputs.pop(0)
         assert isinstance(message, Units), message
         stream.outputs.append(AudioChunk(samples_of(message.ids), message.final, message.finish))
-        stream.made += len(message.ids)
+        stream.done += len(message.ids)
         return True
 
     def resume(self, stream: FakeStream, record: Record) -> None:
         assert isinstance(record, SoundRecord), record
-        stream.made = record.received
+        stream.done = record.received
 
     def record_of(self, stream: FakeStream) -> Record:
         nothing = np.zeros(0, np.float32)
         return SoundRecord(
-            received=stream.made,
-            rendered=stream.made,
+            received=stream.done,
+            rendered=stream.done,
             sourced=0,
             emitted=0,
             resampled=0,

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from opens2s_core.audio import SAMPLE_RATE
 from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.files import read_json
 from opens2s_core.checkpoint.token2wav import read_token2wav_config
 from opens2s_core.checkpoint.voices import load_voices
 from opens2s_core.storage import fetch_directory
@@ -25,6 +27,9 @@ UNITS_PER_TOKEN = 3.5
 about 3.5 tokens a second and 12.5 units."""
 
 
+_MINUTE = 60 * SAMPLE_RATE
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleInfo:
     """What a server should know of a bundle before it loads any weights."""
@@ -33,7 +38,10 @@ class BundleInfo:
     units_per_second: float  # speech units in a second of audio
     units_per_token: float  # speech units for each token that is spoken, on average over its training data
     voice_trained: bool
+    context: int | None = None  # positions of the longest conversation that the LLM reads (None: no LLM in the bundle)
+    audio_positions: float = 0.0  # of them, that a second of a user's audio takes
     units_temperature: float = 1.0  # at which speech units are sampled
+    writes_tools: bool = False  # its tokenizer has a chat template, which says how tools are offered
     voices: tuple[str, ...] = ()  # names of its speaker vectors
 
 
@@ -51,5 +59,16 @@ def read_bundle_info(bundle: str | Path) -> BundleInfo:
         units_per_token=(model and model.units_per_token) or UNITS_PER_TOKEN,
         units_temperature=model.units_temperature if model else 1.0,
         voice_trained=config.trained,
+        context=model.llm.max_position_embeddings if model else None,
+        audio_positions=model.audio_positions(_MINUTE) / 60 if model else 0.0,
+        writes_tools=_has_chat_template(opens2s),
         voices=tuple(load_voices(path)),
+    )
+
+
+def _has_chat_template(directory: Path) -> bool:
+    """As transformers stores it: a file of its own, or a key of the tokenizer's settings."""
+    settings = directory / "tokenizer_config.json"
+    return (directory / "chat_template.jinja").exists() or (
+        settings.exists() and bool(read_json(settings).get("chat_template"))
     )

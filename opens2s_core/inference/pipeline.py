@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from opens2s_core.inference.engine import Engine, StreamFailed, StreamId
+from opens2s_core.inference.family import OPENS2S, Records
 from opens2s_core.inference.loading import EngineSettings, build_engine
 from opens2s_core.inference.messages import AudioChunk, Finish, Hiddens, ReplyRequest, StageMessage, TextDelta, Units
-from opens2s_core.inference.records import ReplyRecord
 
 ReplyId = int
 
@@ -49,15 +49,15 @@ class Pipeline:
             build_engine("token2wav", bundle, capacity=capacity, settings=settings),
         )
 
-    def open(self, request: ReplyRequest, record: ReplyRecord | None = None) -> ReplyId:
-        """Begin a reply, or go on with one. Raises as :meth:`Engine.open` does."""
+    def open(self, request: ReplyRequest, records: Records | None = None) -> ReplyId:
+        """Start a reply, or resume one. Raises as :meth:`Engine.open` does."""
         reply = _Reply([], to_come=2 if request.speak else 1)
         identity = next(self._ids)
         self._replies[identity] = reply
         try:
-            known = (record or ReplyRecord()).by_stage()
-            for engine, part in zip(self._taking_part(request), known, strict=False):
-                reply.streams.append(engine.open(request, part))
+            known = OPENS2S.resume(records or {})
+            for spec, engine in zip(OPENS2S.taking_part(speak=request.speak), self.engines, strict=False):
+                reply.streams.append(engine.open(request, known.get(spec.name)))
         except BaseException:
             self.close(identity)
             raise
@@ -87,12 +87,12 @@ class Pipeline:
         """Whether all of it is made."""
         return not self._replies[reply].to_come
 
-    def record(self, reply: ReplyId) -> ReplyRecord:
-        """How to go on from what ``chunks`` has handed out; to be taken right behind it."""
+    def records(self, reply: ReplyId) -> Records:
+        """How to resume behind what ``chunks`` has emitted; to be taken right behind it."""
         state = self._replies[reply]
-        assert not state.output, "a record goes with all that was made: take the chunks first"
-        records = (engine.record(stream) for engine, stream in zip(self.engines, state.streams, strict=False))
-        return ReplyRecord(*records)  # type: ignore[arg-type]
+        assert not state.output, "records go with all that was made: take the chunks first"
+        streams = zip(OPENS2S.names, self.engines, state.streams, strict=False)
+        return {name: engine.record(stream) for name, engine, stream in streams}
 
     def close(self, reply: ReplyId) -> None:
         """Free what the reply holds in every stage, ended or not."""
@@ -100,18 +100,15 @@ class Pipeline:
         for engine, stream in zip(self.engines, state.streams if state else [], strict=False):
             engine.close(stream)
 
-    def reply(self, request: ReplyRequest, record: ReplyRecord | None = None) -> Iterator[StageMessage]:
+    def reply(self, request: ReplyRequest, records: Records | None = None) -> Iterator[StageMessage]:
         """Text deltas, audio chunks and the finish of one reply, as they come."""
-        identity = self.open(request, record)
+        identity = self.open(request, records)
         try:
             while not self.ended(identity):
                 self.step()
                 yield from self.chunks(identity)
         finally:
             self.close(identity)
-
-    def _taking_part(self, request: ReplyRequest) -> Sequence[Engine]:
-        return self.engines if request.speak else self.engines[:1]
 
     def _carry(self, reply: _Reply) -> None:
         """Hand what each stage made to the next one, or out."""

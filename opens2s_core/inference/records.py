@@ -4,7 +4,7 @@ What was already handed out is taken from the record, never chosen again. Random
 to a place in the reply (``noise``).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,25 +56,3 @@ class SoundRecord:
 
 
 Record = TextRecord | UnitsRecord | SoundRecord
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyRecord:
-    """What fresh engines need to go on with a reply; None of a stage that takes no part or has made nothing yet."""
-
-    text: TextRecord | None = None
-    units: UnitsRecord | None = None
-    sound: SoundRecord | None = None
-
-    def by_stage(self) -> tuple[TextRecord | None, UnitsRecord | None, SoundRecord | None]:
-        """What thinker, speech decoder and token2wav are opened with.
-
-        A speech decoder that starts anew hears everything again, token2wav only the units that it has not got.
-        """
-        text = self.text and replace(self.text, groups=0)
-        units = self.units and replace(self.units, units=self.sound.received if self.sound else 0)
-        return text, units, self.sound
-
-    def updated(self, later: "ReplyRecord") -> "ReplyRecord":
-        """With what ``later`` knows of any stage in the place of what this one does."""
-        return ReplyRecord(later.text or self.text, later.units or self.units, later.sound or self.sound)

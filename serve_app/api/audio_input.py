@@ -1,4 +1,4 @@
-"""Audio files of clients, in base64, as the samples that the model hears."""
+"""Audio files of clients, in base64, as the samples that the model reads."""
 
 import base64
 import binascii

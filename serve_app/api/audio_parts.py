@@ -1,4 +1,4 @@
-"""The audio of a text that is read in parts, joined so that the seams are not heard."""
+"""The audio of a text that is read in parts, joined so that the seams do not stand out."""
 
 import numpy as np
 from numpy.typing import NDArray

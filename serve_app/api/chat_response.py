@@ -163,8 +163,8 @@ class CallsInText:
     def _first_call(self) -> int:
         """Where it begins, or may turn out to have begun."""
         found = self._text.find(_CALL)
-        begun = max(length for length in range(len(_CALL)) if self._text.endswith(_CALL[:length]))
-        return found if found >= 0 else len(self._text) - begun
+        partial = max(length for length in range(len(_CALL)) if self._text.endswith(_CALL[:length]))
+        return found if found >= 0 else len(self._text) - partial
 
 
 async def completion(reply: ReplyStream, shape: ReplyShape) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The only replica of a stage dies or hangs: how long its listener hears nothing, and when a new reply works."""
+"""The only replica of a stage dies or hangs: how long its listener waits for audio, and when a new reply works."""
 
 import signal
 import time

@@ -75,9 +75,17 @@ class Authenticator:
 def check_origin(origin: str | None, host: str | None, allowed: tuple[str, ...]) -> None:
     """Browsers name the origin of the page that asks; it must be this server's or an ``allowed`` one. Raises
     :class:`ApiError` (403)."""
-    if origin is None or "*" in allowed or origin in allowed or urlsplit(origin).netloc == host:
+    if origin is None or "*" in allowed or origin in allowed or (host and _host_of(origin) == host):
         return
     raise ApiError(403, f"pages of {origin!r} may not ask here: see --cors-origin", code="origin_not_allowed")
+
+
+def _host_of(origin: str) -> str | None:
+    """With its port; None where there is none, as of a page that came from a file."""
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None
 
 
 def _keys_in_variable(environment: Mapping[str, str]) -> list[str]:
@@ -106,12 +114,15 @@ def _some(keys: list[str], expected: str) -> list[str]:
     return keys
 
 
-def _version(file: Path | None) -> tuple[int, int] | None:
-    """Changes with the file; None where there is none."""
-    if file is None or not file.exists():
+def _version(file: Path | None) -> tuple[int, ...] | None:
+    """Changes with the file, or with what stands in its place; None where nothing can be found."""
+    if file is None:
         return None
-    status = file.stat()
-    return status.st_mtime_ns, status.st_size
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
 
 
 def _digests(keys: list[str]) -> list[bytes]:

@@ -9,6 +9,8 @@ from fastapi import Request
 from serve_app.config import GatewayConfig
 from serve_app.errors import ApiError, overloaded
 
+_MAX_DIGITS = 20
+
 
 class BodyReader:
     """Holds each body's bytes in the budget of all until the request has been decoded."""
@@ -22,7 +24,7 @@ class BodyReader:
     async def read(self, http: Request) -> AsyncIterator[bytes]:
         """The whole body. Raises :class:`ApiError`: 413 for one that is too large, 408 for one that does not come in
         time, 503 where the bodies of others take all memory that there is for them."""
-        self._check_size(int(length) if (length := http.headers.get("content-length", "")).isdecimal() else 0)
+        self._check_size(_announced(http.headers.get("content-length", "")))
         body = bytearray()
         try:
             try:
@@ -57,3 +59,8 @@ class BodyReader:
 
     def _too_late(self, why: str) -> ApiError:
         return ApiError(408, f"the body {why}: expected it sooner", code="body_timeout")
+
+
+def _announced(content_length: str) -> int:
+    """The size by the header, 0 where it says none. So many digits are a number that is too large for any limit."""
+    return int(content_length[:_MAX_DIGITS]) if content_length.isdecimal() else 0

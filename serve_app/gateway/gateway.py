@@ -14,6 +14,7 @@ from serve_app.api.context import DEFAULT_VOICE, ApiContext
 from serve_app.config import ServeConfig
 from serve_app.gateway.admission import Admission, Client
 from serve_app.gateway.attempt import Stages
+from serve_app.gateway.limits import fitting_limits
 from serve_app.gateway.pacing import Pacer
 from serve_app.gateway.readiness import missing_stages
 from serve_app.gateway.routes import create_api
@@ -53,9 +54,10 @@ class Gateway:
     def __serve_build_asgi_app__(self) -> FastAPI:
         context = ApiContext(
             model=self._config.model,
-            limits=self._config.limits,
+            limits=fitting_limits(self._config, self._info),
             units_per_token=self._info.units_per_token,
             units_temperature=self._info.units_temperature,
+            writes_tools=self._info.writes_tools,
             voices={DEFAULT_VOICE: None, **load_voices(self._config.bundle)},
         )
         return create_api(self._config, self._info, context, self)

@@ -10,7 +10,7 @@ from typing import Any
 
 from opens2s_core.inference.messages import AudioChunk, Finish, ReplyRequest, StageMessage, TextDelta
 from opens2s_core.inference.records import Record
-from serve_app.errors import ApiError, StageBusy, StageError, as_api_error
+from serve_app.errors import ApiError, StageBusy, StageError, as_api_error, internal_error
 from serve_app.gateway.attempt import Attempt, Stages
 from serve_app.gateway.resume import ResumeState, RetryPolicy
 from serve_app.observability.metrics import GatewayMetrics
@@ -93,9 +93,11 @@ class Reply:
             return
         self._closed = True
         self._task.cancel()
-        await asyncio.wait({self._task})
-        self._context.metrics.ends(self.stats, self._outcome, started=self._started)
-        _logger.info(json.dumps(self._log_line()))
+        try:
+            await asyncio.wait({self._task})
+        finally:  # also where this is cancelled itself
+            self._context.metrics.ends(self.stats, self._outcome, started=self._started)
+            _logger.info(json.dumps(self._log_line()))
 
     async def _run(self) -> None:
         try:
@@ -103,10 +105,15 @@ class Reply:
                 self._without_audio.enter_context(self._context.stages.pacer.first_audio())
             for number, request in enumerate(self._requests):
                 await self._make(request, number)
+            if self._closed:
+                return
             self._context.on_complete(self.transcript)
             self._outcome = "completed"
         except Exception as error:  # noqa: BLE001  the one place where errors become answers
             self._fail(error)
+        except asyncio.CancelledError:
+            self._error = internal_error()  # for a client that still reads: a reply never just ends
+            raise
         finally:
             self._without_audio.close()
             self._messages.put_nowait(None)
@@ -134,6 +141,8 @@ class Reply:
             try:
                 await attempt.run()
             except StageError as error:
+                if self._closed:  # an error on the way out hides the cancellation; nobody wants another attempt
+                    return
                 if isinstance(error, StageBusy) and not self._started:
                     raise
                 pause = retry.pause(error, accepted=error.stage in attempt.accepted)

@@ -1,4 +1,4 @@
-"""What spoken replies said, kept for an hour so that clients may refer to them by the id of their audio."""
+"""The transcripts of spoken replies, kept for an hour so that clients may refer to them by the id of their audio."""
 
 import time
 from collections import OrderedDict

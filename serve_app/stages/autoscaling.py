@@ -8,11 +8,11 @@ from ray.serve.config import AutoscalingContext
 
 
 class PlaybackHeadroomPolicy:
-    """Serve's own policy, which counts replies, and one replica more while some listener is about to run dry: has fewer
+    """Serve's own policy, which counts replies, and one replica more while some listener is about to run dry: has less
     than ``headroom`` seconds of sound left, by what the replicas record as ``headroom``.
 
     Serve asks many times a second and keeps the bounds and delays of the deployment itself: what is wanted has to be
-    wanted without a break for ``upscale_delay_s``. Replicas come one at a time, since nobody hears yet what one that is
+    wanted without a break for ``upscale_delay_s``. Replicas come one at a time, since nobody knows yet what one that is
     starting will change, and none goes while some listener has less than twice ``headroom``.
     """
 

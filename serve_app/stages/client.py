@@ -17,7 +17,7 @@ from ray.serve.handle import DeploymentHandle
 from opens2s_core.inference.messages import StageMessage
 from serve_app.errors import ReplyFailed, RequestRefused, StageBusy, StageError, StageFailed, StageLost
 from serve_app.stages.codec import decode, encode
-from serve_app.stages.messages import Accepted, Failure, Heartbeat, Probe, StageOutput, StageRequest
+from serve_app.stages.messages import Accepted, EndOfStream, Failure, Heartbeat, Probe, StageOutput, StageRequest
 from serve_app.stages.transport import METHOD, TOKEN, Endpoint, client_channel
 
 _TICK_SECONDS = 0.25
@@ -62,7 +62,8 @@ class StageConnection:
     async def accepted(self) -> None:
         """Returns once the stage has given the request a slot."""
         item = await self._next()
-        assert isinstance(item, Accepted), item
+        if not isinstance(item, Accepted):
+            raise StageFailed(self._stage, f"expected it to accept the request, got {type(item).__name__}")
 
     async def __aiter__(self) -> AsyncIterator[StageOutput]:
         while (item := await self._next()) is not None:
@@ -73,9 +74,7 @@ class StageConnection:
         while True:
             data = await self._read()
             if data is grpc.aio.EOF:
-                if await self._call.code() is not grpc.StatusCode.OK:
-                    raise StageLost(self._stage, f"{await self._call.code()}: {await self._call.details()}")
-                return None
+                raise StageLost(self._stage, f"{await self._call.code()}: {await self._call.details()}")
             try:
                 seconds, item = decode(data)
             except ValueError as error:
@@ -85,6 +84,8 @@ class StageConnection:
                 case Heartbeat(stalled):
                     if stalled > self._stall_seconds:
                         self._hang(f"its engine has not ended a step for {stalled:.1f} s")
+                case EndOfStream():
+                    return None
                 case Failure():
                     self._raise(item)
                 case _:

@@ -19,7 +19,7 @@ from opens2s_core.inference.messages import (
 )
 from opens2s_core.inference.records import SoundRecord, TextRecord, UnitsRecord
 from opens2s_core.prompt import Audio, Message, Spoken, Text, ToolCall
-from serve_app.stages.messages import Accepted, Failure, Heartbeat, Probe, StageOutput, StageRequest
+from serve_app.stages.messages import Accepted, EndOfStream, Failure, Heartbeat, Probe, StageOutput, StageRequest
 
 _TYPE = "!"  # the key that names the type of a map
 _ARRAY = "array"
@@ -27,7 +27,7 @@ _DTYPES = ("float32", "int16", "int64")
 _TYPES: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
-        *(StageRequest, Probe, Accepted, StageOutput, Heartbeat, Failure),
+        *(StageRequest, Probe, Accepted, StageOutput, Heartbeat, EndOfStream, Failure),
         *(ReplyRequest, Sampling, SoundFormat, Message, Text, Audio, Spoken, ToolCall),
         *(TextDelta, Hiddens, Units, AudioChunk, Finish),
         *(TextRecord, UnitsRecord, SoundRecord),

@@ -2,9 +2,12 @@
 take any request.
 
 gateway → stage: one ``StageRequest``, then the ``StageMessage``s that the stage is fed
-stage → gateway: ``Accepted``, then ``StageOutput``s, with ``Heartbeat``s between; or a ``Failure``, and nothing more
+stage → gateway: ``Accepted``, ``StageOutput``s with ``Heartbeat``s between, ``EndOfStream``; or at any time ``Failure``
 
 Or a ``Probe``, which is ``Accepted`` or not, and nothing more.
+
+The gateway closes the connection. Until it does, a stage that has ended drops what it is still sent: if it closed the
+connection itself, a message on the way to it would break that, and what the gateway has not read yet would be lost.
 """
 
 from dataclasses import dataclass
@@ -49,6 +52,11 @@ class Heartbeat:
     """The stage's process runs; its engine last ended a step ``stalled`` seconds ago."""
 
     stalled: float
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfStream:
+    """The stage's part of the reply is complete."""
 
 
 FailureKind = Literal["refused", "context_length_exceeded", "busy", "reply_failed", "stage_failed", "stage_lost"]

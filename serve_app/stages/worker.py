@@ -10,7 +10,16 @@ from serve_app.errors import ReplyFailed, RequestRefused, StageBusy, StageError,
 from serve_app.observability.metrics import StageMetrics
 from serve_app.observability.stage_playbacks import StagePlaybacks
 from serve_app.stages.engine_thread import EngineStream, EngineThread
-from serve_app.stages.messages import Accepted, Failure, FailureKind, Heartbeat, Probe, StageOutput, StageRequest
+from serve_app.stages.messages import (
+    Accepted,
+    EndOfStream,
+    Failure,
+    FailureKind,
+    Heartbeat,
+    Probe,
+    StageOutput,
+    StageRequest,
+)
 from serve_app.stages.server import StageConnection
 
 HEARTBEAT_SECONDS = 0.5
@@ -22,7 +31,7 @@ class StageWorker:
     def __init__(self, spec: StageSpec, engine: Engine, config: StageConfig) -> None:
         self._name = spec.name
         self._stall_seconds = config.stall_seconds
-        self.engine = EngineThread(engine, spec, coalesce_seconds=config.coalesce_seconds)
+        self.engine = EngineThread(engine, spec, coalesce_seconds=config.coalesce_seconds, niceness=config.niceness)
         self.playbacks = StagePlaybacks()
         self.metrics = StageMetrics(spec.name, self.engine)
 
@@ -32,19 +41,30 @@ class StageWorker:
 
     async def handle(self, request: StageRequest | Probe, connection: StageConnection) -> None:
         """To the end of what is asked for; what goes wrong is sent as a :class:`Failure`."""
-        try:
-            if isinstance(request, Probe):
+        if isinstance(request, Probe):
+            try:
                 self.check()
                 await connection.send(Accepted())
-            else:
-                await self._work(request, connection)
-        except (RequestRefused, ReplyFailed, StageError) as error:
-            await connection.send(_failure(error))
+            except StageError as error:
+                await connection.send(_failure(error))
+        else:
+            await self._work(request, connection)
 
     async def _work(self, request: StageRequest, connection: StageConnection) -> None:
         stream = self.engine.open(request)
         receiving = asyncio.create_task(self._receive(connection, stream))
-        beating = asyncio.create_task(self._beat(stream))
+        try:
+            try:
+                await self._send_all(request, stream, connection)
+                await connection.send(EndOfStream())
+            except (RequestRefused, ReplyFailed, StageError) as error:
+                await connection.send(_failure(error))
+            await receiving  # the client closes the connection
+        finally:
+            receiving.cancel()
+
+    async def _send_all(self, request: StageRequest, stream: EngineStream, connection: StageConnection) -> None:
+        heartbeats = asyncio.create_task(self._send_heartbeats(stream))
         try:
             with closing(stream), self.playbacks.of(request) as playback:
                 async for item in stream:
@@ -52,18 +72,22 @@ class StageWorker:
                         playback.add(item.messages)
                     await connection.send(item)
         finally:
-            receiving.cancel()
-            beating.cancel()
+            heartbeats.cancel()
 
     async def _receive(self, connection: StageConnection, stream: EngineStream) -> None:
-        """Feed the engine whatever the client sends. What cannot be read fails the stream."""
-        try:
-            while (message := await connection.receive()) is not None:
-                stream.push(message)
-        except ValueError as error:
-            stream.put(ReplyFailed(f"{self._name}: {error}"))
+        """Feed the engine whatever the client sends, until it closes the connection. What cannot be read fails the
+        stream."""
+        while True:
+            try:
+                message = await connection.receive()
+            except ValueError as error:
+                stream.put(ReplyFailed(f"{self._name}: {error}"))
+                continue
+            if message is None:
+                return
+            stream.push(message)
 
-    async def _beat(self, stream: EngineStream) -> None:
+    async def _send_heartbeats(self, stream: EngineStream) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             stream.put(Heartbeat(self.engine.stalled()))

@@ -23,7 +23,7 @@ THEME = gr.themes.Soft(
 LABELS = gr.I18n(en={"audio.record": "Speak", "audio.stop": "Stop recording"})
 """Gradio's own names of the microphone's buttons do not say what they start and stop."""
 
-_STORAGE_SECRET = "opens2s"  # not secret: gradio draws another at every start, and the storage would not be readable
+_STORAGE_SECRET = "opens2s"  # not secret: gradio makes another at every start, and the storage would not be readable
 _LONGEST_PASTE = 100_000  # characters, beyond which gradio makes a file of pasted text
 _SHOW_WHEN_FILLED = "watch('value', () => { if (props.value) element.scrollIntoView({ block: 'nearest' }); });"
 

@@ -36,7 +36,7 @@ class Page:
         self.open_tabs: dict[str | None, Conversation] = {}  # by gradio's name of the session
         self.layout = Layout(examples)
 
-    def wire(self, page: gr.Blocks) -> None:
+    def connect_events(self, page: gr.Blocks) -> None:
         """Connects the components; called once, inside the page."""
         ui = self.layout
         settings = [ui.temperature, ui.top_p, ui.max_tokens, ui.system_prompt, ui.speak]
@@ -87,9 +87,9 @@ class Page:
         if (conversation := self.open_tabs.pop(request.session_hash, None)) is not None:
             conversation.stop(None)
 
-    async def use_key(self, key: str, remember: bool) -> Update:
+    async def use_key(self, key: str | None, remember: bool) -> Update:
         """Asks the endpoint whether it accepts the key."""
-        return {self.layout.key_store: _kept_key(key, remember)} | await self._welcome(key.strip())
+        return {self.layout.key_store: _kept_key(key, remember)} | await self._welcome(_stripped(key))
 
     async def send_composed(
         self, conversation: Conversation, composed: Mapping[str, Any], *request: Any
@@ -152,14 +152,14 @@ class Page:
 
     async def _reply(self, conversation: Conversation, message: Message, *request: Any) -> AsyncGenerator[Update, None]:
         ui = self.layout
-        *chosen, key, played = request
-        settings = _settings(*chosen)
+        *chosen, given_key, played = request
+        settings, key = _settings(*chosen), _stripped(given_key)
         conversation.stop(_playback(played))
         reply = conversation.send(message, speak=settings.speak)
         # The conversation is stored with the message: a reload while the reply comes in can send it again.
         yield self._shown(conversation) | {ui.player: player_value(reply), ui.status: ""}
         problem: Update = {}
-        deltas = until_set(reply.stop, self.endpoint.reply(tuple(conversation.messages), settings, key.strip()))
+        deltas = until_set(reply.stop, self.endpoint.reply(tuple(conversation.messages), settings, key))
         try:
             async with aclosing(deltas):
                 async for delta in deltas:
@@ -234,8 +234,13 @@ def _playback(played: Any) -> Playback | None:
     return Playback(int(played["reply"]), float(played["seconds"])) if played else None
 
 
-def _kept_key(key: str, remember: bool) -> str:
-    return key.strip() if remember else ""
+def _stripped(key: str | None) -> str:
+    """The key that was entered; gradio has None for a field that was never shown."""
+    return (key or "").strip()
+
+
+def _kept_key(key: str | None, remember: bool) -> str:
+    return _stripped(key) if remember else ""
 
 
 def _settings(temperature: float, top_p: float, max_tokens: int, system_prompt: str, speak: bool) -> Settings:
@@ -259,7 +264,7 @@ def _latency(reply: IncomingReply) -> str:
 def build_page(endpoint: Endpoint, examples: Mapping[Path, str] = MappingProxyType({})) -> gr.Blocks:
     """The page that talks to ``endpoint``. ``examples`` are audio files to send, each with a label."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, CLIP_AGE_SECONDS)) as blocks:
-        Page(endpoint, examples).wire(blocks)
+        Page(endpoint, examples).connect_events(blocks)
     return blocks.queue(default_concurrency_limit=None)  # the endpoint limits how many replies it makes at once
 
 

@@ -1,24 +1,28 @@
-"""What callers notice of processes that die under them, and what is left behind: nothing, and nothing."""
+"""Processes that die under replies: clients notice nothing, and nothing is leaked."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import httpx
+import psutil
 import pytest
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
-from serve_app.config import STAGES, StageName
+from opens2s_core.inference.family import OPENS2S
 from serve_app.stages.stage import StageState
-from tests.e2e.listener import Listener, assert_same, body
 from tests.e2e.replicas import kill, processes, wait_until
+from tests.e2e.reply_reader import ReplyReader, assert_same, body
 from tests.e2e.small_service import CAPACITY
 
 pytestmark = pytest.mark.ray
 
+STAGES = OPENS2S.names
 
-def nothing_left() -> bool:
+
+def nothing_held() -> bool:
     """Whether every stage has a replica, and none of them holds anything."""
     replicas: list[StageState] = []
     for stage in STAGES:
@@ -26,7 +30,7 @@ def nothing_left() -> bool:
             replicas += serve.get_deployment_handle(stage, "opens2s").broadcast("state").results(timeout_s=30)
         except (RayError, RayServeException):
             return False  # it is being replaced
-    return len(replicas) == len(STAGES) and not any(replica.slots or replica.callers for replica in replicas)
+    return len(replicas) == len(STAGES) and not any(replica.slots or replica.connections for replica in replicas)
 
 
 def wait_for_all(served: str) -> None:
@@ -34,43 +38,43 @@ def wait_for_all(served: str) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("parts", [2, pytest.param(0, marks=pytest.mark.slow)])
-def test_a_stage_that_is_killed_is_not_heard(served: str, stage: StageName, parts: int) -> None:
+@pytest.mark.parametrize("chunks", [2, pytest.param(0, marks=pytest.mark.slow)])
+def test_a_stage_that_is_killed_does_not_show_in_the_reply(served: str, stage: str, chunks: int) -> None:
     wait_for_all(served)
-    undisturbed = Listener(served, body(1)).hear()
-    assert undisturbed.parts > 3
-    listener = Listener(served, body(1))
-    listener.begin() if parts == 0 else listener.hear(parts)
+    undisturbed = ReplyReader(served, body(1)).read()
+    assert undisturbed.chunks > 3
+    reply = ReplyReader(served, body(1))
+    reply.read_first_text() if chunks == 0 else reply.read(chunks)
     kill(stage)
-    assert_same(listener.hear(), undisturbed)
-    wait_until("free slots", nothing_left)
+    assert_same(reply.read(), undisturbed)
+    wait_until("free slots", nothing_held)
 
 
-def test_a_stage_that_is_killed_with_all_places_taken_is_not_heard(served: str) -> None:
+def test_a_stage_that_is_killed_with_all_slots_in_use_does_not_show_in_the_replies(served: str) -> None:
     wait_for_all(served)
 
-    def hear(seed: int) -> Listener:
-        return Listener(served, body(seed)).hear()
+    def read(seed: int) -> ReplyReader:
+        return ReplyReader(served, body(seed)).read()
 
-    def hear_with_a_break(seed: int) -> Listener:
-        listener = Listener(served, body(seed)).hear(1)
+    def read_with_a_loss(seed: int) -> ReplyReader:
+        reply = ReplyReader(served, body(seed)).read(1)
         if seed == 0:
             kill("speech_decoder")
-        return listener.hear()
+        return reply.read()
 
     seeds = range(CAPACITY)
     with ThreadPoolExecutor(CAPACITY) as pool:
-        undisturbed = list(pool.map(hear, seeds))
-        heard = list(pool.map(hear_with_a_break, seeds))
-    for ours, theirs in zip(heard, undisturbed, strict=True):
+        undisturbed = list(pool.map(read, seeds))
+        replies = list(pool.map(read_with_a_loss, seeds))
+    for ours, theirs in zip(replies, undisturbed, strict=True):
         assert_same(ours, theirs)
-    wait_until("free slots", nothing_left)
+    wait_until("free slots", nothing_held)
 
 
-def test_whoever_has_not_begun_waits_for_the_replacement(served: str) -> None:
+def test_a_reply_that_has_not_started_waits_for_the_replacement(served: str) -> None:
     wait_for_all(served)
     kill("thinker")
-    assert Listener(served, body(2, tokens=4)).hear().done
+    assert ReplyReader(served, body(2, tokens=4)).read().done
 
 
 def test_readiness_follows_a_stage_that_is_killed(served: str) -> None:
@@ -83,36 +87,69 @@ def test_readiness_follows_a_stage_that_is_killed(served: str) -> None:
     wait_for_all(served)
 
 
-def test_the_death_of_the_ingress_is_an_error_and_leaves_nothing_behind(served: str) -> None:
+def test_the_death_of_the_gateway_is_an_error_and_leaks_nothing(served: str) -> None:
     wait_for_all(served)
-    listeners = [Listener(served, body(1, tokens=2000)).hear(1) for _ in range(CAPACITY)]
+    replies = [ReplyReader(served, body(1, tokens=2000)).read(1) for _ in range(CAPACITY)]
     kill("ingress")
     killed = time.monotonic()
-    wait_until("free slots", nothing_left)
+    wait_until("free slots", nothing_held)
     assert time.monotonic() - killed < 5  # two seconds, and what looking takes
-    for listener in listeners:
+    for reply in replies:
         with pytest.raises(httpx.HTTPError):
-            listener.hear()
-        assert not listener.done
-    wait_until("the next ingress", lambda: processes("ingress") != [])
+            reply.read()
+        assert not reply.done
+    wait_until("the next gateway", lambda: processes("ingress") != [])
     wait_for_all(served)
-    assert Listener(served, body(3, tokens=4)).hear().done
+    assert ReplyReader(served, body(3, tokens=4)).read().done
 
 
-def test_a_listener_who_does_not_read_holds_nobody_back(served: str) -> None:
+def test_a_client_that_does_not_read_delays_no_other(served: str) -> None:
     wait_for_all(served)
-    slow = Listener(served, body(1))
-    undisturbed = Listener(served, body(1)).hear()
+    slow = ReplyReader(served, body(1))
+    undisturbed = ReplyReader(served, body(1)).read()
     for seed in range(3):
-        assert Listener(served, body(seed, tokens=4)).hear().done
-    assert_same(slow.hear(), undisturbed)
+        assert ReplyReader(served, body(seed, tokens=4)).read().done
+    assert_same(slow.read(), undisturbed)
 
 
-def test_listeners_who_leave_at_any_point_leave_nothing_behind(served: str) -> None:
+def test_clients_that_leave_at_any_point_leak_nothing(served: str) -> None:
     wait_for_all(served)
-    for parts in (0, 1, 2):
-        listeners = [Listener(served, body(seed, tokens=2000)) for seed in range(CAPACITY)]
-        for listener in listeners:
-            listener.hear(parts) if parts else listener.begin()
-            listener.close()
-        wait_until("free slots", nothing_left, seconds=5)
+    for chunks in (0, 1, 2):
+        replies = [ReplyReader(served, body(seed, tokens=2000)) for seed in range(CAPACITY)]
+        for reply in replies:
+            reply.read(chunks) if chunks else reply.read_first_text()
+            reply.close()
+        wait_until("free slots", nothing_held, seconds=5)
+
+
+def test_bad_requests_behind_a_replacement_do_not_wedge_it(served: str) -> None:
+    wait_for_all(served)
+    kill("thinker")
+    wait_for_all(served)
+
+    def ask(_: int) -> int:
+        return httpx.post(f"{served}/v1/chat/completions", json={}, timeout=30).status_code
+
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(ask, range(12))) == [400] * 12
+    wait_for_all(served)
+    assert ReplyReader(served, body(4, tokens=4)).read().done
+    wait_until("free slots", nothing_held)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_only_replica_of_a_stage_hangs(served: str, stage: str) -> None:
+    wait_for_all(served)
+    undisturbed = ReplyReader(served, body(1)).read()
+    reply = ReplyReader(served, body(1)).read_first_text()
+    stopped = processes(stage)
+    for process in stopped:
+        process.suspend()
+    try:
+        assert_same(reply.read(), undisturbed)
+    finally:
+        for process in stopped:
+            with suppress(psutil.Error):
+                process.kill()
+    wait_until("free slots", nothing_held)

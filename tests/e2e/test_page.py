@@ -82,7 +82,8 @@ def fresh_context(browser: Browser, **options: Any) -> Iterator[BrowserContext]:
     context.on("weberror", lambda error: errors.append(str(error.error)))
     yield context
     context.close()
-    assert errors == []
+    # Gradio's waveforms complain when they are removed while they load.
+    assert [error for error in errors if "AbortError: signal is aborted" not in error] == []
 
 
 @pytest.fixture
@@ -203,7 +204,7 @@ def test_a_stop_while_a_complete_reply_is_played_shortens_it(talk: TalkPage) -> 
     talk.wait_until_done()  # 24 s of audio, made in three
     talk.stop_reply.click()
     expect(talk.stop_reply).to_be_hidden()
-    expect(talk.page.locator("#chat .bot .minimal-audio-player")).to_have_count(1)
+    expect(talk.chat).not_to_contain_text(REPLY * 20)
     [reply] = talk.messages("bot")
     assert 0 < len(reply) < len(REPLY * 20) / 2
 

@@ -1,4 +1,4 @@
-"""A caller's view of the served platform, through the unmodified ``openai`` package."""
+"""A client's view of the served platform, through the unmodified ``openai`` package."""
 
 import base64
 import io
@@ -21,11 +21,15 @@ from numpy.typing import NDArray
 from ray import cloudpickle, serve
 
 from opens2s_core.audio import encode_audio
-from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling, SoundFormat
+from opens2s_core.checkpoint.bundle import read_bundle_info
+from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling
 from opens2s_core.inference.pipeline import Pipeline, reply_text
-from opens2s_core.prompt import Audio, Message, reading
+from opens2s_core.prompt import reading
 from serve_app.api.audio_input import decode_input
+from serve_app.api.chat_request import chat_reply_request, parse_chat
+from serve_app.api.context import ApiContext
 from serve_app.app import build_app
+from serve_app.config import Limits
 from tests import fakes
 from tests.e2e.replicas import wait_until
 from tests.e2e.small_service import CAPACITY, serve_config
@@ -42,12 +46,12 @@ def client(address: str) -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
 
 
-def sound(seconds: float = 1.0) -> str:
+def noise(seconds: float = 1.0) -> str:
     samples = np.random.default_rng(0).normal(0, 0.1, int(seconds * 16_000)).astype(np.float32)
     return base64.b64encode(encode_audio(samples, 16_000, container="wav")).decode()
 
 
-def heard(data: str) -> list[dict[str, Any]]:
+def spoken(data: str) -> list[dict[str, Any]]:
     return [{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}]}]
 
 
@@ -56,14 +60,24 @@ def written(text: str) -> list[dict[str, Any]]:
 
 
 def asked(seed: int, **fields: Any) -> dict[str, Any]:
-    """A spoken reply to one second of sound, another for each seed."""
-    request = {"model": MODEL, "messages": heard(sound()), "max_tokens": TOKENS, "temperature": 1.0, "seed": seed}
+    """A spoken reply to one second of noise, another for each seed."""
+    request = {"model": MODEL, "messages": spoken(noise()), "max_tokens": TOKENS, "temperature": 1.0, "seed": seed}
     return {**request, **SPOKEN, **fields}
 
 
+NO_END: dict[str, float] = {}
+"""A bias against the tokens that end a reply."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _end_tokens(tiny_bundle: Path) -> None:
+    settings = json.loads((tiny_bundle / "opens2s" / "generation_config.json").read_text())
+    NO_END.update({str(token): -100.0 for token in settings["eos_token_id"]})
+
+
 def endless(seed: int) -> dict[str, Any]:
-    """A reply that lasts for seconds: the untrained model's greedy choice goes round in circles."""
-    return asked(seed, max_tokens=2048, temperature=0.0, stream=True)
+    """A reply that lasts for many seconds."""
+    return asked(seed, max_tokens=2048, logit_bias=NO_END, stream=True)
 
 
 def text_of(chunks: list[Any]) -> str:
@@ -79,7 +93,7 @@ def transcript_of(deltas: list[dict[str, Any]]) -> str:
     return "".join(delta.get("transcript", "") for delta in deltas)
 
 
-def sound_of(deltas: list[dict[str, Any]]) -> bytes:
+def audio_of_deltas(deltas: list[dict[str, Any]]) -> bytes:
     return b"".join(base64.b64decode(delta.get("data", "")) for delta in deltas)
 
 
@@ -90,15 +104,13 @@ Alone = Callable[[int], tuple[str, bytes]]
 def alone(tiny_bundle: Path) -> Alone:
     """The oracle: text and pcm16 of the reply to ``asked(seed)`` from the same engines without Ray."""
     pipeline = Pipeline.load(tiny_bundle)
-    message = Message("user", (Audio(decode_input(sound(), max_seconds=5)),))
+    info = read_bundle_info(str(tiny_bundle))
+    context = ApiContext(model=MODEL, limits=Limits(), units_per_token=info.units_per_token)
 
     @cache
     def reply(seed: int) -> tuple[str, bytes]:
-        text = Sampling(temperature=1.0, max_tokens=TOKENS, seed=seed)
-        units = Sampling(max_tokens=16 * TOKENS, seed=seed)
-        sound = SoundFormat(samples="int16")
-        request = ReplyRequest(messages=(message,), text=text, units=units, seed=seed, audio=sound)
-        messages = list(pipeline.reply(request))
+        chat = parse_chat(json.dumps(asked(seed)).encode(), context)
+        messages = list(pipeline.reply(chat_reply_request(chat, context)))
         samples = [message.samples for message in messages if isinstance(message, AudioChunk)]
         return reply_text(messages), np.concatenate(samples).astype("<i2").tobytes()
 
@@ -109,7 +121,7 @@ def samples_in(pcm: bytes) -> NDArray[np.int64]:
     return np.frombuffer(pcm, "<i2").astype(np.int64)
 
 
-def assert_same_sound(ours: bytes, theirs: bytes) -> None:
+def assert_same_audio(ours: bytes, theirs: bytes) -> None:
     """Equal but for the rounding of float sums, which other batches and thread counts order otherwise."""
     np.testing.assert_allclose(samples_in(ours), samples_in(theirs), rtol=0, atol=4)
 
@@ -119,7 +131,7 @@ def test_a_whole_spoken_reply_is_that_of_the_engines(served: str, alone: Alone) 
     audio = reply.choices[0].message.audio
     assert audio is not None
     assert audio.transcript == alone(0)[0]
-    assert_same_sound(base64.b64decode(audio.data), alone(0)[1])
+    assert_same_audio(base64.b64decode(audio.data), alone(0)[1])
     assert reply.usage is not None
     assert reply.usage.completion_tokens <= TOKENS
 
@@ -133,13 +145,13 @@ def test_a_streamed_spoken_reply_is_that_of_the_engines(
     chunks = list(client(served).chat.completions.create(**asked(0, audio=audio, **fields)))
     deltas = audio_of(chunks)
     assert transcript_of(deltas) == alone(0)[0]
-    assert_same_sound(sound_of(deltas)[header_bytes:], alone(0)[1])
+    assert_same_audio(audio_of_deltas(deltas)[header_bytes:], alone(0)[1])
     assert "expires_at" in deltas[-1]
     assert chunks[-2].choices[0].finish_reason in ("stop", "length")
     assert chunks[-1].usage.completion_tokens <= TOKENS
 
 
-def test_sound_comes_in_parts_and_text_does_not_wait_for_it(served: str) -> None:
+def test_audio_is_streamed_in_chunks_and_text_does_not_wait_for_it(served: str) -> None:
     deltas = audio_of(list(client(served).chat.completions.create(**asked(1, stream=True))))  # a longer one
     assert sum("data" in delta for delta in deltas) > 2
     assert "transcript" in deltas[0]
@@ -162,7 +174,7 @@ def test_a_written_reply_is_the_same_whole_and_streamed(served: str) -> None:
     assert audio_of(chunks) == []
 
 
-def test_callers_at_once_hear_what_each_would_hear_alone(served: str, alone: Alone) -> None:
+def test_clients_at_once_get_what_each_would_get_alone(served: str, alone: Alone) -> None:
     def call(seed: int) -> list[dict[str, Any]]:
         return audio_of(list(client(served).chat.completions.create(**asked(seed, stream=True))))
 
@@ -171,20 +183,20 @@ def test_callers_at_once_hear_what_each_would_hear_alone(served: str, alone: Alo
         replies = list(pool.map(call, seeds))
     for seed, deltas in zip(seeds, replies, strict=True):
         assert transcript_of(deltas) == alone(seed)[0]
-        assert_same_sound(sound_of(deltas), alone(seed)[1])
+        assert_same_audio(audio_of_deltas(deltas), alone(seed)[1])
 
 
 BAD = [
     ({"model": "gpt-4o"}, 404, "model"),
     ({"messages": []}, 400, "messages"),
-    ({"messages": heard("not base64!")}, 400, "messages[0].content[0].input_audio.data"),
-    ({"messages": heard(base64.b64encode(b"no sound").decode())}, 400, "messages[0].content[0].input_audio.data"),
-    ({"messages": heard("")}, 400, "messages[0].content[0].input_audio.data"),
-    ({"messages": heard(sound(21))}, 400, "messages[0].content[0].input_audio.data"),
+    ({"messages": spoken("not base64!")}, 400, "messages[0].content[0].input_audio.data"),
+    ({"messages": spoken(base64.b64encode(b"no sound").decode())}, 400, "messages[0].content[0].input_audio.data"),
+    ({"messages": spoken("")}, 400, "messages[0].content[0].input_audio.data"),
+    ({"messages": spoken(noise(21))}, 400, "messages[0].content[0].input_audio.data"),
     ({"audio": {"voice": "default", "format": "aiff"}}, 400, "audio.format"),
     ({"modalities": ["video"]}, 400, "modalities[0]"),
     ({"messages": written("word " * 6_000)}, 400, "messages"),
-    ({"messages": heard("A" * 3 * 2**20)}, 413, None),
+    ({"messages": spoken("A" * 3 * 2**20)}, 413, None),
 ]
 
 
@@ -197,7 +209,7 @@ def test_bad_input_is_refused_by_name(served: str, fields: Any, status: int, par
     assert "Traceback" not in refused.value.message
 
 
-def test_callers_who_leave_free_their_places(served: str) -> None:
+def test_clients_that_leave_free_their_slots(served: str) -> None:
     for _ in range(3):
         streams = [client(served).chat.completions.create(**endless(n)) for n in range(4)]
         for stream in streams:
@@ -209,19 +221,19 @@ def test_callers_who_leave_free_their_places(served: str) -> None:
         assert time.monotonic() - left < 3
 
 
-def test_callers_who_hang_up_on_a_whole_reply_free_their_places(served: str) -> None:
-    def hang_up(n: int) -> None:
+def test_clients_that_disconnect_during_a_whole_reply_free_their_slots(served: str) -> None:
+    def disconnect(n: int) -> None:
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(f"{served}/v1/chat/completions", json={**endless(n), "stream": False}, timeout=0.5)
 
     with ThreadPoolExecutor(CAPACITY) as pool:
-        list(pool.map(hang_up, range(CAPACITY)))
+        list(pool.map(disconnect, range(CAPACITY)))
     left = time.monotonic()
     client(served).chat.completions.create(**asked(0, max_tokens=1))
     assert time.monotonic() - left < 3
 
 
-def test_a_caller_too_many_is_told_when_to_come_back(served: str) -> None:
+def test_a_client_too_many_is_refused_with_retry_after(served: str) -> None:
     speaking = [client(served).chat.completions.create(**endless(n)) for n in range(4)]
 
     def call(n: int) -> httpx.Response:
@@ -255,10 +267,10 @@ def test_health_and_readiness_answer(served: str) -> None:
 
 
 @pytest.mark.parametrize("audio_format", ["flac", "mp3", "opus"])
-def test_compressed_sound_streams_too(served: str, audio_format: str) -> None:
+def test_compressed_audio_streams_too(served: str, audio_format: str) -> None:
     audio = {"voice": "default", "format": audio_format}
     deltas = audio_of(list(client(served).chat.completions.create(**asked(0, audio=audio, stream=True))))
-    samples = decode_input(base64.b64encode(sound_of(deltas)).decode(), max_seconds=60)
+    samples = decode_input(base64.b64encode(audio_of_deltas(deltas)).decode(), max_seconds=60)
     whole = base64.b64decode(client(served).chat.completions.create(**asked(0)).choices[0].message.audio.data)
     seconds = len(whole) / 2 / 22_050
     assert abs(len(samples) / 16_000 - seconds) < 0.2
@@ -275,14 +287,14 @@ def test_a_text_is_read_word_for_word_and_not_answered(served: str, tiny_bundle:
     assert reply_text(list(Pipeline.load(tiny_bundle).reply(request))) == text
 
 
-def test_a_client_of_the_reference_hears_a_reply(served: str, alone: Alone) -> None:
+def test_a_client_of_the_reference_gets_a_spoken_reply(served: str, alone: Alone) -> None:
     assert httpx.post(f"{served}/worker_get_status").json()["model_names"] == [MODEL, "omnispeech"]
-    words = {"role": "user", "content": [{"text": "", "audio": sound()}]}
+    words = {"role": "user", "content": [{"text": "", "audio": noise()}]}
     asks = {"model": MODEL, "messages": [words], "temperature": 0.0, "top_p": 1.0, "max_new_tokens": TOKENS}
     parts, rest = [], b""
     with httpx.stream("POST", f"{served}/worker_generate_stream", json=asks, timeout=60) as answer:
-        for piece in answer.iter_raw():
-            *whole, rest = (rest + piece).split(b"\0")
+        for data in answer.iter_raw():
+            *whole, rest = (rest + data).split(b"\0")
             parts += [json.loads(part) for part in whole]
     assert rest == b""
     assert [part["finalize"] for part in parts] == [False] * (len(parts) - 1) + [True]
@@ -292,25 +304,25 @@ def test_a_client_of_the_reference_hears_a_reply(served: str, alone: Alone) -> N
         assert (file.getframerate(), file.getsampwidth()) == (22_050, 2)
 
 
-def test_prometheus_is_told_of_replies_and_slots(served: str) -> None:
+def test_prometheus_is_given_replies_and_slots(served: str) -> None:
     client(served).chat.completions.create(**asked(0))
     names = ("time_to_first_audio_seconds_count", "replies_total", "slots_used", "transfer_seconds_sum")
 
-    def told() -> bool:
+    def reported() -> bool:
         page = httpx.get(f"{served}/metrics", timeout=30).text
         return all(f"\nray_opens2s_{name}" in page for name in names)
 
-    wait_until("Ray's report", told, seconds=40)
+    wait_until("Ray's report", reported, seconds=40)
 
 
 @pytest.mark.slow
-def test_a_failed_engine_is_told_and_replaced(serve_port: int, tiny_bundle: Path) -> None:
+def test_a_failed_engine_is_reported_and_replaced(serve_port: int, tiny_bundle: Path) -> None:
     cloudpickle.register_pickle_by_value(fakes)  # replicas cannot import what lies among the tests
     serve.run(build_app(serve_config(tiny_bundle), build_fake_engine), name="fake", route_prefix="/fake")
     address = f"http://127.0.0.1:{serve_port}/fake"
-    with pytest.raises(openai.APIError) as told:
+    with pytest.raises(openai.APIError) as raised:
         list(client(address).chat.completions.create(model=MODEL, messages=written(POISON), stream=True))
-    assert told.value.code == "reply_failed"  # it broke three engines, of which it may be the cause
+    assert raised.value.code == "reply_failed"  # it broke three engines, of which it may be the cause
     deadline = time.monotonic() + 60
     ask = {"model": MODEL, "messages": written("are you there")}
     while httpx.post(f"{address}/v1/chat/completions", json=ask, timeout=30).status_code != 200:

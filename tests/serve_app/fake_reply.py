@@ -43,8 +43,8 @@ def text_reply(*deltas: str, reason: str = "stop") -> list[StageMessage]:
 
 def spoken_reply(*deltas: str, audio: NDArray[np.int16], chunks: int = 3) -> list[StageMessage]:
     """Text first, then the audio in so many chunks and a last one that is empty."""
-    pieces = [AudioChunk(piece, final=False) for piece in np.array_split(audio, chunks)]
-    return [*text_reply(*deltas), *pieces, AudioChunk(np.zeros(0, np.int16), final=True)]
+    parts = [AudioChunk(part, final=False) for part in np.array_split(audio, chunks)]
+    return [*text_reply(*deltas), *parts, AudioChunk(np.zeros(0, np.int16), final=True)]
 
 
 def collect(items: AsyncIterator[T]) -> list[T]:

@@ -7,21 +7,31 @@ from typing import Any
 
 import pytest
 import yaml
-from ray import serve
 from ray.serve._private.deploy_utils import get_app_code_version
 from ray.serve.schema import ServeDeploySchema
 
+from opens2s_core.inference.family import OPENS2S
 from ray_jobs import serve as job
 from ray_jobs.serve_recipes import RECIPES, gpu, small
 from serve_app import app
-from serve_app.app import build_app, deployment_options, ingress_options, serve_app
-from serve_app.config import STAGES, Access, Limits, ServeConfig, StageConfig
+from serve_app.app import GATEWAY, deployment_options, gateway_options, serve_app
+from serve_app.config import Access, GatewayConfig, Limits, Pacing, ServeConfig, StageConfig
 from serve_app.manifests import ray_service, serve_manifest, to_yaml
 from serve_app.ray_settings import RAY_SETTINGS
 
 FOLDER = Path(app.__file__).parent
 FILES = [FOLDER / "config.yaml", FOLDER / "ray_service.yaml"]
-OTHER_SIZES = StageConfig(queue=3, min_replicas=0, max_replicas=7, target=0.5, upscale_delay=1.0, downscale_delay=9.0)
+STAGES = OPENS2S.names
+OTHER_SIZES: dict[str, Any] = {
+    "min_replicas": 0,
+    "max_replicas": 7,
+    "target": 0.5,
+    "upscale_delay": 1.0,
+    "downscale_delay": 9.0,
+    "health_period_seconds": 2.0,
+    "health_timeout_seconds": 3.0,
+}
+"""What Serve changes while replicas run."""
 
 
 def version(config: ServeConfig) -> str:
@@ -59,28 +69,39 @@ def test_serve_accepts_every_recipe(recipe: str) -> None:
     schema = accepted(serve_manifest(config))
     assert (schema.http_options.host, schema.http_options.port) == ("10.0.0.1", 8001)
     assert schema.http_options.request_timeout_s is None
-    assert set(schema.applications[0].deployment_names) == {*STAGES, "ingress"}
+    assert set(schema.applications[0].deployment_names) == {*STAGES, GATEWAY}
 
 
 def test_counts_delays_and_queues_change_while_replicas_run() -> None:
-    config = ServeConfig(bundle="bundle")
+    config = ServeConfig(bundle="bundle", gateway=GatewayConfig(cpus=1.0))
     changed = replace(
-        config, **dict.fromkeys(STAGES, OTHER_SIZES), ingress_replicas=3, drain_seconds=5.0, host="::", port=1
+        config,
+        stages=dict.fromkeys(STAGES, StageConfig(**OTHER_SIZES)),
+        gateway=GatewayConfig(cpus=1.0, replicas=3, queue=7),
+        drain_seconds=5.0,
+        host="::",
+        port=1,
     )
-    assert version(changed) == version(config)
     before, after = deployed(serve_manifest(config)), deployed(serve_manifest(changed))
-    assert all(before[name] != after[name] for name in (*STAGES, "ingress"))
+    assert all(before[name] != after[name] for name in (*STAGES, GATEWAY))
+    assert after[GATEWAY]["user_config"] == {"running": 9, "waiting": 7}
+    assert version(changed) == version(replace(config, host="::", port=1))
 
 
 @pytest.mark.parametrize(
     "change",
     [
         {"bundle": "other"},
-        {"thinker": StageConfig(capacity=5)},
-        {"token2wav": StageConfig(gpus=1.0)},
+        {"stages": {"thinker": StageConfig(capacity=5)}},
+        {"stages": {"thinker": StageConfig(context=1000)}},
+        {"stages": {"token2wav": StageConfig(gpus=1.0)}},
+        {"stages": {"token2wav": StageConfig(niceness=1)}},
+        {"stages": {"speech_decoder": StageConfig(headroom_seconds=0.5)}},
+        {"gateway": GatewayConfig(address="https://speech.example")},
+        {"gateway": GatewayConfig(body_seconds=1.0)},
+        {"pacing": Pacing(busy_lead_seconds=1.0)},
         {"limits": Limits(max_tokens=1)},
         {"access": Access(keys_file="keys")},
-        {"speech_decoder": StageConfig(playback_slack=0.5)},
     ],
     ids=str,
 )
@@ -101,71 +122,21 @@ def test_a_file_builds_what_it_was_written_from(built: list[ServeConfig]) -> Non
     serve_app(application.args)
     [read] = built
     assert read == replace(
-        ServeConfig(bundle="bundle", ingress_cpus=1, model="mine", log_transcripts=True),
-        limits=config.limits,
-        access=config.access,
-        thinker=StageConfig(capacity=16, cpus=2, gpus=1),
-        speech_decoder=StageConfig(capacity=16, cpus=2, gpus=0.5),
-        token2wav=StageConfig(capacity=16, cpus=2, gpus=0.5),
+        config,
+        stages={name: stage.replica() for name, stage in config.stages.items()},
+        gateway=replace(config.gateway, replicas=1, queue=GatewayConfig().queue),
     )
 
 
 def test_no_option_stands_in_two_places() -> None:
     """Of what follows from the arguments a file says nothing more, so that it cannot be changed in one place alone."""
     config = gpu("bundle")
-    options = {name: deployment_options(name, getattr(config, name), config) for name in STAGES}
+    options = {spec.name: deployment_options(spec, config) | {"num_replicas": "auto"} for spec in OPENS2S.stages}
+    options[GATEWAY] = gateway_options(config)
     for name, written in deployed(serve_manifest(config)).items():
-        known = ingress_options(config) if name == "ingress" else options[name] | {"num_replicas": "auto"}
+        known = options[name]
         assert written.items() <= known.items()
         assert known.keys() - written.keys() == {"max_ongoing_requests", "ray_actor_options"}
-
-
-def test_no_replica_is_told_the_sizes_of_stages() -> None:
-    sized = replace(gpu("bundle"), thinker=OTHER_SIZES, speech_decoder=OTHER_SIZES, token2wav=OTHER_SIZES)
-    ingress = build_app(sized)._bound_deployment
-    assert ingress.init_args[0] == replace(sized, **dict.fromkeys(STAGES, StageConfig()))
-    for stage, bound in zip(STAGES, ingress.init_args[1:], strict=True):
-        name, build, threads = bound._bound_deployment.init_args
-        assert (name, build.args, build.keywords, threads) == (stage, (stage, "bundle"), {"capacity": 4}, 1)
-
-
-def test_a_stage_scales_as_its_size_says() -> None:
-    stage = replace(OTHER_SIZES, capacity=8)
-    options = deployment_options("thinker", stage, ServeConfig(bundle="", drain_seconds=12.0))
-    deployment = serve.deployment(**options)(type("Stage", (), {}))
-    scaling = deployment._deployment_config.autoscaling_config
-    assert (scaling.min_replicas, scaling.max_replicas) == (0, 7)
-    assert scaling.target_ongoing_requests == 4.0
-    assert (scaling.upscale_delay_s, scaling.downscale_delay_s, scaling.downscale_to_zero_delay_s) == (1.0, 9.0, 9.0)
-    assert scaling.policy.is_default_policy_function()
-    assert deployment.max_ongoing_requests == 8
-    assert deployment.max_queued_requests == 3
-    assert deployment._deployment_config.graceful_shutdown_timeout_s == 12.0
-
-
-def test_a_stage_where_none_may_wait_still_lets_replies_in() -> None:
-    assert deployment_options("thinker", StageConfig(queue=0), ServeConfig(bundle=""))["max_queued_requests"] == 1
-
-
-@pytest.mark.parametrize(
-    ("args", "named"),
-    [
-        ({"bundle": "b", "bundel": 1, "thinker": {"capcity": 1}}, "unknown bundel, thinker.capcity"),
-        ({"bundle": "b", "limits": {"max_token": 1}}, "unknown limits.max_token"),
-        ({}, "bundle"),
-        ({"bundle": 3}, "bundle"),
-        ({"bundle": "b", "thinker": {"capacity": "4"}}, "thinker.capacity"),
-        ({"bundle": "b", "thinker": {"capacity": 1.5}}, "thinker.capacity"),
-        ({"bundle": "b", "thinker": {"capacity": 0}}, "expected at least 1 reply at once, got 0"),
-        ({"bundle": "b", "thinker": 4}, "thinker"),
-        ({"bundle": "b", "access": {"cors_origins": "https://a"}}, "access.cors_origins"),
-        ({"bundle": "b", "log_transcripts": "no"}, "log_transcripts"),
-    ],
-    ids=str,
-)
-def test_arguments_that_do_not_fit_are_named(args: dict[str, Any], named: str) -> None:
-    with pytest.raises(ValueError, match=named):
-        serve_app(args)
 
 
 def test_kuberay_deploys_the_same_and_reachable_from_other_pods() -> None:
@@ -177,12 +148,12 @@ def test_kuberay_deploys_the_same_and_reachable_from_other_pods() -> None:
         assert container["image"] == "image"
         assert {"name": "serve", "containerPort": 8000} in container["ports"]
         keys, *settings = container["env"]
-        assert keys["valueFrom"]["secretKeyRef"]["optional"]
+        assert not keys["valueFrom"]["secretKeyRef"]["optional"], "without keys a pod stays closed, not open"
         assert {setting["name"]: setting["value"] for setting in settings} == RAY_SETTINGS
     assert spec["rayClusterConfig"]["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
 
 
-def test_a_pod_goes_after_the_replies_that_it_serves() -> None:
+def test_a_pod_ends_after_the_replies_that_it_serves() -> None:
     spec = ray_service(replace(small("bundle"), drain_seconds=99.5), "image")["spec"]
     assert spec["rayClusterDeletionDelaySeconds"] == 100
     for worker in spec["rayClusterConfig"]["workerGroupSpecs"]:
@@ -216,12 +187,12 @@ def test_a_stage_with_gpus_of_its_own_has_workers_of_its_own() -> None:
 
 
 def test_without_gpus_all_stages_share_workers() -> None:
-    assert workers(small("bundle")) == {"shared": (1, 2, {"cpu": "1"})}
+    assert workers(small("bundle")) == {"shared": (1, 1, {"cpu": "1"})}
 
 
-def test_an_unused_stage_leaves_its_workers_but_the_ingress_stays() -> None:
+def test_an_unused_stage_frees_its_workers_but_the_gateway_stays() -> None:
     unused = StageConfig(gpus=2, min_replicas=0, max_replicas=3)
-    assert workers(replace(small("bundle"), **dict.fromkeys(STAGES, unused))) == {
+    assert workers(ServeConfig(bundle="bundle", stages=dict.fromkeys(STAGES, unused))) == {
         "shared": (1, 1, {"cpu": "1"}),
         **{name: (0, 3, {"cpu": "1", "nvidia.com/gpu": "2"}) for name in ("thinker", "speech-decoder", "token2wav")},
     }

@@ -206,7 +206,7 @@ def test_a_reply_goes_on_in_a_fresh_pipeline_as_if_nothing_had_happened(
         for _ in range(count):
             lost.step()
         made += lost.chunks(reply)
-        record = pickle.loads(pickle.dumps(lost.record(reply)))
+        record = pickle.loads(pickle.dumps(lost.records(reply)))
     rest = list(Pipeline.load(tiny_bundle).reply(request, record))
     assert_alike(made + rest, list(pipeline.reply(request)))
     assert isinstance(rest[-1], Finish) or (isinstance(rest[-1], AudioChunk) and rest[-1].final)
@@ -233,7 +233,7 @@ def test_the_first_sound_waits_for_no_words_that_nobody_could_speak_yet(tiny_bun
     while not any(isinstance(message, AudioChunk) for message in messages):
         assert pipeline.step()
         messages += pipeline.chunks(reply)
-    assert len(pipeline.record(reply).text.ids) <= 3 * 4  # groups of 4: what is spoken, and what comes next
+    assert len(pipeline.records(reply)["thinker"].ids) <= 3 * 4  # groups of 4: what is spoken, and what comes next
 
 
 # Engines against the slow generator

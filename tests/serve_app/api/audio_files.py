@@ -46,22 +46,37 @@ def decode_forward(data: bytes) -> tuple[Samples, int]:
         return np.concatenate(blocks), file.samplerate
 
 
-def encode_streamed(audio_format: AudioFormat, pieces: Iterable[Samples], rate: int = RATE) -> bytes:
+def encode_streamed(audio_format: AudioFormat, chunks: Iterable[Samples], rate: int = RATE) -> bytes:
     encoder = AudioEncoder(audio_format, rate)
-    return b"".join([*(encoder.push(piece) for piece in pieces), encoder.close()])
+    return b"".join([*(encoder.push(chunk) for chunk in chunks), encoder.close()])
 
 
-def concatenate(pieces: list[Samples]) -> Samples:
-    return np.concatenate([np.zeros(0, np.int16), *pieces])
+def concatenate(chunks: list[Samples]) -> Samples:
+    return np.concatenate([np.zeros(0, np.int16), *chunks])
 
 
 def recorded(seconds: float, container: str, codec: str, rate: int) -> bytes:
-    """A tone as browsers and phones record it."""
+    """A tone as browsers and phones record it; the same bytes each time."""
     file = io.BytesIO()
-    with av.open(file, "w", format=container) as output:
+    with av.open(file, "w", format=container, options={"fflags": "+bitexact"}) as output:
         stream = output.add_stream(codec, rate=rate, layout="mono")
         frame = av.AudioFrame.from_ndarray(tone(seconds, rate)[None], format="fltp", layout="mono")
         frame.sample_rate = rate
         for packets in (stream.encode(frame), stream.encode(None)):
             output.mux(packets)
     return file.getvalue()
+
+
+def repeatable_ogg(file: bytes) -> bytes:
+    """The packets of an ogg file in another one, whose serial number is not random."""
+    copy = io.BytesIO()
+    with (
+        av.open(io.BytesIO(file), "r", format="ogg") as source,
+        av.open(copy, "w", format="ogg", options={"fflags": "+bitexact"}) as output,
+    ):
+        stream = output.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.size:
+                packet.stream = stream
+                output.mux(packet)
+    return copy.getvalue()

@@ -37,44 +37,44 @@ def samples_in_file(samples: int, audio_format: AudioFormat, rate: int) -> int:
     return math.ceil(samples * OPUS_RATE / rate) if audio_format == "opus" else samples
 
 
-audio_pieces = st.lists(st.integers(0, 3_000), max_size=8).map(
+audio_chunks = st.lists(st.integers(0, 3_000), max_size=8).map(
     lambda sizes: [swelling_tone(1.5)[sum(sizes[:n]) : sum(sizes[: n + 1])] for n in range(len(sizes))]
 )
 
 
 @pytest.mark.parametrize("audio_format", ["wav", "pcm16", "flac", "mp3"])
-@given(pieces=audio_pieces)
-def test_a_stream_is_the_same_for_any_pieces(audio_format: AudioFormat, pieces: list[Samples]) -> None:
-    assert encode_streamed(audio_format, pieces) == encode_streamed(audio_format, [concatenate(pieces)])
+@given(chunks=audio_chunks)
+def test_a_stream_is_the_same_for_any_chunks(audio_format: AudioFormat, chunks: list[Samples]) -> None:
+    assert encode_streamed(audio_format, chunks) == encode_streamed(audio_format, [concatenate(chunks)])
 
 
-@given(pieces=audio_pieces)
+@given(chunks=audio_chunks)
 @settings(max_examples=20, deadline=None)
-def test_opus_decodes_the_same_for_any_pieces(pieces: list[Samples]) -> None:
-    in_pieces, _ = decode_forward(encode_streamed("opus", pieces, OPUS_RATE))
-    at_once, _ = decode_forward(encode_streamed("opus", [concatenate(pieces)], OPUS_RATE))
-    np.testing.assert_array_equal(in_pieces, at_once)
+def test_opus_decodes_the_same_for_any_chunks(chunks: list[Samples]) -> None:
+    in_chunks, _ = decode_forward(encode_streamed("opus", chunks, OPUS_RATE))
+    at_once, _ = decode_forward(encode_streamed("opus", [concatenate(chunks)], OPUS_RATE))
+    np.testing.assert_array_equal(in_chunks, at_once)
 
 
-@given(pieces=audio_pieces)
+@given(chunks=audio_chunks)
 @settings(max_examples=20, deadline=None)
-def test_resampled_opus_decodes_alike_for_any_pieces(pieces: list[Samples]) -> None:
-    # Not bit for bit: the last bits of a resampled sample depend on the pieces, and on them what the encoder decides.
-    in_pieces, _ = decode_forward(encode_streamed("opus", pieces))
-    at_once, _ = decode_forward(encode_streamed("opus", [concatenate(pieces)]))
-    assert len(in_pieces) == len(at_once)
-    assert np.linalg.norm(in_pieces - at_once.astype(float)) <= 0.02 * np.linalg.norm(at_once.astype(float))
+def test_resampled_opus_decodes_alike_for_any_chunks(chunks: list[Samples]) -> None:
+    # Not bit for bit: the last bits of a resampled sample depend on the chunks, and on them what the encoder decides.
+    in_chunks, _ = decode_forward(encode_streamed("opus", chunks))
+    at_once, _ = decode_forward(encode_streamed("opus", [concatenate(chunks)]))
+    assert len(in_chunks) == len(at_once)
+    assert np.linalg.norm(in_chunks - at_once.astype(float)) <= 0.02 * np.linalg.norm(at_once.astype(float))
 
 
-@given(pieces=audio_pieces)
-def test_a_stream_is_the_whole_file_but_for_its_lengths(pieces: list[Samples]) -> None:
-    audio = concatenate(pieces)
-    assert encode_streamed("pcm16", pieces) == encode_whole(audio, RATE, "pcm16") == audio.astype("<i2").tobytes()
-    wav, whole_wav = encode_streamed("wav", pieces), encode_whole(audio, RATE, "wav")
+@given(chunks=audio_chunks)
+def test_a_stream_is_the_whole_file_but_for_its_lengths(chunks: list[Samples]) -> None:
+    audio = concatenate(chunks)
+    assert encode_streamed("pcm16", chunks) == encode_whole(audio, RATE, "pcm16") == audio.astype("<i2").tobytes()
+    wav, whole_wav = encode_streamed("wav", chunks), encode_whole(audio, RATE, "wav")
     assert [wav[:4], wav[8:40], wav[44:]] == [whole_wav[:4], whole_wav[8:40], whole_wav[44:]]
     assert wav[4:8] == wav[40:44] == b"\xff\xff\xff\xff"
-    assert encode_streamed("flac", pieces) == encode_whole(audio, RATE, "flac")
-    mp3, whole_mp3 = encode_streamed("mp3", pieces), encode_whole(audio, RATE, "mp3")
+    assert encode_streamed("flac", chunks) == encode_whole(audio, RATE, "flac")
+    mp3, whole_mp3 = encode_streamed("mp3", chunks), encode_whole(audio, RATE, "mp3")
     assert whole_mp3.endswith(mp3)
     assert mp3[:2] == whole_mp3[:2] == b"\xff\xf3"  # an mp3 frame, the first one with audio
     assert b"Info" in whole_mp3[: len(whole_mp3) - len(mp3)]
@@ -92,11 +92,11 @@ def test_a_whole_file_has_its_length(audio_format: AudioFormat, seconds: float) 
 
 
 @pytest.mark.parametrize("audio_format", ["wav", "flac"])
-@given(pieces=audio_pieces.filter(lambda pieces: concatenate(pieces).size))
-def test_lossless_streams_have_every_sample(audio_format: AudioFormat, pieces: list[Samples]) -> None:
-    samples, rate = decode_forward(encode_streamed(audio_format, pieces))
+@given(chunks=audio_chunks.filter(lambda chunks: concatenate(chunks).size))
+def test_lossless_streams_have_every_sample(audio_format: AudioFormat, chunks: list[Samples]) -> None:
+    samples, rate = decode_forward(encode_streamed(audio_format, chunks))
     assert rate == RATE
-    np.testing.assert_array_equal(samples, concatenate(pieces))
+    np.testing.assert_array_equal(samples, concatenate(chunks))
 
 
 @pytest.mark.parametrize("audio_format", ["wav", "flac", "opus"])
@@ -160,9 +160,9 @@ def test_audio_is_sent_at_once(audio_format: AudioFormat, rate: int) -> None:
     encoder = AudioEncoder(audio_format, rate)
     pushed = sent = 0
     data = b""
-    for piece in np.split(swelling_tone(1.0, rate), np.arange(rate // 100, rate, rate // 100)):
-        part = encoder.push(piece)
-        pushed += len(piece)
+    for chunk in np.split(swelling_tone(1.0, rate), np.arange(rate // 100, rate, rate // 100)):
+        part = encoder.push(chunk)
+        pushed += len(chunk)
         sent = pushed if part else sent
         data += part
         assert pushed - sent < 0.15 * rate
@@ -189,12 +189,12 @@ def test_memory_does_not_grow_with_a_stream(audio_format: AudioFormat) -> None:
     encoder.close()
 
 
-@pytest.mark.parametrize("pieces", [[], [np.zeros(0, np.int16)]], ids=["no piece", "an empty piece"])
-def test_a_reply_without_audio_is_a_valid_file(pieces: list[Samples]) -> None:
-    assert encode_streamed("pcm16", pieces) == b"" == encode_whole(np.zeros(0, np.int16), RATE, "pcm16")
-    assert len(encode_streamed("wav", pieces)) == 44
+@pytest.mark.parametrize("chunks", [[], [np.zeros(0, np.int16)]], ids=["no chunk", "an empty chunk"])
+def test_a_reply_without_audio_is_a_valid_file(chunks: list[Samples]) -> None:
+    assert encode_streamed("pcm16", chunks) == b"" == encode_whole(np.zeros(0, np.int16), RATE, "pcm16")
+    assert len(encode_streamed("wav", chunks)) == 44
     for audio_format in FILES:
-        for data in (encode_streamed(audio_format, pieces), encode_whole(np.zeros(0, np.int16), RATE, audio_format)):
+        for data in (encode_streamed(audio_format, chunks), encode_whole(np.zeros(0, np.int16), RATE, audio_format)):
             samples, rate = decode_forward(data)
             assert len(samples) / rate < 0.15
             assert not samples.any()

@@ -85,7 +85,7 @@ def same_file(one: bytes, other: bytes, audio_format: AudioFormat) -> bool:
 
 
 def encoded(messages: list[StageMessage], audio_format: AudioFormat) -> bytes:
-    """What one encoder makes of the sound."""
+    """The audio as one encoder encodes it."""
     encoder = AudioEncoder(audio_format, RATE)
     parts = [encoder.push(message.samples) for message in messages if isinstance(message, AudioChunk)]
     return b"".join([*parts, encoder.close()])
@@ -148,8 +148,8 @@ def test_a_line_end_of_any_kind_stays_inside_its_event() -> None:
 
 
 def test_tool_calls_have_their_own_field() -> None:
-    words = f"let me look\n{CALL}{CALL}"
-    message = whole(text_reply(words), shape(tools=True)).choices[0]
+    content = f"let me look\n{CALL}{CALL}"
+    message = whole(text_reply(content), shape(tools=True)).choices[0]
     assert message.finish_reason == "tool_calls"
     assert message.message.content == "let me look"
     calls = message.message.tool_calls
@@ -158,7 +158,7 @@ def test_tool_calls_have_their_own_field() -> None:
     assert calls[0].type == "function"
     assert (calls[0].function.name, json.loads(calls[0].function.arguments)) == ("look", {"at": "sea"})
 
-    chunks = streamed(text_reply(*words), shape(tools=True))
+    chunks = streamed(text_reply(*content), shape(tools=True))
     assert chunks[-1].choices[0].finish_reason == "tool_calls"
     assert "".join(delta.content or "" for delta in deltas(chunks)) == "let me look"
     streamed_calls = [call for delta in deltas(chunks) for call in delta.tool_calls or ()]
@@ -197,7 +197,7 @@ def test_text_that_is_no_call_comes_at_the_latest_at_the_end() -> None:
 
 def test_text_does_not_wait_where_no_call_can_begin() -> None:
     text = CallsInText()
-    assert [text.push(piece) for piece in ("hello", " you", " <", "b>", "<tool", "_call>", "x")] == [
+    assert [text.push(chunk) for chunk in ("hello", " you", " <", "b>", "<tool", "_call>", "x")] == [
         "hello",
         " you",
         "",

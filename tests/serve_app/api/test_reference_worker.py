@@ -164,8 +164,8 @@ def test_any_content_is_accepted_or_refused(role: str, content: Any) -> None:
 def objects(reply: FakeReply) -> Iterator[dict[str, Any]]:
     stream = b"".join(collect(reference_stream(reply, RATE)))
     assert stream.endswith(b"\0")
-    for piece in stream[:-1].split(b"\0"):
-        fields = json.loads(piece)
+    for chunk in stream[:-1].split(b"\0"):
+        fields = json.loads(chunk)
         assert list(fields) == ["text", "audio", "finalize", "error_code"]
         yield fields
 

@@ -24,7 +24,7 @@ from opens2s_core.inference.messages import (
 from opens2s_core.inference.records import SoundRecord, TextRecord, UnitsRecord
 from opens2s_core.prompt import SPEAKER_DIM, Audio, Message, Spoken, Text, ToolCall
 from serve_app.stages.codec import decode, encode
-from serve_app.stages.messages import Accepted, Failure, Heartbeat, Probe, StageOutput, StageRequest
+from serve_app.stages.messages import Accepted, EndOfStream, Failure, Heartbeat, Probe, StageOutput, StageRequest
 
 counts = st.integers(0, 2**31)
 numbers = st.floats(0, 1e6)
@@ -49,7 +49,7 @@ samplings = st.builds(
     Sampling,
     temperature=numbers,
     top_k=st.none() | st.integers(1, 99),
-    logit_bias=st.lists(st.tuples(counts, st.floats(-9, 9)), max_size=2).map(tuple),
+    logit_bias=st.dictionaries(counts, st.floats(-9, 9), max_size=2).map(lambda biases: tuple(biases.items())),
     seed=counts,
 )
 requests = st.builds(
@@ -96,7 +96,7 @@ anything_sent = (
     )
     | st.builds(StageOutput, messages=st.lists(stage_messages, max_size=3).map(tuple), record=records)
     | stage_messages
-    | st.sampled_from([Probe(), Accepted()])
+    | st.sampled_from([Probe(), Accepted(), EndOfStream()])
     | st.builds(Heartbeat, numbers)
     | st.builds(Failure, kind=st.sampled_from(["refused", "busy", "stage_lost"]), message=texts)
 )

@@ -154,7 +154,7 @@ def test_a_message_that_the_engine_cannot_take_fails_its_own_stream_alone(error:
 def test_a_stream_that_cannot_go_on_ends_alone_with_what_it_had_made() -> None:
     class Fragile(FakeThinker):
         def chunks(self, stream: StreamId) -> Sequence[StageMessage]:
-            if stream == 1 and self.streams[stream].made > 5:
+            if stream == 1 and self.streams[stream].done > 5:
                 raise StreamFailed("not a number")
             return super().chunks(stream)
 

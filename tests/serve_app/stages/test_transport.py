@@ -4,11 +4,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import grpc
 import numpy as np
 import pytest
+from ray._common.tls_utils import generate_self_signed_tls_certs
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
@@ -31,7 +33,7 @@ from tests.fakes import GROUP, POISON, REFUSED, FakeSpeechDecoder, FakeThinker, 
 THINKER, SPEECH_DECODER, _ = OPENS2S.stages
 
 
-class Place:
+class ReserveCall:
     """In the place of Serve's generator for one call."""
 
     def __init__(self, reserve: Callable[[], AsyncIterator[Endpoint]]) -> None:
@@ -63,8 +65,8 @@ class Handle:
     def options(self, **_: Any) -> "Handle":
         return self
 
-    def remote(self) -> Place:
-        return Place(self._answer)
+    def remote(self) -> ReserveCall:
+        return ReserveCall(self._answer)
 
 
 @dataclass
@@ -90,13 +92,16 @@ def client_of(reserve: Callable[[], AsyncIterator[Endpoint]], *, silence: float 
 
 
 def with_stage(
-    test: Callable[[Pair], Awaitable[None]], spec: StageSpec = THINKER, engine: Engine | None = None
+    test: Callable[[Pair], Awaitable[None]],
+    spec: StageSpec = THINKER,
+    engine: Engine | None = None,
+    host: str = "127.0.0.1",
 ) -> None:
     """Carry out ``test`` against a stage; nothing may be left of it, no task either."""
 
     async def run() -> None:
         worker = StageWorker(spec, engine or FakeThinker(2), StageConfig())
-        server = StageServer(worker.handle, host="127.0.0.1", replica="none")
+        server = StageServer(worker.handle, host=host, replica="none")
         await server.start()
 
         async def reserve() -> AsyncIterator[Endpoint]:
@@ -245,6 +250,41 @@ def test_a_message_that_a_stage_does_not_take_fails_its_own_stream_alone() -> No
             assert len((await rest(good))[0].ids) == 2 * GROUP
 
     with_stage(feed, SPEECH_DECODER, Strict(2))
+
+
+def test_what_is_sent_to_a_stage_that_has_ended_its_part_does_not_lose_what_it_made() -> None:
+    async def feed(pair: Pair) -> None:
+        async with pair.client.connect() as connection:
+            await start(connection, request(speak=True))
+            for word in range(3):
+                await connection.send(Hiddens(np.full((GROUP, 2), word, np.float32), final=False))
+            while pair.worker.engine.open_streams:
+                await asyncio.sleep(0.01)
+            for word in range(3, 100):
+                await connection.send(Hiddens(np.full((GROUP, 2), word, np.float32), final=False))
+                await asyncio.sleep(0)
+            units = await rest(connection)
+        assert units[-1].finish == "length"
+        assert np.concatenate([message.ids for message in units]).tolist() == [0] * 8 + [1] * 8 + [2] * 8
+
+    with_stage(feed, SPEECH_DECODER, FakeSpeechDecoder(1, cut_after=24))
+
+
+def test_a_failure_reaches_a_client_that_goes_on_sending() -> None:
+    class Strict(FakeSpeechDecoder):
+        def push(self, stream: int, message: StageMessage) -> None:
+            raise ValueError("too wide")
+
+    async def feed(pair: Pair) -> None:
+        async with pair.client.connect() as connection:
+            await start(connection, request(speak=True))
+            for _ in range(100):
+                await connection.send(Hiddens(np.zeros((GROUP, 3), np.float32), final=False))
+                await asyncio.sleep(0.002)
+            with pytest.raises(ReplyFailed, match="too wide"):
+                await rest(connection)
+
+    with_stage(feed, SPEECH_DECODER, Strict(1))
 
 
 def test_a_stream_that_is_opened_behind_a_failed_step_is_answered() -> None:
@@ -398,3 +438,22 @@ def test_heartbeats_are_not_handed_out() -> None:
         assert (await whole(pair, request()))[-1] == Finish("stop", 1, 5)
 
     with_stage(ask)
+
+
+def test_streams_are_encrypted_where_ray_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("cryptography")
+    certificate, key = generate_self_signed_tls_certs()
+    for name, content in (("cert", certificate), ("key", key)):
+        (tmp_path / name).write_text(content)
+    monkeypatch.setenv("RAY_USE_TLS", "1")
+    monkeypatch.setenv("RAY_TLS_SERVER_CERT", str(tmp_path / "cert"))
+    monkeypatch.setenv("RAY_TLS_SERVER_KEY", str(tmp_path / "key"))
+    monkeypatch.setenv("RAY_TLS_CA_CERT", str(tmp_path / "cert"))
+
+    async def ask(pair: Pair) -> None:
+        assert (await whole(pair, request()))[-1] == Finish("stop", 1, 5)
+        monkeypatch.delenv("RAY_USE_TLS")
+        with pytest.raises(StageLost, match="UNAVAILABLE"):  # a client without certificates
+            await whole(pair, request())
+
+    with_stage(ask, host="localhost")

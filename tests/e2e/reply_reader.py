@@ -1,4 +1,4 @@
-"""Someone who listens to streamed replies, and compares them."""
+"""Reads streamed replies, and compares them."""
 
 import base64
 import json
@@ -23,34 +23,34 @@ def body(seed: int, tokens: int = 8) -> dict[str, Any]:
     }
 
 
-class Listener:
-    """Takes a streamed reply event by event."""
+class ReplyReader:
+    """Reads a streamed reply event by event."""
 
-    def __init__(self, address: str, asked: dict[str, Any]) -> None:
+    def __init__(self, address: str, request: dict[str, Any]) -> None:
         self.text = ""
         self.pcm = b""
         self.error: dict[str, Any] | None = None
         self.done = False
-        self.parts = 0
-        self._stream = httpx.stream("POST", f"{address}/v1/chat/completions", json=asked, timeout=120)
+        self.chunks = 0
+        self._stream = httpx.stream("POST", f"{address}/v1/chat/completions", json=request, timeout=120)
         self._answer = self._stream.__enter__()
         assert self._answer.status_code == 200, self._answer.read()
         self._lines = self._answer.iter_lines()
 
-    def hear(self, parts: int | None = None) -> "Listener":
-        """So many parts of sound more, or all there is."""
-        until = None if parts is None else self.parts + parts
+    def read(self, chunks: int | None = None) -> "ReplyReader":
+        """So many more chunks of audio, or all there is."""
+        until = None if chunks is None else self.chunks + chunks
         for line in self._lines:
-            self._take(line.removeprefix("data: "))
-            if self.parts == until:
+            self._read_event(line.removeprefix("data: "))
+            if self.chunks == until:
                 return self
         self.close()
         return self
 
-    def begin(self) -> "Listener":
+    def read_first_text(self) -> "ReplyReader":
         """Until the first text."""
         for line in self._lines:
-            self._take(line.removeprefix("data: "))
+            self._read_event(line.removeprefix("data: "))
             if self.text:
                 break
         return self
@@ -58,7 +58,7 @@ class Listener:
     def close(self) -> None:
         self._stream.__exit__(None, None, None)
 
-    def _take(self, data: str) -> None:
+    def _read_event(self, data: str) -> None:
         self.done |= data == "[DONE]"
         if not data.startswith("{"):
             return
@@ -69,12 +69,12 @@ class Listener:
             self.text += audio.get("transcript", "")
             if "data" in audio:
                 self.pcm += base64.b64decode(audio["data"])
-                self.parts += 1
+                self.chunks += 1
 
 
-def assert_same(heard: Listener, undisturbed: Listener) -> None:
-    assert heard.done, heard.error
-    assert heard.text == undisturbed.text
-    ours, theirs = (np.frombuffer(one.pcm, "<i2").astype(int) for one in (heard, undisturbed))
+def assert_same(reply: ReplyReader, undisturbed: ReplyReader) -> None:
+    assert reply.done, reply.error
+    assert reply.text == undisturbed.text
+    ours, theirs = (np.frombuffer(one.pcm, "<i2").astype(int) for one in (reply, undisturbed))
     assert len(ours) == len(theirs)
     assert np.abs(ours - theirs).max() <= TOLERANCE

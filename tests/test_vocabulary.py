@@ -1,0 +1,97 @@
+"""Names in serving and its tests are those of the field, not words of our own."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("serve_app", "tests/serve_app", "tests/e2e")
+FILES = ("tests/fakes.py", "ray_jobs/serve.py", "ray_jobs/serve_recipes.py")
+SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")) + [ROOT / file for file in FILES]
+
+WORDS = frozenset(
+    """allowance begun caller callers crowd draws figure figures gate hear heard hearing hears holder holders hush
+    journal manners outbox patience piece pieces reservation reservations said sift sifts slack sound sounds tell
+    telling tells told unheard whoever wire""".split()  # noqa: SIM905
+)
+"""In no name, as a part of it between underscores or capitals."""
+CLASS_WORDS = frozenset(
+    "beside choice feed heard line listener made material place row unusable use words".split()  # noqa: SIM905
+)
+"""Everyday words, but in the name of no class: there they would be a term of our own."""
+PHRASES = ("again_and_again", "be_prompt", "come_and_go", "ends_a_part", "hand_on", "left_behind", "stand_in")
+ALLOWED = {("serve_app/api/audio_output.py", "tell")}  # a method of every file
+
+
+def parts_of(name: str) -> list[str]:
+    return [part.lower() for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)]
+
+
+def names_in(source: str) -> Iterator[tuple[str, bool]]:
+    """All that are defined: classes (which are marked), functions, arguments, variables and attributes."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.ClassDef(name):
+                yield name, True
+            case ast.FunctionDef(name) | ast.AsyncFunctionDef(name) | ast.arg(name):
+                yield name, False
+            case ast.Name(name, ast.Store()) | ast.Attribute(_, name, ast.Store()):
+                yield name, False
+
+
+def is_private_language(name: str, *, of_class: bool = False) -> bool:
+    parts = parts_of(name)
+    return (
+        bool(WORDS.intersection(parts))
+        or (of_class and bool(CLASS_WORDS.intersection(parts)))
+        or any(f"_{phrase}_" in f"_{'_'.join(parts)}_" for phrase in PHRASES)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "of_class"),
+    [("told", False), ("_told_by_field", False), ("ExpectedCaller", True), ("LineServer", True), ("be_prompt", False)],
+)
+def test_a_word_is_found_as_a_part_of_a_name(name: str, of_class: bool) -> None:
+    assert is_private_language(name, of_class=of_class)
+
+
+@pytest.mark.parametrize(
+    ("name", "of_class"),
+    [
+        ("lines", False),
+        ("heartbeat", False),
+        ("soundfile", False),
+        ("Pipeline", True),
+        ("retell", False),
+        ("place", False),
+    ],
+)
+def test_everyday_words_are_left_alone(name: str, of_class: bool) -> None:
+    assert not is_private_language(name, of_class=of_class)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_names_are_those_of_the_field(path: Path) -> None:
+    file = str(path.relative_to(ROOT))
+    names = [(path.stem, False), *names_in(path.read_text())]
+    found = {name for name, of_class in names if is_private_language(name, of_class=of_class)}
+    assert {name for name in found if (file, name) not in ALLOWED} == set()
+
+
+def strings_in(source: str) -> Iterator[str]:
+    """All but docstrings."""
+    tree = ast.parse(source)
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+            yield node.value
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "serve_app/benchmark").glob("*.py")), ids=lambda path: path.name)
+def test_rows_of_the_benchmark_are_named_in_the_words_of_the_field(path: Path) -> None:
+    found = [text for text in strings_in(path.read_text()) if is_private_language(re.sub(r"\W+", "_", text))]
+    assert found == []
