@@ -26,12 +26,13 @@ _LANGUAGE_MODEL = ("context", "prefill_tokens", "fixed_width")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageConfig:
     """One stage. Each replica has ``capacity`` slots, reserves ``cpus`` and ``gpus`` and computes with ``threads``
-    threads (None: as many as it has whole CPUs, at least one) at ``niceness``; its threads give the interpreter to each
-    other after ``switch_seconds`` (None: Python's default). ``coalesce_seconds`` joins what a stage makes of a reply
-    within this time into one message. A step that lasts longer than ``stall_seconds`` is taken for hung. Serve checks
-    each replica every ``health_period_seconds``, and replaces one that is late by ``health_timeout_seconds`` three
-    times. Language models have ``context`` positions for each slot, read at most ``prefill_tokens`` of prompts in a
-    step and, with ``fixed_width``, compute the same shapes whatever else is open, see :class:`LMSettings`.
+    threads (None: as many as it has whole CPUs, at least one), that of the engine at ``niceness``. Its threads give the
+    interpreter to each other after ``switch_seconds`` (None: Python's default). ``coalesce_seconds`` joins what a stage
+    makes of a reply within this time into one message. A step that lasts longer than ``stall_seconds`` is taken for
+    hung. Serve checks each replica every ``health_period_seconds``, and replaces one that is late by
+    ``health_timeout_seconds`` three times. Language models have ``context`` positions for each slot, read at most
+    ``prefill_tokens`` of prompts in a step and, with ``fixed_width``, compute the same shapes whatever else is open
+    (:class:`LMSettings`).
 
     Replicas are added when more than ``target`` of their slots are taken on average for ``upscale_delay`` seconds, and
     removed when fewer are for ``downscale_delay`` seconds; with ``headroom_seconds`` also when some listener has less

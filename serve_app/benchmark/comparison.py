@@ -55,9 +55,8 @@ class Comparison:
 
     @contextmanager
     def serving(self, **stages: Any) -> Iterator[Sequence[Server]]:
-        """All servers at once: of equal size, one replica of each stage with a slot for each stream, but for these
-        fields of their stages."""
-        stages = {"capacity": self.benchmark.streams, "max_replicas": 1} | stages
+        """All servers at once: as their recipes say with one replica of each stage, but for these fields of stages."""
+        stages = {"max_replicas": 1} | stages
         with ExitStack() as running:
             self.servers = [running.enter_context(Server(replace(one, stages=stages))) for one in self.settings]
             yield self.servers

@@ -48,7 +48,7 @@ def throughput_rows(comparison: Comparison) -> Iterator[Row]:
     cpu: list[list[float]] = [[] for _ in comparison.settings]
     alone: list[float] = []
     alone_first: list[float] = []
-    with comparison.serving():
+    with comparison.serving(capacity=streams):
         for turn in tqdm(range(1 + comparison.benchmark.repeats // 4), desc=f"{streams} streams", unit="round"):
             bodies = comparison.workload.take(streams)
             results = _complete(comparison.run_each(burst, bodies, turn=turn))

@@ -73,7 +73,7 @@ class Attempt:
         self._playback = playback
         self._emit = emit
         self._on_accepted = on_accepted
-        self._all_accepted = asyncio.Event()
+        self._held: list[tuple[str, list[StageMessage], Record]] = []  # until all stages have accepted
         self._inputs: dict[str, asyncio.Queue[StageMessage]] = {name: asyncio.Queue() for name in requests}
         # Seconds of audio, since the start of playback, that each stage has made or been fed.
         self._audio = dict.fromkeys(requests, playback.seconds if playback else 0.0)
@@ -95,7 +95,6 @@ class Attempt:
             await connection.send(request)
             await connection.accepted()
             self._accept(spec)
-            await self._all_accepted.wait()
             async with asyncio.TaskGroup() as group:
                 feeding = group.create_task(self._feed(spec, connection))
                 async for output in connection:
@@ -109,7 +108,9 @@ class Attempt:
         self.accepted.add(spec.name)
         if len(self.accepted) == len(self._requests):
             self._on_accepted()
-            self._all_accepted.set()
+            for emitted in self._held:
+                self._emit(*emitted)
+            self._held.clear()
 
     def _route(self, spec: StageSpec, output: StageOutput) -> None:
         for_client: list[StageMessage] = []
@@ -121,7 +122,10 @@ class Attempt:
             self._audio[spec.name] += self._units_seconds(message)
             self._inputs[consumer.name].put_nowait(message)
         # The next stage is fed first; what it makes of it cannot overtake the record of what it was made from.
-        self._emit(spec.name, for_client, output.record)
+        if len(self.accepted) == len(self._requests):
+            self._emit(spec.name, for_client, output.record)
+        else:
+            self._held.append((spec.name, for_client, output.record))
 
     async def _feed(self, spec: StageSpec, connection: Connection) -> None:
         while True:

@@ -1,6 +1,7 @@
 """An engine in a thread of its own, seen from the event loop. Nothing computes on the loop."""
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -61,7 +62,7 @@ class EngineThread:
     by the thread itself. Once the engine has failed unexpectedly, its memory is in an unknown state: every stream
     in it ends with :class:`StageFailed`, and so does each one that is opened later."""
 
-    def __init__(self, engine: Engine, spec: StageSpec, *, coalesce_seconds: float = 0.0) -> None:
+    def __init__(self, engine: Engine, spec: StageSpec, *, coalesce_seconds: float = 0.0, niceness: int = 0) -> None:
         self.capacity = engine.capacity
         self._spec = spec
         self._engine = engine
@@ -70,6 +71,7 @@ class EngineThread:
         self._streams: set[EngineStream] = set()
         self._failure: Exception | None = None
         self._turned = time.monotonic()  # when the thread last ended a step, or had nothing to do
+        self._niceness = niceness
         self._thread = threading.Thread(target=self._loop, name=spec.name, daemon=True)
         self._thread.start()
 
@@ -137,6 +139,7 @@ class EngineThread:
             stream.put_from_thread(Accepted())
 
     def _loop(self) -> None:
+        os.nice(self._niceness)  # of this thread alone, as Linux has it: what carries messages does not give way
         running, busy = True, False
         while running:
             try:

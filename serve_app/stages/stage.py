@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -41,7 +40,6 @@ class Stage:
         finally:
             gc.freeze()
             gc.enable()
-        os.nice(config.niceness)
         self._worker = StageWorker(spec, engine, config)
         replica = serve.get_replica_context().replica_id.to_full_id_str()
         self._server = StageServer(

@@ -31,7 +31,7 @@ class StageWorker:
     def __init__(self, spec: StageSpec, engine: Engine, config: StageConfig) -> None:
         self._name = spec.name
         self._stall_seconds = config.stall_seconds
-        self.engine = EngineThread(engine, spec, coalesce_seconds=config.coalesce_seconds)
+        self.engine = EngineThread(engine, spec, coalesce_seconds=config.coalesce_seconds, niceness=config.niceness)
         self.playbacks = StagePlaybacks()
         self.metrics = StageMetrics(spec.name, self.engine)
 

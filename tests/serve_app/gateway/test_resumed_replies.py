@@ -181,7 +181,7 @@ def test_a_full_stage_is_an_error_at_once_where_nothing_was_started() -> None:
 
 
 def test_a_full_stage_is_waited_for_where_the_client_has_something() -> None:
-    backend = fake_backend([("thinker", 2)])
+    backend = fake_backend([("token2wav", 1)])
 
     class FullForAWhile(LocalConnection):
         def __init__(self, stage: str, engine: EngineThread, lost_after: int | None) -> None:
