@@ -59,7 +59,8 @@ class Emitted:
 
     @property
     def samples(self) -> np.ndarray:
-        return np.concatenate([message.samples for message in self.messages if isinstance(message, AudioChunk)])
+        chunks = [message.samples for message in self.messages if isinstance(message, AudioChunk)]
+        return np.concatenate([np.zeros(0, np.int16), *chunks])
 
     @property
     def units(self) -> int:
