@@ -21,6 +21,8 @@ _CANDIDATES = 512
 """Likeliest tokens among which those that ``top_p`` keeps are looked for first."""
 _BITS = 6
 """Bits of a likelihood behind the leading one that tell bins apart: 64 bins to an octave."""
+_CACHED = 2**18
+"""Likelihoods of which a CPU's cache holds several copies; of more, rows are faster in parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +150,9 @@ def _draw_nucleus(likelihood: Tensor, needed: Tensor, numbers: Tensor) -> Tensor
         # Of the tokens that are as likely as the last candidate, some may be missing.
         complete = (candidates * (candidates > candidates[:, -1:])).sum(dim=-1) >= needed
         wide = complete.logical_not().nonzero()[:, 0]
-        if len(wide):
-            chosen[wide] = _pick(_wide_nucleus(likelihood[wide], needed[wide]), numbers[wide])
+        at_once = len(wide) if wide.is_cuda else _CACHED // likelihood.shape[1]
+        for rows in wide.split(max(1, at_once)) if len(wide) else ():
+            chosen[rows] = _pick(_wide_nucleus(likelihood[rows], needed[rows]), numbers[rows])
     return chosen
 
 
