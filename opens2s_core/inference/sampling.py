@@ -18,7 +18,11 @@ from opens2s_core.inference.messages import Sampling
 from opens2s_core.inference.noise import RngStream, uniform
 
 _CANDIDATES = 512
-"""Likeliest tokens among which those that ``top_p`` keeps are looked for first; next are 16 times as many, then all."""
+"""Likeliest tokens among which those that ``top_p`` keeps are looked for first."""
+_BITS = 6
+"""Bits of a likelihood behind the leading one that tell bins apart: 64 bins to an octave."""
+_CACHED = 2**18
+"""Likelihoods of which a CPU's cache holds several copies; of more, rows are faster in parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,48 +114,49 @@ def _likelihood(scores: Tensor, best: Tensor, samplings: Sequence[Sampling]) -> 
         least[torch.tensor([k == size for k in top_k], device=scores.device)] = -math.inf
         scores.masked_fill_(scores < least, -math.inf)
     temperature = scores.new_tensor([sampling.temperature for sampling in samplings])
-    largest = 2.0 ** (52 - size.bit_length())  # the sum of all stays below 2^53
-    return scores.sub_(best[:, None]).div_(temperature[:, None]).exp_().mul_(largest).round_()
+    return scores.sub_(best[:, None]).div_(temperature[:, None]).exp_().mul_(2.0 ** _log2_largest(size)).round_()
+
+
+def _log2_largest(size: int) -> int:
+    """Logarithm of the largest likelihood in a vocabulary of this size: the sum of all stays below 2^53."""
+    return 52 - size.bit_length()
 
 
 def _draw(likelihood: Tensor, inputs: Sequence[SamplingInputs]) -> Tensor:
-    """Ids (R,), each as likely as its share of the row's likelihood (R, V) among those that ``top_p`` keeps."""
+    """Ids (R,), each as likely as its share of the row's likelihood (R, V) among those that ``top_p`` keeps. The
+    likelihoods are overwritten."""
     numbers = likelihood.new_tensor([uniform((one.sampling.seed, one.rng), len(one.generated)) for one in inputs])
     limited = [i for i, one in enumerate(inputs) if one.sampling.top_p < 1]
     if not limited:
         return _pick(likelihood, numbers)
     top_p = likelihood.new_tensor([inputs[i].sampling.top_p for i in limited])
-    nuclei = _rows(likelihood, limited)
-    chosen = _draw_nucleus(nuclei, (top_p * nuclei.sum(dim=-1)).ceil(), _rows(numbers, limited), _CANDIDATES)
+    rows = _rows(likelihood, limited)
+    chosen = _draw_nucleus(rows, (top_p * rows.sum(dim=-1)).ceil(), _rows(numbers, limited))
     if len(limited) == len(inputs):
         return chosen
-    every = _pick(likelihood, numbers)
-    every[torch.tensor(limited, device=every.device)] = chosen
-    return every
+    ids = _pick(likelihood, numbers)
+    ids[torch.tensor(limited, device=ids.device)] = chosen
+    return ids
 
 
-def _draw_nucleus(likelihood: Tensor, needed: Tensor, numbers: Tensor, count: int) -> Tensor:
-    """Ids (R,) drawn by ``numbers`` (R,) from the fewest tokens whose likelihoods (R, V) reach ``needed`` (R,).
-
-    Only the ``count`` likeliest tokens are sorted; where they are too few, more are.
-    """
-    size = likelihood.shape[1]
-    if count >= size:
-        return _pick(_nucleus(likelihood, needed), numbers)
+def _draw_nucleus(likelihood: Tensor, needed: Tensor, numbers: Tensor) -> Tensor:
+    """Ids (R,) drawn by ``numbers`` (R,) from the fewest tokens whose likelihoods (R, V) reach ``needed`` (R,)."""
+    count = min(_CANDIDATES, likelihood.shape[1])
     candidates, ids = likelihood.topk(count)
-    # Of the tokens that are as likely as the last candidate, some may be missing.
-    complete = (candidates * (candidates > candidates[:, -1:])).sum(dim=-1) >= needed
     ids = ids.sort(dim=-1).values
-    picked = _pick(_nucleus(likelihood.gather(1, ids), needed), numbers)
+    picked = _pick(_fewest(likelihood.gather(1, ids), needed), numbers)
     chosen = ids.gather(1, picked[:, None])[:, 0]
-    wider = complete.logical_not().nonzero()[:, 0]
-    if len(wider):
-        more = 16 * count if 128 * count <= size else size
-        chosen[wider] = _draw_nucleus(likelihood[wider], needed[wider], numbers[wider], more)
+    if count < likelihood.shape[1]:
+        # Of the tokens that are as likely as the last candidate, some may be missing.
+        complete = (candidates * (candidates > candidates[:, -1:])).sum(dim=-1) >= needed
+        wide = complete.logical_not().nonzero()[:, 0]
+        at_once = len(wide) if wide.is_cuda else _CACHED // likelihood.shape[1]
+        for rows in wide.split(max(1, at_once)) if len(wide) else ():
+            chosen[rows] = _pick(_wide_nucleus(likelihood[rows], needed[rows]), numbers[rows])
     return chosen
 
 
-def _nucleus(likelihood: Tensor, needed: Tensor) -> Tensor:
+def _fewest(likelihood: Tensor, needed: Tensor) -> Tensor:
     """The fewest of the likelihoods (R, C) whose sum reaches ``needed`` (R,), the others set to 0; among equal ones the
     first are kept."""
     ordered, order = likelihood.sort(dim=-1, descending=True, stable=True)
@@ -159,9 +164,27 @@ def _nucleus(likelihood: Tensor, needed: Tensor) -> Tensor:
     return torch.zeros_like(likelihood).scatter_(1, order, ordered * (before < needed[:, None]))
 
 
+def _wide_nucleus(likelihood: Tensor, needed: Tensor) -> Tensor:
+    """As :func:`_fewest`, of a whole vocabulary (R, V): the sums of bins of similar likelihood tell in which bin
+    ``needed`` is reached, and only the tokens of that are sorted."""
+    # The bits of a float grow with it. Bin 0 is for likelihood 0, bin 1 begins at 1.
+    bins = (likelihood.view(torch.int64) >> (52 - _BITS)).sub_((1023 << _BITS) - 1).clamp_(min=0)
+    count = (_log2_largest(likelihood.shape[1]) << _BITS) + 2
+    sums = likelihood.new_zeros(len(likelihood), count).scatter_add_(1, bins, likelihood)
+    reached = sums.flip(1).cumsum(dim=1).flip(1)  # by a bin and those above
+    last = (reached >= needed[:, None]).sum(dim=1, keepdim=True) - 1
+    inside = bins == last
+    similar = likelihood * inside
+    ids = similar.topk(int(inside.sum(dim=1).max())).indices.sort(dim=1).values
+    kept = _fewest(similar.gather(1, ids), needed - (reached - sums).gather(1, last)[:, 0])
+    # Added, not written: in rows with fewer tokens in the bin some of the ids are of others.
+    return (likelihood * (bins > last)).scatter_add_(1, ids, kept)
+
+
 def _pick(likelihood: Tensor, numbers: Tensor) -> Tensor:
-    """Columns (R,) in which the numbers (R,) in [0, 1) fall when the likelihoods (R, C) lie side by side."""
-    reached = likelihood.cumsum(dim=-1)
+    """Columns (R,) in which the numbers (R,) in [0, 1) fall when the likelihoods (R, C) lie side by side. The
+    likelihoods are overwritten."""
+    reached = likelihood.cumsum_(dim=-1)
     drawn = (numbers * reached[:, -1]).floor()  # a whole number below the sum
     return torch.searchsorted(reached, drawn[:, None], right=True)[:, 0]
 

@@ -16,11 +16,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     page = build_page(Endpoint(arguments.endpoint))
     try:
-        address = launch(page, host=arguments.host, port=arguments.port)
+        print(f"page: {launch(page, host=arguments.host, port=arguments.port)}", flush=True)
+        page.block_thread()
     except OSError as error:
         sys.exit(f"python -m serve_app.ui: {error}")
-    print(f"page: {address}", flush=True)
-    page.block_thread()
+    except KeyboardInterrupt:
+        page.close()
 
 
 if __name__ == "__main__":

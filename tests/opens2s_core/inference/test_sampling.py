@@ -147,20 +147,26 @@ def test_a_batch_is_chosen_as_by_the_oracle_row_by_row(seed: int, inputs: list[S
     assert [choose(row[None], [one])[0] for row, one in zip(logits, inputs, strict=True)] == expected
 
 
-@settings(max_examples=40)
-@given(st.integers(0, 2**32), st.floats(0.1, 8), st.booleans(), st.lists(any_inputs(TOKENS), min_size=2, max_size=6))
-def test_a_row_does_not_depend_on_its_neighbours_however_many_tokens_it_takes_to_reach_top_p(
-    seed: int, scale: float, coarse: bool, inputs: list[SamplingInputs]
+@settings(max_examples=80)
+@given(
+    st.integers(0, 2**32),
+    st.floats(0.01, 8),
+    st.sampled_from([None, 0.5, 1e-3]),
+    st.lists(any_inputs(300), min_size=1, max_size=6),
+)
+def test_so_is_one_of_any_sharpness_and_with_equal_logits(
+    seed: int, scale: float, step: float | None, inputs: list[SamplingInputs]
 ) -> None:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(module, "_CANDIDATES", 2)
-        logits = random_logits(len(inputs), 300, seed, scale)
-        if coarse:  # as in bfloat16: many tokens are equally likely
-            logits = logits.round()
-        alone = [choose(row[None], [one])[0] for row, one in zip(logits, inputs, strict=True)]
-        assert choose(logits, inputs) == alone
-        patched.setattr(module, "_CANDIDATES", 300)
-        assert choose(logits, inputs) == alone
+    logits = random_logits(len(inputs), 300, seed, scale)
+    if step is not None:  # as in bfloat16: many tokens are equally likely, or nearly
+        logits = (logits / step).round() * step
+    expected = [oracle(row, one) for row, one in zip(logits, inputs, strict=True)]
+    for candidates in (2, 300):  # a nucleus may be wider than those that are sorted first
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(module, "_CANDIDATES", candidates)
+            patched.setattr(module, "_CACHED", 600)
+            assert choose(logits, inputs) == expected
+            assert [choose(row[None], [one])[0] for row, one in zip(logits, inputs, strict=True)] == expected
 
 
 @pytest.mark.parametrize("scale", [1.0, 6.0])

@@ -9,6 +9,7 @@ import pytest
 
 from serve_app.ui.__main__ import main
 from tests.conftest import end, free_ports, wait_for
+from tests.e2e.replicas import wait_until
 
 
 @pytest.mark.slow
@@ -19,6 +20,7 @@ def test_the_page_is_served_alone(tmp_path: Path) -> None:
         page = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ)
     try:
         wait_for(f"http://127.0.0.1:{port}", page, tmp_path / "log", seconds=60)
+        wait_until("the address", lambda: "page: " in (tmp_path / "log").read_text())  # it answers before it says so
         page.send_signal(signal.SIGINT)
         page.wait(20)
         assert (tmp_path / "log").read_text().splitlines()[0] == f"page: http://127.0.0.1:{port}/"
