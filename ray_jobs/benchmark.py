@@ -16,6 +16,7 @@ import torch
 from opens2s_core.benchmark.report import current_commit, make_report, render_table, write_report
 from opens2s_core.storage import absolute_directory
 from ray_jobs import benchmark_server
+from ray_jobs.cluster import end_on_signals
 from serve_app.benchmark.clients import ClientProcesses
 from serve_app.benchmark.comparison import Comparison, ServeBenchmark
 from serve_app.benchmark.groups import GROUPS
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         repeats=args.repeats, steady=args.steady, churn=args.churn, clients=args.clients, streams=args.streams
     )
     torch.set_num_threads(1)  # as each stage has
+    end_on_signals()  # with the servers, which have sessions of their own
     with tempfile.TemporaryDirectory() as temporary:
         bundle = absolute_directory(args.bundle) if args.bundle else untrained_bundle(Path(temporary) / "bundle")
         dialogues = args.dialogues or _examples_beside(bundle)
