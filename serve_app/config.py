@@ -31,8 +31,8 @@ class StageConfig:
     makes of a reply within this time into one message. A step that lasts longer than ``stall_seconds`` is taken for
     hung. Serve checks each replica every ``health_period_seconds``, and replaces one that is late by
     ``health_timeout_seconds`` three times. Language models have ``context`` positions for each slot, read at most
-    ``prefill_tokens`` of prompts in a step and, with ``fixed_width``, compute the same shapes whatever else is open, see
-    :class:`LMSettings`.
+    ``prefill_tokens`` of prompts in a step and, with ``fixed_width``, compute the same shapes whatever else is open
+    (:class:`LMSettings`).
 
     Replicas are added when more than ``target`` of their slots are taken on average for ``upscale_delay`` seconds, and
     removed when fewer are for ``downscale_delay`` seconds; with ``headroom_seconds`` also when some listener has less
