@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 
-from opens2s_core.benchmark.report import current_commit, make_report, render_table, write_report
+from opens2s_core.benchmark.report import Row, current_commit, make_report, render_table, write_report
 from opens2s_core.storage import absolute_directory
 from ray_jobs import benchmark_server
+from ray_jobs.cluster import end_on_signals
 from serve_app.benchmark.clients import ClientProcesses
 from serve_app.benchmark.comparison import Comparison, ServeBenchmark
 from serve_app.benchmark.groups import GROUPS
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         repeats=args.repeats, steady=args.steady, churn=args.churn, clients=args.clients, streams=args.streams
     )
     torch.set_num_threads(1)  # as each stage has
+    end_on_signals()  # with the servers, which have sessions of their own
     with tempfile.TemporaryDirectory() as temporary:
         bundle = absolute_directory(args.bundle) if args.bundle else untrained_bundle(Path(temporary) / "bundle")
         dialogues = args.dialogues or _examples_beside(bundle)
@@ -50,18 +52,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         ]
         with ClientProcesses() as clients:
             comparison = Comparison(benchmark, settings, Workload.load("opens2s", dialogues), clients)
-            rows = [row for group in args.rows for row in GROUPS[group](comparison)]
-    described: dict[str, Any] = {
-        **dataclasses.asdict(benchmark),
-        "bundle": "trained" if args.bundle else "untrained, as large as the demo's",
-        "dialogues": dialogues is not None,
-        "recipe": args.recipe,
-        "units": "greedy",
-        "baseline": current_commit(checkouts[1]) if args.beside else None,
-    }
-    report = make_report(described, rows, ("ray",))
+            described: dict[str, Any] = {
+                **dataclasses.asdict(benchmark),
+                "bundle": "trained" if args.bundle else "untrained, as large as the demo's",
+                "dialogues": dialogues is not None,
+                "recipe": args.recipe,
+                "units": "greedy",
+                "baseline": current_commit(checkouts[1]) if args.beside else None,
+            }
+            rows: list[Row] = []
+            for group in args.rows:
+                rows += GROUPS[group](comparison)
+                report = make_report(described, rows, ("ray",))
+                write_report(report, args.json)  # what is measured so far
     print(render_table(report))
-    write_report(report, args.json)
 
 
 def _examples_beside(bundle: str) -> Path | None:

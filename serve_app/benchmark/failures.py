@@ -14,8 +14,8 @@ from serve_app.benchmark.comparison import Comparison, single_row
 from serve_app.benchmark.load import burst, retry
 from serve_app.benchmark.server import Server
 
-_AUDIO_SECONDS = 0.6
-"""Until the failure, after the request: its first audio has come."""
+_RUNNING_SECONDS = 0.15
+"""From a request to the failure: every stage still works on it."""
 _RETRY_SECONDS = 0.25
 _GIVE_UP_SECONDS = 60.0
 _READY_SECONDS = 60.0
@@ -45,20 +45,19 @@ def _failure_rows(comparison: Comparison, number: signal.Signals, name: str, bou
 
             measured = comparison.each(measure)
             gaps, news = ([each[part] for each in measured] for part in (0, 1))
-            yield single_row(f"{name} of the {stage}: longest gap", "s", gaps, better="lower", bound=bound)
+            yield single_row(f"{name} of the {stage}: longest silence", "s", gaps, better="lower", bound=bound)
             yield single_row(f"{name} of the {stage}: time to a new reply", "s", news, better="lower", bound=bound)
 
 
 def _fail(
     comparison: Comparison, server: Server, stage: str, number: signal.Signals
 ) -> tuple[float | None, float | None]:
-    """The longest gap of the reply that was running (None: it was not completed), and the time from the failure to the
-    first audio of a new one (None: there was none in time)."""
-    _wait_ready(server)
+    """The longest silence of the running reply, before or within its audio (None: it was not completed), and the time
+    from the failure to the first audio of a new one (None: there was none in time)."""
+    process = _only_process(server, stage)
     bodies = comparison.workload.take(9)
-    [process] = server.processes(stage)
     running = comparison.start(server, burst, bodies[:1])
-    time.sleep(_AUDIO_SECONDS)
+    time.sleep(_RUNNING_SECONDS)
     process.send_signal(number)
     failed = time.time()
     attempts = comparison.run(server, retry, bodies[1:], _RETRY_SECONDS, _GIVE_UP_SECONDS).replies
@@ -67,7 +66,8 @@ def _fail(
         process.kill()  # one that hangs would stay
     new = attempts[-1]
     started = new.asked + new.first_audio - failed if new.complete and new.first_audio is not None else None
-    return (reply.longest_underrun if reply.complete else None), started
+    silence = max(reply.first_audio, reply.longest_underrun) if reply.complete and reply.first_audio else None
+    return silence, started
 
 
 def _bare(server: Server) -> float:
@@ -81,9 +81,11 @@ def _bare(server: Server) -> float:
         time.sleep(0.05)
 
 
-def _wait_ready(server: Server) -> None:
+def _only_process(server: Server, stage: str) -> psutil.Process:
+    """That of the stage's only replica, once the server is ready and the replica before it has gone."""
     until = time.monotonic() + _READY_SECONDS
-    while httpx.get(f"{server.url}/ready", timeout=30).status_code != 200:
+    while httpx.get(f"{server.url}/ready", timeout=30).status_code != 200 or len(server.processes(stage)) != 1:
         if time.monotonic() > until:
-            raise RuntimeError(f"{server.url} is not ready within {_READY_SECONDS:g} s")
+            raise RuntimeError(f"{server.url} has not one ready replica of {stage} within {_READY_SECONDS:g} s")
         time.sleep(0.5)
+    return server.processes(stage)[0]
