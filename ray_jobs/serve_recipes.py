@@ -30,7 +30,7 @@ def small(bundle: str) -> ServeConfig:
             "token2wav": stage,
         },
         gateway=GatewayConfig(switch_seconds=0.0005),
-        pacing=Pacing(busy_lead_seconds=2.0),
+        pacing=Pacing(busy_lead_seconds=2.0, first_audio_seconds=0.1),
     )
 
 

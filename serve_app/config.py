@@ -123,15 +123,20 @@ class GatewayConfig:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pacing:
     """How far ahead of a client who plays it as it comes audio is made: at most ``lead_seconds``, and no more than
-    ``busy_lead_seconds`` (None: no difference) while another reply of the same gateway has no audio yet."""
+    ``busy_lead_seconds`` (None: no difference) while another reply of the same gateway has no audio yet. Of a reply
+    that has none itself, a stage before the last is fed one message and no more for ``first_audio_seconds``: where
+    stages share cores, the first audio is there sooner."""
 
     lead_seconds: float = 30.0
     busy_lead_seconds: float | None = None
+    first_audio_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         if self.lead_seconds < 1 or (self.busy_lead_seconds is not None and self.busy_lead_seconds < 1):
             got = f"lead_seconds={self.lead_seconds}, busy_lead_seconds={self.busy_lead_seconds}"
             raise ValueError(f"pacing: expected at least 1 s of audio, got {got}")
+        if self.first_audio_seconds < 0:
+            raise ValueError(f"pacing.first_audio_seconds: expected at least 0, got {self.first_audio_seconds}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

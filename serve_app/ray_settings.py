@@ -1,5 +1,6 @@
 """How a Ray that serves is set: by the environment of its processes, which read it when they start. Serving works on
-any other too; first audio comes later there (``benchmarks/README.md``)."""
+any other too, but first audio comes later there (``benchmarks/README.md``), and a replica that hangs while nobody is
+connected to it is replaced only after the drain time."""
 
 import os
 
@@ -11,6 +12,8 @@ RAY_SETTINGS = {
     "RAY_max_direct_call_object_size": str(2**20),
     # What processes hold and do shows in the metrics after a second, not ten.
     "RAY_metrics_report_interval_ms": "1000",
+    # A replica that hangs is killed. To wait until it has drained, as Serve does with those that answer, is in vain.
+    "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
     # Odd headers are cleaned before Serve's proxies read them.
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.proxy:middlewares",
 }

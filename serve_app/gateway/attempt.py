@@ -7,12 +7,12 @@ of the client's playback as the pacer allows.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from opens2s_core.inference.family import Family, StageSpec, is_final
-from opens2s_core.inference.messages import StageMessage, Units
+from opens2s_core.inference.messages import AudioChunk, StageMessage, Units
 from opens2s_core.inference.playback import Playback
 from opens2s_core.inference.records import Record
 from serve_app.errors import ReplyFailed, RequestRefused, StageBusy, StageError, StageFailed, StageLost
@@ -75,6 +75,9 @@ class Attempt:
         self._on_accepted = on_accepted
         self._held: list[tuple[str, list[StageMessage], Record]] = []  # until all stages have accepted
         self._inputs: dict[str, asyncio.Queue[StageMessage]] = {name: asyncio.Queue() for name in requests}
+        self._audible = asyncio.Event()  # there is audio, or nothing waits for it any more
+        if playback is None or playback.seconds:
+            self._audible.set()
         # Seconds of audio, since the start of playback, that each stage has made or been fed.
         self._audio = dict.fromkeys(requests, playback.seconds if playback else 0.0)
 
@@ -117,6 +120,8 @@ class Attempt:
         for message in output.messages:
             consumer = self._stages.family.consumer(message)
             if consumer is None:
+                if isinstance(message, AudioChunk):
+                    self._audible.set()
                 for_client.append(message)
                 continue
             self._audio[spec.name] += self._units_seconds(message)
@@ -134,6 +139,15 @@ class Attempt:
                 await asyncio.sleep(_PACE_SECONDS)
             await connection.send(message)
             self._audio[spec.name] += self._units_seconds(message)
+            if AudioChunk not in spec.speech_ends:
+                await self._wait_for_audio()
+
+    async def _wait_for_audio(self) -> None:
+        """Until there is any: once, and not for long, since the first chunk may need more than one message."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._stages.pacer.first_audio_seconds):
+                await self._audible.wait()
+        self._audible.set()
 
     def _is_ahead(self, spec: StageSpec) -> bool:
         if self._playback is None:

@@ -14,6 +14,11 @@ class Pacer:
         self._pacing = pacing
         self._without_audio = 0
 
+    @property
+    def first_audio_seconds(self) -> float:
+        """For which a reply without audio waits for it before more is made of it."""
+        return self._pacing.first_audio_seconds
+
     @contextmanager
     def first_audio(self) -> Iterator[None]:
         """A reply that will be spoken has no audio yet meanwhile."""

@@ -65,9 +65,11 @@ def test_a_gateway_that_cannot_be_is_refused(options: dict[str, int]) -> None:
         GatewayConfig(**options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("options", [{"lead_seconds": 0.5}, {"busy_lead_seconds": 0.5}], ids=str)
-def test_a_lead_that_is_too_short_is_refused(options: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="pacing: expected at least 1 s of audio"):
+@pytest.mark.parametrize(
+    "options", [{"lead_seconds": 0.5}, {"busy_lead_seconds": 0.5}, {"first_audio_seconds": -1.0}], ids=str
+)
+def test_pacing_that_is_too_short_is_refused(options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="pacing.*: expected at least"):
         Pacing(**options)
 
 

@@ -1,6 +1,7 @@
 """One attempt at a request: fake engines in their threads."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
@@ -344,6 +345,47 @@ def test_audio_is_made_as_far_ahead_of_playback_as_the_pacing_allows() -> None:
         [FakeThinker(1), FakeSpeechDecoder(1), FakeToken2Wav(1)], pacing=Pacing(lead_seconds=3.5 * WORD_SECONDS)
     )
     with_backend(ask, backend)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3, 60.0])
+def test_before_the_first_audio_the_speech_decoder_is_fed_once_for_some_time(seconds: float) -> None:
+    fed: list[float] = []
+
+    class Fed(LocalConnection):
+        async def send(self, message: StageRequest | StageMessage) -> None:
+            await super().send(message)
+            if not isinstance(message, StageRequest):
+                fed.append(time.monotonic())
+
+    async def ask(backend: LocalBackend) -> None:
+        backend.clients["speech_decoder"].kind = Fed
+        gate = asyncio.Event()
+
+        class Gated(LocalConnection):
+            async def send(self, message: StageRequest | StageMessage) -> None:
+                if not isinstance(message, StageRequest):
+                    await gate.wait()
+                await super().send(message)
+
+        backend.clients["token2wav"].kind = Gated
+        emitted = Emitted()
+        running = asyncio.create_task(attempt(backend, reply_request(), emitted, Playback()).run())
+        await emitted.wait_for(lambda emitted: emitted.text_ended)
+        await asyncio.sleep(0.5)
+        if seconds == 60.0:
+            assert len(fed) == 1
+        else:
+            assert fed[1] - fed[0] >= seconds
+        gate.set()
+        await running
+        assert len(emitted.samples) == len(whole_reply(reply_request())[1])
+
+    with_backend(
+        ask,
+        LocalBackend(
+            [FakeThinker(1), FakeSpeechDecoder(1), FakeToken2Wav(1)], pacing=Pacing(first_audio_seconds=seconds)
+        ),
+    )
 
 
 def test_what_nobody_plays_as_it_comes_is_not_paced() -> None:
