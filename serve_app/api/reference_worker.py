@@ -172,13 +172,14 @@ async def reference_stream(reply: ReplyStream, rate: int) -> AsyncIterator[bytes
             if finalize or not isinstance(message, Finish):
                 yield _object(text, audio=_wav(samples, rate), finalize=finalize)
     except ApiError as error:
-        yield _object(error.message, finalize=True, error_code=_FAILED)
+        yield reference_error(error)
 
 
 def reference_error(error: ApiError) -> bytes:
     """The whole body, sent with status 200, of a request that fails before its stream begins: clients of this protocol
-    look at nothing else."""
-    return _object(error.message, finalize=True, error_code=_FAILED)
+    look at nothing else. The text names the field that is wrong: there is no other place for it."""
+    text = f"{error.param}: {error.message}" if error.param else error.message
+    return _object(text, finalize=True, error_code=_FAILED)
 
 
 def _wav(samples: NDArray[np.int16], rate: int) -> str:

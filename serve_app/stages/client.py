@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, NoReturn
@@ -18,7 +18,7 @@ from opens2s_core.inference.messages import StageMessage
 from serve_app.errors import ReplyFailed, RequestRefused, StageBusy, StageError, StageFailed, StageLost
 from serve_app.stages.codec import decode, encode
 from serve_app.stages.messages import Accepted, EndOfStream, Failure, Heartbeat, Probe, StageOutput, StageRequest
-from serve_app.stages.transport import METHOD, TOKEN, Endpoint, client_channel
+from serve_app.stages.transport import METHOD, TOKEN, Endpoint, client_channel, is_reachable
 
 _TICK_SECONDS = 0.25
 _LIVE_SECONDS = 1.5
@@ -54,8 +54,10 @@ class StageConnection:
 
     async def send(self, message: StageRequest | Probe | StageMessage) -> None:
         """Waits while the stage does not read."""
+        writing = self._call.write(encode(message))
         try:
-            await self._call.write(encode(message))
+            # The first connects as well. Whether the stage is silent later is seen by whoever reads.
+            await (writing if self.received > -math.inf else self._in_time(writing))
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
             self._lost(error)
 
@@ -93,17 +95,23 @@ class StageConnection:
 
     async def _read(self) -> Any:
         """What comes next."""
-        reading = asyncio.ensure_future(self._call.read())
         try:
-            for _ in range(self._silence_ticks):
-                done, _ = await asyncio.wait({reading}, timeout=_TICK_SECONDS)
-                if done:
-                    self.received = time.monotonic()
-                    return reading.result()
+            data = await self._in_time(self._call.read())
         except grpc.aio.AioRpcError as error:
             self._lost(error)
+        self.received = time.monotonic()
+        return data
+
+    async def _in_time(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """What ``work`` returns, before the stage counts as silent."""
+        working = asyncio.ensure_future(work)
+        try:
+            for _ in range(self._silence_ticks):
+                done, _ = await asyncio.wait({working}, timeout=_TICK_SECONDS)
+                if done:
+                    return working.result()
         finally:
-            reading.cancel()
+            working.cancel()
         return self._hang(f"silent for {self._silence_ticks * _TICK_SECONDS:g} s")
 
     def _hang(self, reason: str) -> NoReturn:
@@ -146,6 +154,7 @@ class StageClient:
         self._stall_seconds = stall_seconds
         self._transferred = partial(transferred, stage)
         self._connections: set[StageConnection] = set()
+        self._replicas: dict[str, Endpoint] = {}  # that have given places, by name
 
     async def answers(self) -> bool:
         """Whether a request would be worked on: one is, or a probe is accepted. A full stage has those that it works
@@ -188,12 +197,29 @@ class StageClient:
                 place.cancel()
 
     async def _reserved(self, place: Any) -> Endpoint:
+        """A place may take long: until a slot is free, or a replica has started. Or Serve has sent the call to one that
+        hangs, of which it learns much later."""
+        reserving = asyncio.ensure_future(anext(place))
         try:
-            return await anext(place)
+            while not (await asyncio.wait({reserving}, timeout=self._silence_seconds))[0]:
+                await self._end_hanging()
+            endpoint: Endpoint = reserving.result()
         except BackPressureError as error:
             raise StageBusy(self.stage, "every queue for it is full") from error
         except (RayError, RayServeException, StopAsyncIteration) as error:
             raise StageLost(self.stage, f"no place: {type(error).__name__}") from error
+        finally:
+            reserving.cancel()
+        self._replicas[endpoint.replica] = endpoint
+        return endpoint
+
+    async def _end_hanging(self) -> None:
+        """Of the replicas that once gave a place those whose process answers nothing."""
+        known = list(self._replicas.values())
+        for endpoint, reachable in zip(known, await asyncio.gather(*map(is_reachable, known)), strict=True):
+            if not reachable:
+                self._replicas.pop(endpoint.replica, None)
+                _end_replica(endpoint)
 
 
 def _end_replica(endpoint: Endpoint) -> None:

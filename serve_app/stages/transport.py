@@ -15,6 +15,8 @@ MESSAGE_BYTES = 128 * 2**20
 """The largest message: a request with minutes of audio as float32."""
 _KEEPALIVE_MS = 2_000
 """A peer whose process hangs or whose machine is gone without a word is noticed within two of these."""
+_REACH_SECONDS = 1.0
+"""Within which a process answers a connection, however busy it is."""
 
 OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_send_message_length", MESSAGE_BYTES),
@@ -44,6 +46,17 @@ def client_channel(address: str) -> grpc.aio.Channel:
     certificate, key, authority = load_certs_from_env()
     credentials = grpc.ssl_channel_credentials(authority, key, certificate)
     return grpc.aio.secure_channel(address, credentials, options=options)
+
+
+async def is_reachable(endpoint: Endpoint) -> bool:
+    """Whether the process answers there: its gRPC, which needs neither its event loop nor the interpreter."""
+    async with client_channel(endpoint.address) as channel:
+        try:
+            async with asyncio.timeout(_REACH_SECONDS):
+                await channel.channel_ready()
+        except TimeoutError:
+            return False
+    return True
 
 
 def listen(server: grpc.aio.Server, host: str) -> int:

@@ -1,8 +1,9 @@
 """Processes that die under replies: clients notice nothing, and nothing is leaked."""
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import httpx
 import psutil
@@ -137,19 +138,32 @@ def test_bad_requests_behind_a_replacement_do_not_wedge_it(served: str) -> None:
     wait_until("free slots", nothing_held)
 
 
+@contextmanager
+def hanging(stage: str) -> Iterator[None]:
+    stopped = processes(stage)
+    for process in stopped:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in stopped:
+            with suppress(psutil.Error):
+                process.kill()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_only_replica_of_a_stage_hangs(served: str, stage: str) -> None:
     wait_for_all(served)
     undisturbed = ReplyReader(served, body(1)).read()
     reply = ReplyReader(served, body(1)).read_first_text()
-    stopped = processes(stage)
-    for process in stopped:
-        process.suspend()
-    try:
+    with hanging(stage):
         assert_same(reply.read(), undisturbed)
-    finally:
-        for process in stopped:
-            with suppress(psutil.Error):
-                process.kill()
+    wait_until("free slots", nothing_held)
+
+
+def test_a_replica_that_hangs_while_nobody_is_connected_is_replaced(served: str) -> None:
+    wait_for_all(served)
+    with hanging("thinker"):
+        assert ReplyReader(served, body(2, tokens=4)).read().done
     wait_until("free slots", nothing_held)

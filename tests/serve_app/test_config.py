@@ -69,7 +69,7 @@ def test_a_gateway_that_cannot_be_is_refused(options: dict[str, int]) -> None:
     "options", [{"lead_seconds": 0.5}, {"busy_lead_seconds": 0.5}, {"first_audio_seconds": -1.0}], ids=str
 )
 def test_pacing_that_is_too_short_is_refused(options: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="pacing.*: expected at least"):
+    with pytest.raises(ValueError, match=r"pacing.*: expected at least"):
         Pacing(**options)
 
 

@@ -212,7 +212,7 @@ def test_an_error_before_the_stream_is_an_object_too() -> None:
     body = reference_error(refusal(request(model="gpt")))
     assert body.endswith(b"\0")
     assert json.loads(body[:-1]) == {
-        "text": "model 'gpt' does not exist: expected 'opens2s'",
+        "text": "model: model 'gpt' does not exist: expected 'opens2s'",
         "audio": "",
         "finalize": True,
         "error_code": 1,
