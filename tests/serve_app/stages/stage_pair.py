@@ -1,4 +1,4 @@
-"""A client and its stage over real gRPC, fake engines, in one process; for Serve stands a handle that reserves places."""
+"""A client and its stage over real gRPC, fake engines, in one process. A handle that reserves stands for Serve."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
