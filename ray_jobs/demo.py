@@ -30,7 +30,7 @@ from ray_jobs.terminal import Terminal
 from serve_app.config import ServeConfig
 from serve_app.notices import SYNTHETIC_NOTICE, UNTRAINED_NOTICE
 from serve_app.ray_settings import prefer_ray_settings
-from serve_app.ui.client import Endpoint, EndpointError, Settings
+from serve_app.ui.client import ChatEndpoint, EndpointError, Settings
 from serve_app.ui.page import build_page, launch
 from serve_app.ui.timed_reply import TimedReply, timed_reply
 
@@ -50,7 +50,7 @@ def run_once(endpoint: str, audio: Path, out: Path | None, terminal: Terminal) -
     """Send one audio file to the endpoint, show the reply's text and latency, write its audio."""
     try:
         samples, rate = decode_audio(audio.read_bytes())
-        notice, reply = asyncio.run(_reply(Endpoint(endpoint), samples, rate))
+        notice, reply = asyncio.run(_reply(ChatEndpoint(endpoint), samples, rate))
     except (OSError, AudioError, EndpointError) as error:
         raise DemoError(f"{audio}: {error}") from error
     terminal.say(f"{notice}\n\nreply: {reply.text}\n\n{reply.table()}")
@@ -59,7 +59,7 @@ def run_once(endpoint: str, audio: Path, out: Path | None, terminal: Terminal) -
         terminal.say(f"\nthe reply's audio is in {out}")
 
 
-async def _reply(endpoint: Endpoint, samples: Waveform, rate: int) -> tuple[str, TimedReply]:
+async def _reply(endpoint: ChatEndpoint, samples: Waveform, rate: int) -> tuple[str, TimedReply]:
     """The notice about the voice, and the reply to the audio."""
     voice = await endpoint.voice()
     return voice.notice, await timed_reply(endpoint, samples, rate, Settings())
@@ -151,7 +151,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> None:
         if not args.audio and not examples:
             raise DemoError("--once with a bundle of your own needs --audio FILE")
         return run_once(endpoint, args.audio or next(iter(examples)), args.out, terminal)
-    page = build_page(Endpoint(endpoint), dict(islice(examples.items(), _PAGE_EXAMPLES)))
+    page = build_page(ChatEndpoint(endpoint), dict(islice(examples.items(), _PAGE_EXAMPLES)))
     page_address = launch(page, host=HOST, port=page_port)
     terminal.say(SYNTHETIC_NOTICE)
     if not read_bundle_info(bundle).voice_trained:

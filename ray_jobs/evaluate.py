@@ -15,16 +15,16 @@ from tqdm import tqdm
 from data_pipeline.schema import DIALOGUE
 from data_pipeline.sinks import read_rows
 from opens2s_core.audio import decode_audio
-from serve_app.ui.client import Endpoint, Settings
+from serve_app.ui.client import ChatEndpoint, Settings
 from serve_app.ui.timed_reply import TimedReply, timed_reply
 
 
 def evaluate(dialogues: str, endpoint: str) -> list[dict[str, Any]]:
     """One row a dialogue: its id, what was expected, the reply's text, whether they agree, and the times."""
-    return asyncio.run(_evaluate(list(read_rows(dialogues, DIALOGUE)), Endpoint(endpoint)))
+    return asyncio.run(_evaluate(list(read_rows(dialogues, DIALOGUE)), ChatEndpoint(endpoint)))
 
 
-async def _evaluate(turns: Sequence[dict[str, Any]], endpoint: Endpoint) -> list[dict[str, Any]]:
+async def _evaluate(turns: Sequence[dict[str, Any]], endpoint: ChatEndpoint) -> list[dict[str, Any]]:
     rows = []
     for turn in tqdm(turns, desc="replies", unit="turn"):
         reply: TimedReply = await timed_reply(endpoint, *decode_audio(turn["user_audio"]), Settings())

@@ -8,7 +8,7 @@ from anyio import CapacityLimiter
 
 from serve_app.errors import ApiError, overloaded
 
-Client = bytes | None
+ClientKey = bytes | None
 """The digest of a client's key; None where no key is needed."""
 
 
@@ -20,14 +20,14 @@ class Admission:
         self._limiter = CapacityLimiter(running)
         self._waiting = waiting
         self._per_client = per_client
-        self._of_client: Counter[Client] = Counter()
+        self._of_client: Counter[ClientKey] = Counter()
 
     def resize(self, running: int, waiting: int) -> None:
         """Those who hold slots keep them."""
         self._limiter.total_tokens = running
         self._waiting = waiting
 
-    def check(self, client: Client) -> None:
+    def check(self, client: ClientKey) -> None:
         """Raises :class:`ApiError` (429, 503) where a request would be refused now: before its body is read."""
         if client is not None and self._of_client[client] >= self._per_client:
             message = f"{self._per_client} replies are under way for this key: expected no more at once"
@@ -37,7 +37,7 @@ class Admission:
             raise overloaded()
 
     @asynccontextmanager
-    async def slot(self, client: Client) -> AsyncIterator[None]:
+    async def slot(self, client: ClientKey) -> AsyncIterator[None]:
         """A slot, once it is this request's turn. Raises as :meth:`check` does."""
         self.check(client)
         self._of_client[client] += 1

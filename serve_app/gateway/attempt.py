@@ -35,7 +35,7 @@ class Connection(Protocol):
     def __aiter__(self) -> AsyncIterator[StageOutput]: ...
 
 
-class Client(Protocol):
+class StageConnector(Protocol):
     """Connects to one stage."""
 
     def connect(self) -> AbstractAsyncContextManager[Connection]: ...
@@ -46,7 +46,7 @@ class Stages:
     """The stages of a family, and how far they work ahead."""
 
     family: Family
-    clients: Mapping[str, Client]
+    clients: Mapping[str, StageConnector]
     pacer: Pacer
 
 

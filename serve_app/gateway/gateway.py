@@ -12,7 +12,7 @@ from opens2s_core.checkpoint.bundle import read_bundle_info
 from opens2s_core.checkpoint.voices import load_voices
 from serve_app.api.context import DEFAULT_VOICE, ApiContext
 from serve_app.config import ServeConfig
-from serve_app.gateway.admission import Admission, Client
+from serve_app.gateway.admission import Admission, ClientKey
 from serve_app.gateway.attempt import Stages
 from serve_app.gateway.limits import fitting_limits
 from serve_app.gateway.pacing import Pacer
@@ -74,14 +74,14 @@ class Gateway:
     async def missing(self) -> list[str]:
         return await missing_stages(serve.get_replica_context().app_name, self._clients)
 
-    def keep_transcript(self, audio_id: str, client: Client, text: str) -> None:
+    def keep_transcript(self, audio_id: str, client: ClientKey, text: str) -> None:
         self._transcripts.put(audio_id, client, text)
 
-    async def own_transcripts(self, audio_ids: list[str], client: Client) -> dict[str, str]:
+    async def own_transcripts(self, audio_ids: list[str], client: ClientKey) -> dict[str, str]:
         """What this replica knows."""
         return self._transcripts.find(audio_ids, client)
 
-    async def transcripts(self, audio_ids: Iterable[str], client: Client) -> dict[str, str]:
+    async def transcripts(self, audio_ids: Iterable[str], client: ClientKey) -> dict[str, str]:
         """What any replica of the gateway knows."""
         known = self._transcripts.find(audio_ids, client)
         unknown = [audio_id for audio_id in audio_ids if audio_id not in known]
@@ -93,5 +93,5 @@ class Gateway:
         return known
 
 
-def _ask_all(peers: DeploymentHandle, audio_ids: list[str], client: Client) -> list[dict[str, str]]:
+def _ask_all(peers: DeploymentHandle, audio_ids: list[str], client: ClientKey) -> list[dict[str, str]]:
     return peers.broadcast("own_transcripts", audio_ids, client).results(timeout_s=5)

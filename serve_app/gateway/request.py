@@ -16,7 +16,7 @@ from serve_app.api.context import ApiContext
 from serve_app.api.request_ids import clean_request_id
 from serve_app.config import ServeConfig
 from serve_app.errors import ApiError
-from serve_app.gateway.admission import Admission, Client
+from serve_app.gateway.admission import Admission, ClientKey
 from serve_app.gateway.attempt import Stages
 from serve_app.gateway.authentication import Authenticator, check_origin
 from serve_app.gateway.body import BodyReader
@@ -38,9 +38,9 @@ class Backend(Protocol):
         """The stages that would not work on a request now."""
         ...
 
-    def keep_transcript(self, audio_id: str, client: Client, text: str) -> None: ...
+    def keep_transcript(self, audio_id: str, client: ClientKey, text: str) -> None: ...
 
-    async def transcripts(self, audio_ids: Sequence[str], client: Client) -> dict[str, str]: ...
+    async def transcripts(self, audio_ids: Sequence[str], client: ClientKey) -> dict[str, str]: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +67,7 @@ class Intake:
         self.bodies = BodyReader(config.gateway, config.limits.max_body_bytes)
         self.decoders = ThreadPoolExecutor(config.gateway.decode_threads, thread_name_prefix="decode")
 
-    def client(self, http: Request) -> Client:
+    def client(self, http: Request) -> ClientKey:
         """Who asks. Raises :class:`ApiError` (401, 403)."""
         origins = self.config.access.cors_origins
         check_origin(http.headers.get("origin"), http.headers.get("host"), origins)
@@ -79,7 +79,7 @@ class Intake:
             raise ApiError(503, "this server is about to stop: ask another", code="draining")
 
     @asynccontextmanager
-    async def enter(self, http: Request) -> AsyncIterator["ReplyEntry"]:
+    async def enter(self, http: Request) -> AsyncIterator["AdmittedRequest"]:
         """For a request for a reply. Refusals that need no body come before it is read. What the entry holds is given
         back at the end, unless it was released to the response."""
         self.check_accepting()
@@ -87,7 +87,7 @@ class Intake:
         check_json(http.headers.get("content-type"))
         self.backend.admission.check(client)
         async with AsyncExitStack() as held:
-            yield ReplyEntry(self, http, client, held)
+            yield AdmittedRequest(self, http, client, held)
 
     async def read_json(self, http: Request, parse: Callable[[bytes, ApiContext], Parsed]) -> Parsed:
         """The body of a request that asks for no reply. Raises :class:`ApiError`."""
@@ -100,10 +100,10 @@ class Intake:
         return await asyncio.get_running_loop().run_in_executor(self.decoders, work, *arguments)
 
 
-class ReplyEntry:
+class AdmittedRequest:
     """One request that was let in, and what it holds."""
 
-    def __init__(self, intake: Intake, http: Request, client: Client, held: AsyncExitStack) -> None:
+    def __init__(self, intake: Intake, http: Request, client: ClientKey, held: AsyncExitStack) -> None:
         self._intake = intake
         self._http = http
         self._client = client

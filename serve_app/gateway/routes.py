@@ -62,8 +62,8 @@ class Endpoints:
 
     async def chat(self, http: Request) -> Response:
         """``POST /v1/chat/completions``"""
-        async with self._intake.enter(http) as entry:
-            chat = await entry.parse(parse_chat)
+        async with self._intake.enter(http) as admitted:
+            chat = await admitted.parse(parse_chat)
             shape = ReplyShape(
                 id=new_id(),
                 model=chat.model,
@@ -79,33 +79,33 @@ class Endpoints:
                 audio_id=shape.audio_id if chat.speak else None,
                 audio_ids=chat.audio_ids,
             )
-            reply = await entry.reply(chat, _chat_requests, options)
+            reply = await admitted.reply(chat, _chat_requests, options)
             if chat.stream:
-                return StreamedReply(events(reply, shape), entry.release())
+                return StreamedReply(events(reply, shape), admitted.release())
             return JSONResponse(await completion(reply, shape))
 
     async def speech(self, http: Request) -> Response:
         """``POST /v1/audio/speech``"""
-        async with self._intake.enter(http) as entry:
-            speech = await entry.parse(parse_speech)
+        async with self._intake.enter(http) as admitted:
+            speech = await admitted.parse(parse_speech)
             # Whoever wants a file wants it soon, so it is not paced.
             options = ReplyOptions(id=new_id(), played=False, field="input")
-            reply = await entry.reply(speech, speech_reply_requests, options)
+            reply = await admitted.reply(speech, speech_reply_requests, options)
             rate = self._info.sample_rate
             if speech.as_events:
-                return StreamedReply(speech_events(reply, speech.audio_format, rate), entry.release())
+                return StreamedReply(speech_events(reply, speech.audio_format, rate), admitted.release())
             audio = await _started(speech_audio(reply, speech.audio_format, rate))
-            return StreamedReply(audio, entry.release(), content_type(speech.audio_format))
+            return StreamedReply(audio, admitted.release(), content_type(speech.audio_format))
 
     async def worker_generate_stream(self, http: Request) -> Response:
         """``POST /worker_generate_stream``, the reference's own protocol: errors too are objects in its stream."""
         media_type = "application/octet-stream"
         try:
-            async with self._intake.enter(http) as entry:
-                request = await entry.parse(parse_reference)
+            async with self._intake.enter(http) as admitted:
+                request = await admitted.parse(parse_reference)
                 options = ReplyOptions(id=new_id(), played=True)
-                reply = await entry.reply(request, _reference_requests, options)
-                return StreamedReply(reference_stream(reply, self._info.sample_rate), entry.release(), media_type)
+                reply = await admitted.reply(request, _reference_requests, options)
+                return StreamedReply(reference_stream(reply, self._info.sample_rate), admitted.release(), media_type)
         except ApiError as error:
             return Response(reference_error(error), headers=error.headers, media_type=media_type)
 

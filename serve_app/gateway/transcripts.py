@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from serve_app.gateway.admission import Client
+from serve_app.gateway.admission import ClientKey
 
 KEPT_SECONDS = 3600.0
 _MAX_BYTES = 16 * 2**20
@@ -13,7 +13,7 @@ _MAX_BYTES = 16 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    client: Client
+    client: ClientKey
     text: str
     expires: float
 
@@ -32,14 +32,14 @@ class Transcripts:
         self._bytes = 0
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
-    def put(self, audio_id: str, client: Client, text: str) -> None:
+    def put(self, audio_id: str, client: ClientKey, text: str) -> None:
         entry = self._entries[audio_id] = _Entry(client, text, self._clock() + KEPT_SECONDS)
         self._bytes += entry.size
         while self._entries and (self._bytes > self._max_bytes or self._oldest.expires <= self._clock()):
             _, oldest = self._entries.popitem(last=False)
             self._bytes -= oldest.size
 
-    def find(self, audio_ids: Iterable[str], client: Client) -> dict[str, str]:
+    def find(self, audio_ids: Iterable[str], client: ClientKey) -> dict[str, str]:
         """The transcripts of those that are known."""
         entries = ((audio_id, self._entries.get(audio_id)) for audio_id in audio_ids)
         return {

@@ -16,7 +16,7 @@ ATTACH_SECONDS = 5.0
 _TOKEN_BYTES = 16
 
 
-class StageConnection:
+class ServerConnection:
     """One client's stream, seen from the stage. A client that goes away cancels the task that works on it."""
 
     def __init__(self, context: Any, transferred: Callable[[float], None]) -> None:
@@ -37,7 +37,7 @@ class StageConnection:
         await self._context.write(encode(message))
 
 
-Handler = Callable[[StageRequest | Probe, StageConnection], Awaitable[None]]
+Handler = Callable[[StageRequest | Probe, ServerConnection], Awaitable[None]]
 
 
 class PendingConnection:
@@ -114,7 +114,7 @@ class StageServer:
         pending.task = asyncio.current_task()
         pending.attached.set()
         try:
-            connection = StageConnection(context, self._transferred)
+            connection = ServerConnection(context, self._transferred)
             try:
                 request = await connection.receive()
             except ValueError as error:

@@ -20,7 +20,7 @@ from serve_app.stages.messages import (
     StageOutput,
     StageRequest,
 )
-from serve_app.stages.server import StageConnection
+from serve_app.stages.server import ServerConnection
 
 HEARTBEAT_SECONDS = 0.5
 
@@ -39,7 +39,7 @@ class StageWorker:
         """Raises :class:`StageError` where no request would be worked on."""
         self.engine.check(self._stall_seconds)
 
-    async def handle(self, request: StageRequest | Probe, connection: StageConnection) -> None:
+    async def handle(self, request: StageRequest | Probe, connection: ServerConnection) -> None:
         """To the end of what is asked for; what goes wrong is sent as a :class:`Failure`."""
         if isinstance(request, Probe):
             try:
@@ -50,7 +50,7 @@ class StageWorker:
         else:
             await self._work(request, connection)
 
-    async def _work(self, request: StageRequest, connection: StageConnection) -> None:
+    async def _work(self, request: StageRequest, connection: ServerConnection) -> None:
         stream = self.engine.open(request)
         receiving = asyncio.create_task(self._receive(connection, stream))
         try:
@@ -63,7 +63,7 @@ class StageWorker:
         finally:
             receiving.cancel()
 
-    async def _send_all(self, request: StageRequest, stream: EngineStream, connection: StageConnection) -> None:
+    async def _send_all(self, request: StageRequest, stream: EngineStream, connection: ServerConnection) -> None:
         heartbeats = asyncio.create_task(self._send_heartbeats(stream))
         try:
             with closing(stream), self.playbacks.of(request) as playback:
@@ -74,7 +74,7 @@ class StageWorker:
         finally:
             heartbeats.cancel()
 
-    async def _receive(self, connection: StageConnection, stream: EngineStream) -> None:
+    async def _receive(self, connection: ServerConnection, stream: EngineStream) -> None:
         """Feed the engine whatever the client sends, until it closes the connection. What cannot be read fails the
         stream."""
         while True:

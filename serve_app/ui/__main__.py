@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from serve_app.ui.client import Endpoint
+from serve_app.ui.client import ChatEndpoint
 from serve_app.ui.page import build_page, launch
 
 
@@ -14,7 +14,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="to listen at (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=7860, help="to listen at (default: 7860)")
     arguments = parser.parse_args(argv)
-    page = build_page(Endpoint(arguments.endpoint))
+    page = build_page(ChatEndpoint(arguments.endpoint))
     try:
         print(f"page: {launch(page, host=arguments.host, port=arguments.port)}", flush=True)
         page.block_thread()

@@ -68,7 +68,7 @@ class Delta:
     rate: int
 
 
-class Endpoint:
+class ChatEndpoint:
     """The chat endpoint at ``url`` (without ``/v1``). ``key`` is the API key to send; empty where none is needed."""
 
     def __init__(self, url: str, *, event_timeout: float = EVENT_TIMEOUT_SECONDS) -> None:

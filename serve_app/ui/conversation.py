@@ -22,7 +22,7 @@ _PLAYED_MARGIN = 0.1  # seconds: a reply that was stopped so shortly before its 
 
 
 @dataclass(frozen=True, slots=True)
-class Playback:
+class PlayedPosition:
     """How far the browser has played: seconds of the audio of reply ``reply``."""
 
     reply: int
@@ -145,7 +145,7 @@ class Conversation:
         self.failed = True
         self._append(self._played(reply, reply.seconds(), complete=False))
 
-    def stop(self, played: Playback | None) -> None:
+    def stop(self, played: PlayedPosition | None) -> None:
         """End the current reply, and keep of it what was played. Of a reply that is complete but not yet played, too;
         ``None``, when the browser does not know how far it played, keeps that one whole."""
         reply, self.reply = self.reply, None

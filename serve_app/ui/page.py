@@ -13,8 +13,8 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
 from opens2s_core.audio import SAMPLE_RATE, AudioError, decode_audio, encode_audio, resample
-from serve_app.ui.client import Endpoint, EndpointError, KeyRefusedError, Message, Settings, until_set
-from serve_app.ui.conversation import Conversation, IncomingReply, Playback
+from serve_app.ui.client import ChatEndpoint, EndpointError, KeyRefusedError, Message, Settings, until_set
+from serve_app.ui.conversation import Conversation, IncomingReply, PlayedPosition
 from serve_app.ui.layout import LABELS, STYLES, THEME, TITLE, Layout
 from serve_app.ui.player import STOP_PLAYBACK, player_value, stopped_value
 from serve_app.ui.stored import restore, store
@@ -28,7 +28,7 @@ Update = dict[Any, Any]
 class Page:
     """What happens when the components are used. One for all browsers; a tab's state is its :class:`Conversation`."""
 
-    def __init__(self, endpoint: Endpoint, examples: Mapping[Path, str]) -> None:
+    def __init__(self, endpoint: ChatEndpoint, examples: Mapping[Path, str]) -> None:
         self.endpoint = endpoint
         self.example_files = list(examples)
         # Every tab gets a copy. A factory would be called by an event of its own, which races with `load`.
@@ -121,7 +121,7 @@ class Page:
     async def stop(self, conversation: Conversation, played: Any) -> Update:
         """Ends the reply; the history keeps what was played of it."""
         reply = conversation.reply
-        conversation.stop(_playback(played))
+        conversation.stop(_played_position(played))
         return self._shown(conversation) | ({self.layout.player: stopped_value(reply)} if reply else {})
 
     async def clear(self, conversation: Conversation, played: Any) -> Update:
@@ -154,7 +154,7 @@ class Page:
         ui = self.layout
         *chosen, given_key, played = request
         settings, key = _settings(*chosen), _stripped(given_key)
-        conversation.stop(_playback(played))
+        conversation.stop(_played_position(played))
         reply = conversation.send(message, speak=settings.speak)
         # The conversation is stored with the message: a reload while the reply comes in can send it again.
         yield self._shown(conversation) | {ui.player: player_value(reply), ui.status: ""}
@@ -230,8 +230,8 @@ def _user_message(text: str, file: str | Path | None) -> Message:
     return Message(role="user", text=text.strip(), audio=encode_audio(samples, rate))
 
 
-def _playback(played: Any) -> Playback | None:
-    return Playback(int(played["reply"]), float(played["seconds"])) if played else None
+def _played_position(played: Any) -> PlayedPosition | None:
+    return PlayedPosition(int(played["reply"]), float(played["seconds"])) if played else None
 
 
 def _stripped(key: str | None) -> str:
@@ -261,7 +261,7 @@ def _latency(reply: IncomingReply) -> str:
     return f'<div class="latency">{" · ".join(parts)}</div>'
 
 
-def build_page(endpoint: Endpoint, examples: Mapping[Path, str] = MappingProxyType({})) -> gr.Blocks:
+def build_page(endpoint: ChatEndpoint, examples: Mapping[Path, str] = MappingProxyType({})) -> gr.Blocks:
     """The page that talks to ``endpoint``. ``examples`` are audio files to send, each with a label."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, CLIP_AGE_SECONDS)) as blocks:
         Page(endpoint, examples).connect_events(blocks)

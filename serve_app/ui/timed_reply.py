@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from opens2s_core.audio import Waveform, encode_audio
-from serve_app.ui.client import Endpoint, Message, Settings
+from serve_app.ui.client import ChatEndpoint, Message, Settings
 from serve_app.ui.conversation import IncomingReply
 
 SILENCE = 1e-3
@@ -38,7 +38,7 @@ class TimedReply:
         return "\n".join(lines)
 
 
-async def timed_reply(endpoint: Endpoint, audio: Waveform, rate: int, settings: Settings) -> TimedReply:
+async def timed_reply(endpoint: ChatEndpoint, audio: Waveform, rate: int, settings: Settings) -> TimedReply:
     """Send ``audio`` (mono, ``rate`` Hz) to the model and receive its whole streamed reply.
 
     Raises :class:`serve_app.ui.client.EndpointError`.

@@ -21,7 +21,7 @@ from opens2s_core.audio import decode_audio, resample
 from opens2s_core.benchmark.recogniser import RATE, PocketSphinx
 from opens2s_core.benchmark.word_error import count_word_errors
 from ray_jobs.evaluate import evaluate
-from serve_app.ui.client import Endpoint, Settings
+from serve_app.ui.client import ChatEndpoint, Settings
 from serve_app.ui.timed_reply import TimedReply, timed_reply
 from tests.conftest import end, free_ports, wait_for
 
@@ -43,7 +43,7 @@ def demo(workspace: Path, *arguments: str) -> list[str]:
 
 async def replies(dialogues: Path, endpoint: str, count: int) -> list[TimedReply]:
     turns = list(islice(read_rows(str(dialogues), DIALOGUE), count))
-    return [await timed_reply(Endpoint(endpoint), *decode_audio(turn["user_audio"]), Settings()) for turn in turns]
+    return [await timed_reply(ChatEndpoint(endpoint), *decode_audio(turn["user_audio"]), Settings()) for turn in turns]
 
 
 def word_error(spoken: list[TimedReply]) -> float:

@@ -16,7 +16,7 @@ import soundfile
 from playwright.sync_api import Browser, BrowserContext, expect
 
 from opens2s_core.audio import decode_audio
-from serve_app.ui.client import Endpoint, Settings
+from serve_app.ui.client import ChatEndpoint, Settings
 from serve_app.ui.layout import DISCLOSURE
 from serve_app.ui.page import build_page, launch
 from serve_app.ui.timed_reply import TimedReply, timed_reply
@@ -58,7 +58,7 @@ def serving(page: gr.Blocks) -> Iterator[str]:
 def endpoint() -> Iterator[tuple[FakeEndpoint, str, str]]:
     """The fake endpoint, its address, and that of the page which talks to it."""
     fake = FakeEndpoint()
-    with running(fake) as url, serving(build_page(Endpoint(url))) as page:
+    with running(fake) as url, serving(build_page(ChatEndpoint(url))) as page:
         yield fake, url, page
 
 
@@ -332,7 +332,7 @@ def test_on_a_phone_the_reply_and_the_composer_are_in_view(browser: Browser, fak
 def test_a_timeout_is_reported_and_can_be_tried_again(browser: Browser, fake: FakeEndpoint) -> None:
     with (
         running(fake) as url,
-        serving(build_page(Endpoint(url, event_timeout=0.5))) as address,
+        serving(build_page(ChatEndpoint(url, event_timeout=0.5))) as address,
         fresh_context(browser) as context,
     ):
         talk = TalkPage(context.new_page(), address)
@@ -346,7 +346,7 @@ def test_a_timeout_is_reported_and_can_be_tried_again(browser: Browser, fake: Fa
 
 
 def test_a_silent_endpoint_is_reported(browser: Browser) -> None:
-    silent = Endpoint(f"http://127.0.0.1:{free_ports(1)[0]}")
+    silent = ChatEndpoint(f"http://127.0.0.1:{free_ports(1)[0]}")
     with serving(build_page(silent)) as address, fresh_context(browser) as context:
         talk = TalkPage(context.new_page(), address)
         expect(talk.notice).to_contain_text("does not answer")
@@ -356,7 +356,7 @@ def test_a_silent_endpoint_is_reported(browser: Browser) -> None:
 
 @pytest.mark.ray
 def test_the_platform_answers_a_file(browser: Browser, served: str, recording: Path) -> None:
-    with serving(build_page(Endpoint(served))) as address, fresh_context(browser) as context:
+    with serving(build_page(ChatEndpoint(served))) as address, fresh_context(browser) as context:
         talk = TalkPage(context.new_page(), address)
         expect(talk.notice).to_contain_text("untrained")
         talk.press("Settings")
@@ -372,4 +372,4 @@ def reply_of(endpoint: str, recording: Path) -> TimedReply:
     """In a thread: the browser's driver has an event loop of its own in this one."""
     audio, settings = decode_audio(recording.read_bytes()), Settings(max_tokens=TOKENS)
     with ThreadPoolExecutor(1) as other:
-        return other.submit(lambda: asyncio.run(timed_reply(Endpoint(endpoint), *audio, settings))).result()
+        return other.submit(lambda: asyncio.run(timed_reply(ChatEndpoint(endpoint), *audio, settings))).result()

@@ -82,7 +82,7 @@ def sent_events(response: Any) -> list[Any]:
 
 
 @dataclass
-class Connection:
+class AsgiRequest:
     """One request to the application, whose body comes as the test sends it, without a server between them."""
 
     path: str = CHAT
@@ -100,7 +100,7 @@ class Connection:
     def leave(self) -> None:
         self.incoming.put_nowait({"type": "http.disconnect"})
 
-    async def run(self, api: FastAPI) -> "Connection":
+    async def run(self, api: FastAPI) -> "AsgiRequest":
         """To the end of the answer."""
         headers = [(name.encode(), value.encode("latin-1")) for name, value in self.headers.items()]
         scope = {"type": "http", "method": "POST", "path": self.path, "headers": headers, "query_string": b""}

@@ -6,12 +6,12 @@ from contextlib import AsyncExitStack
 import pytest
 
 from serve_app.errors import ApiError
-from serve_app.gateway.admission import Admission, Client
+from serve_app.gateway.admission import Admission, ClientKey
 
 ONE, TWO = b"one", b"two"
 
 
-async def hold(admission: Admission, order: list[int], number: int, client: Client = None) -> None:
+async def hold(admission: Admission, order: list[int], number: int, client: ClientKey = None) -> None:
     async with admission.slot(client):
         order.append(number)
         await asyncio.sleep(0)
@@ -22,7 +22,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def refusal(admission: Admission, client: Client = None) -> ApiError:
+def refusal(admission: Admission, client: ClientKey = None) -> ApiError:
     with pytest.raises(ApiError) as refused:
         admission.check(client)
     return refused.value

@@ -18,7 +18,7 @@ from tests.serve_app.gateway.served import (
     CONFIG,
     PCM,
     TEXT,
-    Connection,
+    AsgiRequest,
     served,
     with_api,
     zero_ended,
@@ -92,10 +92,10 @@ def test_errors_of_the_references_protocol_are_objects_of_its_stream(
 def test_a_full_server_too_is_an_object_of_the_references_stream() -> None:
     async def ask(api: FastAPI, backend: LocalBackend) -> None:
         async with backend.admission.slot(None):
-            connection = Connection("/worker_generate_stream")
-            await connection.run(api)
-        [error] = zero_ended(connection.body)
+            request = AsgiRequest("/worker_generate_stream")
+            await request.run(api)
+        [error] = zero_ended(request.body)
         assert (error["error_code"], error["text"]) == (1, "the server is full: try again soon")
-        assert int(connection.answered["retry-after"]) > 0
+        assert int(request.answered["retry-after"]) > 0
 
     with_api(ask, capacity=1, queue=0)

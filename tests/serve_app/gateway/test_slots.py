@@ -19,7 +19,7 @@ from tests.serve_app.gateway.served import (
     CHAT,
     CONFIG,
     SPOKEN,
-    Connection,
+    AsgiRequest,
     chat,
     served,
     with_api,
@@ -35,25 +35,25 @@ def client() -> Iterator[TestClient]:
         yield client
 
 
-def honest() -> Connection:
-    connection = Connection()
-    connection.send(BODY)
-    return connection
+def honest() -> AsgiRequest:
+    request = AsgiRequest()
+    request.send(BODY)
+    return request
 
 
 def test_connections_that_send_only_headers_keep_no_honest_request_from_its_reply() -> None:
     config = replace(CONFIG, gateway=GatewayConfig(body_idle_seconds=1.0))
 
     async def ask(api: FastAPI, backend: LocalBackend) -> None:
-        idle = [Connection() for _ in range(100)]
-        waiting = [asyncio.create_task(connection.run(api)) for connection in idle]
+        idle = [AsgiRequest() for _ in range(100)]
+        waiting = [asyncio.create_task(request.run(api)) for request in idle]
         await asyncio.sleep(0.05)
         assert backend.metrics.under_way == 0
         answers = await asyncio.gather(*(honest().run(api) for _ in range(4)))
         assert [answer.status for answer in answers] == [200] * 4
         assert not any(task.done() for task in waiting)
         await asyncio.wait(waiting)
-        assert {(connection.status, connection.code) for connection in idle} == {(408, "body_timeout")}
+        assert {(request.status, request.code) for request in idle} == {(408, "body_timeout")}
 
     with_api(ask, config)
 
@@ -61,7 +61,7 @@ def test_connections_that_send_only_headers_keep_no_honest_request_from_its_repl
 def test_a_full_server_refuses_before_the_body_is_read() -> None:
     async def ask(api: FastAPI, backend: LocalBackend) -> None:
         async with backend.admission.slot(None), backend.admission.slot(None):
-            refused = await Connection().run(api)
+            refused = await AsgiRequest().run(api)
         assert (refused.status, refused.code, refused.reads) == (503, "overloaded", 0)
         assert int(refused.answered["retry-after"]) > 0
         assert (await honest().run(api)).status == 200
@@ -100,11 +100,11 @@ def test_bodies_that_take_all_memory_together_are_refused() -> None:
     config = replace(CONFIG, gateway=GatewayConfig(buffer_bytes=1000, body_idle_seconds=0.5))
 
     async def ask(api: FastAPI, backend: LocalBackend) -> None:
-        first = Connection()
+        first = AsgiRequest()
         first.send(b" " * 900, more=True)
         reading = asyncio.create_task(first.run(api))
         await asyncio.sleep(0.05)
-        second = Connection()
+        second = AsgiRequest()
         second.send(b" " * 900)
         await second.run(api)
         assert (second.status, second.code) == (503, "overloaded")
@@ -124,11 +124,11 @@ def test_the_body_is_measured_while_it_is_read(client: TestClient) -> None:
 
 def test_a_client_that_leaves_while_its_body_comes_in_is_no_error() -> None:
     async def leave(api: FastAPI, backend: LocalBackend) -> None:
-        connection = Connection()
-        connection.send(b"{", more=True)
-        connection.leave()
-        await connection.run(api)
-        assert connection.status == 499
+        request = AsgiRequest()
+        request.send(b"{", more=True)
+        request.leave()
+        await request.run(api)
+        assert request.status == 499
 
     with_api(leave)
 
@@ -136,14 +136,14 @@ def test_a_client_that_leaves_while_its_body_comes_in_is_no_error() -> None:
 def test_a_client_that_leaves_a_stream_frees_its_slots() -> None:
     async def leave(api: FastAPI, backend: LocalBackend) -> None:
         for _ in range(3):
-            connections = [Connection() for _ in range(2)]
-            for connection in connections:
-                connection.send(LONG)
-            running = [asyncio.create_task(connection.run(api)) for connection in connections]
-            while not all(connection.body.count(b"data: ") > 3 for connection in connections):
+            requests = [AsgiRequest() for _ in range(2)]
+            for request in requests:
+                request.send(LONG)
+            running = [asyncio.create_task(request.run(api)) for request in requests]
+            while not all(request.body.count(b"data: ") > 3 for request in requests):
                 await asyncio.sleep(0.005)
-            for connection in connections:
-                connection.leave()
+            for request in requests:
+                request.leave()
             await asyncio.wait(running)
             await backend.free()
 
@@ -154,9 +154,9 @@ def test_a_handler_that_is_cancelled_frees_its_slots() -> None:
     async def cancel(api: FastAPI, backend: LocalBackend) -> None:
         for seconds in (0, 0.001, 0.005, 0.02, 0.05):
             for body in (BODY, LONG, json.dumps(chat(**SPOKEN)).encode()):
-                connection = Connection()
-                connection.send(body)
-                running = asyncio.create_task(connection.run(api))
+                request = AsgiRequest()
+                request.send(body)
+                running = asyncio.create_task(request.run(api))
                 await asyncio.sleep(seconds)
                 running.cancel()
                 await asyncio.wait([running])

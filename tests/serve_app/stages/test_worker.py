@@ -15,7 +15,7 @@ from serve_app.config import StageConfig
 from serve_app.observability.stage_playbacks import NOBODY
 from serve_app.stages import worker as worker_module
 from serve_app.stages.messages import Accepted, EndOfStream, Failure, Heartbeat, Probe, StageOutput
-from serve_app.stages.server import StageConnection
+from serve_app.stages.server import ServerConnection
 from serve_app.stages.worker import StageWorker
 from tests.fakes import POISON, FakeThinker, FakeToken2Wav, reply_request, stage_request
 
@@ -48,7 +48,7 @@ class FakeConnection:
 
 
 async def handle(worker: StageWorker, request: Any, connection: FakeConnection) -> None:
-    await worker.handle(request, cast(StageConnection, connection))
+    await worker.handle(request, cast(ServerConnection, connection))
 
 
 def with_worker(engine: Engine, test: Callable[[StageWorker], Awaitable[None]]) -> None:

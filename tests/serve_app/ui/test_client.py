@@ -7,8 +7,8 @@ from contextlib import aclosing
 import pytest
 
 from serve_app.ui.client import (
+    ChatEndpoint,
     Delta,
-    Endpoint,
     EndpointError,
     KeyRefusedError,
     Message,
@@ -21,7 +21,7 @@ from tests.serve_app.ui.fake_endpoint import CHUNK, NOTICE, RATE, REPLY, WORDS, 
 
 
 def deltas(
-    endpoint: Endpoint, text: str, settings: Settings | None = None, key: str = "", first: int | None = None
+    endpoint: ChatEndpoint, text: str, settings: Settings | None = None, key: str = "", first: int | None = None
 ) -> list[Delta]:
     """Of the reply to ``text``; only the ``first`` ones, where given."""
 
@@ -38,7 +38,7 @@ def deltas(
 
 
 def test_a_reply_starts_with_an_empty_delta_when_it_is_accepted(fake: FakeEndpoint, address: str) -> None:
-    found = deltas(Endpoint(address), "hello")
+    found = deltas(ChatEndpoint(address), "hello")
     assert found[0] == Delta("", "", RATE)
     assert "".join(delta.text for delta in found) == REPLY
     assert sum(len(delta.pcm) for delta in found) == len(WORDS) * CHUNK * 2 * 4 // 3
@@ -46,7 +46,9 @@ def test_a_reply_starts_with_an_empty_delta_when_it_is_accepted(fake: FakeEndpoi
 
 def test_settings_are_sent(fake: FakeEndpoint, address: str) -> None:
     deltas(
-        Endpoint(address), "hello", Settings(temperature=0.5, max_tokens=40, system_prompt=" Be brief. ", speak=False)
+        ChatEndpoint(address),
+        "hello",
+        Settings(temperature=0.5, max_tokens=40, system_prompt=" Be brief. ", speak=False),
     )
     [request] = fake.requests
     assert request["modalities"] == ["text"]
@@ -56,47 +58,47 @@ def test_settings_are_sent(fake: FakeEndpoint, address: str) -> None:
 
 
 def test_the_endpoint_describes_its_voice(fake: FakeEndpoint, address: str) -> None:
-    voice = asyncio.run(Endpoint(address).voice())
+    voice = asyncio.run(ChatEndpoint(address).voice())
     assert (voice.sample_rate, voice.trained, voice.notice) == (RATE, False, NOTICE)
 
 
 def test_a_key_is_sent_as_bearer(fake: FakeEndpoint, address: str) -> None:
     fake.key = "secret"
-    assert deltas(Endpoint(address), "hello", key="secret")
+    assert deltas(ChatEndpoint(address), "hello", key="secret")
 
 
 @pytest.mark.parametrize("key", ["", "wrong"])
 def test_a_missing_or_unknown_key_is_an_error_of_its_own(fake: FakeEndpoint, address: str, key: str) -> None:
     fake.key = "secret"
     with pytest.raises(KeyRefusedError):
-        deltas(Endpoint(address), "hello", key=key)
+        deltas(ChatEndpoint(address), "hello", key=key)
 
 
 def test_a_refusal_names_the_field(fake: FakeEndpoint, address: str) -> None:
     with pytest.raises(EndpointError, match=r"^messages\[0\]: too long: expected 30 s$"):
-        deltas(Endpoint(address), "refuse")
+        deltas(ChatEndpoint(address), "refuse")
 
 
 def test_waiting_for_a_slot_times_out_and_closes_the_connection(fake: FakeEndpoint, address: str) -> None:
     with pytest.raises(EndpointError, match=r"No slot became free: nothing for 0\.3 s"):
-        deltas(Endpoint(address, event_timeout=0.3), "queue")
+        deltas(ChatEndpoint(address, event_timeout=0.3), "queue")
     assert fake.disconnected.wait(5)
 
 
 @pytest.mark.parametrize("text", ["think", "stall"])
 def test_a_reply_that_stops_coming_times_out(fake: FakeEndpoint, address: str, text: str) -> None:
     with pytest.raises(EndpointError, match=r"The reply stopped coming: nothing for 0\.3 s"):
-        deltas(Endpoint(address, event_timeout=0.3), text)
+        deltas(ChatEndpoint(address, event_timeout=0.3), text)
 
 
 def test_closing_the_iterator_closes_the_connection(fake: FakeEndpoint, address: str) -> None:
-    deltas(Endpoint(address), "ramble", first=3)
+    deltas(ChatEndpoint(address), "ramble", first=3)
     assert fake.disconnected.wait(5)
 
 
 def test_a_silent_address_is_reported() -> None:
     with pytest.raises(EndpointError, match="does not answer"):
-        asyncio.run(Endpoint(f"http://127.0.0.1:{free_ports(1)[0]}").voice())
+        asyncio.run(ChatEndpoint(f"http://127.0.0.1:{free_ports(1)[0]}").voice())
 
 
 def test_only_the_user_is_sent_with_audio() -> None:

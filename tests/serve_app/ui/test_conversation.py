@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.ui.client import Delta, Message
-from serve_app.ui.conversation import Conversation, IncomingReply, Playback, text_up_to
+from serve_app.ui.conversation import Conversation, IncomingReply, PlayedPosition, text_up_to
 
 RATE = 22_050
 
@@ -57,13 +57,13 @@ def test_two_quick_messages_have_stop_events_of_their_own(conversation: Conversa
 def test_a_stop_keeps_the_text_whose_audio_was_played(conversation: Conversation) -> None:
     reply = ask(conversation)
     reply.add(delta("one two three four five six", 1.0))  # 27 characters: 1.8 s at the usual pace
-    conversation.stop(Playback(reply.number, 0.9))
+    conversation.stop(PlayedPosition(reply.number, 0.9))
     assert texts(conversation)[-1] == ("assistant", "one two three")
 
 
-@pytest.mark.parametrize("played", [Playback(0, 7.0), Playback(1, 0.05), None])
+@pytest.mark.parametrize("played", [PlayedPosition(0, 7.0), PlayedPosition(1, 0.05), None])
 def test_a_stop_before_a_word_was_played_keeps_nothing_of_the_reply(
-    conversation: Conversation, played: Playback | None
+    conversation: Conversation, played: PlayedPosition | None
 ) -> None:
     reply = ask(conversation)
     reply.add(delta("I hear you.", 1.0))
@@ -76,9 +76,9 @@ def test_a_stop_while_a_complete_reply_is_played_shortens_it(conversation: Conve
     reply = ask(conversation)
     reply.add(delta("one two three four", 4.0))
     conversation.complete(reply)
-    conversation.stop(Playback(reply.number, 2.0))
+    conversation.stop(PlayedPosition(reply.number, 2.0))
     assert texts(conversation)[-1] == ("assistant", "one two")
-    conversation.stop(Playback(reply.number, 1.0))
+    conversation.stop(PlayedPosition(reply.number, 1.0))
     assert texts(conversation)[-1] == ("assistant", "one two")
 
 
@@ -87,7 +87,7 @@ def test_a_reply_that_was_played_whole_is_kept_whole(conversation: Conversation,
     reply = ask(conversation)
     reply.add(delta("one two three four", 1.0))
     conversation.complete(reply)
-    conversation.stop(Playback(reply.number, seconds))
+    conversation.stop(PlayedPosition(reply.number, seconds))
     assert texts(conversation)[-1] == ("assistant", "one two three four")
 
 
@@ -113,7 +113,7 @@ def test_the_pace_of_complete_replies_places_the_cut(conversation: Conversation)
     conversation.stop(None)
     reply = ask(conversation)
     reply.add(delta("one two three four", 3.0))
-    conversation.stop(Playback(reply.number, 3.0))
+    conversation.stop(PlayedPosition(reply.number, 3.0))
     assert texts(conversation)[-1] == ("assistant", "one")
 
 

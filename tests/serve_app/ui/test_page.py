@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from serve_app.ui.client import Endpoint
+from serve_app.ui.client import ChatEndpoint
 from serve_app.ui.conversation import Conversation
 from serve_app.ui.page import Page
 from tests.serve_app.ui.fake_endpoint import REPLY, FakeEndpoint
@@ -18,7 +18,7 @@ CHOSEN = (0.0, 1.0, 0, "", True)
 @pytest.fixture
 def page(address: str) -> Page:
     with gr.Blocks():
-        return Page(Endpoint(address), {})
+        return Page(ChatEndpoint(address), {})
 
 
 def send(page: Page, conversation: Conversation, text: str, key: str | None = None) -> list[dict[Any, Any]]:
