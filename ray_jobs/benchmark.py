@@ -1,7 +1,7 @@
 """Measure the served platform on this machine; ``python -m opens2s_core.benchmark`` measures models without Ray.
 
 python -m ray_jobs.benchmark serve --json out.json
-python -m ray_jobs.benchmark serve --json out.json --bundle runs/demo/model --beside ../older-checkout
+python -m ray_jobs.benchmark serve --json out.json --bundle runs/demo/model --baseline ../older-checkout
 """
 
 import argparse
@@ -36,9 +36,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     end_on_signals()  # with the servers, which have sessions of their own
     with tempfile.TemporaryDirectory() as temporary:
         bundle = absolute_directory(args.bundle) if args.bundle else untrained_bundle(Path(temporary) / "bundle")
-        dialogues = args.dialogues or _examples_beside(bundle)
+        dialogues = args.dialogues or _examples_of(bundle)
         greedy = greedy_bundle(bundle, Path(temporary) / "greedy")
-        checkouts = [_HERE, *([args.beside.resolve()] if args.beside else [])]
+        checkouts = [_HERE, *([args.baseline.resolve()] if args.baseline else [])]
         settings = [
             ServerSettings(
                 launcher=Path(benchmark_server.__file__).resolve(),
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "dialogues": dialogues is not None,
                 "recipe": args.recipe,
                 "units": "greedy",
-                "baseline": current_commit(checkouts[1]) if args.beside else None,
+                "baseline": current_commit(checkouts[1]) if args.baseline else None,
             }
             rows: list[Row] = []
             for group in args.rows:
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(render_table(report))
 
 
-def _examples_beside(bundle: str) -> Path | None:
+def _examples_of(bundle: str) -> Path | None:
     """The questions of a demo's workspace, whose model the bundle is."""
     examples = Path(bundle).parent / _EXAMPLES
     return examples if (examples / "examples.tsv").is_file() else None
@@ -83,29 +83,33 @@ def _parser() -> argparse.ArgumentParser:
     serving = benchmarks.add_parser(
         "serve",
         help="latency, throughput, overload, changing load and failures of a served bundle",
-        description="""Serve a bundle and measure it over HTTP; beside another checkout of this project if one is given,
-        in turns. Each group of rows starts servers of its own. Text and speech units are
-        the likeliest ones on all sides, so that their replies are equally long.""",
+        description="""Serve a bundle and measure it over HTTP, in turns with the baseline if one is given. Each group
+        of rows starts servers of its own. Text and speech units are the likeliest ones on all sides, so that their
+        replies are equally long.""",
     )
     serving.add_argument("--json", type=Path, required=True, help="file for the report")
     serving.add_argument("--bundle", help="what to serve (default: an untrained one as large as the demo's)")
     serving.add_argument(
         "--dialogues",
         type=Path,
-        help="directory with examples.tsv and the questions that it names (default: examples/ beside the bundle, if it "
-        "is there; else noise is asked)",
+        help="directory with examples.tsv and the questions that it names (default: examples/ next to the bundle, if "
+        "it is there; else requests have noise)",
     )
-    serving.add_argument("--beside", type=Path, help="another checkout to measure in the same run: the baseline")
+    serving.add_argument("--baseline", type=Path, metavar="DIR", help="another checkout to measure in the same run")
     serving.add_argument(
         "--rows", nargs="+", choices=list(GROUPS), default=list(GROUPS), help="groups to measure (default: all)"
     )
     serving.add_argument("--recipe", default="small", help="named sizes of the servers (%(default)s)")
     serving.add_argument("--port", type=int, default=8000, help="first of two on the loopback (%(default)s)")
-    serving.add_argument("--repeats", type=int, default=defaults.repeats, help="of single replies (%(default)s)")
-    serving.add_argument("--streams", type=int, default=defaults.streams, help="for the throughput (%(default)s)")
+    serving.add_argument(
+        "--repeats", type=int, default=defaults.repeats, help="single replies to measure (%(default)s)"
+    )
+    serving.add_argument(
+        "--streams", type=int, default=defaults.streams, help="replies at once for the throughput (%(default)s)"
+    )
     serving.add_argument("--steady", type=float, default=defaults.steady, help="seconds of even load (%(default)s)")
     serving.add_argument("--churn", type=float, default=defaults.churn, help="seconds of churn (%(default)s)")
-    serving.add_argument("--clients", type=int, default=defaults.clients, help="of churn (%(default)s)")
+    serving.add_argument("--clients", type=int, default=defaults.clients, help="clients of the churn (%(default)s)")
     return parser
 
 

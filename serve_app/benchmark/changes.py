@@ -20,12 +20,13 @@ _NONE = Bound("at most", 0)
 
 
 def churn_rows(comparison: Comparison) -> Iterator[Row]:
-    """Many clients that join, and wait for a whole reply or leave; and what is left of them afterwards."""
+    """Many clients that join, and wait for a whole reply or leave; and what has leaked afterwards."""
     benchmark = comparison.benchmark
     bodies = comparison.workload.take(64)
 
     def measure(server: Server) -> tuple[LoadResult, dict[str, float]]:
-        comparison.run(server, churn, bodies, benchmark.clients, benchmark.churn / 4, 0)  # what grows only once
+        # Warm-up: memory that is allocated once.
+        comparison.run(server, churn, bodies, benchmark.clients, benchmark.churn / 4, 0)
         time.sleep(_SETTLE_SECONDS)
         before, memory = server.state(), server.memory()
         result = comparison.run(server, churn, bodies, benchmark.clients, benchmark.churn, 1)

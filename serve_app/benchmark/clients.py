@@ -18,13 +18,13 @@ from serve_app.observability.reply_stats import NOTICEABLE_SECONDS, ReplyStats
 _TIMEOUT_SECONDS = 120.0
 _PROCESSES = 2
 Body = bytes
-"""Of a request for a streamed reply: JSON."""
+"""The body of a request for a streamed reply: JSON."""
 REFUSED = (429, 503)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplyResult:
-    """A reply as its client got it. ``asked`` is seconds since the epoch, other times are seconds since then.
+    """A reply as its client got it. ``asked`` is seconds since the epoch, other times are seconds since ``asked``.
     ``status`` is 0 where the client left, and 599 where there was no answer."""
 
     asked: float
@@ -125,7 +125,7 @@ def _note(stats: ReplyStats, line: str) -> None:
 
 
 LoadPattern = Callable[..., Coroutine[Any, Any, list[ReplyResult]]]
-"""Of ``serve_app.benchmark.load``: asks with a :class:`Client`."""
+"""A function of ``serve_app.benchmark.load``, which asks with a :class:`Client`."""
 
 
 class ClientProcesses:

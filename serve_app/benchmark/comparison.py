@@ -1,4 +1,4 @@
-"""Two servers side by side: what is measured of this checkout, and of another in the same run."""
+"""The servers of a benchmark: of this checkout and, in the same run, of the baseline if there is one."""
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
@@ -55,7 +55,8 @@ class Comparison:
 
     @contextmanager
     def serving(self, **stages: Any) -> Iterator[Sequence[Server]]:
-        """All servers at once: as their recipes say with one replica of each stage, but for these fields of stages."""
+        """All servers at once, with one replica of each stage; ``stages`` replaces fields in the configuration of every
+        stage."""
         stages = {"max_replicas": 1} | stages
         with ExitStack() as running:
             self.servers = [running.enter_context(Server(replace(one, stages=stages))) for one in self.settings]
@@ -106,7 +107,7 @@ def measured_row(
     bound: Bound | None = None,
     statistic: Callable[[Sequence[float]], float] = statistics.median,
 ) -> Row:
-    """Of repeated measurements of each server: a statistic of them and the range of their middle half."""
+    """A row of repeated measurements of each server: a statistic of them and the range of their middle half."""
     values = [statistic(each) if each else None for each in samples]
     spreads = [_middle_half(each) for each in samples]
     row = Row(name=name, value=values[0], unit=unit, better=better, bound=bound, spread=spreads[0])
@@ -116,7 +117,7 @@ def measured_row(
 def single_row(
     name: str, unit: str, values: Sequence[float | None], *, better: Better | None = None, bound: Bound | None = None
 ) -> Row:
-    """Of one number of each server."""
+    """A row of one number per server."""
     row = Row(name=name, value=values[0], unit=unit, better=better, bound=bound)
     return replace(row, baseline=Baseline(values[1])) if len(values) > 1 else row
 
@@ -126,7 +127,7 @@ def percentile(share: float) -> Callable[[Sequence[float]], float]:
 
 
 def milliseconds(seconds: Sequence[float | None]) -> list[float]:
-    """Of those that there are."""
+    """In milliseconds; None is left out."""
     return [1e3 * each for each in seconds if each is not None]
 
 

@@ -1,4 +1,4 @@
-"""Whether clients who play their replies as they come hear gaps, by how many there are."""
+"""Gaps in the audio of clients that play their replies as they come, by the number of clients."""
 
 import statistics
 from collections.abc import Iterator
@@ -12,19 +12,19 @@ from serve_app.benchmark.load import burst, closed_loop
 
 _CLIENTS = (1, 2, 3, 4)
 _BOUNDED = 2
-"""So many clients are promised no gap on two cores whose capacity is three times real time."""
+"""Up to so many clients must hear no gap on the two cores of the reference machine."""
 _WITHOUT_GAP = Bound("at least", 100)
 _FIRST_AUDIO_RATIO = Bound("at most", 1.6)
 _TURNS = 2
 
 
 def closed_loop_rows(comparison: Comparison) -> Iterator[Row]:
-    """Clients who ask again as soon as they have a reply."""
+    """Clients that ask again as soon as they have a reply."""
     return _load_rows(comparison, "closed loop", listen=False)
 
 
 def listening_rows(comparison: Comparison) -> Iterator[Row]:
-    """Clients who listen to the end before they ask again."""
+    """Clients that play a reply to its end before they ask again."""
     return _load_rows(comparison, "listening to the end", listen=True)
 
 

@@ -22,7 +22,7 @@ _READY_SECONDS = 60.0
 
 
 def crash_rows(comparison: Comparison) -> Iterator[Row]:
-    """SIGKILL; beside a replica of Serve that does nothing but import torch."""
+    """Rows for SIGKILL, and the restart time of a bare replica that only imports torch."""
     yield from _failure_rows(comparison, signal.SIGKILL, "SIGKILL", Bound("at most", 6))
     with Server(replace(comparison.settings[0], bare=True)) as server:
         yield Row(name="SIGKILL of a bare replica that imports torch: time to its next answer", value=_bare(server),
@@ -30,7 +30,7 @@ def crash_rows(comparison: Comparison) -> Iterator[Row]:
 
 
 def hang_rows(comparison: Comparison) -> Iterator[Row]:
-    """SIGSTOP."""
+    """Rows for SIGSTOP."""
     yield from _failure_rows(comparison, signal.SIGSTOP, "SIGSTOP", Bound("at most", 8))
 
 
@@ -82,7 +82,7 @@ def _bare(server: Server) -> float:
 
 
 def _only_process(server: Server, stage: str) -> psutil.Process:
-    """That of the stage's only replica, once the server is ready and the replica before it has gone."""
+    """The process of the stage's only replica, once the server is ready and the replica before it has ended."""
     until = time.monotonic() + _READY_SECONDS
     while httpx.get(f"{server.url}/ready", timeout=30).status_code != 200 or len(server.processes(stage)) != 1:
         if time.monotonic() > until:

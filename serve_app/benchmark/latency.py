@@ -12,12 +12,12 @@ from serve_app.benchmark.load import burst, closed_loop
 from serve_app.benchmark.server import Server
 
 _WARMING = 10
-"""Rounds that are not counted: they warm both sides, and a Ray that has just started is busy with itself."""
+"""Rounds that are not counted: they warm both sides, and a Ray that has just started still uses the CPU."""
 _ADDED = Bound("at most", 40)
 _THROUGHPUT_RATIO = Bound("at least", 0.85)
 _MESSAGE = Bound("at most", 3)
 _REPORT_SECONDS = 12.0
-"""Ray's processes report their metrics every ten."""
+"""Ray reports metrics every 10 s by default; a baseline checkout may not shorten that."""
 _STREAMS = 3
 
 

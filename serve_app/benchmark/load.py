@@ -11,7 +11,8 @@ from serve_app.benchmark.clients import Body, Client, ReplyResult
 
 
 async def burst(client: Client, bodies: Sequence[Body], leave: float | None = None) -> list[ReplyResult]:
-    """All at once, in the order of the bodies; who waits longer closes the connection after ``leave`` seconds."""
+    """All at once, in the order of the bodies; a client closes its connection after ``leave`` seconds without a whole
+    reply."""
     return list(await asyncio.gather(*(client.ask(body, leave=leave) for body in bodies)))
 
 

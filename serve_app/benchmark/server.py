@@ -90,7 +90,7 @@ class Server:
         return sum((Counter(state) for state in self._ask("state").values()), Counter[str]())
 
     def processes(self, stage: str | None = None) -> list[psutil.Process]:
-        """Those of the replicas of a stage, or of all replicas."""
+        """The processes of the replicas of a stage, or of all replicas."""
         found = []
         for process in psutil.Process(self._process.pid).children(recursive=True):
             try:

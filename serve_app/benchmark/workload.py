@@ -20,7 +20,7 @@ from serve_app.benchmark.clients import Body
 
 _NOISE_SECONDS = 3.0
 _NOISE_TOKENS = 4
-"""Of text, for which an untrained model makes speech of its own length."""
+"""Tokens of text, for which an untrained model makes speech of its own length."""
 _CONFIG = "config.json"
 _DITHER = 2.0**-15
 
