@@ -1,9 +1,9 @@
-"""Deploys a checkpoint on Ray Serve, on a running Ray or one of its own, and stays until it is told to end.
+"""Deploys a checkpoint on Ray Serve, on a running Ray or one of its own, and runs until SIGINT or SIGTERM.
 
 python -m ray_jobs.serve --bundle DIR [--recipe small] [--host 127.0.0.1] [--port 8000]
 python -m ray_jobs.serve --bundle URL --recipe gpu --print kuberay
 
-On SIGINT or SIGTERM it takes no more requests, and ends when the replies under way have.
+On a signal it accepts no more requests, and ends when the replies under way have ended.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print(f"Stopping; replies under way have {config.drain_seconds:g} s to end.", flush=True)
     finally:
-        # Interrupted once more, it would leave processes behind.
+        # A second interrupt during the cleanup would leak processes.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         stop(config)
@@ -88,13 +88,17 @@ def _parser() -> argparse.ArgumentParser:
     default = ServeConfig(bundle="")
     parser.add_argument("--bundle", required=True, help="directory or URL with opens2s/ and token2wav/ in it")
     parser.add_argument("--recipe", default="small", choices=sorted(RECIPES), help="named sizes (default: small)")
-    parser.add_argument("--host", default=default.host, help=f"to listen at (default: {default.host})")
-    parser.add_argument("--port", type=int, default=default.port, help=f"to listen at (default: {default.port})")
-    parser.add_argument("--keys-file", help="file with an API key a line: only who has one may ask")
-    parser.add_argument("--cors-origin", action="append", default=[], help="whose pages may ask; may be repeated")
-    parser.add_argument("--worker-address", metavar="URL", help="that the reference's clients are given")
+    parser.add_argument("--host", default=default.host, help=f"address to listen at (default: {default.host})")
+    parser.add_argument("--port", type=int, default=default.port, help=f"port to listen at (default: {default.port})")
+    parser.add_argument("--keys-file", help="file with one API key per line; requests without a valid one are refused")
+    parser.add_argument(
+        "--cors-origin", action="append", default=[], help="origin whose pages may send requests; may be repeated"
+    )
+    parser.add_argument(
+        "--worker-address", metavar="URL", help="address of this server as given to clients of the reference's protocol"
+    )
     parser.add_argument("--print", choices=["serve", "kuberay"], help="print a file to deploy instead of deploying")
-    parser.add_argument("--image", default="CHANGE", help="of the pods, for --print kuberay")
+    parser.add_argument("--image", default="CHANGE", help="container image of the pods, for --print kuberay")
     return parser
 
 

@@ -7,12 +7,11 @@ from serve_app.config import GatewayConfig, Pacing, ServeConfig, StageConfig
 
 
 def small(bundle: str) -> ServeConfig:
-    """One machine without a GPU, whose few cores all processes share: one replica of each stage, with four slots, which
-    is what two cores make in real time.
+    """One machine without a GPU, whose few cores all processes share: one replica of each stage, with four slots.
 
-    The stage nearest to the listener comes first (niceness), replies that have audio give way to those that have none
-    (pacing), threads give way to each other soon, and messages are few: each costs every process on its way. A replica
-    that hangs is noticed soon, since there is no other.
+    Niceness favours the stage nearest to the listener, pacing favours replies without audio, threads switch often, and
+    output is coalesced, since every message costs CPU time. A replica that hangs is detected soon, since there is no
+    other.
     """
     stage = StageConfig(
         capacity=4,
@@ -36,9 +35,9 @@ def small(bundle: str) -> ServeConfig:
 
 def gpu(bundle: str) -> ServeConfig:
     """The published sizes: sixteen replies at once on two GPUs, of which the thinker has one and the speech decoder and
-    token2wav share the other; up to four times as much when it is asked for.
+    token2wav share the other; up to four replicas of each stage under load.
 
-    The shortest chunk of audio is 0.64 s: a listener who has less than a quarter of a second left is behind, not new.
+    The shortest chunk of audio is 0.64 s: with less than 0.25 s of headroom a listener is about to underrun, not new.
     """
     thinker = StageConfig(capacity=16, cpus=2, gpus=1, max_replicas=4)
     speech = replace(thinker, gpus=0.5, headroom_seconds=0.25)

@@ -17,10 +17,10 @@ from serve_app.stages.building import build_stage_engine
 from serve_app.stages.stage import Stage
 
 GATEWAY = "ingress"
-"""The name of the gateway's deployment: what Serve calls the one that speaks HTTP."""
+"""The name of the gateway's deployment: Serve's word for the one that speaks HTTP."""
 _GATEWAY_ONGOING = 1024
 _METRICS_INTERVAL = 1.0
-_LOOK_BACK = 3.0  # decisions follow a mean over so many seconds: replicas follow a ramp this much later
+_LOOK_BACK = 3.0  # seconds: decisions follow a mean over them, so replicas lag a ramp by as much
 
 
 class EngineBuilder(Protocol):
@@ -76,7 +76,8 @@ def gateway_options(config: ServeConfig) -> dict[str, Any]:
 
 
 def _gateway_args(config: ServeConfig) -> ServeConfig:
-    """What a gateway is made with: neither what changes while it runs, nor what only Serve needs."""
+    """The gateway's constructor argument. Fields of stages that Serve changes in place, and ``queue``, are reset, so
+    that a change of them restarts no gateway."""
     stages = {name: stage.replica() for name, stage in config.stages.items()}
     return replace(config, stages=stages, gateway=replace(config.gateway, queue=GatewayConfig().queue))
 

@@ -1,4 +1,4 @@
-"""What a deployment is made of: the checkpoint that it serves, the size of each stage, and what a client may ask for.
+"""What a deployment is made of: the checkpoint that it serves, the size of each stage, and the limits of requests.
 
 What depends on the machine (threads, niceness, times, replicas, context, slots) has neutral defaults here; recipes set
 it (``ray_jobs.serve_recipes``).
@@ -26,13 +26,13 @@ _LANGUAGE_MODEL = ("context", "prefill_tokens", "fixed_width")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageConfig:
     """One stage. Each replica has ``capacity`` slots, reserves ``cpus`` and ``gpus`` and computes with ``threads``
-    threads (None: as many as it has whole CPUs, at least one), that of the engine at ``niceness``. Its threads give the
-    interpreter to each other after ``switch_seconds`` (None: Python's default). ``coalesce_seconds`` joins what a stage
-    makes of a reply within this time into one message. A step that lasts longer than ``stall_seconds`` is taken for
-    hung. Serve checks each replica every ``health_period_seconds``, and replaces one that is late by
-    ``health_timeout_seconds`` three times. Language models have ``context`` positions for each slot, read at most
-    ``prefill_tokens`` of prompts in a step and, with ``fixed_width``, compute the same shapes whatever else is open
-    (:class:`LMSettings`).
+    threads (None: as many as it has whole CPUs, at least one), that of the engine at ``niceness``. ``switch_seconds``
+    is the interpreter's thread switch interval (None: Python's default). ``coalesce_seconds`` joins the output of a
+    reply made within this time into one message. A step that lasts longer than ``stall_seconds`` is taken for hung.
+    Serve checks each replica every ``health_period_seconds``, and replaces one that is late by
+    ``health_timeout_seconds`` three times in a row. Language models have ``context`` positions for each slot, read at
+    most ``prefill_tokens`` of prompts in a step and, with ``fixed_width``, compute the same shapes whatever else is
+    open (:class:`LMSettings`).
 
     Replicas are added when more than ``target`` of their slots are taken on average for ``upscale_delay`` seconds, and
     removed when fewer are for ``downscale_delay`` seconds; with ``headroom_seconds`` also when some listener has less
@@ -73,7 +73,7 @@ class StageConfig:
         if not 0 <= self.min_replicas <= self.max_replicas or self.max_replicas < 1:
             bounds = f"min_replicas={self.min_replicas}, max_replicas={self.max_replicas}"
             raise ValueError(
-                f"replicas: expected 0 <= min_replicas <= max_replicas and a replica at most, got {bounds}"
+                f"replicas: expected 0 <= min_replicas <= max_replicas and max_replicas >= 1, got {bounds}"
             )
         if not 0 < self.target <= 1:
             raise ValueError(f"target: expected a share of the slots in (0, 1], got {self.target}")
@@ -96,10 +96,11 @@ class StageConfig:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GatewayConfig:
     """The processes that speak HTTP. In each, ``queue`` requests may wait for a slot. Bodies of all requests together
-    take at most ``buffer_bytes``; one that brings nothing for ``body_idle_seconds``, or is not there after
+    take at most ``buffer_bytes``; one that brings no data for ``body_idle_seconds``, or is not complete after
     ``body_seconds``, is refused. ``decode_threads`` parse and decode them. A stage that sends nothing for
-    ``silence_seconds`` is given up. ``switch_seconds`` is that of :class:`StageConfig`. ``address`` is what the
-    reference's controller protocol gives as the address of the worker (None: the host and port of this deployment)."""
+    ``silence_seconds`` counts as lost and its replica is killed. ``switch_seconds`` is that of :class:`StageConfig`.
+    ``address`` is what the reference's controller protocol gives as the address of the worker (None: the host and port
+    of this deployment)."""
 
     replicas: int = 1
     cpus: float = 0.25
@@ -122,10 +123,10 @@ class GatewayConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pacing:
-    """How far ahead of a client who plays it as it comes audio is made: at most ``lead_seconds``, and no more than
-    ``busy_lead_seconds`` (None: no difference) while another reply of the same gateway has no audio yet. Of a reply
-    that has none itself, a stage before the last is fed one message and no more for ``first_audio_seconds``: where
-    stages share cores, the first audio is there sooner."""
+    """How far ahead of the client's playback audio is made: at most ``lead_seconds``, and at most ``busy_lead_seconds``
+    (None: no difference) while another reply of the same gateway has no audio yet. Before a reply's own first audio, a
+    stage between the first and the last is fed one message and then none for up to ``first_audio_seconds``: where
+    stages share cores, the first audio comes sooner."""
 
     lead_seconds: float = 30.0
     busy_lead_seconds: float | None = None
@@ -153,9 +154,9 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Access:
-    """Who may ask. Without keys everyone; ``keys_file`` holds one a line and is read again when it changes, the
-    environment variable ``OPENS2S_API_KEYS`` holds them separated by commas. Pages may ask from their own origin and
-    from ``cors_origins``."""
+    """Authentication. ``keys_file`` has one API key per line and is read again when it changes; the environment
+    variable ``OPENS2S_API_KEYS`` has them separated by commas. Without either no key is needed. Pages may send requests
+    from this server's own origin and from ``cors_origins``."""
 
     keys_file: str | None = None
     replies_per_key: int = 16  # at once, in each replica of the gateway
@@ -176,7 +177,7 @@ class ServeConfig:
     gateway: GatewayConfig = field(default_factory=GatewayConfig)
     limits: Limits = field(default_factory=Limits)
     access: Access = field(default_factory=Access)
-    drain_seconds: float = 180.0  # that replies have to end when a replica is to stop: the longest lasts so long
+    drain_seconds: float = 180.0  # time for running replies before a replica stops: as long as the longest lasts
     pacing: Pacing = field(default_factory=Pacing)
     log_transcripts: bool = False  # of replies, in the log line of each
 

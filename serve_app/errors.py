@@ -1,4 +1,4 @@
-"""What can go wrong with a request, and what clients are answered."""
+"""What can go wrong with a request, and how clients are answered."""
 
 from typing import Any
 
@@ -35,11 +35,11 @@ class StageBusy(StageError):
 
 
 class StageLost(StageError):
-    """The connection to its replica could not be made, broke, or fell silent."""
+    """Its replica cannot be reached, is silent, or ended before its part was complete; or its engine stalled."""
 
 
 class StageFailed(StageError):
-    """Its engine failed under the request, which may be the cause."""
+    """Its engine failed while it worked on the request, which may be the cause."""
 
 
 class ApiError(Exception):
@@ -65,7 +65,7 @@ class ApiError(Exception):
 
 
 def internal_error() -> ApiError:
-    """What nobody expected: the client learns nothing of our insides, the log does."""
+    """An unexpected error: its details go to the log, not to the client."""
     return ApiError(500, "internal error", code="internal_error")
 
 
@@ -75,7 +75,7 @@ def overloaded() -> ApiError:
 
 
 def as_api_error(error: BaseException, field: str) -> ApiError:
-    """What a client is answered whose reply, asked for in the request's ``field``, came to this."""
+    """The response to a client whose reply failed with ``error``; it names ``field`` if a stage refused the request."""
     match error:
         case ApiError():
             return error

@@ -15,22 +15,23 @@ RAY = "2.60.0"
 
 SERVE_NOTE = """\
 # For `serve deploy FILE`, on a Ray whose nodes have this package. Counts, delays and queues under `deployments` may be
-# changed here and deployed again while replies run; with `max_replicas` of a stage, change how many requests may be
-# `running` in each gateway. Replicas start anew when what they are made of changes under `args`, or a policy does.
+# changed here and deployed again while replies run. If you change `max_replicas` of a stage, adapt `running` (requests
+# at once in each gateway) in `user_config` of the ingress too. All replicas restart when `args` or a policy change.
 # `target_ongoing_requests` is a share of the capacity.
 """
 KUBERAY_NOTE = f"""\
 # For `kubectl apply -f FILE`, where KubeRay 1.5 or newer is installed; what it starts is reached at the service
-# opens2s-serve-svc. CHANGE before:
+# opens2s-serve-svc. Change these first:
 #   - image: Ray {RAY} and this package, as this Dockerfile makes them in a checkout:
 #       FROM rayproject/ray:{RAY}-py311-gpu
 #       COPY --chown=ray . /home/ray/opens2s
 #       RUN pip install -e "/home/ray/opens2s[all]"
 #   - bundle: where every pod finds it; a URL, unless a volume is mounted;
 #   - memory, and minReplicas and maxReplicas of the workers: they are what costs money.
-# Who may ask: kubectl create secret generic opens2s-api-keys --from-literal=keys=KEY,KEY
-# Pods wait for this secret. Where everyone may ask, remove the lines about OPENS2S_API_KEYS.
-# A change of serveConfigV2 is deployed on the pods that run; one of the pods starts a second cluster, ends the first.
+# API keys: kubectl create secret generic opens2s-api-keys --from-literal=keys=KEY,KEY
+# Pods wait for this secret. For access without keys, remove the lines about OPENS2S_API_KEYS.
+# A change of serveConfigV2 is applied to the running pods; a change of the pods themselves starts a second cluster,
+# then ends the first.
 """
 
 _HEAD_PORTS = {"gcs-server": 6379, "dashboard": 8265, "client": 10001}

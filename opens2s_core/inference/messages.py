@@ -1,7 +1,7 @@
-"""What travels between the stages of a reply. Every message is plain data (numpy, str, bytes): it pickles cheaply.
+"""What travels between the stages of a reply. Every message is plain data: numpy arrays, strings and numbers.
 
 thinker → ``TextDelta``*, ``Hiddens``*, ``Finish``
-speech decoder → ``Units``* (and what it was handed to pass on)
+speech decoder → ``Units``*
 token2wav → ``AudioChunk``*
 """
 
@@ -91,12 +91,12 @@ class SoundFormat:
 class ReplyRequest:
     """One reply to be made: the conversation so far (its last message is the user's, or a tool's) and how to speak.
 
-    All stages are opened with the same request; each takes what concerns it. ``say`` are the reply's words, when they
-    are given: then none is chosen. ``tools`` are what a written reply may call, see :meth:`PromptBuilder.prompt`. The
-    text ends before the first of the ``stop`` strings. Units are sampled as by the published server, at temperature 1:
-    the likeliest at every place often lead into a loop. ``seed`` is that of the audio. ``speaker``, float32 (512,), is
-    the vector of a named voice; None is the model's own voice. ``ValueError`` for a vector of another shape or not
-    finite, an empty stop string, nothing to say and a negative seed.
+    Every stage is opened with it and uses what concerns it; only the thinker needs ``messages``. ``say`` are the
+    reply's words, when they are given: then none is chosen. ``tools`` are what a written reply may call, see
+    :meth:`PromptBuilder.prompt`. The text ends before the first of the ``stop`` strings. Units are sampled as by the
+    published server, at temperature 1: the likeliest at every place often lead into a loop. ``seed`` is that of the
+    audio. ``speaker``, float32 (512,), is the vector of a named voice; None is the model's own voice. ``ValueError``
+    for a vector of another shape or not finite, an empty stop string, nothing to say and a negative seed.
     """
 
     messages: tuple[Message, ...]

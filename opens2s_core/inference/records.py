@@ -1,4 +1,4 @@
-"""What is kept of a reply under way, so that another engine can go on with it: plain data that pickles cheaply.
+"""Resume records: what another engine needs to continue a reply that is under way. Plain data.
 
 What was already handed out is taken from the record, never chosen again. Randomness needs no state: every draw belongs
 to a place in the reply (``noise``).

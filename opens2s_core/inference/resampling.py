@@ -76,7 +76,7 @@ class SoundOutput:
         return self._resampler.tail if self._resampler else np.zeros(0, np.float32)
 
     def restore(self, tail: Waveform, *, taken: int, made: int) -> None:
-        """Go on behind ``taken`` samples; ``ValueError`` for what another format left behind."""
+        """Go on behind ``taken`` samples; ``ValueError`` for the state of another format."""
         if self._resampler is not None:
             self._resampler.restore(tail, taken=taken, made=made)
         else:

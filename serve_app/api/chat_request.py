@@ -29,7 +29,7 @@ from serve_app.api.unsupported_parameters import UnsupportedParameters
 from serve_app.errors import ApiError
 
 _MAX_BIASES = 1024
-"""Of a logit bias: more than any client names, few enough to cost a step nothing."""
+"""Largest number of entries in ``logit_bias``: more than any client sends, few enough to cost a step nothing."""
 
 
 class AudioParameters(StrictModel):

@@ -28,7 +28,7 @@ class ReplyStream(Protocol):
 
     @property
     def finish(self) -> Finish | None:
-        """How the text ended; None while it goes on."""
+        """How the text ended; None until then."""
         ...
 
     def __aiter__(self) -> AsyncIterator[StageMessage]: ...
@@ -130,7 +130,7 @@ async def _text_deltas(reply: ReplyStream, shape: ReplyShape) -> AsyncIterator[d
 
 
 def _expires_at() -> int:
-    """Of a reply that ends now, in seconds of Unix time."""
+    """When the transcript of a reply that ends now expires, in Unix seconds."""
     return int(time.time()) + TRANSCRIPT_SECONDS
 
 

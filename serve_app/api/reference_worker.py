@@ -39,7 +39,7 @@ REFERENCE_MODEL = "omnispeech"
 _FAILED = 1
 """The ``error_code`` of the published server."""
 _SILENCE_SECONDS = 0.1
-"""Of a reply without audio: the web page joins the audio of all objects, and fails if there is none."""
+"""Silence sent for a reply without audio: the web page joins the audio of all objects, and fails if there is none."""
 
 
 class ContentItem(StrictModel):

@@ -20,7 +20,7 @@ def fresh_seed() -> int:
 
 
 def units_sampling(max_tokens: int, seed: int, context: ApiContext) -> Sampling:
-    """How a reply of at most so many text tokens is spoken: sampled, as the published server does. The likeliest unit
-    each time often leads to speech that does not end."""
+    """How the units of a reply of at most ``max_tokens`` text tokens are sampled: at the checkpoint's
+    ``units_temperature``. At temperature 0 speech often does not end."""
     longest = math.ceil(_UNITS_FACTOR * context.units_per_token * max_tokens)
     return Sampling(temperature=context.units_temperature, top_p=1.0, max_tokens=max(_LEAST_UNITS, longest), seed=seed)

@@ -136,7 +136,7 @@ def neutral(*values: bool | float | str) -> BeforeValidator:
 
 
 def discriminated_by(field: str, expected: str) -> Discriminator:
-    """Of a union whose members are tagged ``<value of the field>``."""
+    """For a union whose members are tagged ``<value of the field>``."""
 
     def tag(value: Any) -> str | None:
         kind = value.get(field) if isinstance(value, dict) else None
@@ -146,7 +146,7 @@ def discriminated_by(field: str, expected: str) -> Discriminator:
 
 
 def discriminated_by_type(expected: str) -> Discriminator:
-    """Of a union whose members are tagged ``<str>``, ``<list>`` or ``<dict>``."""
+    """For a union whose members are tagged ``<str>``, ``<list>`` or ``<dict>``."""
 
     def tag(value: Any) -> str:
         return f"<{type(value).__name__}>"

@@ -1,4 +1,4 @@
-"""Who is let in, and when: one limiter, first come first served. A request holds nothing before its body is there."""
+"""Admission control: one limiter, first come first served. A request holds no slot before its body is complete."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ class Admission:
         self._of_client: Counter[ClientKey] = Counter()
 
     def resize(self, running: int, waiting: int) -> None:
-        """Those who hold slots keep them."""
+        """Requests that hold a slot keep it."""
         self._limiter.total_tokens = running
         self._waiting = waiting
 

@@ -20,7 +20,7 @@ from serve_app.gateway.pacing import Pacer
 from serve_app.stages.messages import StageOutput, StageRequest
 
 _PACE_SECONDS = 0.1
-"""How soon a stage is fed after it may be."""
+"""Interval between two checks whether a stage may be fed."""
 
 
 class Connection(Protocol):
@@ -75,9 +75,9 @@ class Attempt:
         self._on_accepted = on_accepted
         self._held: list[tuple[str, list[StageMessage], Record]] = []  # until all stages have accepted
         self._inputs: dict[str, asyncio.Queue[StageMessage]] = {name: asyncio.Queue() for name in requests}
-        self._audible = asyncio.Event()  # there is audio, or nothing waits for it any more
+        self._first_audio_wait_over = asyncio.Event()  # set with the first audio, or when waiting for it timed out
         if playback is None or playback.seconds:
-            self._audible.set()
+            self._first_audio_wait_over.set()
         # Seconds of audio, since the start of playback, that each stage has made or been fed.
         self._audio = dict.fromkeys(requests, playback.seconds if playback else 0.0)
 
@@ -121,12 +121,12 @@ class Attempt:
             consumer = self._stages.family.consumer(message)
             if consumer is None:
                 if isinstance(message, AudioChunk):
-                    self._audible.set()
+                    self._first_audio_wait_over.set()
                 for_client.append(message)
                 continue
             self._audio[spec.name] += self._units_seconds(message)
             self._inputs[consumer.name].put_nowait(message)
-        # The next stage is fed first; what it makes of it cannot overtake the record of what it was made from.
+        # The next stage's input is queued by now, but no task runs in between: what is made from it is emitted later.
         if len(self.accepted) == len(self._requests):
             self._emit(spec.name, for_client, output.record)
         else:
@@ -140,14 +140,14 @@ class Attempt:
             await connection.send(message)
             self._audio[spec.name] += self._units_seconds(message)
             if AudioChunk not in spec.speech_ends:
-                await self._wait_for_audio()
+                await self._wait_for_first_audio()
 
-    async def _wait_for_audio(self) -> None:
-        """Until there is any: once, and not for long, since the first chunk may need more than one message."""
+    async def _wait_for_first_audio(self) -> None:
+        """At most ``first_audio_seconds``, and once: the first chunk of audio may need more than one message."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._stages.pacer.first_audio_seconds):
-                await self._audible.wait()
-        self._audible.set()
+                await self._first_audio_wait_over.wait()
+        self._first_audio_wait_over.set()
 
     def _is_ahead(self, spec: StageSpec) -> bool:
         if self._playback is None:
@@ -179,5 +179,5 @@ def _rank(error: BaseException) -> int:
             return 5
         case StageError():
             return 4
-        case _:  # nobody expected it
+        case _:  # an unexpected error
             return 0

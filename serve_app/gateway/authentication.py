@@ -1,4 +1,4 @@
-"""Who may ask: API keys, and the origins of pages."""
+"""Authentication: API keys, and the origins of pages."""
 
 import hashlib
 import hmac
@@ -19,9 +19,9 @@ _logger = logging.getLogger("ray.serve")
 
 
 class Authenticator:
-    """Knows the keys of the environment and of the file, which is read again when it changes. Without either, everyone
-    may ask. ``ValueError`` where keys are meant to be given and there are none, ``OSError`` for a file that cannot be
-    read: what is meant to be closed must not stand open. A file that becomes so later lets nobody in.
+    """Accepts the keys of the environment and of the file, which is read again when it changes. Without either, no key
+    is needed. ``ValueError`` where keys are configured and there are none, ``OSError`` for a file that cannot be read.
+    A file that becomes empty or unreadable later revokes its own keys until it can be read again.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Authenticator:
         return self._file is None and not self._of_environment
 
     def client(self, authorization: str | None) -> bytes | None:
-        """Who asks, by the ``Authorization`` header: a digest of the key; None where no key is needed. Raises
+        """The client, by the ``Authorization`` header: a digest of its key; None where no key is needed. Raises
         :class:`ApiError` (401)."""
         if self.open:
             return None
@@ -73,11 +73,11 @@ class Authenticator:
 
 
 def check_origin(origin: str | None, host: str | None, allowed: tuple[str, ...]) -> None:
-    """Browsers name the origin of the page that asks; it must be this server's or an ``allowed`` one. Raises
+    """Browsers name the origin of the page that sends a request; it must be this server's or an ``allowed`` one. Raises
     :class:`ApiError` (403)."""
     if origin is None or "*" in allowed or origin in allowed or (host and _host_of(origin) == host):
         return
-    raise ApiError(403, f"pages of {origin!r} may not ask here: see --cors-origin", code="origin_not_allowed")
+    raise ApiError(403, f"origin {origin!r} is not allowed: see --cors-origin", code="origin_not_allowed")
 
 
 def _host_of(origin: str) -> str | None:

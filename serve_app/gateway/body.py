@@ -31,7 +31,7 @@ class BodyReader:
                 async with asyncio.timeout(self._config.body_seconds):
                     await self._fill(http, body)
             except TimeoutError as error:
-                raise self._too_late(f"is not there after {self._config.body_seconds:g} s") from error
+                raise self._timeout(f"the body is not complete after {self._config.body_seconds:g} s") from error
             yield bytes(body)
         finally:
             self._free += len(body)
@@ -45,7 +45,7 @@ class BodyReader:
             except StopAsyncIteration:
                 return
             except TimeoutError as error:
-                raise self._too_late(f"brought nothing for {self._config.body_idle_seconds:g} s") from error
+                raise self._timeout(f"no data of the body for {self._config.body_idle_seconds:g} s") from error
             if len(chunk) > self._free:
                 raise overloaded()
             self._free -= len(chunk)
@@ -57,8 +57,8 @@ class BodyReader:
             message = f"the body is too large: expected at most {self._max_bytes} bytes"
             raise ApiError(413, message, code="body_too_large")
 
-    def _too_late(self, why: str) -> ApiError:
-        return ApiError(408, f"the body {why}: expected it sooner", code="body_timeout")
+    def _timeout(self, why: str) -> ApiError:
+        return ApiError(408, f"{why}: expected it sooner", code="body_timeout")
 
 
 def _announced(content_length: str) -> int:

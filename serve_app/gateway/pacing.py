@@ -7,8 +7,8 @@ from serve_app.config import Pacing
 
 
 class Pacer:
-    """Of the replies of one gateway. While one of them has no audio yet, the others are made only as far ahead as they
-    need: so the stages come to the new one first, in whatever order they would have worked."""
+    """Paces the replies of one gateway: while one of them has no audio yet, the others are made only as far ahead as
+    they need. So the stages work on the new one first, in whatever order they would have worked otherwise."""
 
     def __init__(self, pacing: Pacing) -> None:
         self._pacing = pacing
@@ -16,12 +16,12 @@ class Pacer:
 
     @property
     def first_audio_seconds(self) -> float:
-        """For which a reply without audio waits for it before more is made of it."""
+        """Before a reply's first audio: how long a stage between the first and the last waits after one message."""
         return self._pacing.first_audio_seconds
 
     @contextmanager
     def first_audio(self) -> Iterator[None]:
-        """A reply that will be spoken has no audio yet meanwhile."""
+        """While this is entered, one spoken reply has no audio yet."""
         self._without_audio += 1
         try:
             yield
@@ -29,7 +29,7 @@ class Pacer:
             self._without_audio -= 1
 
     def allows(self, lead: float) -> bool:
-        """Whether a reply may be made further that is ``lead`` seconds of audio ahead of its playback."""
+        """Whether more may be made of a reply that is ``lead`` seconds of audio ahead of its playback."""
         if lead >= self._pacing.lead_seconds:
             return False
         busy = self._pacing.busy_lead_seconds

@@ -1,4 +1,4 @@
-"""Which stages a reply would not get."""
+"""Which stages would not work on a request."""
 
 import asyncio
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ async def missing_stages(app: str, clients: Mapping[str, StageClient]) -> list[s
     it is asked."""
     status = await asyncio.to_thread(serve.status)
     deployments = status.applications[app].deployments
-    asked = [name for name in clients if not _is_asleep(deployments[name])]
+    asked = [name for name in clients if not _is_scaled_to_zero(deployments[name])]
     answers = await asyncio.gather(*(clients[name].answers() for name in asked))
     return [name for name, answered in zip(asked, answers, strict=True) if not answered]
 
 
-def _is_asleep(deployment: object) -> bool:
+def _is_scaled_to_zero(deployment: object) -> bool:
     return not deployment.replica_states and deployment.status == "HEALTHY"  # type: ignore[attr-defined]

@@ -40,7 +40,7 @@ class ReplyContext:
 
 class Reply:
     """The messages of ``requests``, one after the other: one reply, of which each request makes a part. Iterating
-    raises :class:`ApiError`. It is under way from the start, until it ends or is closed; it must be closed."""
+    raises :class:`ApiError`. Work starts at construction; :meth:`aclose` must be called."""
 
     def __init__(self, requests: Sequence[ReplyRequest], context: ReplyContext) -> None:
         self.stats = ReplyStats(context.sample_rate)
@@ -60,8 +60,8 @@ class Reply:
 
     @property
     def finish(self) -> Finish | None:
-        """How the reply ended, None while it goes on: the counts of its parts together, and "length" where the text or
-        the speech of any was cut."""
+        """How the reply ended, None until then: the counts of its parts together, and "length" where the text or the
+        speech of any was cut."""
         if len(self._finishes) < len(self._requests):
             return None
         cut = self._cut or any(finish.reason == "length" for finish in self._finishes)
@@ -88,7 +88,7 @@ class Reply:
             raise self._error
 
     async def aclose(self) -> None:
-        """End it, whatever its state; returns once every stage has been left."""
+        """End it, whatever its state; returns once the connections to all stages are closed."""
         if self._closed:
             return
         self._closed = True

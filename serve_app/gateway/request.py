@@ -1,4 +1,4 @@
-"""One request on its way to a reply: let in, read, parsed, given a slot, decoded; and all that it holds, given back."""
+"""One request on its way to a reply: admitted, read, parsed, given a slot, decoded; and all that it holds, released."""
 
 import asyncio
 import uuid
@@ -56,7 +56,7 @@ class ReplyOptions:
 
 
 class Intake:
-    """Lets requests in."""
+    """Admits requests: authentication, capacity, body, parsing, decoding."""
 
     def __init__(self, config: ServeConfig, info: BundleInfo, context: ApiContext, backend: Backend) -> None:
         self.config = config
@@ -68,7 +68,7 @@ class Intake:
         self.decoders = ThreadPoolExecutor(config.gateway.decode_threads, thread_name_prefix="decode")
 
     def client(self, http: Request) -> ClientKey:
-        """Who asks. Raises :class:`ApiError` (401, 403)."""
+        """The client that sent the request. Raises :class:`ApiError` (401, 403)."""
         origins = self.config.access.cors_origins
         check_origin(http.headers.get("origin"), http.headers.get("host"), origins)
         return self.authenticator.client(http.headers.get("authorization"))
@@ -80,8 +80,8 @@ class Intake:
 
     @asynccontextmanager
     async def enter(self, http: Request) -> AsyncIterator["AdmittedRequest"]:
-        """For a request for a reply. Refusals that need no body come before it is read. What the entry holds is given
-        back at the end, unless it was released to the response."""
+        """Admit a request for a reply. Refusals that need no body come before it is read. What the request holds is
+        released at the end, unless it was passed on to the response."""
         self.check_accepting()
         client = self.client(http)
         check_json(http.headers.get("content-type"))
@@ -96,12 +96,12 @@ class Intake:
             return await self.decode(parse, body, self.context)
 
     async def decode(self, work: Callable[..., Parsed], *arguments: object) -> Parsed:
-        """``work``, in one of the threads for it: not even many requests at once take more of the machine."""
+        """``work`` in a decode thread; their number bounds the CPU time that requests take from running replies."""
         return await asyncio.get_running_loop().run_in_executor(self.decoders, work, *arguments)
 
 
 class AdmittedRequest:
-    """One request that was let in, and what it holds."""
+    """One request that was admitted, and what it holds."""
 
     def __init__(self, intake: Intake, http: Request, client: ClientKey, held: AsyncExitStack) -> None:
         self._intake = intake
@@ -148,7 +148,7 @@ class AdmittedRequest:
         return reply
 
     def release(self) -> AsyncExitStack:
-        """What was held, which the response gives back when it ends."""
+        """What was held, which the response releases when it ends."""
         return self._held.pop_all()
 
     def _keep(self, audio_id: str | None) -> Callable[[str], None]:
@@ -160,7 +160,8 @@ class AdmittedRequest:
 
 
 def check_json(content_type: str | None) -> None:
-    """A page of another origin can send other kinds of bodies without asking first. Raises :class:`ApiError` (415)."""
+    """Requires ``application/json``, which browsers send to another origin only after a CORS preflight. Raises
+    :class:`ApiError` (415)."""
     if content_type is not None and content_type.partition(";")[0].strip().lower() == "application/json":
         return
     raise ApiError(415, f"content type {content_type!r}: expected 'application/json'", code="unsupported_media_type")

@@ -1,4 +1,4 @@
-"""How a reply survives the stages that make it: what its client has been given, and how often the rest is tried."""
+"""Resume state and retry policy: what a client has received of a reply, and when the rest is tried again."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,13 +11,13 @@ from serve_app.errors import ReplyFailed, StageError, StageFailed, StageLost
 _RETRY_SECONDS = 90.0
 """Without progress; a replica is replaced in seconds, a large model may load for a minute."""
 _FAILURES = 3
-"""Engines that may fail or processes that may die under a reply without progress: the reply may be the cause."""
+"""Attempts without progress in which an engine failed or a process died: then the reply may be the cause."""
 _PAUSES = (0.02, 0.1, 0.25, 0.5)
 """Seconds between attempts; the last is repeated."""
 
 
 class ResumeState:
-    """What the client has been given of one request, and how to resume behind it."""
+    """What the client has received of one request, and how to resume after it."""
 
     def __init__(self, family: Family, request: ReplyRequest) -> None:
         self._family = family
@@ -51,16 +51,16 @@ class RetryPolicy:
         self.progress()
 
     def progress(self) -> None:
-        """The client was given something new."""
+        """The client received something new."""
         self._until = self._clock() + _RETRY_SECONDS
         self._failures = self._pauses = 0
 
     def pause(self, error: StageError, *, accepted: bool) -> float:
-        """Seconds until the next attempt. Raises ``error``, or :class:`ReplyFailed`, where there shall be none.
+        """Seconds until the next attempt. Raises ``error``, or :class:`ReplyFailed`, if there is none.
         ``accepted`` says that the stage had begun to work on the request when it was lost."""
         self._failures += isinstance(error, StageFailed) or (isinstance(error, StageLost) and accepted)
         if self._failures == _FAILURES:
-            raise ReplyFailed(f"{_FAILURES} stages failed under it, the last was {error}") from error
+            raise ReplyFailed(f"{_FAILURES} attempts failed without progress, the last: {error}") from error
         if self._clock() > self._until:
             raise error
         self._pauses += 1

@@ -37,7 +37,7 @@ from serve_app.observability.metrics import exposition
 
 
 class StreamedReply(StreamingResponse):
-    """A body in parts; what its request holds is given back however the sending ends, also when the client has gone."""
+    """A body in parts; what its request holds is released however the sending ends, also when the client has gone."""
 
     def __init__(self, content: Any, held: AsyncExitStack, media_type: str = "text/event-stream") -> None:
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -88,7 +88,7 @@ class Endpoints:
         """``POST /v1/audio/speech``"""
         async with self._intake.enter(http) as admitted:
             speech = await admitted.parse(parse_speech)
-            # Whoever wants a file wants it soon, so it is not paced.
+            # A file is not played while it arrives, so it is not paced.
             options = ReplyOptions(id=new_id(), played=False, field="input")
             reply = await admitted.reply(speech, speech_reply_requests, options)
             rate = self._info.sample_rate

@@ -23,8 +23,8 @@ class _Entry:
 
 
 class Transcripts:
-    """Of the replies that one process made; the oldest go first where there are too many. One client does not find
-    those of another."""
+    """Transcripts of the replies of one process; where there are too many, the oldest are dropped. A client does not
+    find those of another."""
 
     def __init__(self, max_bytes: int = _MAX_BYTES, clock: Callable[[], float] = time.monotonic) -> None:
         self._max_bytes = max_bytes

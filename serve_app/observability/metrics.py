@@ -23,7 +23,7 @@ _SCRAPE_SECONDS = 5.0
 
 
 class Slots(Protocol):
-    """An engine's."""
+    """Slot counts of an engine."""
 
     @property
     def capacity(self) -> int: ...
@@ -49,7 +49,7 @@ class Transfers:
 
 
 class StageMetrics:
-    """Of one replica of a stage."""
+    """Metrics of one replica of a stage."""
 
     def __init__(self, stage: str, slots: Slots) -> None:
         self.transfers = Transfers("in")
@@ -60,21 +60,23 @@ class StageMetrics:
         self.report()
 
     def report(self) -> None:
-        """To be called now and then: gauges show what is now."""
+        """Set the gauges; to be called periodically."""
         self._used_gauge.set(self._slots.open_streams, tags=self._tags)
         self._slots_gauge.set(self._slots.capacity, tags=self._tags)
 
 
 class GatewayMetrics:
-    """Of one replica of the gateway."""
+    """Metrics of one replica of the gateway."""
 
     def __init__(self) -> None:
         self.transfers = Transfers("out")
         self._waiting = self._running = 0
         self._waiting_gauge = metrics.Gauge("opens2s_replies_waiting", "Replies that wait for a slot")
-        self._running_gauge = metrics.Gauge("opens2s_replies_running", "Replies under way")
+        self._running_gauge = metrics.Gauge("opens2s_replies_running", "Replies that are being made")
         self._replies = metrics.Counter("opens2s_replies", "Replies that ended", tag_keys=("outcome",))
-        self._resumes = metrics.Counter("opens2s_resumes", "Replies resumed on another replica", tag_keys=("stage",))
+        self._resumes = metrics.Counter(
+            "opens2s_resumes", "Attempts repeated because a stage failed, was lost or was full", tag_keys=("stage",)
+        )
         self._cut = metrics.Counter(
             "opens2s_speech_cut", "Replies whose speech was ended: too long, or in a loop", tag_keys=("reason",)
         )

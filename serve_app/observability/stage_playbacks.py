@@ -14,7 +14,7 @@ NOBODY = 3600.0
 
 
 def audio_seconds(message: StageMessage, *, sample_rate: int, units_per_second: float) -> float:
-    """Of audio that a message is, or will become; 0 for other messages."""
+    """Seconds of audio that a message is, or will become; 0 for other messages."""
     match message:
         case Units(ids):
             return len(ids) / units_per_second
@@ -57,6 +57,6 @@ class StagePlaybacks:
             self._playbacks.discard(playback)
 
     def least_headroom(self) -> float:
-        """Of the listener who is nearest to running out, in seconds."""
+        """Seconds of audio left for the listener who has the least."""
         least = min((one.playback.headroom() for one in self._playbacks), default=math.inf)
         return min(least, NOBODY)

@@ -1,4 +1,4 @@
-"""How many replicas a stage that makes sound should have. Serve runs this in its controller, which knows Ray alone."""
+"""How many replicas a stage that makes audio should have. Serve runs this in its controller: it imports Ray alone."""
 
 import math
 from typing import Any
@@ -8,12 +8,12 @@ from ray.serve.config import AutoscalingContext
 
 
 class PlaybackHeadroomPolicy:
-    """Serve's own policy, which counts replies, and one replica more while some listener is about to run dry: has less
-    than ``headroom`` seconds of sound left, by what the replicas record as ``headroom``.
+    """Serve's own policy, which counts replies, and one replica more while some listener is short of audio: has less
+    than ``headroom`` seconds of it left, by what the replicas record as ``headroom``.
 
     Serve asks many times a second and keeps the bounds and delays of the deployment itself: what is wanted has to be
-    wanted without a break for ``upscale_delay_s``. Replicas come one at a time, since nobody knows yet what one that is
-    starting will change, and none goes while some listener has less than twice ``headroom``.
+    wanted without a break for ``upscale_delay_s``. Replicas are added one at a time, since the effect of one that is
+    starting is not known yet, and none is removed while some listener has less than twice ``headroom``.
     """
 
     def __init__(self, headroom: float) -> None:
@@ -32,6 +32,7 @@ class PlaybackHeadroomPolicy:
 
 
 def _least_headroom(ctx: AutoscalingContext) -> float:
-    """Now, over all replicas. Serve's aggregate of a metric is its mean over seconds, in which one listener is lost."""
+    """The latest value, over all replicas. Serve aggregates a metric by its mean over seconds, which hides a single
+    listener."""
     recorded = (ctx.raw_metrics or {}).get("headroom", {})
     return min((series[-1].value for series in recorded.values() if series), default=math.inf)

@@ -29,9 +29,9 @@ class StageConnection:
     """One stage's part of a reply, from the gateway's side. ``send`` and iterating raise :class:`RequestRefused`,
     :class:`ReplyFailed` and :class:`StageError`.
 
-    A stage that sends nothing for ``silence_seconds``, or whose engine has not ended a step for ``stall_seconds``, is
-    given up; ``on_hang`` is called then. Silence is counted in ticks of this event loop: what it missed while it was
-    busy itself is not the stage's fault.
+    A stage that sends nothing for ``silence_seconds``, or whose engine has not ended a step for ``stall_seconds``,
+    counts as lost, and ``on_hang`` is called. Silence is counted in ticks of this event loop: what it missed while it
+    was busy itself is not the stage's fault.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class StageConnection:
         """Waits while the stage does not read."""
         writing = self._call.write(encode(message))
         try:
-            # The first connects as well. Whether the stage is silent later is seen by whoever reads.
+            # The first write also connects. Later silence of the stage is detected by the reader.
             await (writing if self.received > -math.inf else self._in_time(writing))
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
             self._lost(error)
@@ -154,11 +154,11 @@ class StageClient:
         self._stall_seconds = stall_seconds
         self._transferred = partial(transferred, stage)
         self._connections: set[StageConnection] = set()
-        self._replicas: dict[str, Endpoint] = {}  # that have given places, by name
+        self._replicas: dict[str, Endpoint] = {}  # endpoints that were reserved before, by replica
 
     async def answers(self) -> bool:
-        """Whether a request would be worked on: one is, or a probe is accepted. A full stage has those that it works
-        on; nothing else would get a place there."""
+        """Whether the stage works: a connection has received something lately, or a probe is accepted. The first is for
+        a stage that is full, where no probe gets a connection."""
         if any(time.monotonic() - connection.received < _LIVE_SECONDS for connection in self._connections):
             return True
         try:
@@ -172,9 +172,9 @@ class StageClient:
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[StageConnection]:
         """A connection to a replica that has room, once there is one. Raises :class:`StageBusy`, :class:`StageLost`."""
-        place: Any = self._handle.reserve.remote()  # Serve does not type what is streamed
+        reserve_call: Any = self._handle.reserve.remote()  # Serve does not type what is streamed
         try:
-            endpoint = await self._reserved(place)
+            endpoint = await self._reserved(reserve_call)
             async with client_channel(endpoint.address) as channel:
                 call = channel.stream_stream(METHOD)(metadata=((TOKEN, endpoint.token),))
                 connection = StageConnection(
@@ -183,7 +183,7 @@ class StageClient:
                     silence_seconds=self._silence_seconds,
                     stall_seconds=self._stall_seconds,
                     transferred=self._transferred,
-                    on_hang=lambda: _end_replica(endpoint),
+                    on_hang=lambda: _kill_replica(endpoint),
                 )
                 self._connections.add(connection)
                 try:
@@ -194,35 +194,35 @@ class StageClient:
         finally:
             # Cancelling a call that no replica took raises what it failed with, which has been raised already.
             with suppress(RayServeException, RayError):
-                place.cancel()
+                reserve_call.cancel()
 
-    async def _reserved(self, place: Any) -> Endpoint:
-        """A place may take long: until a slot is free, or a replica has started. Or Serve has sent the call to one that
-        hangs, of which it learns much later."""
-        reserving = asyncio.ensure_future(anext(place))
+    async def _reserved(self, reserve_call: Any) -> Endpoint:
+        """The endpoint. Waits for a free slot or a new replica. Serve may also have sent the call to a replica that
+        hangs, so the known replicas are checked after each ``silence_seconds``."""
+        reserving = asyncio.ensure_future(anext(reserve_call))
         try:
             while not (await asyncio.wait({reserving}, timeout=self._silence_seconds))[0]:
-                await self._end_hanging()
+                await self._kill_hanging()
             endpoint: Endpoint = reserving.result()
         except BackPressureError as error:
             raise StageBusy(self.stage, "every queue for it is full") from error
         except (RayError, RayServeException, StopAsyncIteration) as error:
-            raise StageLost(self.stage, f"no place: {type(error).__name__}") from error
+            raise StageLost(self.stage, f"could not reserve a connection: {type(error).__name__}") from error
         finally:
             reserving.cancel()
         self._replicas[endpoint.replica] = endpoint
         return endpoint
 
-    async def _end_hanging(self) -> None:
-        """Of the replicas that once gave a place those whose process answers nothing."""
+    async def _kill_hanging(self) -> None:
+        """Kill the known replicas whose process does not accept a connection."""
         known = list(self._replicas.values())
         for endpoint, reachable in zip(known, await asyncio.gather(*map(is_reachable, known)), strict=True):
             if not reachable:
                 self._replicas.pop(endpoint.replica, None)
-                _end_replica(endpoint)
+                _kill_replica(endpoint)
 
 
-def _end_replica(endpoint: Endpoint) -> None:
-    """Serve replaces a replica whose process is gone at once, one that hangs only after several missed checks."""
+def _kill_replica(endpoint: Endpoint) -> None:
+    """Kill a replica, which Serve then replaces at once; a hanging one it replaces only after several missed checks."""
     with suppress(ValueError):  # it is gone already
         ray.kill(ray.get_actor(endpoint.replica, namespace="serve"))

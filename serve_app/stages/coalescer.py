@@ -1,4 +1,4 @@
-"""Joins what a stage makes of one reply within a short time into one output: every message between processes costs."""
+"""Joins what a stage makes of one reply within a short time into one output: messages between processes cost time."""
 
 import time
 from collections.abc import Callable

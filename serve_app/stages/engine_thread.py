@@ -70,7 +70,7 @@ class EngineThread:
         self._commands: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._streams: set[EngineStream] = set()
         self._failure: Exception | None = None
-        self._turned = time.monotonic()  # when the thread last ended a step, or had nothing to do
+        self._last_progress = time.monotonic()  # when the thread last ended a step, or had nothing to do
         self._niceness = niceness
         self._thread = threading.Thread(target=self._loop, name=spec.name, daemon=True)
         self._thread.start()
@@ -87,9 +87,10 @@ class EngineThread:
         self._commands.put(command)
 
     def stalled(self) -> float:
-        """Seconds since the engine last ended a step or was idle; asks the thread for a sign of life."""
+        """Seconds since the engine last ended a step or was idle. Queues a command that resets this, so an idle thread
+        counts as alive."""
         self.run(self._mark)
-        return time.monotonic() - self._turned
+        return time.monotonic() - self._last_progress
 
     def check(self, stalled_seconds: float) -> None:
         """Raises :class:`StageError` once the engine has failed, or has not ended a step for so long."""
@@ -139,14 +140,14 @@ class EngineThread:
             stream.put_from_thread(Accepted())
 
     def _loop(self) -> None:
-        os.nice(self._niceness)  # of this thread alone, as Linux has it: what carries messages does not give way
+        os.nice(self._niceness)  # on Linux of this thread alone: the event loop keeps its priority
         running, busy = True, False
         while running:
             try:
                 running = self._run_commands(wait=not busy)
                 self._mark()
                 busy = running and self._failure is None and self._step()
-            except Exception as error:  # noqa: BLE001  whatever it is, every stream must learn of it
+            except Exception as error:  # noqa: BLE001  whatever it is, every stream ends with it
                 self._fail(error)
                 busy = False
 
@@ -159,7 +160,7 @@ class EngineThread:
         return busy
 
     def _mark(self) -> None:
-        self._turned = time.monotonic()
+        self._last_progress = time.monotonic()
 
     def _fail(self, error: Exception) -> None:
         self._failure = error
@@ -170,7 +171,7 @@ class EngineThread:
         self._streams.clear()
 
     def _collect(self, stream: EngineStream, *, more_follows: bool) -> None:
-        """Deliver what a stream has made, or that it alone cannot go on."""
+        """Deliver what a stream has made, or its failure."""
         assert stream.id is not None
         try:
             if messages := self._engine.chunks(stream.id):

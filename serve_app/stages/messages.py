@@ -4,7 +4,7 @@ take any request.
 gateway → stage: one ``StageRequest``, then the ``StageMessage``s that the stage is fed
 stage → gateway: ``Accepted``, ``StageOutput``s with ``Heartbeat``s between, ``EndOfStream``; or at any time ``Failure``
 
-Or a ``Probe``, which is ``Accepted`` or not, and nothing more.
+A ``Probe`` in place of the request is answered by one ``Accepted`` or ``Failure``.
 
 The gateway closes the connection. Until it does, a stage that has ended drops what it is still sent: if it closed the
 connection itself, a message on the way to it would break that, and what the gateway has not read yet would be lost.
@@ -31,7 +31,7 @@ class StageRequest:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Would a request be worked on?"""
+    """Asks whether the stage could work on a request; takes no slot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Accepted:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageOutput:
-    """What a stage made, and how to resume behind it."""
+    """What a stage made, and how to resume after it."""
 
     messages: tuple[StageMessage, ...]
     record: Record
@@ -64,7 +64,7 @@ FailureKind = Literal["refused", "context_length_exceeded", "busy", "reply_faile
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """The stage ends its part of the reply here, and why."""
+    """Ends the stage's part of the reply with an error; ``message`` is the reason."""
 
     kind: FailureKind
     message: str

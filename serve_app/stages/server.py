@@ -1,4 +1,4 @@
-"""The replica's end of the connections: a gRPC server that admits those for whom Serve has reserved a place."""
+"""The replica's end of the connections: a gRPC server that accepts only connections reserved through Serve."""
 
 import asyncio
 import secrets
@@ -12,19 +12,19 @@ from serve_app.stages.messages import Probe, StageRequest
 from serve_app.stages.transport import METHOD, OPTIONS, TOKEN, Endpoint, listen, quiet_grpc
 
 ATTACH_SECONDS = 5.0
-"""How long a reserved place waits for its client to connect."""
+"""How long a reserved connection waits for the gateway to connect."""
 _TOKEN_BYTES = 16
 
 
 class ServerConnection:
-    """One client's stream, seen from the stage. A client that goes away cancels the task that works on it."""
+    """The connection to one gateway, seen from the stage. When it breaks, the task that works on it is cancelled."""
 
     def __init__(self, context: Any, transferred: Callable[[float], None]) -> None:
         self._context = context
         self._transferred = transferred
 
     async def receive(self) -> Any:
-        """The next message; None once the client has no more. ``ValueError`` for one that cannot be read."""
+        """The next message; None once the gateway sends no more. ``ValueError`` for one that cannot be read."""
         data = await self._context.read()
         if data is grpc.aio.EOF:
             return None
@@ -33,7 +33,7 @@ class ServerConnection:
         return message
 
     async def send(self, message: Any) -> None:
-        """Waits while the client does not read."""
+        """Waits while the gateway does not read."""
         await self._context.write(encode(message))
 
 
@@ -41,22 +41,22 @@ Handler = Callable[[StageRequest | Probe, ServerConnection], Awaitable[None]]
 
 
 class PendingConnection:
-    """A place for one connection at ``endpoint``; to be cancelled, which ends the connection."""
+    """A reserved connection at ``endpoint``; must be cancelled, which ends the connection."""
 
     def __init__(self, server: "StageServer", endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self.attached = asyncio.Event()  # the client has connected, and cannot again
+        self.attached = asyncio.Event()  # the gateway has connected, and cannot again
         self.ended = asyncio.Event()
         self.task: asyncio.Task[Any] | None = None  # that works on it
         self._server = server
 
     async def wait_end(self) -> None:
-        """Returns once the connection has ended, or nobody has connected in time."""
+        """Returns once the connection has ended, or the gateway has not connected in time."""
         try:
             async with asyncio.timeout(ATTACH_SECONDS):
                 await self.attached.wait()
         except TimeoutError:
-            return  # the client was lost on the way
+            return  # the gateway was lost meanwhile
         await self.ended.wait()
 
     def cancel(self) -> None:
@@ -66,7 +66,7 @@ class PendingConnection:
 
 
 class StageServer:
-    """``handle`` works on each connection, in a task that is cancelled when the client or Serve ends the call.
+    """``handle`` works on each connection, in a task that is cancelled when the gateway or Serve ends the call.
     ``transferred`` is called with the seconds that each message took."""
 
     def __init__(
@@ -85,7 +85,7 @@ class StageServer:
 
     @property
     def connections(self) -> int:
-        """Places that are reserved or connected."""
+        """Connections that are reserved or open."""
         return len(self._pending)
 
     async def start(self) -> None:
@@ -109,7 +109,7 @@ class StageServer:
         token = dict(context.invocation_metadata()).get(TOKEN, "")
         pending = self._pending.get(token)
         if pending is None or pending.attached.is_set():
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "expected the token of a reserved place")
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "expected the token of a reserved connection")
             return
         pending.task = asyncio.current_task()
         pending.attached.set()

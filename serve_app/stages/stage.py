@@ -21,7 +21,7 @@ from serve_app.stages.worker import StageWorker
 
 @dataclass(frozen=True, slots=True)
 class StageState:
-    """Slots taken in the engine, clients connected or expected, tasks of the event loop."""
+    """Slots taken in the engine, connections reserved or open, tasks of the event loop."""
 
     slots: int
     connections: int
@@ -70,7 +70,8 @@ class Stage:
         return StageState(self._worker.engine.open_streams, self._server.connections, len(asyncio.all_tasks()))
 
     async def check_health(self) -> None:
-        """Serve replaces the replica once this raises; it asks every second."""
+        """Called every ``health_period_seconds``. Serve replaces the replica once this has raised three times in a
+        row."""
         self._worker.metrics.report()
         self._worker.check()
 

@@ -10,13 +10,13 @@ import grpc
 from ray._common.tls_utils import add_port_to_grpc_server, load_certs_from_env
 
 METHOD = "/opens2s.Stage/Stream"
-TOKEN = "opens2s-token"  # key of the metadata that admits to a place
+TOKEN = "opens2s-token"  # metadata key of the token of a reserved connection
 MESSAGE_BYTES = 128 * 2**20
 """The largest message: a request with minutes of audio as float32."""
 _KEEPALIVE_MS = 2_000
-"""A peer whose process hangs or whose machine is gone without a word is noticed within two of these."""
+"""A peer that is stopped or unreachable, without having closed the connection, is detected within two of these."""
 _REACH_SECONDS = 1.0
-"""Within which a process answers a connection, however busy it is."""
+"""A process accepts a connection within this time, however busy it is."""
 
 OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_send_message_length", MESSAGE_BYTES),
@@ -31,7 +31,7 @@ OPTIONS: list[tuple[str, int]] = [
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A place at a stage's replica: where to connect, and with which token. ``replica`` is the name of its actor."""
+    """Where to connect to a replica, and the token of the reserved connection. ``replica`` is the name of its actor."""
 
     address: str
     token: str
@@ -49,7 +49,7 @@ def client_channel(address: str) -> grpc.aio.Channel:
 
 
 async def is_reachable(endpoint: Endpoint) -> bool:
-    """Whether the process answers there: its gRPC, which needs neither its event loop nor the interpreter."""
+    """Whether the process accepts a connection. That is done by gRPC, without its event loop or the interpreter."""
     async with client_channel(endpoint.address) as channel:
         try:
             async with asyncio.timeout(_REACH_SECONDS):
@@ -60,13 +60,13 @@ async def is_reachable(endpoint: Endpoint) -> bool:
 
 
 def listen(server: grpc.aio.Server, host: str) -> int:
-    """The port, one that was free."""
+    """Listen at a free port of ``host``, and return it."""
     return add_port_to_grpc_server(server, f"[{host}]:0" if ":" in host else f"{host}:0")
 
 
 def quiet_grpc(loop: asyncio.AbstractEventLoop) -> None:
-    """gRPC wakes every event loop of a process for each event, and all but one find nothing: that is no error. Serve
-    says so of its own loops; ``loop`` is the one that runs our code."""
+    """Do not log a false alarm on ``loop``, which runs our code: gRPC wakes every event loop of a process for each
+    event, and those that find none raise BlockingIOError. Serve does the same for its own loops."""
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         idle = isinstance(context.get("exception"), BlockingIOError) and "PollerCompletionQueue" in context["message"]

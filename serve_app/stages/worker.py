@@ -59,7 +59,7 @@ class StageWorker:
                 await connection.send(EndOfStream())
             except (RequestRefused, ReplyFailed, StageError) as error:
                 await connection.send(_failure(error))
-            await receiving  # the client closes the connection
+            await receiving  # the gateway closes the connection
         finally:
             receiving.cancel()
 
@@ -75,7 +75,7 @@ class StageWorker:
             heartbeats.cancel()
 
     async def _receive(self, connection: ServerConnection, stream: EngineStream) -> None:
-        """Feed the engine whatever the client sends, until it closes the connection. What cannot be read fails the
+        """Feed the engine what the gateway sends, until it closes the connection. What cannot be read fails the
         stream."""
         while True:
             try:
@@ -94,7 +94,7 @@ class StageWorker:
 
 
 def _failure(error: Exception) -> Failure:
-    """What the client is sent of an error."""
+    """The message that reports ``error`` to the gateway."""
     match error:
         case RequestRefused(code="context_length_exceeded"):
             kind: FailureKind = "context_length_exceeded"

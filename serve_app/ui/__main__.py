@@ -11,8 +11,8 @@ from serve_app.ui.page import build_page, launch
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m serve_app.ui", description=__doc__)
     parser.add_argument("--endpoint", default="http://127.0.0.1:8000", help="where /v1/chat/completions is served")
-    parser.add_argument("--host", default="127.0.0.1", help="to listen at (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=7860, help="to listen at (default: 7860)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=7860, help="port to listen at (default: 7860)")
     arguments = parser.parse_args(argv)
     page = build_page(ChatEndpoint(arguments.endpoint))
     try:

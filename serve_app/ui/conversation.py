@@ -16,7 +16,7 @@ from opens2s_core.audio import encode_audio
 from serve_app.ui.client import Delta, Message
 
 CHARACTERS_PER_SECOND = 15.0
-"""Of English speech; an estimate until a reply of the conversation is complete."""
+"""The pace of English speech; an estimate until a reply of the conversation is complete."""
 _FIRST_CJK = "\u2e80"  # from here on a character is a word of its own
 _PLAYED_MARGIN = 0.1  # seconds: a reply that was stopped so shortly before its end was played whole
 
@@ -81,7 +81,7 @@ class IncomingReply:
         return np.frombuffer(pcm, dtype="<i2").astype(np.float32) / np.float32(32768)
 
     def seconds(self) -> float:
-        """Of audio so far."""
+        """Seconds of audio so far."""
         return len(self.samples()) / self.rate if self.rate else 0.0
 
 

@@ -27,7 +27,7 @@ def test_every_stage_of_the_family_has_a_configuration() -> None:
         ({"context": 0}, "expected at least 1 position"),
         ({"prefill_tokens": 0}, "expected at least 1 position and 1 token"),
         ({"min_replicas": 3, "max_replicas": 2}, "min_replicas=3, max_replicas=2"),
-        ({"min_replicas": 0, "max_replicas": 0}, "a replica at most"),
+        ({"min_replicas": 0, "max_replicas": 0}, "max_replicas >= 1"),
         ({"target": 0}, r"in \(0, 1\], got 0"),
         ({"target": 1.5}, r"in \(0, 1\], got 1.5"),
     ],

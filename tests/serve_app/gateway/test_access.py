@@ -1,4 +1,4 @@
-"""Who may ask over HTTP, how, and what each client may refer to."""
+"""Authentication over HTTP, and what each client may refer to."""
 
 import json
 from collections.abc import Iterator
@@ -137,7 +137,7 @@ def test_the_application_is_not_made_where_the_keys_are_missing(monkeypatch: pyt
 
 @pytest.mark.parametrize("path", [CHAT, "/v1/audio/speech", "/get_worker_address"])
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded"])
-def test_a_body_that_a_page_can_send_unasked_is_refused(
+def test_a_body_that_needs_no_cors_preflight_is_refused(
     client: TestClient, path: str, content_type: str | None
 ) -> None:
     headers = {} if content_type is None else {"content-type": content_type}
@@ -146,13 +146,13 @@ def test_a_body_that_a_page_can_send_unasked_is_refused(
 
 
 @pytest.mark.parametrize(("method", "path"), [one for one in ENDPOINTS if one[1] != "/worker_generate_stream"])
-def test_pages_of_other_origins_may_not_ask(client: TestClient, method: str, path: str) -> None:
+def test_pages_of_other_origins_are_refused(client: TestClient, method: str, path: str) -> None:
     for origin in ("https://elsewhere.example", "null", "http://["):
         refused = client.request(method, path, headers={"origin": origin})
         assert (refused.status_code, refused.json()["error"]["code"]) == (403, "origin_not_allowed")
 
 
-def test_pages_of_this_server_and_of_named_origins_may_ask(client: TestClient) -> None:
+def test_pages_of_this_server_and_of_allowed_origins_are_accepted(client: TestClient) -> None:
     assert client.post(CHAT, json=chat(), headers={"origin": "http://testserver"}).status_code == 200
     preflight = {"origin": "https://there.example", "access-control-request-method": "POST"}
     assert "access-control-allow-origin" not in client.options(CHAT, headers=preflight).headers

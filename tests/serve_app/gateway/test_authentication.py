@@ -1,4 +1,4 @@
-"""Who may ask: keys, and the origins of pages."""
+"""Authentication: keys, and the origins of pages."""
 
 import os
 from pathlib import Path
@@ -30,14 +30,14 @@ def knows(authenticator: Authenticator, key: str) -> bool:
         return False
 
 
-def test_without_keys_everyone_may_ask() -> None:
+def test_without_keys_no_key_is_needed() -> None:
     assert OPEN.open
     assert OPEN.client(None) is None
     assert OPEN.client("Bearer whatever") is None
 
 
 @pytest.mark.parametrize("header", [None, "", "one", "Basic one", "Bearer", "Bearer ", "Bearer onë", "Bearer on"])
-def test_who_has_no_known_key_is_refused(header: str | None) -> None:
+def test_a_request_without_a_known_key_is_refused(header: str | None) -> None:
     refused = refusal(with_keys("one,two"), header)
     assert refused.status == 401
     assert refused.code in ("missing_api_key", "invalid_api_key")
@@ -55,7 +55,7 @@ def test_a_client_is_known_by_a_digest_of_its_key() -> None:
 
 
 @pytest.mark.parametrize("variable", ["", ",", " , ,", "\n"])
-def test_a_variable_without_keys_does_not_open_the_door(variable: str) -> None:
+def test_configured_but_empty_keys_are_an_error_in_the_variable(variable: str) -> None:
     with pytest.raises(ValueError, match="OPENS2S_API_KEYS: expected keys separated by commas, found none"):
         with_keys(variable)
 
@@ -68,7 +68,7 @@ def test_a_key_that_no_header_can_hold_is_an_error_that_does_not_show_it(key: st
 
 
 class KeysFile:
-    """A file of keys, and who reads it."""
+    """A file of keys, and the authenticator that reads it."""
 
     def __init__(self, path: Path, content: bytes = b"one\n") -> None:
         self.path = path / "keys"
@@ -99,7 +99,7 @@ def test_keys_come_from_a_file_and_from_the_environment(tmp_path: Path, content:
 
 
 @pytest.mark.parametrize("content", [b"", b"# none yet\n", b"\xef\xbb\xbf", b"\xff\xfe"])
-def test_a_file_without_keys_does_not_open_the_door(tmp_path: Path, content: bytes) -> None:
+def test_configured_but_empty_keys_are_an_error_in_the_file(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ValueError, match=r"keys_file .*: expected"):
         KeysFile(tmp_path, content)
     with pytest.raises(OSError, match="nowhere"):
@@ -127,7 +127,7 @@ def test_a_file_that_is_replaced_by_one_of_the_same_time_and_size_is_read(tmp_pa
 
 
 @pytest.mark.parametrize("spoil", ["empty", "removed", "not text", "a folder"])
-def test_a_file_that_can_no_longer_be_used_lets_nobody_in_until_it_can(tmp_path: Path, spoil: str) -> None:
+def test_an_unusable_keys_file_revokes_its_keys_until_it_can_be_read(tmp_path: Path, spoil: str) -> None:
     file = KeysFile(tmp_path)
     if spoil in ("removed", "a folder"):
         file.path.unlink()
@@ -143,7 +143,7 @@ def test_a_file_that_can_no_longer_be_used_lets_nobody_in_until_it_can(tmp_path:
     assert file.known() == {"one", "three"}
 
 
-def test_a_file_that_cannot_be_looked_at_lets_nobody_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_keys_file_without_permission_revokes_its_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = KeysFile(tmp_path)
 
     def denied(*_: object, **__: object) -> None:
@@ -166,15 +166,13 @@ def test_a_file_that_cannot_be_looked_at_lets_nobody_in(tmp_path: Path, monkeypa
         ("https://anywhere", ("*",)),
     ],
 )
-def test_pages_of_this_server_and_of_the_origins_that_were_named_may_ask(
-    origin: str | None, allowed: tuple[str, ...]
-) -> None:
+def test_pages_of_this_server_and_of_allowed_origins_are_accepted(origin: str | None, allowed: tuple[str, ...]) -> None:
     check_origin(origin, "here:8000", allowed)
 
 
 @pytest.mark.parametrize("host", ["here:8000", "here", "", None])
 @pytest.mark.parametrize("origin", ["https://elsewhere", "http://here:8001", "null", "", "http://[", "here:8000"])
-def test_pages_of_other_origins_may_not(origin: str, host: str | None) -> None:
-    with pytest.raises(ApiError, match="may not ask here") as refused:
+def test_pages_of_other_origins_are_refused(origin: str, host: str | None) -> None:
+    with pytest.raises(ApiError, match="is not allowed") as refused:
         check_origin(origin, host, ("https://there",))
     assert refused.value.status == 403

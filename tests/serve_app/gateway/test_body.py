@@ -15,7 +15,7 @@ CONFIG = GatewayConfig(buffer_bytes=100, body_idle_seconds=0.1, body_seconds=0.3
 
 
 class FakeRequest:
-    """Whose body comes in these chunks, each after so many seconds."""
+    """A request whose body comes in these chunks, each after ``pause`` seconds."""
 
     def __init__(self, *chunks: bytes, pause: float = 0.0, length: str | None = None) -> None:
         self.headers = {} if length is None else {"content-length": length}
@@ -34,7 +34,7 @@ async def read(reader: BodyReader, request: FakeRequest) -> bytes:
 
 
 def refusal_of(*chunks: bytes, pause: float = 0.0, length: str | None = None, max_bytes: int = 50) -> ApiError:
-    """Of a body; the reader must be able to read another behind it."""
+    """The refusal of a body; the reader must be able to read another after it."""
 
     async def run() -> None:
         reader = BodyReader(CONFIG, max_bytes)
@@ -69,16 +69,16 @@ def test_a_length_that_is_no_number_says_nothing(length: str) -> None:
     assert asyncio.run(read(BodyReader(CONFIG, 50), FakeRequest(b"x", length=length))) == b"x"
 
 
-def test_a_body_that_brings_nothing_is_given_up() -> None:
+def test_an_idle_body_times_out() -> None:
     refused = refusal_of(b"x", pause=0.2)
     assert (refused.status, refused.code) == (408, "body_timeout")
-    assert "brought nothing for 0.1 s" in refused.message
+    assert "no data of the body for 0.1 s" in refused.message
 
 
-def test_a_body_that_drips_is_given_up() -> None:
+def test_a_slow_body_times_out() -> None:
     refused = refusal_of(*[b"x"] * 50, pause=0.05)
     assert (refused.status, refused.code) == (408, "body_timeout")
-    assert "is not there after 0.3 s" in refused.message
+    assert "the body is not complete after 0.3 s" in refused.message
 
 
 def with_budget(test: Callable[[BodyReader], Awaitable[None]]) -> None:

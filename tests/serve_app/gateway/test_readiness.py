@@ -1,4 +1,4 @@
-"""Which stages a reply would not get, by what Serve and the stages say."""
+"""Which stages would not work on a request, by what Serve and the stages say."""
 
 import asyncio
 from types import SimpleNamespace

@@ -73,7 +73,7 @@ REFERENCE = {"model": "omnispeech", "messages": [{"role": "user", "content": "he
         (json.dumps({**REFERENCE, "messages": []}).encode(), {}, "at least 1 item"),
         (b" " * 500_001, {}, "too large"),
         (json.dumps(REFERENCE).encode(), {"content-type": "text/plain"}, "application/json"),
-        (json.dumps(REFERENCE).encode(), {"origin": "https://elsewhere.example"}, "may not ask"),
+        (json.dumps(REFERENCE).encode(), {"origin": "https://elsewhere.example"}, "is not allowed"),
         (json.dumps({"messages": [{"role": "user", "content": REFUSED}]}).encode(), {}, "too long"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What requests hold while they are let in, and that it is given back."""
+"""What requests hold while they are admitted, and that it is released."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""What a client has been given, and how often the rest is tried."""
+"""What a client has received, and how often the rest is tried."""
 
 import numpy as np
 import pytest
@@ -62,21 +62,21 @@ def pauses(policy: RetryPolicy, error: StageError, count: int, *, accepted: bool
 
 
 @pytest.mark.parametrize("error", [LOST, FAILED])
-def test_the_third_death_without_progress_ends_a_reply(error: StageError) -> None:
+def test_the_third_failure_without_progress_ends_a_reply(error: StageError) -> None:
     policy = RetryPolicy(FakeClock())
     pauses(policy, error, 2)
-    with pytest.raises(ReplyFailed, match=f"3 stages failed under it, the last was {error}"):
+    with pytest.raises(ReplyFailed, match=f"3 attempts failed without progress, the last: {error}"):
         policy.pause(error, accepted=True)
 
 
-def test_progress_between_deaths_forgives_them() -> None:
+def test_progress_resets_the_failure_count() -> None:
     policy = RetryPolicy(FakeClock())
     for _ in range(20):
         pauses(policy, LOST, 2)
         policy.progress()
 
 
-def test_a_stage_that_had_not_accepted_was_not_killed_by_the_request() -> None:
+def test_losses_before_acceptance_do_not_count() -> None:
     policy = RetryPolicy(FakeClock())
     pauses(policy, LOST, 20, accepted=False)
     pauses(policy, BUSY, 20)
@@ -91,7 +91,7 @@ def test_pauses_grow_to_half_a_second_and_begin_anew_with_progress() -> None:
     assert pauses(policy, BUSY, 1) == [0.02]
 
 
-def test_a_stage_that_stays_away_is_given_up_in_the_end() -> None:
+def test_retries_end_after_90_s_without_progress() -> None:
     clock = FakeClock()
     policy = RetryPolicy(clock)
     clock.now += 89

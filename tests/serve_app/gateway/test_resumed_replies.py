@@ -1,4 +1,4 @@
-"""Replies whose stages are lost: what the client gets does not show it, and one that kills its stages is given up."""
+"""Replies whose stages are lost: what the client gets does not show it, and one that kills its stages fails."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -130,7 +130,7 @@ def renewed(backend: LocalBackend, stage: str, engine: Callable[[], Any]) -> lis
     return threads
 
 
-def test_a_request_that_kills_engine_after_engine_is_given_up_behind_the_third() -> None:
+def test_a_request_that_breaks_every_engine_fails_after_the_third() -> None:
     backend = fake_backend()
     threads = renewed(backend, "thinker", lambda: FakeThinker(1))
     error = error_of(backend, reply_request(f"a {POISON}"))
@@ -141,12 +141,12 @@ def test_a_request_that_kills_engine_after_engine_is_given_up_behind_the_third()
 
 
 @pytest.mark.parametrize("stage", OPENS2S.names)
-def test_a_request_under_which_processes_die_is_given_up_behind_the_third(stage: str) -> None:
+def test_a_request_during_which_processes_die_fails_after_the_third(stage: str) -> None:
     backend = fake_backend([(stage, 0)] * 9)
     error = error_of(backend, reply_request())
     assert (error.status, error.code) == (500, "reply_failed")
     deaths = len(backend.clients[stage].connections)
-    assert deaths == 3 or (deaths == 4 and stage != "thinker"), "text beside the first may be progress"
+    assert deaths == 3 or (deaths == 4 and stage != "thinker"), "text next to the first may be progress"
 
 
 def test_as_many_processes_may_die_as_there_is_progress_between() -> None:
@@ -159,10 +159,10 @@ class Unreachable(LocalConnection):
     """The stage is lost before it accepts anything."""
 
     async def accepted(self) -> None:
-        raise StageLost(self.stage, "no place")
+        raise StageLost(self.stage, "could not reserve a connection")
 
 
-def test_a_stage_that_stays_away_is_an_error_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_that_stays_unreachable_is_an_error_after_the_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resume, "_RETRY_SECONDS", 0.3)
     monkeypatch.setattr(resume, "_PAUSES", (0.02,))
     backend = fake_backend()

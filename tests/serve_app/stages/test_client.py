@@ -17,9 +17,10 @@ from serve_app.errors import ReplyFailed, RequestRefused, StageBusy, StageError,
 from serve_app.stages import client as client_module
 from serve_app.stages import transport as transport_module
 from serve_app.stages import worker as worker_module
-from serve_app.stages.messages import Heartbeat
+from serve_app.stages.codec import decode
+from serve_app.stages.messages import Heartbeat, StageOutput
 from serve_app.stages.transport import Endpoint, is_reachable
-from tests.fakes import GROUP, POISON, REFUSED, FakeSpeechDecoder, FakeThinker, stage_request
+from tests.fakes import GROUP, POISON, REFUSED, FakeSpeechDecoder, FakeThinker
 from tests.serve_app.stages.stage_pair import (
     SPEECH_DECODER,
     Handle,
@@ -160,7 +161,7 @@ def test_what_is_sent_to_a_stage_that_has_ended_its_part_does_not_lose_what_it_m
     with_stage(feed, SPEECH_DECODER, FakeSpeechDecoder(1, cut_after=24))
 
 
-def test_a_failure_reaches_a_client_that_goes_on_sending() -> None:
+def test_a_failure_reaches_a_client_that_keeps_sending() -> None:
     class Strict(FakeSpeechDecoder):
         def push(self, stream: int, message: StageMessage) -> None:
             raise ValueError("too wide")
@@ -177,7 +178,7 @@ def test_a_failure_reaches_a_client_that_goes_on_sending() -> None:
     with_stage(feed, SPEECH_DECODER, Strict(1))
 
 
-def test_a_stream_that_is_opened_behind_a_failed_step_is_answered() -> None:
+def test_a_stream_that_is_opened_after_a_failed_step_is_answered() -> None:
     class Slow(FakeThinker):
         def step(self) -> bool:
             if self.streams:
@@ -202,8 +203,8 @@ def test_a_stream_that_is_opened_behind_a_failed_step_is_answered() -> None:
 
 def test_a_stage_whose_engine_hangs_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "HEARTBEAT_SECONDS", 0.1)
-    monkeypatch.setattr("serve_app.stages.client._end_replica", lambda endpoint: ended.append(endpoint.replica))
-    ended: list[str] = []
+    monkeypatch.setattr(client_module, "_kill_replica", lambda endpoint: killed.append(endpoint.replica))
+    killed: list[str] = []
 
     class Hangs(FakeThinker):
         def step(self) -> bool:
@@ -214,14 +215,14 @@ def test_a_stage_whose_engine_hangs_is_lost(monkeypatch: pytest.MonkeyPatch) -> 
     async def ask(pair: Pair) -> None:
         with pytest.raises(StageLost, match="has not ended a step for 1"):
             await whole(pair, request())
-        assert ended == ["none"]
+        assert killed == ["none"]
 
     with_stage(ask, engine=Hangs(1))
 
 
-def test_a_stage_that_falls_silent_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_that_sends_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "HEARTBEAT_SECONDS", 600)
-    monkeypatch.setattr("serve_app.stages.client._end_replica", lambda endpoint: None)
+    monkeypatch.setattr(client_module, "_kill_replica", lambda endpoint: None)
 
     async def ask(pair: Pair) -> None:
         async with pair.client.connect() as connection:
@@ -258,7 +259,7 @@ def test_a_probe_says_whether_a_request_would_be_worked_on() -> None:
     ("error", "kind"),
     [(BackPressureError(num_queued_requests=9, max_queued_requests=8), StageBusy), (RayActorError(), StageLost)],
 )
-def test_a_place_that_serve_does_not_give(error: Exception, kind: type[StageError]) -> None:
+def test_a_connection_that_cannot_be_reserved_is_an_error(error: Exception, kind: type[StageError]) -> None:
     async def refuse() -> AsyncIterator[Endpoint]:
         raise error
         yield
@@ -271,7 +272,7 @@ def test_a_place_that_serve_does_not_give(error: Exception, kind: type[StageErro
     asyncio.run(ask())
 
 
-def test_a_place_at_a_process_that_is_gone_is_a_lost_stage() -> None:
+def test_connecting_to_a_dead_process_loses_the_stage() -> None:
     async def gone() -> AsyncIterator[Endpoint]:
         yield Endpoint("127.0.0.1:1", "token", "none")
 
@@ -283,54 +284,54 @@ def test_a_place_at_a_process_that_is_gone_is_a_lost_stage() -> None:
     asyncio.run(ask())
 
 
-def test_a_replica_that_hangs_is_ended_while_a_place_there_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
-    ended = asyncio.Event()
-    monkeypatch.setattr(client_module, "_end_replica", lambda endpoint: ended.set())
+def test_a_replica_that_hangs_is_killed_while_reserving(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = asyncio.Event()
+    monkeypatch.setattr(client_module, "_kill_replica", lambda endpoint: killed.set())
     monkeypatch.setattr(transport_module, "_REACH_SECONDS", 0.2)
-    places: list[Endpoint] = []
+    endpoints: list[Endpoint] = []
 
     async def reserve() -> AsyncIterator[Endpoint]:
-        if places:
-            yield places.pop()
+        if endpoints:
+            yield endpoints.pop()
         else:
-            await ended.wait()
+            await killed.wait()
             raise RayActorError()
 
     async def ask(pair: Pair) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as mute:  # the kernel connects, and nobody answers
+        with socket.create_server(("127.0.0.1", 0)) as mute:  # the kernel connects, and nothing answers
             live = pair.server.reserve()
-            places.append(Endpoint(f"127.0.0.1:{mute.getsockname()[1]}", "token", "hangs"))
+            endpoints.append(Endpoint(f"127.0.0.1:{mute.getsockname()[1]}", "token", "hangs"))
             client = client_of(reserve, silence=0.25)
             with pytest.raises(StageLost):
                 async with client.connect() as connection:
                     await start(connection, request())
-            ended.clear()
+            killed.clear()
             assert await is_reachable(live.endpoint)
             live.cancel()
-            with pytest.raises(StageLost, match="no place: RayActorError"):
+            with pytest.raises(StageLost, match="could not reserve a connection: RayActorError"):
                 async with client.connect():
                     pass
-        assert ended.is_set()
+        assert killed.is_set()
 
     with_stage(ask)
 
 
-def test_a_place_that_takes_long_ends_no_replica_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_end_replica", lambda endpoint: pytest.fail(endpoint.replica))
+def test_reserving_slowly_kills_no_replica_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "_kill_replica", lambda endpoint: pytest.fail(endpoint.replica))
 
     async def ask(pair: Pair) -> None:
-        places = [pair.server.reserve()]
+        pending = pair.server.reserve()
 
         async def reserve() -> AsyncIterator[Endpoint]:
-            yield places[0].endpoint
-            await places[0].wait_end()
+            yield pending.endpoint
+            await pending.wait_end()
 
         client = client_of(reserve, silence=0.25)
         async with client.connect() as connection:
             await start(connection, request())
             await rest(connection)
-        places[0].cancel()
-        places[0] = pair.server.reserve()
+        pending.cancel()
+        pending = pair.server.reserve()
 
         async def late() -> AsyncIterator[Endpoint]:
             await asyncio.sleep(1)
@@ -341,16 +342,28 @@ def test_a_place_that_takes_long_ends_no_replica_that_answers(monkeypatch: pytes
         async with client.connect() as connection:
             await start(connection, request())
             assert (await rest(connection))[-1] == Finish("stop", 1, 5)
-        places[0].cancel()
+        pending.cancel()
 
     with_stage(ask)
 
 
-def test_heartbeats_are_not_handed_out() -> None:
+def test_heartbeats_are_not_emitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "HEARTBEAT_SECONDS", 0.01)
+    received: list[Any] = []
+
+    def recording_decode(data: bytes) -> tuple[float, Any]:
+        seconds, item = decode(data)
+        received.append(item)
+        return seconds, item
+
+    monkeypatch.setattr(client_module, "decode", recording_decode)
+
     async def ask(pair: Pair) -> None:
-        stream = pair.worker.engine.open(stage_request(request()))
-        stream.put(Heartbeat(0.0))
-        stream.close()
-        assert (await whole(pair, request()))[-1] == Finish("stop", 1, 5)
+        async with pair.client.connect() as connection:
+            await start(connection, request())
+            items = [item async for item in connection]
+        assert any(isinstance(item, Heartbeat) for item in received), "they reach the client between the outputs"
+        assert {type(item) for item in items} == {StageOutput}
+        assert items[-1].messages[-1] == Finish("stop", 1, 5)
 
-    with_stage(ask)
+    with_stage(ask, engine=FakeThinker(1, step_seconds=0.05))

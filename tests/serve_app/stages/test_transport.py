@@ -1,4 +1,4 @@
-"""Who is admitted to a stage, and encryption."""
+"""Connections that a stage accepts, and encryption."""
 
 import asyncio
 from pathlib import Path
@@ -19,14 +19,14 @@ from tests.serve_app.stages.stage_pair import (
 )
 
 
-def test_a_connection_needs_the_token_of_a_reserved_place() -> None:
+def test_a_connection_needs_the_token_of_a_reserved_one() -> None:
     async def connect(pair: Pair) -> None:
-        place = pair.server.reserve()
-        async with client_channel(place.endpoint.address) as channel:
+        pending = pair.server.reserve()
+        async with client_channel(pending.endpoint.address) as channel:
             call = channel.stream_stream(METHOD)(metadata=((TOKEN, "guessed"),))
-            with pytest.raises(grpc.aio.AioRpcError, match="token of a reserved place"):
+            with pytest.raises(grpc.aio.AioRpcError, match="token of a reserved connection"):
                 await call.read()
-        place.cancel()
+        pending.cancel()
 
     with_stage(connect)
 
@@ -34,24 +34,24 @@ def test_a_connection_needs_the_token_of_a_reserved_place() -> None:
 @pytest.mark.parametrize("first", [b"", b"garbage", b"\x92\xcb\x00\x00\x00\x00\x00\x00\x00\x00\xa1x"])
 def test_a_connection_that_begins_with_something_else_is_refused(first: bytes) -> None:
     async def connect(pair: Pair) -> None:
-        place = pair.server.reserve()
-        async with client_channel(place.endpoint.address) as channel:
-            call = channel.stream_stream(METHOD)(metadata=((TOKEN, place.endpoint.token),))
+        pending = pair.server.reserve()
+        async with client_channel(pending.endpoint.address) as channel:
+            call = channel.stream_stream(METHOD)(metadata=((TOKEN, pending.endpoint.token),))
             await call.write(first)
             with pytest.raises(grpc.aio.AioRpcError):
                 await call.read()
-        place.cancel()
+        pending.cancel()
 
     with_stage(connect)
 
 
-def test_a_place_that_nobody_connects_to_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reserved_connection_that_is_not_used_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "ATTACH_SECONDS", 0.1)
 
     async def wait(pair: Pair) -> None:
-        place = pair.server.reserve()
-        await asyncio.wait_for(place.wait_end(), 2)
-        place.cancel()
+        pending = pair.server.reserve()
+        await asyncio.wait_for(pending.wait_end(), 2)
+        pending.cancel()
 
     with_stage(wait)
 
@@ -69,7 +69,7 @@ def test_streams_are_encrypted_where_ray_is(tmp_path: Path, monkeypatch: pytest.
     async def ask(pair: Pair) -> None:
         assert (await whole(pair, request()))[-1] == Finish("stop", 1, 5)
         monkeypatch.delenv("RAY_USE_TLS")
-        with pytest.raises(StageLost, match="UNAVAILABLE"):  # a client without certificates
+        with pytest.raises(StageLost, match="UNAVAILABLE"):  # a gateway without certificates
             await whole(pair, request())
 
     with_stage(ask, host="localhost")
