@@ -8,7 +8,7 @@ import psutil
 
 
 def processes(stage: str, app: str = "opens2s") -> list[psutil.Process]:
-    """Those of a deployment's replicas."""
+    """The processes of a deployment's replicas."""
     title = f"ray::ServeReplica:{app}:{stage}"
     found = []
     for process in psutil.process_iter():

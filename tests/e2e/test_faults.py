@@ -94,7 +94,7 @@ def test_the_death_of_the_gateway_is_an_error_and_leaks_nothing(served: str) -> 
     kill("ingress")
     killed = time.monotonic()
     wait_until("free slots", nothing_held)
-    assert time.monotonic() - killed < 5  # two seconds, and what looking takes
+    assert time.monotonic() - killed < 5  # the streams break at once; the rest is polling
     for reply in replies:
         with pytest.raises(httpx.HTTPError):
             reply.read()
@@ -123,7 +123,7 @@ def test_clients_that_leave_at_any_point_leak_nothing(served: str) -> None:
         wait_until("free slots", nothing_held, seconds=5)
 
 
-def test_bad_requests_behind_a_replacement_do_not_wedge_it(served: str) -> None:
+def test_invalid_requests_after_a_replacement_do_not_block_it(served: str) -> None:
     wait_for_all(served)
     kill("thinker")
     wait_for_all(served)

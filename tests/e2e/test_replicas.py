@@ -130,10 +130,10 @@ def test_all_replicas_are_replaced_under_load(pair: str, tiny_bundle: Path) -> N
     assert not after & before
 
 
-def test_a_stage_that_sleeps_wakes_for_a_reply(serve_port: int, tiny_bundle: Path) -> None:
+def test_a_stage_scaled_to_zero_starts_for_a_reply(serve_port: int, tiny_bundle: Path) -> None:
     config = with_stages(serve_config(tiny_bundle), min_replicas=0, downscale_delay=2.0, upscale_delay=0.0)
     with deployed(config, serve_port) as address:
         for _ in range(2):
-            wait_until("sleep", lambda: not any(processes(stage, APP) for stage in STAGES), seconds=120)
+            wait_until("no replicas", lambda: not any(processes(stage, APP) for stage in STAGES), seconds=120)
             assert httpx.get(f"{address}/ready", timeout=30).status_code == 200
             assert ReplyReader(address, body(1)).read().done

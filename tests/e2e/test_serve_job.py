@@ -32,18 +32,18 @@ def test_it_serves_until_it_is_interrupted_and_leaves_no_process(tiny_bundle: Pa
     assert psutil.wait_procs(started, timeout=20)[1] == []
 
 
-def test_it_ends_when_the_replies_under_way_have_and_begins_no_more(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_it_drains_running_replies_and_refuses_new_ones(tiny_bundle: Path, tmp_path: Path) -> None:
     with running_job(tiny_bundle, tmp_path / "log") as (job, address):
-        place = f"{address}/v1/chat/completions"
+        chat = f"{address}/v1/chat/completions"
         with httpx.stream(
-            "POST", place, json=asked(24, modalities=["text", "audio"], stream=True), timeout=120
+            "POST", chat, json=asked(24, modalities=["text", "audio"], stream=True), timeout=120
         ) as reply:
             lines = reply.iter_lines()
             while '"data":' not in next(lines):
                 pass
             job.terminate()
-            wait_until("the drain", lambda: httpx.post(place, json=asked(2)).status_code == 503, seconds=20)
-            assert httpx.post(place, json=asked(2)).headers["retry-after"]
+            wait_until("the drain", lambda: httpx.post(chat, json=asked(2)).status_code == 503, seconds=20)
+            assert httpx.post(chat, json=asked(2)).headers["retry-after"]
             assert [line for line in lines if line][-1] == "data: [DONE]"
         assert job.wait(timeout=60) == 0
 

@@ -9,7 +9,7 @@ from serve_app.proxy import CleanHeaders, middlewares
 
 
 def cleaned(*headers: tuple[bytes, bytes]) -> dict[bytes, bytes]:
-    """What is left of a request's headers behind the middleware."""
+    """What is left of a request's headers after the middleware."""
     seen: list[tuple[bytes, bytes]] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a replica imports when it starts: the time until it answers is little else."""
+"""What a replica imports when it starts: imports are most of its start time."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Audio files of clients, as the model hears them."""
+"""Audio files of clients, as decoded for the model."""
 
 import base64
 import io

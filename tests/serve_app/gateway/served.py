@@ -75,7 +75,7 @@ def post(client: TestClient, **fields: Any) -> Any:
 
 
 def sent_events(response: Any) -> list[Any]:
-    """Of a stream that ended well."""
+    """The events of a stream that ended well."""
     lines = [line.removeprefix("data: ") for line in response.text.split("\n\n") if line]
     assert lines[-1] == "[DONE]"
     return [json.loads(line) for line in lines[:-1]]
@@ -120,7 +120,7 @@ class AsgiRequest:
 
     @property
     def code(self) -> str | None:
-        """Of the error that was answered."""
+        """The code of the error that was answered."""
         return json.loads(self.body)["error"]["code"]
 
 

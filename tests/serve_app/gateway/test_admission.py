@@ -1,4 +1,4 @@
-"""Who is let in: first come, first served."""
+"""Admission control: first come, first served."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -70,7 +70,7 @@ def test_never_more_hold_a_slot_than_may() -> None:
     asyncio.run(churn())
 
 
-def test_where_all_slots_and_all_places_in_the_queue_are_taken_a_request_is_refused_at_once() -> None:
+def test_a_full_queue_refuses_at_once() -> None:
     async def fill() -> None:
         admission, order = Admission(running=1, waiting=1, per_client=99), []
         async with admission.slot(None):

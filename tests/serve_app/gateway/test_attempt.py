@@ -359,15 +359,15 @@ def test_before_the_first_audio_the_speech_decoder_is_fed_once_for_some_time(sec
 
     async def ask(backend: LocalBackend) -> None:
         backend.clients["speech_decoder"].kind = Fed
-        gate = asyncio.Event()
+        may_send = asyncio.Event()
 
-        class Gated(LocalConnection):
+        class Blocked(LocalConnection):
             async def send(self, message: StageRequest | StageMessage) -> None:
                 if not isinstance(message, StageRequest):
-                    await gate.wait()
+                    await may_send.wait()
                 await super().send(message)
 
-        backend.clients["token2wav"].kind = Gated
+        backend.clients["token2wav"].kind = Blocked
         emitted = Emitted()
         running = asyncio.create_task(attempt(backend, reply_request(), emitted, Playback()).run())
         await emitted.wait_for(lambda emitted: emitted.text_ended)
@@ -376,7 +376,7 @@ def test_before_the_first_audio_the_speech_decoder_is_fed_once_for_some_time(sec
             assert len(fed) == 1
         else:
             assert fed[1] - fed[0] >= seconds
-        gate.set()
+        may_send.set()
         await running
         assert len(emitted.samples) == len(whole_reply(reply_request())[1])
 

@@ -187,7 +187,7 @@ def test_a_request_under_which_three_stages_die_is_a_clean_error(
         assert post(client).status_code == 200
 
 
-def test_an_error_behind_the_start_is_an_event_of_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_after_the_start_is_an_event_of_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resume, "_PAUSES", (0.0,))
     with served() as (client, _):
         response = post(client, stream=True, messages=[{"role": "user", "content": POISON}])
@@ -197,7 +197,7 @@ def test_an_error_behind_the_start_is_an_event_of_the_stream(monkeypatch: pytest
         assert post(client, stream=True).status_code == 500, "the engine stays broken here"
 
 
-def test_what_nobody_expected_is_an_internal_error_and_in_the_log(
+def test_an_unexpected_error_is_an_internal_error_and_in_the_log(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(reply_module.Reply, "_emit", lambda self, message: 1 // 0)
@@ -230,7 +230,7 @@ def test_a_server_is_ready_while_every_stage_would_work_on_a_request() -> None:
         assert client.get("/health").status_code == 200
 
 
-def test_a_server_that_is_about_to_stop_begins_nothing() -> None:
+def test_a_draining_server_refuses_requests() -> None:
     with served() as (client, backend):
         backend.draining = True
         for refused in (post(client), client.get("/ready")):

@@ -35,13 +35,13 @@ def client() -> Iterator[TestClient]:
         yield client
 
 
-def honest() -> AsgiRequest:
+def complete_request() -> AsgiRequest:
     request = AsgiRequest()
     request.send(BODY)
     return request
 
 
-def test_connections_that_send_only_headers_keep_no_honest_request_from_its_reply() -> None:
+def test_idle_connections_do_not_block_complete_requests() -> None:
     config = replace(CONFIG, gateway=GatewayConfig(body_idle_seconds=1.0))
 
     async def ask(api: FastAPI, backend: LocalBackend) -> None:
@@ -49,7 +49,7 @@ def test_connections_that_send_only_headers_keep_no_honest_request_from_its_repl
         waiting = [asyncio.create_task(request.run(api)) for request in idle]
         await asyncio.sleep(0.05)
         assert backend.metrics.under_way == 0
-        answers = await asyncio.gather(*(honest().run(api) for _ in range(4)))
+        answers = await asyncio.gather(*(complete_request().run(api) for _ in range(4)))
         assert [answer.status for answer in answers] == [200] * 4
         assert not any(task.done() for task in waiting)
         await asyncio.wait(waiting)
@@ -64,7 +64,7 @@ def test_a_full_server_refuses_before_the_body_is_read() -> None:
             refused = await AsgiRequest().run(api)
         assert (refused.status, refused.code, refused.reads) == (503, "overloaded", 0)
         assert int(refused.answered["retry-after"]) > 0
-        assert (await honest().run(api)).status == 200
+        assert (await complete_request().run(api)).status == 200
 
     with_api(ask, queue=0)
 
@@ -76,7 +76,7 @@ def test_a_request_that_must_wait_is_not_decoded_meanwhile(monkeypatch: pytest.M
 
     async def ask(api: FastAPI, backend: LocalBackend) -> None:
         async with backend.admission.slot(None):
-            waiting = [asyncio.create_task(honest().run(api)) for _ in range(3)]
+            waiting = [asyncio.create_task(complete_request().run(api)) for _ in range(3)]
             while backend.metrics.under_way < 3:
                 await asyncio.sleep(0.01)
             assert decoded == []
@@ -87,7 +87,7 @@ def test_a_request_that_must_wait_is_not_decoded_meanwhile(monkeypatch: pytest.M
 
 def test_a_burst_is_answered_or_refused_and_nothing_else() -> None:
     async def ask(api: FastAPI, backend: LocalBackend) -> None:
-        answers = await asyncio.gather(*(honest().run(api) for _ in range(40)))
+        answers = await asyncio.gather(*(complete_request().run(api) for _ in range(40)))
         statuses = [answer.status for answer in answers]
         assert set(statuses) == {200, 503}
         assert statuses.count(200) >= 6  # two slots and four that wait
@@ -111,7 +111,7 @@ def test_bodies_that_take_all_memory_together_are_refused() -> None:
         assert int(second.answered["retry-after"]) > 0
         first.leave()
         await reading
-        assert (await honest().run(api)).status == 200
+        assert (await complete_request().run(api)).status == 200
 
     with_api(ask, config)
 

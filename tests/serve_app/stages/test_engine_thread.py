@@ -66,7 +66,7 @@ def test_a_stream_yields_what_the_engine_makes_to_its_end() -> None:
     with_thread(FakeThinker(1), ask)
 
 
-def test_each_output_comes_with_the_record_behind_it() -> None:
+def test_each_output_comes_with_the_record_after_it() -> None:
     async def ask(thread: EngineThread) -> None:
         text = ""
         for output in await outputs(thread.open(stage_request(WRITTEN))):

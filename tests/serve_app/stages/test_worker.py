@@ -25,7 +25,7 @@ END = Units(np.zeros(0, np.int64), final=True)
 
 
 class FakeConnection:
-    """``messages`` are what the client sends; an exception is raised in its place. None closes the connection."""
+    """``messages`` are what the gateway sends; an exception is raised in its place. None closes the connection."""
 
     def __init__(self, *messages: Any) -> None:
         self.sent: list[Any] = []
@@ -78,7 +78,7 @@ def test_a_stage_says_that_it_accepted_and_that_it_ended() -> None:
     with_worker(FakeThinker(1), ask)
 
 
-def test_a_connection_lasts_until_the_client_closes_it_but_its_slot_is_free_at_the_end() -> None:
+def test_a_connection_lasts_until_the_gateway_closes_it_but_its_slot_is_free_at_the_end() -> None:
     async def ask(worker: StageWorker) -> None:
         connection = FakeConnection()
         handling = asyncio.create_task(handle(worker, stage_request(reply_request()), connection))
@@ -94,7 +94,7 @@ def test_a_connection_lasts_until_the_client_closes_it_but_its_slot_is_free_at_t
     with_worker(FakeThinker(1), ask)
 
 
-def test_a_client_that_goes_frees_its_slot() -> None:
+def test_a_gateway_that_disconnects_frees_its_slot() -> None:
     async def leave(worker: StageWorker) -> None:
         connection = FakeConnection()
         handling = asyncio.create_task(handle(worker, stage_request(reply_request("word " * 10_000)), connection))
@@ -172,7 +172,7 @@ def test_a_stage_that_waits_for_its_input_sends_heartbeats(monkeypatch: pytest.M
         await connection.wait_for(EndOfStream)
         beats = len(connection.sent)
         await asyncio.sleep(0.05)
-        assert len(connection.sent) == beats, "none behind the end"
+        assert len(connection.sent) == beats, "none after the end"
         connection.messages.put_nowait(None)
         await handling
 

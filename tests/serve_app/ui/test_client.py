@@ -23,7 +23,7 @@ from tests.serve_app.ui.fake_endpoint import CHUNK, NOTICE, RATE, REPLY, WORDS, 
 def deltas(
     endpoint: ChatEndpoint, text: str, settings: Settings | None = None, key: str = "", first: int | None = None
 ) -> list[Delta]:
-    """Of the reply to ``text``; only the ``first`` ones, where given."""
+    """The deltas of the reply to ``text``; only the ``first`` ones, where given."""
 
     async def collect() -> list[Delta]:
         found: list[Delta] = []
