@@ -29,7 +29,7 @@ def small(bundle: str) -> ServeConfig:
             "token2wav": stage,
         },
         gateway=GatewayConfig(switch_seconds=0.0005),
-        pacing=Pacing(busy_lead_seconds=2.0, first_audio_seconds=0.1),
+        pacing=Pacing(busy_lead_seconds=1.0, first_audio_seconds=0.1),
     )
 
 

@@ -123,10 +123,10 @@ class GatewayConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pacing:
-    """How far ahead of the client's playback audio is made: at most ``lead_seconds``, and at most ``busy_lead_seconds``
-    (None: no difference) while another reply of the same gateway has no audio yet. Before a reply's own first audio, a
-    stage between the first and the last is fed one message and then none for up to ``first_audio_seconds``: where
-    stages share cores, the first audio comes sooner."""
+    """How far ahead of the client's playback audio is made: at most ``lead_seconds``, and while another reply of
+    the same gateway has no audio yet at most ``busy_lead_seconds`` (None: no difference) for each of the other replies
+    under way. Before a reply's own first audio, a stage between the first and the last is fed one message and then none
+    for up to ``first_audio_seconds``: where stages share cores, the first audio comes sooner."""
 
     lead_seconds: float = 30.0
     busy_lead_seconds: float | None = None

@@ -19,7 +19,7 @@ from serve_app.errors import ReplyFailed, RequestRefused, StageBusy, StageError,
 from serve_app.gateway.pacing import Pacer
 from serve_app.stages.messages import StageOutput, StageRequest
 
-_PACE_SECONDS = 0.1
+_PACE_SECONDS = 0.05
 """Interval between two checks whether a stage may be fed."""
 
 

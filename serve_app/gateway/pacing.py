@@ -12,12 +12,22 @@ class Pacer:
 
     def __init__(self, pacing: Pacing) -> None:
         self._pacing = pacing
+        self._spoken = 0
         self._without_audio = 0
 
     @property
     def first_audio_seconds(self) -> float:
         """Before a reply's first audio: how long a stage between the first and the last waits after one message."""
         return self._pacing.first_audio_seconds
+
+    @contextmanager
+    def spoken(self) -> Iterator[None]:
+        """While this is entered, one spoken reply is under way."""
+        self._spoken += 1
+        try:
+            yield
+        finally:
+            self._spoken -= 1
 
     @contextmanager
     def first_audio(self) -> Iterator[None]:
@@ -33,4 +43,4 @@ class Pacer:
         if lead >= self._pacing.lead_seconds:
             return False
         busy = self._pacing.busy_lead_seconds
-        return busy is None or lead < busy or not self._without_audio
+        return busy is None or not self._without_audio or lead < busy * max(1, self._spoken - 1)

@@ -51,6 +51,7 @@ class Reply:
         self._finishes: list[Finish] = []
         self._cut = False
         self._transcript: list[str] = []
+        self._spoken = ExitStack()
         self._without_audio = ExitStack()
         self._started = self._closed = False
         self._outcome = "aborted"
@@ -102,6 +103,7 @@ class Reply:
     async def _run(self) -> None:
         try:
             if any(request.speak for request in self._requests):
+                self._spoken.enter_context(self._context.stages.pacer.spoken())
                 self._without_audio.enter_context(self._context.stages.pacer.first_audio())
             for number, request in enumerate(self._requests):
                 await self._make(request, number)
@@ -116,6 +118,7 @@ class Reply:
             raise
         finally:
             self._without_audio.close()
+            self._spoken.close()
             self._messages.put_nowait(None)
 
     async def _make(self, request: ReplyRequest, number: int) -> None:
