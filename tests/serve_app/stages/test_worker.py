@@ -170,9 +170,9 @@ def test_a_stage_that_waits_for_its_input_sends_heartbeats(monkeypatch: pytest.M
         await connection.wait_for(Heartbeat)
         connection.messages.put_nowait(END)
         await connection.wait_for(EndOfStream)
-        beats = len(connection.sent)
+        heartbeats = len(connection.sent)
         await asyncio.sleep(0.05)
-        assert len(connection.sent) == beats, "none after the end"
+        assert len(connection.sent) == heartbeats, "none after the end"
         connection.messages.put_nowait(None)
         await handling
 
