@@ -29,8 +29,8 @@ from opens2s_core.models.flow import Flow, frames_per_unit
 from opens2s_core.models.vocoder import Vocoder, samples_per_frame
 
 GRID = ChunkGrid()
-_BATCH, _BATCH_ON_CPU = 8, 2
-"""A CPU gains a tenth from the second reply and little from more, for which new ones would have to wait."""
+_BATCH, _BATCH_ON_CPU = 8, 1
+"""A CPU gains a twentieth from a second reply in a step, for which the next one would have to wait twice as long."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -96,10 +96,12 @@ class Attempt:
         open_ends = set(spec.ends(speak=request.request.speak))
         async with self._stages.clients[spec.name].connect() as connection:
             await connection.send(request)
-            await connection.accepted()
-            self._accept(spec)
             async with asyncio.TaskGroup() as group:
+                # An engine accepts between two steps: fed only after that, it would make another step before it has
+                # anything for this request.
                 feeding = group.create_task(self._feed(spec, connection))
+                await connection.accepted()
+                self._accept(spec)
                 async for output in connection:
                     self._route(spec, output)
                     open_ends -= {type(message) for message in output.messages if is_final(message)}
