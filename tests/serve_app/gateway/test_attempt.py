@@ -205,6 +205,28 @@ def test_nothing_is_emitted_of_a_request_that_a_stage_refuses_in_the_end(busy: s
     with_backend(ask)
 
 
+@pytest.mark.parametrize("late", ["speech_decoder", "token2wav"])
+def test_a_stage_is_fed_before_it_has_accepted(late: str) -> None:
+    class Late(LocalConnection):
+        async def send(self, message: StageRequest | StageMessage) -> None:
+            await super().send(message)
+            if not isinstance(message, StageRequest):
+                fed.set()
+
+        async def accepted(self) -> None:
+            await fed.wait()
+            await super().accepted()
+
+    fed = asyncio.Event()
+
+    async def ask(backend: LocalBackend) -> None:
+        backend.clients[late].kind = Late
+        emitted = await whole(backend, reply_request())
+        np.testing.assert_array_equal(emitted.samples, whole_reply(reply_request())[1])
+
+    with_backend(ask)
+
+
 @pytest.mark.parametrize("early", OPENS2S.names)
 def test_a_stage_that_ends_too_early_is_lost(early: str) -> None:
     class Early(LocalConnection):
