@@ -65,7 +65,7 @@ def ramp_rows(comparison: Comparison) -> Iterator[Row]:
     bodies = comparison.workload.take(64)
 
     def measure(server: Server) -> tuple[LoadResult, "_Watch"]:
-        comparison.run(server, burst, bodies[:2])
+        comparison.run(server, burst, bodies[:1])  # two would start a second replica
         watch = _Watch(server)
         result = comparison.run(server, ramp, bodies, _RAMP)
         watch.end()
