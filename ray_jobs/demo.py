@@ -17,9 +17,8 @@ from pathlib import Path
 
 import httpx
 import ray
-import soundfile
 
-from opens2s_core.audio import AudioError, Waveform, decode_audio
+from opens2s_core.audio import AudioError, Waveform, decode_audio, encode_audio
 from opens2s_core.checkpoint.bundle import read_bundle_info
 from opens2s_core.storage import absolute_directory
 from ray_jobs.cluster import end_on_signals, ignore_signals
@@ -27,7 +26,7 @@ from ray_jobs.demo_model import make_model, read_examples
 from ray_jobs.recipes import demo
 from ray_jobs.serve import deploy, stop
 from ray_jobs.terminal import Terminal
-from serve_app.config import ServeConfig
+from serve_app.config import Limits, ServeConfig
 from serve_app.notices import SYNTHETIC_NOTICE, UNTRAINED_NOTICE
 from serve_app.ray_settings import prefer_ray_settings
 from serve_app.ui.client import ChatEndpoint, EndpointError, Settings
@@ -49,13 +48,13 @@ class DemoError(Exception):
 def run_once(endpoint: str, audio: Path, out: Path | None, terminal: Terminal) -> None:
     """Send one audio file to the endpoint, show the reply's text and latency, write its audio."""
     try:
-        samples, rate = decode_audio(audio.read_bytes())
+        samples, rate = decode_audio(audio.read_bytes(), max_seconds=Limits().max_audio_seconds)
         notice, reply = asyncio.run(_reply(ChatEndpoint(endpoint), samples, rate))
     except (OSError, AudioError, EndpointError) as error:
         raise DemoError(f"{audio}: {error}") from error
     terminal.say(f"{notice}\n\nreply: {reply.text}\n\n{reply.table()}")
     if out:
-        soundfile.write(out, reply.samples, reply.sample_rate)
+        out.write_bytes(encode_audio(reply.samples, reply.sample_rate, container=out.suffix.removeprefix(".").lower()))
         terminal.say(f"\nthe reply's audio is in {out}")
 
 

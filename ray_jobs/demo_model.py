@@ -4,13 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import soundfile
-
 from data_pipeline.schema import DIALOGUE
 from data_pipeline.sinks import read_rows
 from data_pipeline.synthesis.dialogues import DialogueConfig
 from data_pipeline.synthesis.flite import SLT, find_flite
-from opens2s_core.audio import decode_audio
+from opens2s_core.audio import decode_audio, encode_audio
 from ray_jobs.build_dialogues import build_dialogues
 from ray_jobs.export import export
 from ray_jobs.init_model import init_model
@@ -57,8 +55,8 @@ def write_examples(dialogues: str, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     lines = ["file\tfeeling\ttext\treply"]
     for turn in read_rows(dialogues, DIALOGUE):
-        samples, rate = decode_audio(turn["user_audio"])
-        soundfile.write(directory / f"{turn['id']}.wav", samples, rate)
+        wav = encode_audio(*decode_audio(turn["user_audio"]), container="wav")
+        (directory / f"{turn['id']}.wav").write_bytes(wav)
         lines.append("\t".join([f"{turn['id']}.wav", turn["user_feeling"], turn["user_text"], turn["reply_text"]]))
     (directory / "examples.tsv").write_text("\n".join(lines) + "\n")
 

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from data_pipeline.synthesis.voices import PROSODY, EspeakSpeaker, Feeling, Voice, VoiceError
-from opens2s_core.audio import Waveform
+from opens2s_core.audio import Waveform, decode_audio
 
 SLT = Voice(name="slt")
 _NEUTRAL = PROSODY["neutral"]
@@ -71,7 +70,7 @@ class FliteSpeaker:
         with tempfile.TemporaryDirectory() as directory:
             sound = Path(directory, "sound.wav")  # flite goes back to write the header: a pipe would not do
             subprocess.run([*command, sound], input=" ".join(text.split()).encode(), capture_output=True, check=True)
-            samples, rate = soundfile.read(sound, dtype="float32")
+            samples, rate = decode_audio(sound.read_bytes())
         gain = person.gain * PROSODY[feeling].volume / _NEUTRAL.volume
         return np.clip(samples * np.float32(gain), -1.0, 1.0), rate
 

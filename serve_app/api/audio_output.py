@@ -11,6 +11,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from opens2s_core.audio import write_blocks
 from opens2s_core.inference.resampling import StreamResampler
 
 AudioFormat = Literal["wav", "pcm16", "flac", "mp3", "opus"]
@@ -211,7 +212,7 @@ class _Codec:
         if self._resampler is not None:
             ready = self._resampler.push(np.divide(samples, _FULL_SCALE, dtype=np.float32), final=final)
         if len(ready):
-            self._file.write(ready)
+            write_blocks(self._file, ready)
 
 
 def _send_pages_early(file: soundfile.SoundFile) -> None:

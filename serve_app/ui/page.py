@@ -13,6 +13,7 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
 from opens2s_core.audio import SAMPLE_RATE, AudioError, decode_audio, encode_audio, resample
+from serve_app.config import Limits
 from serve_app.ui.client import ChatEndpoint, EndpointError, KeyRefusedError, Message, Settings, until_set
 from serve_app.ui.conversation import Conversation, IncomingReply, PlayedPosition
 from serve_app.ui.layout import LABELS, STYLES, THEME, TITLE, Layout
@@ -224,7 +225,7 @@ def _user_message(text: str, file: str | Path | None) -> Message:
     """Raises :class:`AudioError`."""
     if file is None:
         return Message(role="user", text=text.strip())
-    samples, rate = decode_audio(Path(file).read_bytes())
+    samples, rate = decode_audio(Path(file).read_bytes(), max_seconds=Limits().max_audio_seconds)
     if rate > SAMPLE_RATE:  # all that the model's encoder takes
         samples, rate = resample(samples, rate, SAMPLE_RATE), SAMPLE_RATE
     return Message(role="user", text=text.strip(), audio=encode_audio(samples, rate))

@@ -1,15 +1,19 @@
 import io
+import struct
+from contextlib import suppress
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import WhisperFeatureExtractor
 
 from opens2s_core.audio import (
     HOP,
+    MAX_RATE,
+    MIN_RATE,
     SAMPLE_RATE,
     SEGMENT_FRAMES,
     AudioError,
@@ -24,6 +28,10 @@ from tests.opens2s_core.parity import close
 
 def tone(seconds: float, rate: int = SAMPLE_RATE) -> np.ndarray:
     return (0.5 * np.sin(2 * np.pi * 440 * np.arange(int(seconds * rate)) / rate)).astype(np.float32)
+
+
+def noise(seconds: float) -> np.ndarray:
+    return np.random.default_rng(0).normal(0, 0.1, int(seconds * SAMPLE_RATE)).astype(np.float32)
 
 
 @pytest.mark.parametrize("container", ["wav", "flac"])
@@ -44,7 +52,7 @@ def test_lossy_containers_keep_the_sound(container: str) -> None:
 
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_sound_are_refused(data: bytes) -> None:
-    with pytest.raises(AudioError, match=f"not a readable sound file \\({len(data)} bytes\\)"):
+    with pytest.raises(AudioError, match=f"not a readable audio file \\({len(data)} bytes\\)"):
         decode_audio(data)
 
 
@@ -56,7 +64,7 @@ def test_a_header_without_samples_is_empty() -> None:
 def test_sound_longer_than_the_limit_is_refused() -> None:
     data = encode_audio(tone(2.0), SAMPLE_RATE)
     assert len(decode_audio(data, max_seconds=2.0)[0]) == 2 * SAMPLE_RATE
-    with pytest.raises(AudioError, match=r"sound of 2\.0 s: expected at most 1\.9 s"):
+    with pytest.raises(AudioError, match=r"audio of more than 1\.9 s: expected at most 1\.9 s"):
         decode_audio(data, max_seconds=1.9)
 
 
@@ -90,6 +98,91 @@ def test_many_channels_are_refused() -> None:
     soundfile.write(buffer, np.zeros((10, 3)), SAMPLE_RATE, format="WAV")
     with pytest.raises(AudioError, match="3 channels: expected at most 2"):
         decode_audio(buffer.getvalue())
+
+
+def streamed_flac(seconds: float, *, claimed: int = 0) -> bytes:
+    """As written to a pipe: the 36 bits of its length in samples are not filled in, or say ``claimed``."""
+    data = bytearray(encode_audio(tone(seconds), SAMPLE_RATE))
+    data[21:26] = struct.pack(">BI", (data[21] & 0xF0) | claimed >> 32, claimed & 0xFFFFFFFF)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("limit", [None, 3.0])
+def test_a_file_that_does_not_say_how_long_it_is_is_read_whole(limit: float | None) -> None:
+    samples, rate = decode_audio(streamed_flac(2.0), max_seconds=limit)
+    assert (len(samples), rate) == (2 * SAMPLE_RATE, SAMPLE_RATE)
+    np.testing.assert_allclose(samples, tone(2.0), atol=1 / 32768)
+
+
+def test_a_header_that_claims_years_is_damaged() -> None:
+    with pytest.raises(AudioError, match="damaged header: it claims 4294967 s"):
+        decode_audio(streamed_flac(0.1, claimed=2**36 - 1))
+
+
+@pytest.mark.parametrize("size", [0, 2**32 - 1])
+def test_a_recorder_that_crashed_before_it_wrote_the_size_loses_nothing(size: int) -> None:
+    data = bytearray(encode_audio(tone(2.0), SAMPLE_RATE, container="wav"))
+    data[40:44] = struct.pack("<I", size)
+    assert len(decode_audio(bytes(data))[0]) == 2 * SAMPLE_RATE
+
+
+@pytest.mark.parametrize("subtype", ["OPUS", "VORBIS"])
+def test_all_streams_of_a_chained_file_are_read(subtype: str) -> None:
+    parts = []
+    for _ in range(2):
+        buffer = io.BytesIO()
+        soundfile.write(buffer, tone(2.0), SAMPLE_RATE, format="OGG", subtype=subtype)
+        parts.append(buffer.getvalue())
+    samples, rate = decode_audio(b"".join(parts))
+    assert len(samples) / rate == pytest.approx(4.0, abs=0.02)
+
+
+def test_zeros_before_the_first_frame_are_skipped() -> None:
+    mp3 = encode_audio(tone(2.0), SAMPLE_RATE, container="mp3")
+    alone, _ = decode_audio(mp3)
+    tag = b"ID3\x04\x00\x00" + bytes([0, 0, 0, 10]) + bytes(10)
+    padded, _ = decode_audio(tag + bytes(3_000) + mp3)
+    assert 0 <= len(padded) - len(alone) < 2_304  # two frames: there the encoder's delay counts as audio
+
+
+@pytest.mark.parametrize("container", ["wav", "mp3", "ogg"])
+def test_a_file_that_was_cut_off_is_read_to_there(container: str) -> None:
+    data = encode_audio(noise(10.0), SAMPLE_RATE, container=container)
+    for cut in (len(data) // 2, len(data) - 1, len(data) - 700):
+        samples, _ = decode_audio(data[:cut])
+        assert len(samples) > 0.8 * cut / len(data) * 10 * SAMPLE_RATE
+
+
+def test_a_flac_file_that_was_cut_off_is_refused_with_the_place() -> None:
+    data = encode_audio(noise(2.0), SAMPLE_RATE)
+    with pytest.raises(AudioError, match=r"damaged after 0\.\d+ s"):
+        decode_audio(data[: len(data) // 2])
+
+
+MUTATED = {
+    container: encode_audio(tone(0.3), SAMPLE_RATE, container=container) for container in ("wav", "flac", "mp3", "ogg")
+}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(sorted(MUTATED)), st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), max_size=8))
+def test_damaged_files_are_read_or_refused(container: str, changes: list[tuple[int, int]]) -> None:
+    data = bytearray(MUTATED[container])
+    for position, byte in changes:
+        data[position % len(data)] = byte
+    with suppress(AudioError):
+        samples, rate = decode_audio(bytes(data))
+        assert samples.dtype == np.float32
+        assert len(samples) > 0
+        assert MIN_RATE <= rate <= MAX_RATE
+
+
+@pytest.mark.parametrize(
+    ("container", "rate", "seconds"), [("ogg", SAMPLE_RATE, 200), ("ogg", 44_100, 80), ("mp3", 16_000, 200)]
+)
+def test_minutes_are_written(container: str, rate: int, seconds: int) -> None:
+    samples, own = decode_audio(encode_audio(np.zeros(seconds * rate, np.float32), rate, container=container))
+    assert len(samples) / own == pytest.approx(seconds, abs=0.2)
 
 
 def padded_log_mel(samples: np.ndarray, frames: int, mel_bins: int) -> torch.Tensor:

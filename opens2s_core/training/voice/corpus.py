@@ -93,7 +93,8 @@ class SpeechCorpus:
     def _decode(self, index: int) -> Waveform:
         utterance, place = self.utterances[index], self._places[index]
         try:
-            samples, rate = decode_audio((self._root / utterance.file).read_bytes())
+            data = (self._root / utterance.file).read_bytes()
+            samples, rate = decode_audio(data, max_seconds=utterance.samples / utterance.rate)
         except AudioError as error:
             raise CorpusError(f"{place}: {utterance.file}: {error}") from error
         if (len(samples), rate) != (utterance.samples, utterance.rate):

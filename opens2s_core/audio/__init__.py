@@ -1,0 +1,24 @@
+"""Waveforms: reading and writing them, changing their rate, and the Whisper log-mel features of the encoders."""
+
+from opens2s_core.audio.decoding import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioError, decode_audio
+from opens2s_core.audio.encoding import encode_audio, write_blocks
+from opens2s_core.audio.log_mel import HOP, N_FFT, SEGMENT_FRAMES, SEGMENT_SECONDS, log_mel
+from opens2s_core.audio.waveform import SAMPLE_RATE, Waveform, resample
+
+__all__ = [
+    "HOP",
+    "MAX_CHANNELS",
+    "MAX_RATE",
+    "MIN_RATE",
+    "N_FFT",
+    "SAMPLE_RATE",
+    "SEGMENT_FRAMES",
+    "SEGMENT_SECONDS",
+    "AudioError",
+    "Waveform",
+    "decode_audio",
+    "encode_audio",
+    "log_mel",
+    "resample",
+    "write_blocks",
+]
