@@ -25,7 +25,10 @@ from opens2s_core.checkpoint.opens2s import load_prompt_builder, read_config
 from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
 from opens2s_core.config import config_to_dict
 from opens2s_core.prompt import PromptBuilder
-from opens2s_core.storage import digest, fetch_directory
+from opens2s_core.storage import SETTINGS, digest, fetch_directory
+
+_MODEL_FILES = (*(f"{OPENS2S}/{pattern}" for pattern in SETTINGS), f"{SPEECH_TOKENIZER}/*")
+"""Patterns of the files of a bundle that :class:`PrepareModel` reads."""
 
 VERSION = 2
 """Raised when the same dialogues, configuration and model give other samples."""
@@ -104,8 +107,9 @@ def prepare_turns(rows: Iterable[Mapping[str, Any]], config: PrepareConfig, mode
 
 def bundle_fingerprint(bundle: str) -> str:
     """A hash of what :class:`PrepareModel` reads: text tokenizer and settings, and the whole speech tokenizer."""
-    root = fetch_directory(bundle)
-    settings = [path for path in (root / OPENS2S).glob("*") if path.is_file() and path.suffix != ".safetensors"]
+    root = fetch_directory(bundle, *_MODEL_FILES)
+    # Of a URL, others may have fetched more.
+    settings = [path for pattern in SETTINGS for path in (root / OPENS2S).glob(pattern)]
     if not settings:
         raise CheckpointError(f"{bundle} is not a bundle: expected {OPENS2S}/ and {SPEECH_TOKENIZER}/ in it")
     files = sorted([*settings, *(root / SPEECH_TOKENIZER).glob("*")])
@@ -115,7 +119,7 @@ def bundle_fingerprint(bundle: str) -> str:
 
 @lru_cache(maxsize=1)
 def _load_model(bundle: str, fingerprint: str) -> PrepareModel:
-    root = fetch_directory(bundle)
+    root = fetch_directory(bundle, *_MODEL_FILES)
     directory = root / OPENS2S
     return PrepareModel(
         prompts=load_prompt_builder(directory),

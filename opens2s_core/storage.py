@@ -1,17 +1,26 @@
 """Directories of weights that may lie elsewhere: on S3, say, where every machine of a cluster finds them."""
 
+import fcntl
 import hashlib
+import json
 import os
+import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from fsspec.core import url_to_fs
 
-_COMPLETE = "_complete"
-"""Written last into a directory at a URL, which shows its files one by one; its content names what was put there."""
+_MANIFEST = "manifest.json"
+"""At a URL, each upload has a folder of its own; this file, written last, names the one that counts and its files."""
+
+SETTINGS = ("*.json", "*.yaml", "*.txt", "*.jinja")
+"""Patterns of the files of a bundle that are small: all but weights."""
 
 
 class StorageError(ValueError):
@@ -43,28 +52,28 @@ def absolute_directory(directory: str | Path) -> str:
     return str(directory) if is_url(directory) else str(Path(directory).resolve())
 
 
-def fetch_directory(directory: str | Path) -> Path:
-    """``directory`` as a path of this machine: itself if it is one, else a copy that is fetched once and kept.
+def fetch_directory(directory: str | Path, *patterns: str) -> Path:
+    """``directory`` as a path of this machine: itself if it is one, else a copy whose files are fetched once and kept.
 
-    Copies lie under ``OPENS2S_CACHE`` (default ``~/.cache/opens2s``). Raises :class:`StorageError`.
+    Of a URL only files are fetched that match one of the ``patterns`` (``"opens2s/*"``; ``*`` matches ``/`` too; none:
+    all files); what others have fetched may be there as well. Each file is checked against the manifest. Processes of
+    one machine wait for one another, so a file is fetched once. Copies lie under ``OPENS2S_CACHE`` (default
+    ``~/.cache/opens2s``). Raises :class:`StorageError`.
     """
     if not is_url(directory):
+        _finish_replacing(Path(directory))
         return Path(directory)
     filesystem, root = url_to_fs(str(directory), use_listings_cache=False)
-    if not filesystem.exists(f"{root}/{_COMPLETE}"):
-        raise StorageError(f"{directory}: expected a whole directory with {_COMPLETE} in it")
-    mark = filesystem.cat_file(f"{root}/{_COMPLETE}")
-    name = hashlib.sha256(f"{directory}\n".encode() + mark).hexdigest()[:32]
+    manifest = _read_manifest(filesystem, root, str(directory))
     cache = Path(os.environ.get("OPENS2S_CACHE", Path.home() / ".cache" / "opens2s"))
-    target = cache / name
-    if not target.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as temporary:
-            copy = Path(temporary, name)
-            for path in filesystem.find(root):
-                inside(copy, path[len(root) + 1 :])
-            filesystem.get(f"{root}/", f"{copy}/", recursive=True)
-            _move(copy, target)
+    target = cache / hashlib.sha256(f"{directory}\n{manifest.version}".encode()).hexdigest()[:32]
+    target.mkdir(parents=True, exist_ok=True)
+    wanted = {name for name in manifest.files if not patterns or any(fnmatchcase(name, one) for one in patterns)}
+    paths = {name: inside(target, name) for name in sorted(wanted)}
+    with _locked(target.with_suffix(".lock")):
+        for name, path in paths.items():
+            if not path.exists():
+                _fetch_file(filesystem, f"{root}/{manifest.version}/{name}", path, manifest.files[name])
     return target
 
 
@@ -72,7 +81,7 @@ def fetch_directory(directory: str | Path) -> Path:
 def new_directory(directory: str | Path) -> Iterator[Path]:
     """A local directory to write into, which replaces ``directory`` (a path or URL) when the block ends well.
 
-    At a path it appears whole or not at all; at a URL it counts once its last file is there.
+    It appears whole or not at all, wherever the process is killed.
     """
     if is_url(directory):
         with tempfile.TemporaryDirectory() as temporary:
@@ -81,7 +90,8 @@ def new_directory(directory: str | Path) -> Iterator[Path]:
         return
     target = Path(directory).resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f"{target.name}.unfinished")
+    _finish_replacing(target)
+    unfinished, replaced = _unfinished(target), _replaced(target)
     if unfinished.exists():  # left by a process that was killed
         shutil.rmtree(unfinished)
     unfinished.mkdir()
@@ -90,8 +100,28 @@ def new_directory(directory: str | Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(unfinished)
         raise
-    shutil.rmtree(target, ignore_errors=True)
+    if target.exists():
+        target.rename(replaced)
     unfinished.rename(target)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _unfinished(target: Path) -> Path:
+    return target.with_name(f"{target.name}.unfinished")
+
+
+def _replaced(target: Path) -> Path:
+    return target.with_name(f"{target.name}.replaced")
+
+
+def _finish_replacing(target: Path) -> None:
+    """What a process left undone that was killed while it replaced ``target``."""
+    replaced = _replaced(target)
+    if not replaced.exists():
+        return
+    if not target.exists():  # then what was being written is complete
+        _move(_unfinished(target), target)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def copy_files(source: Path, target: Path, *, skip: Callable[[Path], bool] = lambda path: False) -> None:
@@ -112,20 +142,64 @@ def digest(path: Path) -> str:
     return hashlib.sha256("".join(f"{file.relative_to(path)} {digest(file)}\n" for file in files).encode()).hexdigest()
 
 
-def _upload(source: Path, url: str) -> None:
-    filesystem, root = url_to_fs(url, use_listings_cache=False)
-    if filesystem.exists(f"{root}/{_COMPLETE}"):
-        filesystem.rm_file(f"{root}/{_COMPLETE}")
-    filesystem.put(f"{source}/", f"{root}/", recursive=True)
-    filesystem.pipe_file(f"{root}/{_COMPLETE}", digest(source).encode())
-
-
 def is_published(directory: str | Path) -> bool:
     """Whether a whole directory is there."""
     if not is_url(directory):
+        _finish_replacing(Path(directory))
         return Path(directory).exists()
     filesystem, root = url_to_fs(str(directory), use_listings_cache=False)
-    return bool(filesystem.exists(f"{root}/{_COMPLETE}"))
+    return bool(filesystem.exists(f"{root}/{_MANIFEST}"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    """``version`` is the folder that counts; ``files`` are its files, with their SHA-256."""
+
+    version: str
+    files: Mapping[str, str]
+
+
+def _read_manifest(filesystem: Any, root: str, url: str) -> _Manifest:
+    try:
+        values = json.loads(filesystem.cat_file(f"{root}/{_MANIFEST}"))
+        return _Manifest(values["version"], dict(values["files"]))
+    except FileNotFoundError as error:
+        raise StorageError(f"{url}: expected a whole directory with {_MANIFEST} in it") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise StorageError(f"{url}/{_MANIFEST}: expected the manifest of a directory: {error}") from error
+
+
+def _upload(source: Path, url: str) -> None:
+    filesystem, root = url_to_fs(url, use_listings_cache=False)
+    before = _read_manifest(filesystem, root, url).version if filesystem.exists(f"{root}/{_MANIFEST}") else None
+    version = secrets.token_hex(8)
+    names = [path.relative_to(source).as_posix() for path in sorted(source.rglob("*")) if path.is_file()]
+    filesystem.put(f"{source}/", f"{root}/{version}/", recursive=True)
+    manifest = {"version": version, "files": {name: digest(source / name) for name in names}}
+    filesystem.pipe_file(f"{root}/{_MANIFEST}", json.dumps(manifest, indent=2).encode())
+    if before is not None:
+        filesystem.rm(f"{root}/{before}", recursive=True)
+
+
+def _fetch_file(filesystem: Any, source: str, target: Path, expected: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
+        copy = Path(temporary, target.name)
+        try:
+            filesystem.get_file(source, str(copy))
+        except FileNotFoundError as error:
+            raise StorageError(f"{source}: expected a file that the manifest names; was it replaced?") from error
+        if (got := digest(copy)) != expected:
+            raise StorageError(f"{source}: expected content of SHA-256 {expected}, got {got}")
+        copy.rename(target)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process of this machine at a time; the lock ends with its process."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _move(source: Path, target: Path) -> None:

@@ -98,7 +98,7 @@ def _is_made(output: str, made_by: dict[str, Any]) -> bool:
     that is there raises ``ValueError``; an empty directory may be filled."""
     if not is_published(output) or (not is_url(output) and Path(output).is_dir() and not any(Path(output).iterdir())):
         return False
-    record = fetch_directory(output) / _MADE_BY
+    record = fetch_directory(output, _MADE_BY) / _MADE_BY
     if record.is_file() and read_json(record) == made_by:
         return True
     raise ValueError(f"{output} is there already, made in another way: remove it first, or name another --output")

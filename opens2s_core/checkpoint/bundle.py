@@ -7,8 +7,8 @@ from opens2s_core.audio import SAMPLE_RATE
 from opens2s_core.checkpoint.errors import CheckpointError
 from opens2s_core.checkpoint.files import read_json
 from opens2s_core.checkpoint.token2wav import read_token2wav_config
-from opens2s_core.checkpoint.voices import load_voices
-from opens2s_core.storage import fetch_directory
+from opens2s_core.checkpoint.voices import VOICES_FILE, load_voices
+from opens2s_core.storage import SETTINGS, fetch_directory
 
 OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV = "opens2s", "speech_tokenizer", "token2wav"
 
@@ -49,7 +49,7 @@ def read_bundle_info(bundle: str | Path) -> BundleInfo:
     """Of a directory or URL. Raises :class:`CheckpointError` or :class:`ConfigError`."""
     from opens2s_core.checkpoint.opens2s import read_config  # no stage needs it, and it imports all models
 
-    path = fetch_directory(bundle)
+    path = fetch_directory(bundle, *SETTINGS, VOICES_FILE)
     config = read_token2wav_config(path / TOKEN2WAV)
     opens2s = path / OPENS2S
     model = read_config(opens2s) if opens2s.is_dir() else None
@@ -61,12 +61,12 @@ def read_bundle_info(bundle: str | Path) -> BundleInfo:
         voice_trained=config.trained,
         context=model.llm.max_position_embeddings if model else None,
         audio_positions=model.audio_positions(_MINUTE) / 60 if model else 0.0,
-        writes_tools=_has_chat_template(opens2s),
+        writes_tools=has_chat_template(opens2s),
         voices=tuple(load_voices(path)),
     )
 
 
-def _has_chat_template(directory: Path) -> bool:
+def has_chat_template(directory: Path) -> bool:
     """As transformers stores it: a file of its own, or a key of the tokenizer's settings."""
     settings = directory / "tokenizer_config.json"
     return (directory / "chat_template.jinja").exists() or (

@@ -6,12 +6,12 @@ from opens2s_core.checkpoint.bundle import OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV
 from opens2s_core.checkpoint.speech_tokenizer import read_speech_tokenizer_config
 from opens2s_core.checkpoint.token2wav import read_token2wav_config
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
-from opens2s_core.storage import fetch_directory
+from opens2s_core.storage import SETTINGS, fetch_directory
 
 
 def codebook_sizes(bundle: str | Path) -> dict[str, int]:
     """How many speech units each part knows that is there; in a bundle that can speak they are as many."""
-    path = fetch_directory(bundle)
+    path = fetch_directory(bundle, *SETTINGS)
     sizes = {
         OPENS2S: lambda part: read_vocabulary(part).units.size,
         SPEECH_TOKENIZER: lambda part: read_speech_tokenizer_config(part).quantize_vocab_size,

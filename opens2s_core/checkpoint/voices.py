@@ -26,7 +26,7 @@ def load_voices(bundle: str | Path) -> dict[str, NDArray[np.float32]]:
 
     Raises :class:`CheckpointError` for a file that cannot be read and for names or vectors that are not valid.
     """
-    path = fetch_directory(bundle) / VOICES_FILE
+    path = fetch_directory(bundle, VOICES_FILE) / VOICES_FILE
     if not path.exists():
         return {}
     tensors = {name: tensor.read() for name, tensor in sorted(open_shard(path).items())}

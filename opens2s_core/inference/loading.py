@@ -35,7 +35,7 @@ def build_engine(stage: Stage, bundle: str | Path, *, capacity: int, settings: E
     How many threads torch may use is the caller's to say, before this.
     """
     settings = settings or EngineSettings()
-    directory = fetch_directory(bundle)
+    directory = fetch_directory(bundle, f"{TOKEN2WAV if stage == 'token2wav' else OPENS2S}/*")
     match stage:
         case "thinker":
             return _build_thinker(directory / OPENS2S, capacity, settings.thinker)

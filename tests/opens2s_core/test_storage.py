@@ -1,15 +1,22 @@
 import hashlib
+import json
+import multiprocessing
 import os
 import re
+import shutil
+import time
 import uuid
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opens2s_core import storage
 from opens2s_core.storage import (
     StorageError,
     copy_files,
@@ -64,10 +71,111 @@ def test_a_copy_is_fetched_once_and_again_when_it_changes(url: str) -> None:
 def test_a_half_published_directory_is_refused(url: str) -> None:
     publish(url, "one")
     filesystem, root = fsspec.core.url_to_fs(url)
-    filesystem.rm_file(f"{root}/_complete")
+    filesystem.rm_file(f"{root}/manifest.json")
     assert not is_published(url)
     with pytest.raises(StorageError, match="expected a whole directory"):
         fetch_directory(url)
+
+
+def test_what_an_interrupted_upload_left_is_not_fetched(url: str) -> None:
+    publish(url, "one")
+    filesystem, root = fsspec.core.url_to_fs(url)
+    filesystem.pipe_file(f"{root}/0123456789abcdef/model-00001-of-00009.safetensors", b"half")
+    publish(url, "two")
+    copy = fetch_directory(url)
+    assert sorted(path.name for path in copy.rglob("*") if path.is_file()) == ["config", "weights"]
+    assert (copy / "weights").read_text() == "two"
+
+
+def test_what_was_replaced_is_removed(url: str) -> None:
+    publish(url, "one")
+    publish(url, "two")
+    filesystem, root = fsspec.core.url_to_fs(url)
+    assert sorted(path.rpartition("/")[2] for path in filesystem.find(root)) == ["config", "manifest.json", "weights"]
+
+
+def test_a_file_with_other_content_than_was_published_is_refused(url: str) -> None:
+    publish(url, "one")
+    filesystem, root = fsspec.core.url_to_fs(url)
+    (weights,) = [path for path in filesystem.find(root) if path.endswith("weights")]
+    filesystem.pipe_file(weights, b"damaged")
+    with pytest.raises(StorageError, match="expected content of SHA-256"):
+        fetch_directory(url)
+    assert (fetch_directory(url, "inner/*") / "inner" / "config").read_text() == "{}"
+
+
+def test_a_manifest_that_is_none_is_refused(url: str) -> None:
+    publish(url, "one")
+    filesystem, root = fsspec.core.url_to_fs(url)
+    filesystem.pipe_file(f"{root}/manifest.json", b"[]")
+    with pytest.raises(StorageError, match="expected the manifest of a directory"):
+        fetch_directory(url)
+
+
+def test_only_what_is_asked_for_is_fetched(url: str) -> None:
+    publish(url, "one")
+    copy = fetch_directory(url, "inner/*")
+    assert [path.name for path in copy.rglob("*") if path.is_file()] == ["config"]
+    assert fetch_directory(url) == copy
+    assert (copy / "weights").read_text() == "one"
+
+
+def fetch_counted(url: str, cache: str, fetched: Any) -> None:
+    os.environ["OPENS2S_CACHE"] = cache
+    fetch_file = storage._fetch_file
+
+    def slow(*args: Any) -> None:
+        with fetched.get_lock():
+            fetched.value += 1
+        time.sleep(0.3)
+        fetch_file(*args)
+
+    storage._fetch_file = slow
+    fetch_directory(url)
+
+
+def test_processes_of_one_machine_fetch_a_file_once(tmp_path: Path, cache: Path) -> None:
+    url = f"file://{tmp_path}/remote"
+    publish(url, "one")
+    fork = multiprocessing.get_context("fork")
+    fetched = fork.Value("i", 0)
+    processes = [fork.Process(target=fetch_counted, args=(url, str(cache), fetched)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert fetched.value == 2
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_a_process_killed_while_it_replaces_a_directory_loses_neither(
+    renames: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "bundle"
+    publish(target, "one")
+    rename, left = Path.rename, renames
+
+    class Killed(BaseException):
+        pass
+
+    def killed(path: Path, to: Path) -> Path:
+        nonlocal left
+        if not left:
+            raise Killed
+        left -= 1
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    with suppress(Killed):
+        publish(target, "two")
+    monkeypatch.undo()
+    assert is_published(target)
+    assert (fetch_directory(target) / "weights").read_text() == ("one" if renames == 0 else "two")
+    publish(target, "three")
+    assert (target / "weights").read_text() == "three"
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
 def test_a_local_directory_is_used_where_it_is(tmp_path: Path, cache: Path) -> None:
@@ -151,10 +259,11 @@ def test_a_file_at_a_url_that_would_leave_the_copy_is_not_fetched(tmp_path: Path
     url = f"memory://bucket/{uuid.uuid4().hex}"
     publish(url, "one")
     filesystem, root = fsspec.core.url_to_fs(url)
-    filesystem.store[f"{root}/../../../planted"] = filesystem.store[f"{root}/weights"]
+    manifest = json.loads(filesystem.cat_file(f"{root}/manifest.json"))
+    manifest["files"]["../../../planted"] = manifest["files"]["weights"]
+    filesystem.pipe_file(f"{root}/manifest.json", json.dumps(manifest).encode())
     with pytest.raises(StorageError, match="planted"):
         fetch_directory(url)
-    del filesystem.store[f"{root}/../../../planted"]
     assert not list(tmp_path.rglob("planted"))
 
 
