@@ -1,7 +1,9 @@
 """Between bundles and the directories that the published code reads.
 
 Ours: safetensors, the vocoder folded, tied heads left out, and in ``config.json`` how audio is padded and how prompts
-open. Published: every tensor under its published name and in the file format that the published code asks for.
+open. Published: every tensor under its published name and in the file format that the published code asks for. That
+code ignores those two settings; they are for who reads the directory later. A tokenizer without a chat template gets
+one that writes the prompts that the model was trained with.
 """
 
 import shutil
@@ -12,7 +14,14 @@ from transformers import WhisperFeatureExtractor
 from opens2s_core.audio import SAMPLE_RATE
 from opens2s_core.checkpoint import opens2s as opens2s_files
 from opens2s_core.checkpoint import speech_tokenizer as tokenizer_files
-from opens2s_core.checkpoint.bundle import OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV, opens2s_directory
+from opens2s_core.checkpoint.bundle import (
+    OPENS2S,
+    SPEECH_TOKENIZER,
+    TOKEN2WAV,
+    has_chat_template,
+    opens2s_directory,
+)
+from opens2s_core.checkpoint.chat_template import chat_template
 from opens2s_core.checkpoint.files import read_json, write_json, write_tensors
 from opens2s_core.checkpoint.token2wav import (
     load_token2wav,
@@ -101,10 +110,14 @@ def _publish_opens2s(model: OpenS2S, source: Path, target: Path) -> None:
     read_vocabulary(source)
     state = opens2s_files.published_state(model)
     copies = {head: state[head].clone() for head in opens2s_files.shared_heads(model)}
-    opens2s_files.write_opens2s(state | copies, model.config.published(), target)
+    opens2s_files.write_opens2s(state | copies, model.config.to_dict(), target)
     _copy_opens2s_settings(source, target, model.config.audio_encoder.num_mel_bins)
     for config in target.rglob("tokenizer_config.json"):
         write_json(config, _former_tokenizer_config(read_json(config)))
+    if not has_chat_template(target):
+        template = chat_template(model.config.prompt_style)
+        settings = target / "tokenizer_config.json"
+        write_json(settings, read_json(settings) | {"chat_template": template})
     for settings in target.rglob("generation_config.json"):
         values = read_json(settings)
         if isinstance(values.get("eos_token_id"), int):  # the published code looks into a list

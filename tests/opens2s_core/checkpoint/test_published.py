@@ -8,7 +8,8 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import WhisperFeatureExtractor
 
-from opens2s_core.checkpoint.bundle import OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV
+from opens2s_core.checkpoint.bundle import OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV, has_chat_template
+from opens2s_core.checkpoint.chat_template import chat_template
 from opens2s_core.checkpoint.errors import CheckpointError
 from opens2s_core.checkpoint.files import read_json, write_json
 from opens2s_core.checkpoint.opens2s import load_opens2s, read_config
@@ -101,7 +102,7 @@ def test_tied_heads_are_written_out(tiny_bundle: Path, published: Path) -> None:
 
 def test_the_configuration_is_as_transformers_4_wrote_it(published: Path) -> None:
     config, golden = read_json(published / OPENS2S / "config.json"), Golden("opens2s_tiny").values("config")
-    assert set(config) == set(golden) - {"transformers_version"}
+    assert set(config) == set(golden) - {"transformers_version"} | {"audio_padding", "prompt_style"}
     assert config["lora_config"] is None
     assert config["torch_dtype"] == "float32"
     for name in ("audio_encoder_config", "llm_config", "tts_lm_config"):
@@ -129,6 +130,16 @@ def test_tokenizers_are_as_transformers_4_reads_them(published: Path) -> None:
         assert values["tokenizer_class"] == "PreTrainedTokenizerFast"
         assert isinstance(values.get("extra_special_tokens", {}), dict)
     assert read_vocabulary(published / OPENS2S).units == read_vocabulary(published / OPENS2S).units
+
+
+def test_the_directory_says_how_the_model_was_trained(tiny_bundle: Path, published: Path) -> None:
+    ours, theirs = read_config(tiny_bundle / OPENS2S), read_config(published / OPENS2S)
+    assert (ours.prompt_style, ours.audio_padding) == (theirs.prompt_style, theirs.audio_padding)
+
+
+def test_a_tokenizer_without_a_chat_template_gets_that_of_the_prompts(tiny_bundle: Path, published: Path) -> None:
+    assert not has_chat_template(tiny_bundle / OPENS2S)
+    assert read_json(published / OPENS2S / "tokenizer_config.json")["chat_template"] == chat_template("training")
 
 
 def test_how_the_model_was_trained_is_stored(published: Path, tmp_path: Path) -> None:

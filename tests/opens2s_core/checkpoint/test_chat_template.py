@@ -1,0 +1,79 @@
+"""The published chat template against the prompt builder."""
+
+import pytest
+from jinja2 import TemplateError
+
+from opens2s_core.checkpoint.chat_template import chat_template
+from opens2s_core.checkpoint.vocabulary import read_vocabulary
+from opens2s_core.prompt import AUDIO_SLOT, DEFAULT_SYSTEM, Audio, Message, PromptBuilder, PromptStyle, Spoken, Text
+from tests.opens2s_core.opens2s_tiny import GOLDEN
+
+VOCABULARY = read_vocabulary(GOLDEN.path)
+
+AUDIO = "<|im_audio_start|><|im_audio|><|im_audio_end|>"
+
+CONVERSATIONS = [
+    [("user", "I am so tired of waiting.")],
+    [("user", AUDIO)],
+    [("system", "Answer in one sentence."), ("user", AUDIO)],
+    [("system", ""), ("user", "Good morning!")],
+    [("user", AUDIO), ("assistant", "I am sorry to hear that."), ("user", "Thank you.")],
+    [("user", "What is this?" + AUDIO), ("assistant", ""), ("user", AUDIO), ("assistant", "Yes."), ("user", AUDIO)],
+]
+
+
+def messages(conversation: list[tuple[str, str]]) -> list[Message]:
+    made = []
+    for role, content in conversation:
+        if role == "assistant":
+            parts = (Spoken(content) if content else Text(""),)
+        else:
+            text, audio, _ = content.partition(AUDIO)
+            parts = (*([Text(text)] if text or not audio else []), *([Audio("clip")] if audio else []))
+        made.append(Message(role, parts))
+    return made
+
+
+def as_the_published_server(conversation: list[tuple[str, str]], style: PromptStyle) -> list[int]:
+    """It renders the template, opens a spoken reply, and encodes what stands between the clips."""
+    tokenizer = VOCABULARY.tokenizer
+    wire = [{"role": role, "content": content} for role, content in conversation]
+    if not conversation or conversation[0][0] != "system":
+        wire.insert(0, {"role": "system", "content": DEFAULT_SYSTEM})
+    prompt = tokenizer.apply_chat_template(
+        wire, chat_template=chat_template(style), add_generation_prompt=True, tokenize=False, enable_thinking=False
+    )
+    ids: list[int] = []
+    for i, segment in enumerate((prompt + "<|im_tts_start|>").split("<|im_audio|>")):
+        ids += [AUDIO_SLOT] * (i > 0) + tokenizer.encode(segment)
+    return ids
+
+
+@pytest.mark.parametrize("style", ["training", "plain", "chat"])
+@pytest.mark.parametrize("conversation", CONVERSATIONS)
+def test_the_template_writes_the_prompts_of_the_builder(
+    style: PromptStyle, conversation: list[tuple[str, str]]
+) -> None:
+    builder = PromptBuilder(VOCABULARY.tokenizer, style)
+    expected = builder.prompt(messages(conversation), speak=True).input_ids
+    assert as_the_published_server(conversation, style) == expected
+
+
+@pytest.mark.parametrize("style", ["training", "plain", "chat"])
+def test_a_conversation_without_a_system_message_has_the_default_one(style: PromptStyle) -> None:
+    tokenizer = VOCABULARY.tokenizer
+    user = {"role": "user", "content": "Hello."}
+    system = {"role": "system", "content": DEFAULT_SYSTEM}
+    template = chat_template(style)
+    alone = tokenizer.apply_chat_template([user], chat_template=template, tokenize=False)
+    assert alone == tokenizer.apply_chat_template([system, user], chat_template=template, tokenize=False)
+
+
+def test_tools_are_refused() -> None:
+    with pytest.raises(TemplateError, match="has not learned to call tools"):
+        VOCABULARY.tokenizer.apply_chat_template(
+            [{"role": "user", "content": "Hello."}],
+            chat_template=chat_template("training"),
+            tools=[{"type": "function", "function": {"name": "now", "description": "", "parameters": {}}}],
+            tokenize=False,
+        )
