@@ -24,6 +24,12 @@ SHARD_BYTES = 5 * 10**9
 _FORMATS = (("", ".safetensors"), ("", ".pt"), ("", ".bin"), ("pytorch_", ".bin"))
 """What stands before and after the stem in a file's name."""
 
+_WEIGHT_NORM = (
+    ("parametrizations.weight.original0", "weight_g"),
+    ("parametrizations.weight.original1", "weight_v"),
+)
+"""How ``torch.nn.utils.parametrizations.weight_norm`` names what ``torch.nn.utils.weight_norm`` did before."""
+
 
 def read_json(path: str | Path) -> dict[str, Any]:
     """The object in a JSON file. Raises :class:`CheckpointError`."""
@@ -44,16 +50,20 @@ def open_tensors(directory: str | Path, stem: str = "model") -> dict[str, LazyTe
     """The tensors ``stem`` of a directory by name, in file order: shapes and types are known, values not yet read.
 
     They lie in ``model.safetensors``, in ``model-00001-of-00002.safetensors`` and so on, with or without
-    ``model.safetensors.index.json`` (where there is one, only the shards it names count), or in ``.pt`` or
-    ``.bin`` files of the same names (or ``pytorch_model.bin``). What is read may share the file's memory map, so do
-    not write to the file. Raises :class:`CheckpointError` where there are none, where one is missing, leaves the
-    directory or holds anything but a flat mapping of names to tensors.
+    ``model.safetensors.index.json`` (where there is one, only the tensors that it names are read, each from the file
+    that it names), or in ``.pt`` or ``.bin`` files of the same names (or ``pytorch_model.bin``). Weight-normalised
+    weights are named ``weight_g`` and ``weight_v``, also where torch's newer names stand. What is read may share the
+    file's memory map, so do not write to the file. Raises :class:`CheckpointError` where there are none, where one is
+    missing, leaves the directory or holds anything but a flat mapping of names to tensors.
     """
     tensors: dict[str, LazyTensor] = {}
-    for path, named in _shard_paths(Path(directory), stem).items():
+    for path, indexed in _shard_paths(Path(directory), stem).items():
         shard = open_shard(path)
-        if missing := sorted(named - shard.keys()):
-            raise CheckpointError(f"{path}: expected the tensors that the index names, missing are {missing}")
+        if indexed is not None:
+            if missing := sorted(indexed - shard.keys()):
+                raise CheckpointError(f"{path}: expected the tensors that the index names, missing are {missing}")
+            shard = {name: tensor for name, tensor in shard.items() if name in indexed}
+        shard = {_weight_norm_name(name): tensor for name, tensor in shard.items()}
         if twice := sorted(shard.keys() & tensors.keys()):
             raise CheckpointError(f"{path}: expected tensors that no other shard holds, got {twice} again")
         tensors |= shard
@@ -109,8 +119,15 @@ def _save_shard(tensors: dict[str, Tensor], path: Path) -> None:
     path.chmod(mode)
 
 
-def _shard_paths(directory: Path, stem: str) -> dict[Path, set[str]]:
-    """The files to read, and which tensors an index expects in each."""
+def _weight_norm_name(name: str) -> str:
+    for newer, older in _WEIGHT_NORM:
+        if name.endswith(newer):
+            return name.removesuffix(newer) + older
+    return name
+
+
+def _shard_paths(directory: Path, stem: str) -> Mapping[Path, set[str] | None]:
+    """The files to read, and which tensors of each where there is an index (else None: all)."""
     for prefix, suffix in _FORMATS:
         index = directory / f"{prefix}{stem}{suffix}.index.json"
         if index.exists():
@@ -119,7 +136,7 @@ def _shard_paths(directory: Path, stem: str) -> dict[Path, set[str]]:
         if single.exists() and shards:
             raise CheckpointError(f"{directory}: expected one file or many, got {single.name} beside {shards[0].name}")
         if single.exists() or shards:
-            return {path: set() for path in shards or [single]}
+            return dict.fromkeys(shards or [single])
     raise CheckpointError(f"{directory}: expected {stem}.safetensors, shards of that name, {stem}.pt or {stem}.bin")
 
 

@@ -30,9 +30,9 @@ def fold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     folded = {}
     for name, value in state.items():
         layer = name.removesuffix("_v")
-        if name.endswith(".weight_v") and f"{layer}_g" in state:
+        if name.endswith("weight_v") and f"{layer}_g" in state:
             folded[layer] = value * (state[f"{layer}_g"] / _norm(value))
-        elif not (name.endswith(".weight_g") and f"{name.removesuffix('_g')}_v" in state):
+        elif not (name.endswith("weight_g") and f"{name.removesuffix('_g')}_v" in state):
             folded[name] = value
     return folded
 

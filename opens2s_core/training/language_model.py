@@ -29,15 +29,20 @@ class LanguageModel:
 
 
 def read_language_model(path: Path) -> LanguageModel:
-    """A Qwen3 and its tokenizer. Raises :class:`CheckpointError` or :class:`ConfigError` for anything else."""
+    """A Qwen3 and its tokenizer. A head that should be tied to the embeddings but differs from them is kept, and the
+    configuration says so. Raises :class:`CheckpointError` or :class:`ConfigError` for anything else."""
     where = path / "config.json"
     config = parse_transformers_config(Qwen3Config, read_json(where), str(where))
     tensors = open_tensors(path)
     expected = build_empty(lambda: Qwen3ForCausalLM(config)).state_dict()
-    if config.tie_word_embeddings:  # some files hold the head none the less
+    if config.tie_word_embeddings and HEAD not in tensors:
         del expected[HEAD]
-        tensors.pop(HEAD, None)
     check_tensors(tensors, expected, path)
+    if config.tie_word_embeddings and HEAD in tensors:
+        if torch.equal(tensors[HEAD].read(), tensors[EMBEDDINGS].read()):
+            del tensors[HEAD]  # some files hold a tied head too
+        else:
+            config = Qwen3Config(**config.to_dict() | {"tie_word_embeddings": False})
     tokenizer = load_tokenizer(path)
     if (rows := table_rows(tokenizer)) > config.vocab_size:
         raise CheckpointError(f"{path}: expected a row for each of {rows} tokens, got {config.vocab_size} rows")

@@ -14,6 +14,7 @@ from torch import Tensor
 from opens2s_core.checkpoint.errors import CheckpointError
 from opens2s_core.checkpoint.files import open_tensors, read_json, write_json, write_tensors
 from opens2s_core.checkpoint.shards import LazyTensor
+from opens2s_core.models.vocoder import fold_weight_norm
 
 TENSORS = {
     "a.weight": torch.arange(12.0).reshape(3, 4),
@@ -164,6 +165,24 @@ def test_only_the_shards_of_the_index_count(tmp_path: Path) -> None:
     next(tmp_path.glob("model-00001*")).unlink()
     with pytest.raises(CheckpointError, match="model-00001"):
         open_tensors(tmp_path)
+
+
+def test_the_index_says_which_file_a_tensor_is_read_from(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(1), "b": torch.ones(1)}, tmp_path / "one.safetensors")
+    save_file({"a": torch.ones(1), "not.named": torch.ones(1)}, tmp_path / "two.safetensors")
+    for first in ("one", "two"):
+        weight_map = {"a": f"{first}.safetensors", "b": "one.safetensors"}
+        write_json(tmp_path / "model.safetensors.index.json", {"weight_map": weight_map})
+        expected = torch.zeros(1) if first == "one" else torch.ones(1)
+        assert same(read_all(tmp_path), {"a": expected, "b": torch.ones(1)})
+
+
+def test_weight_norm_has_its_older_names(tmp_path: Path) -> None:
+    newer = torch.nn.utils.parametrizations.weight_norm(torch.nn.Conv1d(2, 3, 5))
+    save_file(dict(newer.state_dict()), tmp_path / "model.safetensors")
+    tensors = read_all(tmp_path)
+    assert tensors.keys() == {"bias", "weight_g", "weight_v"}
+    torch.testing.assert_close(fold_weight_norm(tensors)["weight"], newer.weight.detach())
 
 
 def test_an_index_must_name_what_its_shards_hold(tmp_path: Path) -> None:

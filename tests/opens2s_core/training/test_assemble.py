@@ -326,6 +326,17 @@ def test_a_tied_head_that_is_in_the_file_is_left_out(parts: Parts, tmp_path: Pat
     assert digests(replace(parts, llm=given).assemble(tmp_path / "with")) == digests(without_head)
 
 
+def test_a_head_that_was_trained_apart_from_its_embeddings_is_kept(parts: Parts, tmp_path: Path) -> None:
+    words = tokenizer()
+    given = save_language_model(tmp_path / "given", words, width=40, tied=True, dtype=torch.float32)
+    head = torch.randn(len(words) + SPARE_ROWS, 40)
+    rewrite_tensors(given, tensors(given) | {"lm_head.weight": head})
+    made = replace(parts, llm=given).assemble(tmp_path / "made")
+    model = load_opens2s(made)
+    assert not model.config.llm.tie_word_embeddings
+    assert torch.equal(model.thinker.llm_model.lm_head.weight[: len(words)], head[: len(words)])
+
+
 def test_a_base_model_learns_where_turns_end(own: Parts, tmp_path: Path) -> None:
     words = tokenizer()
     settings = own.llm / "generation_config.json"
