@@ -44,14 +44,15 @@ check: $(VENV)/installed
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || \
 		{ echo "Python 3.11 or 3.12 is needed, $(PYTHON) is another: make PYTHON=/path/to/python3.11 …"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --disable-pip-version-check -e '.[dev]'
+	@echo "installing into $(VENV): some minutes the first time"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
 # Debian's packages, installed where this may be done: $(call debian_package,program,what happens without it)
 define debian_package
 @command -v $(1) >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	apt-get update -qq && apt-get install -y -qq --no-install-recommends $(1); } || \
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends $(1) >/dev/null 2>&1; } || \
 	echo "no $(1) and no way to install it: $(2)"
 endef
 
