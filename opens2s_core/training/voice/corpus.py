@@ -94,7 +94,7 @@ class SpeechCorpus:
         utterance, place = self.utterances[index], self._places[index]
         try:
             data = (self._root / utterance.file).read_bytes()
-            samples, rate = decode_audio(data, max_seconds=utterance.samples / utterance.rate)
+            samples, rate = decode_audio(data, max_seconds=utterance.samples / utterance.rate + 1.0)
         except AudioError as error:
             raise CorpusError(f"{place}: {utterance.file}: {error}") from error
         if (len(samples), rate) != (utterance.samples, utterance.rate):

@@ -31,10 +31,14 @@ FLAC = encode_audio(TONE, 16000)
 @pytest.mark.parametrize(
     ("user", "reply", "reason"),
     [
-        (b"no sound", FLAC, r"^bad user audio: not a readable sound file \(8 bytes\)"),
-        (FLAC, b"", r"^bad reply audio: not a readable sound file \(0 bytes\)"),
+        (b"no sound", FLAC, r"^bad user audio: not a readable audio file \(8 bytes\)"),
+        (FLAC, b"", r"^bad reply audio: not a readable audio file \(0 bytes\)"),
         (FLAC[: len(FLAC) // 2], FLAC, r"^bad user audio: "),
-        (FLAC, encode_audio(np.tile(TONE, 3), 16000), r"^bad reply audio: sound of 3\.0 s: expected at most 2 s"),
+        (
+            FLAC,
+            encode_audio(np.tile(TONE, 3), 16000),
+            r"^bad reply audio: audio of more than 2 s: expected at most 2 s",
+        ),
         (encode_audio(TONE, 8000), FLAC, r"^wrong rate of user audio: 8000 Hz, expected 16000"),
     ],
 )

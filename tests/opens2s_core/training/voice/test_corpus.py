@@ -128,7 +128,7 @@ def test_a_line_that_is_no_object_is_named(corpus: Path, line: bytes) -> None:
     [
         (encode_audio(tone(4001), RATE), "expected 4000 samples at 16000 Hz, got 4001 at 16000 Hz"),
         (encode_audio(tone(4000), 8000), "expected 4000 samples at 16000 Hz, got 4000 at 8000 Hz"),
-        (b"no sound", "not a readable sound file"),
+        (b"no sound", "not a readable audio file"),
     ],
 )
 def test_a_sound_that_is_not_as_the_manifest_says_names_the_line(corpus: Path, sound: bytes, message: str) -> None:
