@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from opens2s_core.benchmark.report import Row, current_commit, make_report, render_table, write_report
+from opens2s_core.benchmark.report import Measurement, current_commit, make_report, render_table, write_report
 from opens2s_core.storage import absolute_directory
 from ray_jobs import benchmark_server
 from ray_jobs.cluster import end_on_signals
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "units": "greedy",
                 "baseline": current_commit(checkouts[1]) if args.baseline else None,
             }
-            rows: list[Row] = []
+            rows: list[Measurement] = []
             for group in args.rows:
                 rows += GROUPS[group](comparison)
                 report = make_report(described, rows, ("ray",))

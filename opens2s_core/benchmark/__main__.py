@@ -78,7 +78,7 @@ def _speech_length(args: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m opens2s_core.benchmark", description=__doc__)
     benchmarks = parser.add_subparsers(required=True, metavar="NAME")
-    voice = benchmarks.add_parser("voice", help="is a voice understood, does it sound like the recordings, is it fast")
+    voice = benchmarks.add_parser("voice", help="intelligibility, similarity to the recordings and speed of a voice")
     voice.set_defaults(benchmark=_voice)
     voice.add_argument("--json", type=Path, required=True, help="file for the report")
     voice.add_argument("--corpus", default=str(HELD_OUT), help="spoken corpus (default: the sentences of this package)")

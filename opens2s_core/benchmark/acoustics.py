@@ -1,4 +1,4 @@
-"""How far speech is from the recording it stands for, frame by frame; both begin at the same moment."""
+"""Distance between speech and the recording it reproduces, frame by frame; both begin at the same moment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

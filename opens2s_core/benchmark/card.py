@@ -1,4 +1,4 @@
-"""Model cards of voices, in Markdown: what it is, how it was made, how it scores, what it cannot, whose it is."""
+"""Model cards of voices, in Markdown: parts, training, scores, limits and licences."""
 
 import os
 from collections.abc import Sequence
@@ -8,20 +8,20 @@ from pathlib import Path
 from torch import nn
 
 from opens2s_core.benchmark.report import Report, table_cells
-from opens2s_core.benchmark.voice import Measured
+from opens2s_core.benchmark.voice import VoiceResult
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:
-    """What measuring cannot know."""
+    """What is not measured."""
 
     made_by: str  # the command that made the voice
     measured_by: str  # the command that measured it
-    material: str  # a sentence or two in Markdown: what it learned from, and under which licence
+    material: str  # a sentence or two in Markdown: the training data and its licence
 
 
 def write_card(
-    path: Path, measured: Measured, report: Report, provenance: Provenance, spectrograms: Sequence[Path]
+    path: Path, measured: VoiceResult, report: Report, provenance: Provenance, spectrograms: Sequence[Path]
 ) -> None:
     shown = (f"![{plot.stem}]({os.path.relpath(plot, path.parent)})" for plot in spectrograms)
     sections = (
@@ -41,7 +41,7 @@ def write_card(
     path.write_text("\n\n".join(sections) + "\n")
 
 
-def _what(measured: Measured) -> str:
+def _what(measured: VoiceResult) -> str:
     voice = measured.voice
     tokenizer, flow = voice.tokenizer.config, voice.flow.config
     return f"""\
@@ -52,14 +52,14 @@ Three models that belong together, in the published layouts of the GLM-4-Voice f
 | `speech_tokenizer/` | speech → units, {flow.input_frame_rate:g} a second out of {tokenizer.quantize_vocab_size} \
 | {_millions(voice.tokenizer)} |
 | `token2wav/flow` | units → log-mel, by flow matching | {_millions(voice.flow)} |
-| `token2wav/hift` | log-mel → sound at {voice.rate} Hz (HiFT) | {_millions(voice.vocoder)} |"""
+| `token2wav/hift` | log-mel → audio at {voice.rate} Hz (HiFT) | {_millions(voice.vocoder)} |"""
 
 
 def _millions(model: nn.Module) -> str:
     return f"{sum(parameter.numel() for parameter in model.parameters()) / 1e6:.2f} M"
 
 
-def _scores(measured: Measured, report: Report) -> str:
+def _scores(measured: VoiceResult, report: Report) -> str:
     header, *rows = table_cells(report)
     lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header), *(f"| {' | '.join(row)} |" for row in rows)]
     machine = ", ".join(f"{key} {value}" for key, value in report.machine.items() if value is not None)
@@ -69,15 +69,15 @@ def _scores(measured: Measured, report: Report) -> str:
 
 
 _EXPLAINED = """\
-On {count} sentences of `{speaker}` that training never saw. *original*: the recording itself; *vocoder*: its mel →
+On {count} sentences of `{speaker}` outside the training data. *original*: the recording itself; *vocoder*: its mel →
 vocoder; *one-shot*: its units → flow → vocoder, all at once; *streamed*: the same by the engine that serves, chunk by
-chunk. Word error is that of a recogniser that had no part in training; "added" is what the voice adds to its error on
-the recordings."""
+chunk. Word error is that of a recogniser not used in training; "added" is what the voice adds to its error on the
+recordings."""
 
 _LIMITS = """\
 - It speaks with one voice, `{speaker}`, and encodes well only what resembles its training material.
 - It was measured on everyday English. Rare words, names and other languages were not.
-- No person has judged it: word error says how clear it is, not how natural, nor how well it conveys feeling.
-- The voice is synthetic, and who hears it should be told so."""
+- No person has judged it: word error measures how clear it is, not how natural, nor how well it conveys emotion.
+- The voice is synthetic, and listeners should be informed of that."""
 
 _LICENCE = "The weights are under the Apache License 2.0, like the code that made them."

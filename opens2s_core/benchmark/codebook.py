@@ -1,4 +1,4 @@
-"""How much of its codebook a speech tokenizer uses."""
+"""Codebook usage of a speech tokenizer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
-class CodebookUse:
+class CodebookUsage:
     alive: float  # per cent of the codes that occur at all
-    perplexity: float  # as many equally frequent codes would carry as much
+    perplexity: float  # as many equally frequent codes would carry as much information
 
 
-def codebook_use(units: Sequence[NDArray[np.int64]], size: int) -> CodebookUse:
+def codebook_usage(units: Sequence[NDArray[np.int64]], size: int) -> CodebookUsage:
     """Of utterances' units (N,), at least one in all, in [0, size)."""
     counts = np.bincount(np.concatenate(units), minlength=size)
     shares = counts[counts > 0] / counts.sum()
-    return CodebookUse(100 * len(shares) / size, float(np.exp(-(shares * np.log(shares)).sum())))
+    return CodebookUsage(100 * len(shares) / size, float(np.exp(-(shares * np.log(shares)).sum())))

@@ -1,4 +1,4 @@
-"""Untrained models of the sizes at which engines are measured: what they say is noise, what it costs is not."""
+"""Untrained models of the sizes at which engines are measured: their output is noise, but it costs the same."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _QUESTION = "I had a long day and nothing went as it should. What would you do n
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineSize:
-    """The voice is that of this package, or one as large as the published, of noise."""
+    """The voice is that of this package, or an untrained one of the published size."""
 
     models: ScratchConfig
     text_tokens: int  # in the vocabulary of the LLM
@@ -82,7 +82,7 @@ SIZES: Mapping[str, EngineSize] = {
 
 @dataclass(frozen=True, slots=True)
 class EngineModels:
-    """Language models in ``dtype``, token2wav in float32, all on one device. Nothing that they say ends a reply."""
+    """Language models in ``dtype``, token2wav in float32, all on one device. No token ends a reply."""
 
     opens2s: OpenS2S
     vocabulary: Vocabulary
@@ -119,7 +119,7 @@ def middle_flow() -> Flow:
 
 
 def question(seed: int, *, seconds: float = 3.0) -> Message:
-    """Somebody says something for so long."""
+    """A user message with so many seconds of audio."""
     return Message("user", (Audio(noise(seed, seconds)), Text(_QUESTION)))
 
 
@@ -129,7 +129,7 @@ def noise(seed: int, seconds: float) -> Waveform:
 
 
 def spoken(*messages: Message, tokens: int, units: int, seed: int = 0) -> ReplyRequest:
-    """A reply of exactly so many tokens and units."""
+    """A spoken reply of exactly so many tokens and units."""
     return ReplyRequest(
         messages=messages, text=Sampling(max_tokens=tokens), units=Sampling(max_tokens=units), seed=seed
     )

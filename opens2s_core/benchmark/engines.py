@@ -1,4 +1,4 @@
-"""All that is promised of the streaming engines, measured without Ray: ratios inside one run."""
+"""All bounds of the streaming engines, measured without Ray: ratios within one run."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,9 +9,9 @@ from opens2s_core.benchmark.conversation import Goals, conversation_rows
 from opens2s_core.benchmark.engine_models import SIZES, create_models, middle_flow
 from opens2s_core.benchmark.language_engines import language_rows
 from opens2s_core.benchmark.recogniser import Recogniser
-from opens2s_core.benchmark.report import Bound, Row
-from opens2s_core.benchmark.sound_engine import reference_rows, sound_rows
+from opens2s_core.benchmark.report import Bound, Measurement
 from opens2s_core.benchmark.stream_quality import quality_rows
+from opens2s_core.benchmark.token2wav_engine import reference_rows, token2wav_rows
 
 SizeName = Literal["bench", "full"]
 
@@ -37,11 +37,11 @@ class EngineBenchmark:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
 
-def measure_engines(config: EngineBenchmark, recogniser: Recogniser) -> list[Row]:
+def measure_engines(config: EngineBenchmark, recogniser: Recogniser) -> list[Measurement]:
     torch.set_num_threads(config.threads)
     device, repeats = "cuda" if torch.cuda.is_available() else "cpu", config.repeats
     models = create_models(SIZES[config.size], device=device, dtype=_dtype(config.size))
-    rows = language_rows(models, repeats) + sound_rows(models.flow, models.vocoder, repeats)
+    rows = language_rows(models, repeats) + token2wav_rows(models.flow, models.vocoder, repeats)
     if config.size == "full":
         return rows + conversation_rows("full", models, (1, 8, 16, 32), _FULL_GOALS, repeats)
     rows += reference_rows(middle_flow().to(device), models.vocoder, max(1, repeats // 2))

@@ -1,4 +1,4 @@
-"""What the language models' engines cost, beside the plainest loops over the same modules."""
+"""Speed of the language models' engines, compared with plain loops over the same modules."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import DynamicCache, Qwen3ForCausalLM
 
 from opens2s_core.benchmark.engine_models import EngineModels, question, spoken
-from opens2s_core.benchmark.report import Bound, Row
+from opens2s_core.benchmark.report import Bound, Measurement
 from opens2s_core.benchmark.timing import alternate, now
 from opens2s_core.inference.lm_settings import LMSettings
 from opens2s_core.inference.messages import Hiddens, ReplyRequest, Sampling
@@ -25,8 +25,8 @@ _TOKENS = 64
 _UNITS = 192
 
 
-def language_rows(models: EngineModels, repeats: int) -> list[Row]:
-    """Each measured so many times."""
+def language_rows(models: EngineModels, repeats: int) -> list[Measurement]:
+    """Each measured ``repeats`` times."""
     thinker, decoder = build_engines(models, SLOTS)
     return [
         *_thinker_rows(thinker, repeats),
@@ -44,69 +44,92 @@ def build_engines(models: EngineModels, capacity: int) -> tuple[ThinkerEngine, S
     )
 
 
-def _thinker_rows(engine: ThinkerEngine, repeats: int) -> list[Row]:
-    runs = {"bare": partial(_bare_decoding, engine)}
-    runs |= {str(count): partial(_thinking, engine, count) for count in (1, 8, SLOTS)}
+def _thinker_rows(engine: ThinkerEngine, repeats: int) -> list[Measurement]:
+    runs = {"bare": partial(_time_bare_loop, engine)}
+    runs |= {str(count): partial(_time_thinker, engine, count) for count in (1, 8, SLOTS)}
     seconds = alternate(runs, repeats, "thinker")
     one, eight, all_slots = seconds["1"], seconds["8"] / 8, seconds[str(SLOTS)] / SLOTS
     ratio, to_floor = one / seconds["bare"], one / _floor(engine)
     decoded_at_the_limit = Bound("at most", 1.5) if engine.model.device.type == "cuda" else None
     return [
-        Row(name="thinker, 1 stream", value=1e3 * one, unit="ms/token"),
-        Row(name="thinker, 1 stream to a bare cached loop", value=ratio, unit="times", bound=Bound("at most", 1.10)),
-        Row(
-            name="thinker, 1 stream to the time that reading its weights takes",
+        Measurement(name="thinker, time per token, 1 stream", value=1e3 * one, unit="ms/token"),
+        Measurement(
+            name="thinker, ratio of time per token, 1 stream to a plain loop with a KV cache",
+            value=ratio,
+            unit="times",
+            bound=Bound("at most", 1.10),
+        ),
+        Measurement(
+            name="thinker, ratio of time per token, 1 stream to reading the weights once",
             value=to_floor,
             unit="times",
             bound=decoded_at_the_limit,
         ),
-        Row(name="thinker, 8 streams", value=1 / eight, unit="tokens/s"),
-        Row(name="thinker, 8 streams to 1", value=one / eight, unit="times", bound=Bound("at least", 4)),
-        Row(name=f"thinker, {SLOTS} streams to 1", value=one / all_slots, unit="times"),
+        Measurement(name="thinker, throughput, 8 streams", value=1 / eight, unit="tokens/s"),
+        Measurement(
+            name="thinker, ratio of throughput, 8 streams to 1",
+            value=one / eight,
+            unit="times",
+            bound=Bound("at least", 4),
+        ),
+        Measurement(name=f"thinker, ratio of throughput, {SLOTS} streams to 1", value=one / all_slots, unit="times"),
     ]
 
 
-def _decoder_rows(engine: SpeechDecoderEngine, repeats: int) -> list[Row]:
+def _decoder_rows(engine: SpeechDecoderEngine, repeats: int) -> list[Measurement]:
     runs = {
-        "1": partial(_speaking, engine, 1, 0),
-        "8": partial(_speaking, engine, 8, 0),
-        "8 apart": partial(_speaking, engine, 8, 3),
-        str(SLOTS): partial(_speaking, engine, SLOTS, 0),
+        "1": partial(_time_speech_decoder, engine, 1, 0),
+        "8": partial(_time_speech_decoder, engine, 8, 0),
+        "8 apart": partial(_time_speech_decoder, engine, 8, 3),
+        str(SLOTS): partial(_time_speech_decoder, engine, SLOTS, 0),
     }
     rates = {name: 1 / seconds for name, seconds in alternate(runs, repeats, "speech decoder").items()}
     one = rates["1"]
     apart = rates["8 apart"] / one
     return [
-        Row(name="speech decoder, 1 stream", value=one, unit="units/s"),
-        Row(name="speech decoder, 8 streams", value=rates["8"], unit="units/s"),
-        Row(
-            name="speech decoder, 8 streams to 1",
+        Measurement(name="speech decoder, throughput, 1 stream", value=one, unit="units/s"),
+        Measurement(name="speech decoder, throughput, 8 streams", value=rates["8"], unit="units/s"),
+        Measurement(
+            name="speech decoder, ratio of throughput, 8 streams to 1",
             value=rates["8"] / one,
             unit="times",
             bound=Bound("at least", 4),
         ),
-        Row(name="speech decoder, 8 streams that join one by one, to 1", value=apart, unit="times"),
-        Row(name=f"speech decoder, {SLOTS} streams to 1", value=rates[str(SLOTS)] / one, unit="times"),
+        Measurement(
+            name="speech decoder, ratio of throughput, 8 streams opened one after another to 1",
+            value=apart,
+            unit="times",
+        ),
+        Measurement(
+            name=f"speech decoder, ratio of throughput, {SLOTS} streams to 1",
+            value=rates[str(SLOTS)] / one,
+            unit="times",
+        ),
     ]
 
 
-def _both_rows(thinker: ThinkerEngine, decoder: SpeechDecoderEngine, repeats: int) -> list[Row]:
+def _both_rows(thinker: ThinkerEngine, decoder: SpeechDecoderEngine, repeats: int) -> list[Measurement]:
     runs = {
-        "engines": partial(_replying, thinker, decoder),
-        "generate": partial(_generating, thinker, decoder),
+        "engines": partial(_time_engines, thinker, decoder),
+        "generate": partial(_time_generate, thinker, decoder),
     }
     seconds = alternate(runs, repeats, "both, 1 stream")
     faster = seconds["generate"] / seconds["engines"]
-    name = f"LLM and speech decoder, 1 stream, {_TOKENS} tokens and {_UNITS} units"
+    name = f"LLM and speech decoder, throughput, 1 reply of {_TOKENS} tokens and {_UNITS} units"
     return [
-        Row(name=name, value=_TOKENS / seconds["engines"], unit="tokens/s"),
-        Row(name=name, value=_UNITS / seconds["engines"], unit="units/s"),
-        Row(name="the same by calls of generate", value=_TOKENS / seconds["generate"], unit="tokens/s"),
-        Row(name="engines to calls of generate", value=faster, unit="times as fast", bound=Bound("at least", 1.3)),
+        Measurement(name=f"{name}, engines", value=_TOKENS / seconds["engines"], unit="tokens/s"),
+        Measurement(name=f"{name}, engines", value=_UNITS / seconds["engines"], unit="units/s"),
+        Measurement(name=f"{name}, generate()", value=_TOKENS / seconds["generate"], unit="tokens/s"),
+        Measurement(
+            name="LLM and speech decoder, ratio of throughput, engines to generate()",
+            value=faster,
+            unit="times",
+            bound=Bound("at least", 1.3),
+        ),
     ]
 
 
-def _ask(seed: int, tokens: int) -> ReplyRequest:
+def _request(seed: int, tokens: int) -> ReplyRequest:
     return spoken(question(seed, seconds=1.0), tokens=tokens, units=_UNITS)
 
 
@@ -118,31 +141,31 @@ def _prompt(engine: ThinkerEngine, request: ReplyRequest) -> Tensor:
     return engine.model.embed_prompt(torch.tensor([ids], device=engine.model.device), audio)
 
 
-def _thinking(engine: ThinkerEngine, count: int) -> float:
-    """Seconds a step in which ``count`` streams decode."""
-    streams = [engine.open(_ask(seed, _TOKENS + count)) for seed in range(count)]
-    for _ in streams:  # one prompt is read in each step
+def _time_thinker(engine: ThinkerEngine, count: int) -> float:
+    """Seconds per step in which ``count`` streams decode."""
+    streams = [engine.open(_request(seed, _TOKENS + count)) for seed in range(count)]
+    for _ in streams:  # each step prefills one prompt
         engine.step()
-    begun = now()
+    started = now()
     for _ in range(_TOKENS - 1):
         engine.step()
-    seconds = now() - begun
+    seconds = now() - started
     for stream in streams:
         engine.close(stream)
     return seconds / (_TOKENS - 1)
 
 
 @torch.inference_mode()
-def _bare_decoding(engine: ThinkerEngine) -> float:
-    """Seconds a token of the plainest greedy loop with a cache."""
+def _time_bare_loop(engine: ThinkerEngine) -> float:
+    """Seconds per token of a plain greedy loop with a KV cache."""
     llm, cache = engine.model.llm_model, DynamicCache()
-    hidden = _bare_forward(llm, _prompt(engine, _ask(0, _TOKENS)), cache)
-    begun = now()
+    hidden = _bare_forward(llm, _prompt(engine, _request(0, _TOKENS)), cache)
+    started = now()
     for _ in range(_TOKENS - 1):
         token = llm.lm_head(hidden).argmax(-1)
         hidden = _bare_forward(llm, llm.model.embed_tokens(token), cache)
-        token.tolist()  # as anyone who streams does
-    return (now() - begun) / (_TOKENS - 1)
+        token.tolist()  # as streaming does
+    return (now() - started) / (_TOKENS - 1)
 
 
 def _bare_forward(llm: Qwen3ForCausalLM, embeddings: Tensor, cache: DynamicCache) -> Tensor:
@@ -151,21 +174,21 @@ def _bare_forward(llm: Qwen3ForCausalLM, embeddings: Tensor, cache: DynamicCache
 
 
 def _floor(engine: ThinkerEngine) -> float:
-    """Seconds that reading all weights of a token's way once takes, at the speed of a copy."""
+    """Seconds that one read of all weights used for a token takes, at the speed of a copy."""
     llm = engine.model.llm_model
     weights = sum(weight.nbytes for weight in llm.model.layers.parameters()) + llm.lm_head.weight.nbytes
     return weights / copy_bandwidth(engine.model.device)
 
 
 def copy_bandwidth(device: torch.device) -> float:
-    """Bytes a second that a copy of 256 MiB reads and writes."""
+    """Bytes per second that a copy of 256 MiB reads and writes."""
     source = torch.zeros(2**28, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
 
     def copy() -> float:
-        begun = now()
+        started = now()
         target.copy_(source)
-        return now() - begun
+        return now() - started
 
     return 2 * source.nbytes / alternate({"copy": copy}, 9, "memory")["copy"]
 
@@ -176,11 +199,11 @@ def _groups(engine: SpeechDecoderEngine, count: int) -> Sequence[Hiddens]:
     return [Hiddens(group, final=i == count - 1) for i, group in enumerate(values)]
 
 
-def _speaking(engine: SpeechDecoderEngine, count: int, apart: int) -> float:
-    """Seconds a unit of ``count`` streams that are opened ``apart`` steps one after the other."""
+def _time_speech_decoder(engine: SpeechDecoderEngine, count: int, apart: int) -> float:
+    """Seconds per unit of ``count`` streams that are opened ``apart`` steps one after the other."""
     groups = _groups(engine, _UNITS // engine.model.config.interleave.units)
     streams = []
-    begun = now()
+    started = now()
     for _ in range(count):
         streams.append(engine.open(ReplyRequest(messages=(), units=Sampling(max_tokens=_UNITS))))
         for group in groups:
@@ -189,33 +212,33 @@ def _speaking(engine: SpeechDecoderEngine, count: int, apart: int) -> float:
             engine.step()
     while engine.step():
         pass
-    seconds = now() - begun
+    seconds = now() - started
     for stream in streams:
         engine.close(stream)
     return seconds / (count * _UNITS)
 
 
-def _replying(thinker: ThinkerEngine, decoder: SpeechDecoderEngine) -> float:
+def _time_engines(thinker: ThinkerEngine, decoder: SpeechDecoderEngine) -> float:
     """Seconds of a reply, from its prompt to its last unit."""
-    begun = now()
-    request = _ask(0, _TOKENS)
+    started = now()
+    request = _request(0, _TOKENS)
     thinking, speaking = thinker.open(request), decoder.open(request)
     while thinker.step() | decoder.step():
         for message in thinker.chunks(thinking):
             if isinstance(message, Hiddens):
                 decoder.push(speaking, message)
-    seconds = now() - begun
+    seconds = now() - started
     thinker.close(thinking)
     decoder.close(speaking)
     return seconds
 
 
 @torch.inference_mode()
-def _generating(thinker: ThinkerEngine, decoder: SpeechDecoderEngine) -> float:
-    """The same by a call of ``generate`` for each group of tokens and of units, as published."""
+def _time_generate(thinker: ThinkerEngine, decoder: SpeechDecoderEngine) -> float:
+    """The same with one ``generate`` call per group of tokens and of units, as published."""
     ratio, model = thinker.model.config.interleave, decoder.model
-    begun = now()
-    text, text_cache = _prompt(thinker, _ask(0, _TOKENS)), DynamicCache()
+    started = now()
+    text, text_cache = _prompt(thinker, _request(0, _TOKENS)), DynamicCache()
     speech, speech_cache = model.no_speaker(1)[None], DynamicCache()
     rounds = _TOKENS // ratio.hiddens
     for i in range(rounds):
@@ -225,11 +248,11 @@ def _generating(thinker: ThinkerEngine, decoder: SpeechDecoderEngine) -> float:
         count = ratio.units if i < rounds - 1 else _UNITS - (rounds - 1) * ratio.units
         units, _ = _generate(model.tts_lm_model, speech, speech_cache, count)
         speech = torch.cat([speech, model.embed_units(units)], dim=1)
-    return now() - begun
+    return now() - started
 
 
 def _generate(lm: Any, embeddings: Tensor, cache: DynamicCache, count: int) -> tuple[Tensor, Tensor]:
-    """``count`` greedy ids (1, count) behind the embeddings (1, T, D) so far, and the states that predicted them."""
+    """``count`` greedy ids (1, count) after the embeddings (1, T, D) so far, and the states that predicted them."""
     output = lm.generate(
         inputs_embeds=embeddings,
         attention_mask=embeddings.new_ones(embeddings.shape[:2], dtype=torch.long),

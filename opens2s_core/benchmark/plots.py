@@ -1,11 +1,11 @@
-"""Spectrograms side by side, to look at what numbers hide."""
+"""Spectrograms of the renditions of a sentence."""
 
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from opens2s_core.benchmark.voice import Measured
+from opens2s_core.benchmark.voice import VoiceResult
 from opens2s_core.models.vocoder import samples_per_frame
 from opens2s_core.training.voice.features import LOG_FLOOR
 
@@ -17,8 +17,8 @@ _SHOWN = {
 }
 
 
-def plot_sentences(measured: Measured, directory: Path) -> list[Path]:
-    """A PNG each of a few sentences, spread over all; the titles say what the recogniser heard."""
+def plot_sentences(measured: VoiceResult, directory: Path) -> list[Path]:
+    """A PNG each of a few sentences, spread over all; the titles have the recognised words."""
     directory.mkdir(parents=True, exist_ok=True)
     count = len(measured.rendered)
     chosen = sorted({round(i) for i in np.linspace(0, count - 1, min(PLOTTED, count))})
@@ -30,7 +30,7 @@ def plot_sentences(measured: Measured, directory: Path) -> list[Path]:
     return paths
 
 
-def _figure(measured: Measured, index: int) -> Figure:
+def _figure(measured: VoiceResult, index: int) -> Figure:
     voice, waveforms = measured.voice, measured.rendered[index].waveforms
     figure = Figure(figsize=(10, 8), layout="constrained")
     figure.suptitle(measured.ids[index])
@@ -41,7 +41,7 @@ def _figure(measured: Measured, index: int) -> Figure:
     for ax, (rendition, title) in zip(axes, _SHOWN.items(), strict=True):
         mel = voice.mel(waveforms[rendition])[:, : recorded.shape[1]].numpy()  # whole units may end later
         image = ax.imshow(mel, origin="lower", aspect="auto", vmin=quiet, vmax=loud, extent=(0, seconds, 0, len(mel)))
-        ax.set_title(f"{title}: “{measured.heard[rendition][index]}”", fontsize="medium", wrap=True)
+        ax.set_title(f"{title}: “{measured.transcripts[rendition][index]}”", fontsize="medium", wrap=True)
         ax.set_ylabel("mel channel")
     axes[-1].set_xlabel("seconds")
     figure.colorbar(image, ax=axes, label="log magnitude, Np")

@@ -1,6 +1,6 @@
-"""Recognisers that judge speech by the words they understand. They stand outside: nothing here learned from them.
+"""Independent speech recognisers that measure intelligibility: nothing here is trained on them.
 
-No torch is imported here: the recogniser's processes start from this module.
+No torch is imported here: the recogniser's processes import this module.
 """
 
 import multiprocessing
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pocketsphinx import Decoder
 
 RATE = 16_000
-"""Hz, what recognisers hear."""
+"""Hz, of a recogniser's input."""
 _STATES_PER_FRAME = 5_000
 
 
@@ -24,9 +24,9 @@ class Recogniser(Protocol):
     name: str
 
     def transcribe(self, waveforms: Sequence[NDArray[np.float32]]) -> list[str]:
-        """The words of each waveform (n,) at 16 kHz, empty where none were understood.
+        """The words of each waveform (n,) at 16 kHz, empty where none were recognised.
 
-        What is heard in one does not depend on the others.
+        Each is recognised independently of the others.
         """
         ...
 
@@ -34,7 +34,7 @@ class Recogniser(Protocol):
 class PocketSphinx:
     """CMU PocketSphinx with the general English model that its package carries.
 
-    Sound that resembles nothing keeps all hypotheses alive and takes many times its duration. At most 5,000 states
+    Audio that resembles nothing keeps all hypotheses alive and takes many times its duration. At most 5,000 states
     are followed in a frame (the default is 30,000): on clear speech the same words, on noise a quarter of the time, and
     unlike a clock it cuts the same on every machine.
     """

@@ -1,4 +1,4 @@
-"""A voice at work on recorded sentences: what is left of them after the vocoder, and after the whole way and back."""
+"""Recorded sentences resynthesised by a voice: by the vocoder alone, and by tokenizer, flow and vocoder."""
 
 import time
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Voice:
 
     @property
     def rate(self) -> int:
-        """Hz, of what it speaks."""
+        """Hz, of its audio."""
         return self.vocoder.config.sampling_rate
 
     def mel(self, waveform: Waveform) -> Tensor:
@@ -48,7 +48,7 @@ class Voice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rendered:
-    """One sentence in all renditions, each at the voice's rate, and what it took to make them."""
+    """One sentence in all renditions, each at the voice's rate, and the time it took."""
 
     waveforms: dict[str, Waveform]  # by rendition
     units: NDArray[np.int64]
@@ -76,10 +76,10 @@ def load_voice(directory: str | Path) -> Voice:
 
 
 @torch.inference_mode()
-def render(voice: Voice, recording: Waveform, heard: Waveform, seed: int) -> Rendered:
-    """All renditions of a recording (n,) at the voice's rate; ``heard`` (m,) is the same at 16 kHz, for the units."""
-    begun = time.perf_counter()
-    units = np.array(voice.tokenizer.encode([heard])[0])
+def render(voice: Voice, recording: Waveform, recording_16k: Waveform, seed: int) -> Rendered:
+    """All renditions of a recording (n,) at the voice's rate; ``recording_16k`` (m,) is the same at 16 kHz."""
+    started = time.perf_counter()
+    units = np.array(voice.tokenizer.encode([recording_16k])[0])
     encoded = time.perf_counter()
     in_chunks = streamed(voice.engine, units, seed)
     spoken = time.perf_counter()
@@ -89,7 +89,7 @@ def render(voice: Voice, recording: Waveform, heard: Waveform, seed: int) -> Ren
         waveforms=dict(zip(RENDITIONS, waveforms, strict=True)),
         units=units,
         flow_mel=flow_mel,
-        encode_seconds=encoded - begun,
+        encode_seconds=encoded - started,
         stream_seconds=spoken - encoded,
     )
 
@@ -111,7 +111,7 @@ def _flow_mel(voice: Voice, units: NDArray[np.int64], seed: int) -> Tensor:
 
 @torch.inference_mode()
 def one_shot(voice: Voice, units: NDArray[np.int64], seed: int) -> Waveform:
-    """The sound (n,) of units (m,) made all at once."""
+    """The audio (n,) of units (m,) made all at once."""
     return _vocode(voice, _flow_mel(voice, units, seed), seed)
 
 

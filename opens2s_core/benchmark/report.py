@@ -1,4 +1,4 @@
-"""What every benchmark reports: rows of numbers, what they must hold, and where and from what they came."""
+"""Benchmark reports: measurements with their bounds, and the commit, machine and settings they come from."""
 
 import json
 import os
@@ -18,7 +18,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What a row promises to keep, in the row's unit."""
+    """The limit of a measurement, in its unit."""
 
     relation: Literal["at most", "at least"]
     limit: float
@@ -42,9 +42,9 @@ class Baseline:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """One number. ``value`` is None where there was nothing to measure; ``interval`` holds it with 95 % confidence;
-    the middle half of what was measured lies within ``spread``. ``better`` says which way a number is to change."""
+class Measurement:
+    """One row of a report. ``value`` is None where there was nothing to measure; ``interval`` is its 95 % confidence
+    interval, ``spread`` the interquartile range of the samples. ``better`` is the direction of an improvement."""
 
     name: str
     value: float | None
@@ -68,7 +68,7 @@ class Row:
 
     @property
     def worse(self) -> bool | None:
-        """Whether it is worse than the baseline by more than the spread of both; None where that cannot be said."""
+        """Whether it is worse than the baseline by more than the spread of both; None where that is unknown."""
         if self.baseline is None or self.better is None or self.baseline.value is None:
             return None
         if self.value is None:
@@ -100,7 +100,7 @@ class Report:
     machine: Mapping[str, Any]
     versions: Mapping[str, str]
     config: Mapping[str, Any]
-    rows: tuple[Row, ...]
+    rows: tuple[Measurement, ...]
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -112,8 +112,8 @@ class Report:
         }
 
 
-def make_report(config: Mapping[str, Any], rows: Iterable[Row], packages: Iterable[str] = ()) -> Report:
-    """Rows measured here and now with ``config``; ``packages`` are those that decide the numbers beside torch."""
+def make_report(config: Mapping[str, Any], rows: Iterable[Measurement], packages: Iterable[str] = ()) -> Report:
+    """Rows measured here and now with ``config``; ``packages`` are those beside torch that affect the numbers."""
     versions = {"python": platform.python_version()}
     versions |= {package: version(package) for package in ("torch", "transformers", "numpy", *packages)}
     return Report(commit=current_commit(), machine=describe_machine(), versions=versions, config=config, rows=(*rows,))
@@ -154,7 +154,7 @@ def render_table(report: Report) -> str:
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Measurement) -> tuple[str, ...]:
     return (
         row.name,
         _number_or_not(row.value),
@@ -205,7 +205,7 @@ def _git(directory: Path, *arguments: str) -> str | None:
 
 
 def describe_machine() -> dict[str, Any]:
-    """What a number of seconds depends on; nothing that tells whose machine it is."""
+    """What timings depend on; nothing that identifies the machine."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _cpu_info("model name") or platform.processor(),
@@ -217,7 +217,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def _vector_extensions() -> str:
-    """Those that the CPU has of which arithmetic in float32 and bfloat16 makes use."""
+    """Those of the CPU that float32 and bfloat16 arithmetic uses."""
     flags = (_cpu_info("flags") or "").split()
     return " ".join(flag for flag in flags if flag.startswith(("avx", "amx", "fma")))
 

@@ -1,6 +1,6 @@
-"""How long a bundle speaks for its text, why its speech ends, and what is understood: units greedy and sampled.
+"""How long a bundle's speech is for its text, why it ends, and its word error rate: units greedy and sampled.
 
-The texts are those of example questions, answered, and very short ones that are read aloud.
+The texts are answers to example questions, and very short texts that are read aloud.
 """
 
 import csv
@@ -18,7 +18,7 @@ from tqdm import tqdm
 from opens2s_core.audio import SAMPLE_RATE, decode_audio, resample
 from opens2s_core.benchmark.recogniser import Recogniser
 from opens2s_core.benchmark.rendering import streamed
-from opens2s_core.benchmark.report import Bound, Row
+from opens2s_core.benchmark.report import Bound, Measurement
 from opens2s_core.benchmark.word_error import bootstrap_percent, count_word_errors, percent
 from opens2s_core.checkpoint.bundle import BundleInfo, read_bundle_info
 from opens2s_core.inference.engine import Engine
@@ -30,12 +30,12 @@ from opens2s_core.prompt import Audio, Message, reading
 T = TypeVar("T")
 
 PACKAGES = ("pocketsphinx", "jiwer")
-"""Those that decide the numbers."""
+"""Those that affect the numbers."""
 DECODING = {"greedy": 0.0, "sampled": 1.0}
 """Temperatures of the units by name."""
 READINGS = ("a", "I", "Hi.", "OK", "no")
 WITHIN = Bound("at most", 3)
-"""Times the expected length."""
+"""Multiple of the expected length."""
 _MAX_UNITS = 2048
 
 
@@ -60,11 +60,11 @@ class Speech:
     finish: SpeechFinish
 
     def length(self, info: BundleInfo) -> float:
-        """In times the length expected of the text."""
+        """As a multiple of the length expected for the text."""
         return len(self.units) / (info.units_per_token * self.hiddens)
 
 
-def measure_speech_length(config: SpeechLengthBenchmark, recogniser: Recogniser) -> list[Row]:
+def measure_speech_length(config: SpeechLengthBenchmark, recogniser: Recogniser) -> list[Measurement]:
     """Raises ``ValueError`` for a directory without examples."""
     info = read_bundle_info(config.bundle)
     thinker, decoder = (build_engine(stage, config.bundle, capacity=1) for stage in ("thinker", "speech_decoder"))
@@ -98,7 +98,7 @@ def read_questions(examples: Path) -> list[NDArray[np.float32]]:
 
 
 def generate(thinker: Engine, decoder: Engine, request: ReplyRequest) -> Speech:
-    """The units of one reply, by engines that have nothing else to do."""
+    """The units of one reply, by engines without other streams."""
     thinking, speaking = thinker.open(request), decoder.open(request)
     text, hiddens, units = "", 0, list[int]()
     finish: SpeechFinish | None = None
@@ -121,37 +121,40 @@ def generate(thinker: Engine, decoder: Engine, request: ReplyRequest) -> Speech:
 
 
 def _seeded(items: Iterable[T], sampling: Sampling, first: int) -> Iterator[tuple[T, Sampling]]:
-    """Each item with a seed of its own: one unlucky seed must not decide all replies."""
+    """Each item with its own seed, so that no single seed decides all replies."""
     return ((item, replace(sampling, seed=first + i)) for i, item in enumerate(items))
 
 
-def _length_rows(name: str, made: Sequence[Speech], info: BundleInfo) -> list[Row]:
+def _length_rows(name: str, made: Sequence[Speech], info: BundleInfo) -> list[Measurement]:
     ends = Counter(speech.finish for speech in made)
     lengths = [speech.length(info) for speech in made]
     seconds = [len(speech.units) / info.units_per_second for speech in made]
     reasons: tuple[SpeechFinish, ...] = ("stop", "length", "loop")
     return [
-        *(Row(name=f"{name}: ended by {reason}", value=ends[reason], unit=f"of {len(made)}") for reason in reasons),
-        Row(name=f"{name}: length, median", value=statistics.median(lengths), unit="times the expected"),
-        Row(name=f"{name}: length, longest", value=max(lengths), unit="times the expected", bound=WITHIN),
-        Row(name=f"{name}: audio, longest", value=max(seconds), unit="s"),
+        *(
+            Measurement(name=f"{name}: ended by {reason}", value=ends[reason], unit=f"of {len(made)}")
+            for reason in reasons
+        ),
+        Measurement(name=f"{name}: length to expected length, median", value=statistics.median(lengths), unit="times"),
+        Measurement(name=f"{name}: length to expected length, maximum", value=max(lengths), unit="times", bound=WITHIN),
+        Measurement(name=f"{name}: seconds of audio, maximum", value=max(seconds), unit="s"),
     ]
 
 
 def _word_error_row(
     name: str, made: Sequence[Speech], token2wav: Token2WavEngine, recogniser: Recogniser, seed: int
-) -> Row:
+) -> Measurement:
     rate = token2wav.config.hift.sampling_rate
     audio = [
         resample(streamed(token2wav, speech.units, seed), rate, SAMPLE_RATE)
         for speech in tqdm(made, desc=f"{name}: audio", unit="reply")
     ]
-    words = recogniser.transcribe(audio)
-    counted = [count_word_errors(speech.text, found) for speech, found in zip(made, words, strict=True)]
-    errors, said = (np.array([getattr(each, part) for each in counted]) for part in ("errors", "words"))
-    return Row(
-        name=f"{name}, answers: word error of {len(made)}",
-        value=percent(errors, said),
+    transcripts = recogniser.transcribe(audio)
+    counted = [count_word_errors(speech.text, found) for speech, found in zip(made, transcripts, strict=True)]
+    errors, words = (np.array([getattr(each, part) for each in counted]) for part in ("errors", "words"))
+    return Measurement(
+        name=f"{name}, answers: word error rate over {len(made)} replies",
+        value=percent(errors, words),
         unit="%",
-        interval=bootstrap_percent(errors, said, seed),
+        interval=bootstrap_percent(errors, words, seed),
     )

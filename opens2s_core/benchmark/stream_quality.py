@@ -1,4 +1,4 @@
-"""Does speech that is made in chunks sound as if it were made at once? On sentences that training never saw."""
+"""Compares speech made in chunks with speech made at once, on held-out sentences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from opens2s_core.audio import SAMPLE_RATE, Waveform, resample
 from opens2s_core.benchmark.acoustics import mel_distance
 from opens2s_core.benchmark.recogniser import Recogniser
 from opens2s_core.benchmark.rendering import Voice, load_voice, one_shot, streamed
-from opens2s_core.benchmark.report import Bound, Row
+from opens2s_core.benchmark.report import Bound, Measurement
 from opens2s_core.benchmark.voice import choose_sentences, most_recorded
 from opens2s_core.benchmark.word_error import bootstrap_percent, count_word_errors, percent
 from opens2s_core.inference.chunk_grid import ChunkGrid
@@ -23,12 +23,12 @@ from opens2s_core.voices import HELD_OUT, SLT
 
 WORD_ERROR_ADDED = Bound("at most", 2.0)
 DISTANCE = Bound("at most", 1.5)
-"""In distances between two one-shot renderings with different seeds, neither of which anyone calls wrong. A chunk has
-another past than the same units in one piece: that may change the sound by half as much again as chance does."""
+"""Relative to the distance between two one-shot renderings with different seeds. A chunk has another context than the
+same units at once: that may change the audio by half as much again as another seed does."""
 LOUD_BORDERS = Bound("at most", 4.0)
-"""By chance it is 1 per cent, and of 150 borders at most 4 in 999 of 1,000 runs; a seam that is heard is in most."""
+"""By chance it is 1 per cent, and of 150 borders at most 4 in 999 of 1,000 runs; an audible seam is in most."""
 FLUX = Bound("at most", 1.1)
-"""What stands out less than a tenth from what is said there anyway is no seam."""
+"""A smaller increase over the one-shot speech at the same place is not audible as a seam."""
 _REACH = 2
 """Mel frames on either side of a border that an analysis window spreads it over."""
 
@@ -40,10 +40,10 @@ class _Sentence:
     whole: Waveform
     chunked: Waveform
     other_seed: Waveform  # whole too
-    blind: Waveform  # in chunks that do not look back
+    blind: Waveform  # in chunks without look-back
 
 
-def quality_rows(recogniser: Recogniser, sentences: int) -> list[Row]:
+def quality_rows(recogniser: Recogniser, sentences: int) -> list[Measurement]:
     """Of the voice of this package; ``sentences`` of its held-out ones."""
     voice = load_voice(SLT)
     spoken = _speak(voice, sentences)
@@ -69,62 +69,71 @@ def _speak(voice: Voice, count: int) -> list[_Sentence]:
     return sentences
 
 
-def _word_rows(voice: Voice, sentences: Sequence[_Sentence], recogniser: Recogniser) -> list[Row]:
-    sounds = [*(sentence.whole for sentence in sentences), *(sentence.chunked for sentence in sentences)]
-    heard = recogniser.transcribe([resample(sound, voice.rate, SAMPLE_RATE) for sound in sounds])
+def _word_rows(voice: Voice, sentences: Sequence[_Sentence], recogniser: Recogniser) -> list[Measurement]:
+    waveforms = [*(sentence.whole for sentence in sentences), *(sentence.chunked for sentence in sentences)]
+    transcripts = recogniser.transcribe([resample(waveform, voice.rate, SAMPLE_RATE) for waveform in waveforms])
     texts = [sentence.text for sentence in sentences]
-    counted = [count_word_errors(text, words) for text, words in zip(2 * texts, heard, strict=True)]
+    counted = [count_word_errors(text, words) for text, words in zip(2 * texts, transcripts, strict=True)]
     whole, chunked = np.array([errors.errors for errors in counted]).reshape(2, -1)
     words = np.array([errors.words for errors in counted[: len(texts)]])
     return [
-        Row(name="word error, one-shot", value=percent(whole, words), unit="%"),
-        Row(name="word error, in chunks", value=percent(chunked, words), unit="%"),
-        Row(
-            name="word error added by chunks",
+        Measurement(name="word error rate, one-shot", value=percent(whole, words), unit="%"),
+        Measurement(name="word error rate, in chunks", value=percent(chunked, words), unit="%"),
+        Measurement(
+            name="word error rate, added by chunks",
             value=percent(chunked - whole, words),
-            unit="points",
+            unit="percentage points",
             bound=WORD_ERROR_ADDED,
             interval=bootstrap_percent(chunked - whole, words, seed=0),
         ),
     ]
 
 
-def _distance_rows(voice: Voice, sentences: Sequence[_Sentence]) -> list[Row]:
+def _distance_rows(voice: Voice, sentences: Sequence[_Sentence]) -> list[Measurement]:
     def distance(name: str) -> float:
         pairs = [(voice.mel(getattr(sentence, name)), voice.mel(sentence.whole)) for sentence in sentences]
         return float(np.mean([mel_distance(*pair) for pair in pairs]))
 
     chunked, by_chance = distance("chunked"), distance("other_seed")
     return [
-        Row(name="mel distance of two seeds, one-shot", value=by_chance, unit="Np"),
-        Row(name="mel distance, in chunks to one-shot", value=chunked, unit="Np"),
-        Row(name="the same in distances of two seeds", value=chunked / by_chance, unit="times", bound=DISTANCE),
+        Measurement(name="mel distance, one-shot with another seed to one-shot", value=by_chance, unit="Np"),
+        Measurement(name="mel distance, chunked to one-shot", value=chunked, unit="Np"),
+        Measurement(
+            name="mel distance, ratio of chunked to one-shot with another seed",
+            value=chunked / by_chance,
+            unit="times",
+            bound=DISTANCE,
+        ),
     ]
 
 
-def _border_rows(voice: Voice, sentences: Sequence[_Sentence]) -> list[Row]:
-    at_borders, elsewhere = _parted(voice, sentences, "chunked")
+def _border_rows(voice: Voice, sentences: Sequence[_Sentence]) -> list[Measurement]:
+    at_borders, elsewhere = _split_flux(voice, sentences, "chunked")
     loud = 100 * float(np.mean(at_borders > np.percentile(elsewhere, 99)))
-    whole, blind = (_parted(voice, sentences, name)[0].mean() for name in ("whole", "blind"))
+    whole, blind = (_split_flux(voice, sentences, name)[0].mean() for name in ("whole", "blind"))
     return [
-        Row(name="chunk borders, counted", value=len(at_borders), unit="borders"),
-        Row(
+        Measurement(name="chunk borders, count", value=len(at_borders), unit="borders"),
+        Measurement(
             name="chunk borders with a spectral flux above the 99th percentile elsewhere",
             value=loud,
             unit="%",
             bound=LOUD_BORDERS,
         ),
-        Row(
-            name="spectral flux at chunk borders to that of one-shot there",
+        Measurement(
+            name="spectral flux at chunk borders, ratio of chunked to one-shot",
             value=float(at_borders.mean() / whole),
             unit="times",
             bound=FLUX,
         ),
-        Row(name="the same if chunks did not look back", value=float(blind / whole), unit="times"),
+        Measurement(
+            name="spectral flux at chunk borders, ratio of chunked without look-back to one-shot",
+            value=float(blind / whole),
+            unit="times",
+        ),
     ]
 
 
-def _parted(
+def _split_flux(
     voice: Voice, sentences: Sequence[_Sentence], rendering: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Spectral flux of a rendering, where chunks would end and well away from there."""
@@ -139,9 +148,9 @@ def _parted(
     return np.array(at_borders), np.array(elsewhere)
 
 
-def _flux(voice: Voice, sound: Waveform) -> list[float]:
+def _flux(voice: Voice, waveform: Waveform) -> list[float]:
     """For each mel frame, the largest mean change of the log-mel within the reach of an analysis window."""
-    mel = voice.mel(sound)
+    mel = voice.mel(waveform)
     change = (mel[:, 1:] - mel[:, :-1]).abs().mean(0)
     widest = torch.nn.functional.max_pool1d(change[None], 2 * _REACH + 1, stride=1, padding=_REACH)[0]
     return widest.tolist()

@@ -1,4 +1,4 @@
-"""Seconds, taken so that they can be compared."""
+"""Timing that makes runs comparable."""
 
 import statistics
 import time
@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 
 def now() -> float:
-    """Seconds, once the GPU has done all that it was told to."""
+    """Seconds, after all pending work of the GPU."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()
@@ -18,8 +18,8 @@ def now() -> float:
 def alternate(
     runs: Mapping[str, Callable[[], float]], repeats: int, what: str, *, warm: bool = True
 ) -> dict[str, float]:
-    """The median of what each run returns. They take turns, so that a machine that slows down slows all of them; where
-    they are to be ``warm`` a first round is not counted."""
+    """The median of what each run returns. The runs alternate, so that a machine that slows down slows all of them.
+    With ``warm`` a first round is not counted."""
     measured: dict[str, list[float]] = {name: [] for name in runs}
     for i in tqdm(range(repeats + warm), desc=what, unit="round"):
         for name, run in runs.items():

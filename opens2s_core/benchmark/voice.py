@@ -1,7 +1,7 @@
-"""A voice measured on sentences it never saw: is it understood, does it sound like the recordings, is it fast.
+"""A voice measured on held-out sentences: intelligibility, similarity to the recordings, and speed.
 
-The words are judged by a recogniser that stands outside, once on the recordings themselves and once on each rendition
-of them, so that what the voice adds is told from what the recogniser gets wrong anyway.
+An independent recogniser transcribes the recordings and each rendition of them, so that the errors of the voice are
+separated from those of the recogniser.
 """
 
 import statistics
@@ -14,21 +14,21 @@ from tqdm import tqdm
 
 from opens2s_core.audio import SAMPLE_RATE, resample
 from opens2s_core.benchmark.acoustics import Pitch, mel_distance, pitch_errors
-from opens2s_core.benchmark.codebook import codebook_use
+from opens2s_core.benchmark.codebook import codebook_usage
 from opens2s_core.benchmark.recogniser import Recogniser
 from opens2s_core.benchmark.rendering import RENDITIONS, Rendered, Voice, load_voice, render
-from opens2s_core.benchmark.report import Bound, Row
+from opens2s_core.benchmark.report import Bound, Measurement
 from opens2s_core.benchmark.word_error import Counts, WordErrors, bootstrap_percent, count_word_errors, percent
 from opens2s_core.models.vocoder import samples_per_frame
 from opens2s_core.training.voice.corpus import SpeechCorpus
 from opens2s_core.training.voice.features import pitch
 
 PACKAGES = ("pocketsphinx", "jiwer", "praat-parselmouth")
-"""Those that decide the numbers."""
+"""Those that affect the numbers."""
 RECORDED, *SPOKEN = RENDITIONS
 _WHOLE_WAY = ("one-shot", "streamed")
 WORD_ERROR_ADDED = Bound("at most", 12)
-"""Percentage points that the whole way adds to the recogniser's word error on the recordings."""
+"""Percentage points that tokenizer, flow and vocoder add to the recogniser's word error on the recordings."""
 CODES_ALIVE = Bound("at least", 60)
 
 
@@ -44,18 +44,18 @@ class VoiceBenchmark:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Measured:
-    """All that rows, plots and the card are made of; lists run over the sentences."""
+class VoiceResult:
+    """The input of rows, plots and the card; lists have one entry per sentence."""
 
     speaker: str
     voice: Voice
     ids: list[str]
     rendered: list[Rendered]
-    heard: Mapping[str, list[str]]  # transcripts by rendition
-    rows: list[Row]
+    transcripts: Mapping[str, list[str]]  # by rendition
+    rows: list[Measurement]
 
 
-def measure_voice(config: VoiceBenchmark, recogniser: Recogniser) -> Measured:
+def measure_voice(config: VoiceBenchmark, recogniser: Recogniser) -> VoiceResult:
     """Raises ``ValueError`` for a corpus with too few held-out sentences, or without words in one."""
     voice = load_voice(config.voice)
     held_out = SpeechCorpus(config.corpus, "held_out")
@@ -66,16 +66,16 @@ def measure_voice(config: VoiceBenchmark, recogniser: Recogniser) -> Measured:
         for i in tqdm(chosen, desc="speaking", unit="sentence")
     ]
     texts = [held_out.utterances[i].text for i in chosen]
-    heard = _listen(recogniser, rendered, voice.rate)
+    transcripts = _transcribe(recogniser, rendered, voice.rate)
     rows = [
-        *_word_rows(texts, heard, config.seed),
+        *_word_rows(texts, transcripts, config.seed),
         *_mel_rows(voice, rendered),
         *_pitch_rows(voice, rendered),
         *_codebook_rows(voice, rendered),
         *_speed_rows(voice, rendered),
     ]
     ids = [held_out.utterances[i].id for i in chosen]
-    return Measured(speaker=speaker, voice=voice, ids=ids, rendered=rendered, heard=heard, rows=rows)
+    return VoiceResult(speaker=speaker, voice=voice, ids=ids, rendered=rendered, transcripts=transcripts, rows=rows)
 
 
 def most_recorded(corpus: SpeechCorpus) -> str:
@@ -93,24 +93,26 @@ def choose_sentences(corpus: SpeechCorpus, speaker: str, count: int) -> list[int
     return spoken[:count]
 
 
-def _listen(recogniser: Recogniser, rendered: Sequence[Rendered], rate: int) -> dict[str, list[str]]:
-    sounds = [resample(made.waveforms[rendition], rate, SAMPLE_RATE) for rendition in RENDITIONS for made in rendered]
-    words, count = recogniser.transcribe(sounds), len(rendered)
+def _transcribe(recogniser: Recogniser, rendered: Sequence[Rendered], rate: int) -> dict[str, list[str]]:
+    waveforms = [
+        resample(made.waveforms[rendition], rate, SAMPLE_RATE) for rendition in RENDITIONS for made in rendered
+    ]
+    words, count = recogniser.transcribe(waveforms), len(rendered)
     return {rendition: words[i * count : (i + 1) * count] for i, rendition in enumerate(RENDITIONS)}
 
 
-def _word_rows(texts: Sequence[str], heard: Mapping[str, Sequence[str]], seed: int) -> list[Row]:
+def _word_rows(texts: Sequence[str], transcripts: Mapping[str, Sequence[str]], seed: int) -> list[Measurement]:
     counted = {
-        rendition: [count_word_errors(text, words) for text, words in zip(texts, heard[rendition], strict=True)]
+        rendition: [count_word_errors(text, words) for text, words in zip(texts, transcripts[rendition], strict=True)]
         for rendition in RENDITIONS
     }
-    said = np.array([errors.words for errors in counted[RECORDED]])
+    word_counts = np.array([errors.words for errors in counted[RECORDED]])
     recorded = _errors(counted[RECORDED])
-    rows = [_percent_row(f"word error, {name}", _errors(counted[name]), said, seed, "%") for name in RENDITIONS]
+    rows = [_percent_row(f"word error, {name}", _errors(counted[name]), word_counts, seed, "%") for name in RENDITIONS]
     for name in SPOKEN:
         bound = WORD_ERROR_ADDED if name in _WHOLE_WAY else None
         added = _errors(counted[name]) - recorded
-        rows.append(_percent_row(f"word error added, {name}", added, said, seed, "points", bound))
+        rows.append(_percent_row(f"word error added, {name}", added, word_counts, seed, "points", bound))
     return rows
 
 
@@ -118,22 +120,26 @@ def _errors(counted: Sequence[WordErrors]) -> Counts:
     return np.array([errors.errors for errors in counted])
 
 
-def _percent_row(name: str, errors: Counts, words: Counts, seed: int, unit: str, bound: Bound | None = None) -> Row:
+def _percent_row(
+    name: str, errors: Counts, words: Counts, seed: int, unit: str, bound: Bound | None = None
+) -> Measurement:
     interval = bootstrap_percent(errors, words, seed)
-    return Row(name=name, value=percent(errors, words), unit=unit, bound=bound, interval=interval)
+    return Measurement(name=name, value=percent(errors, words), unit=unit, bound=bound, interval=interval)
 
 
-def _mel_rows(voice: Voice, rendered: Sequence[Rendered]) -> list[Row]:
+def _mel_rows(voice: Voice, rendered: Sequence[Rendered]) -> list[Measurement]:
     recorded = [voice.mel(made.waveforms[RECORDED]) for made in rendered]
     mels = {name: [voice.mel(made.waveforms[name]) for made in rendered] for name in SPOKEN}
     mels["flow alone"] = [made.flow_mel for made in rendered]
     return [
-        Row(name=f"mel distance, {name}", value=statistics.fmean(map(mel_distance, spoken, recorded)), unit="Np")
+        Measurement(
+            name=f"mel distance, {name}", value=statistics.fmean(map(mel_distance, spoken, recorded)), unit="Np"
+        )
         for name, spoken in mels.items()
     ]
 
 
-def _pitch_rows(voice: Voice, rendered: Sequence[Rendered]) -> list[Row]:
+def _pitch_rows(voice: Voice, rendered: Sequence[Rendered]) -> list[Measurement]:
     hop = samples_per_frame(voice.vocoder.config)
 
     def pitches(name: str) -> list[Pitch]:
@@ -143,27 +149,27 @@ def _pitch_rows(voice: Voice, rendered: Sequence[Rendered]) -> list[Row]:
     rows = []
     for name in SPOKEN:
         errors = pitch_errors(pitches(name), recorded)
-        rows.append(Row(name=f"f0 error, {name}", value=errors.cents, unit="cents"))
-        rows.append(Row(name=f"voicing error, {name}", value=errors.voicing, unit="% of frames"))
+        rows.append(Measurement(name=f"f0 error, {name}", value=errors.cents, unit="cents"))
+        rows.append(Measurement(name=f"voicing error, {name}", value=errors.voicing, unit="% of frames"))
     return rows
 
 
-def _codebook_rows(voice: Voice, rendered: Sequence[Rendered]) -> list[Row]:
+def _codebook_rows(voice: Voice, rendered: Sequence[Rendered]) -> list[Measurement]:
     size = voice.tokenizer.config.quantize_vocab_size
-    use = codebook_use([made.units for made in rendered], size)
+    usage = codebook_usage([made.units for made in rendered], size)
     return [
-        Row(name="codes alive", value=use.alive, unit=f"% of {size}", bound=CODES_ALIVE),
-        Row(name="perplexity", value=use.perplexity, unit="codes"),
+        Measurement(name="codes alive", value=usage.alive, unit=f"% of {size}", bound=CODES_ALIVE),
+        Measurement(name="perplexity", value=usage.perplexity, unit="codes"),
     ]
 
 
-def _speed_rows(voice: Voice, rendered: Sequence[Rendered]) -> list[Row]:
-    """Medians over the sentences: seconds of computing for a second of sound."""
+def _speed_rows(voice: Voice, rendered: Sequence[Rendered]) -> list[Measurement]:
+    """Medians over the sentences: seconds of computation per second of audio."""
     seconds = [len(made.waveforms[RECORDED]) / voice.rate for made in rendered]
     encoding = [made.encode_seconds / each for made, each in zip(rendered, seconds, strict=True)]
     speaking = [made.stream_seconds / each for made, each in zip(rendered, seconds, strict=True)]
     return [
-        Row(name="real-time factor, speech tokenizer", value=statistics.median(encoding), unit="s/s"),
-        Row(name="real-time factor, token2wav", value=statistics.median(speaking), unit="s/s"),
-        Row(name="speech measured", value=sum(seconds), unit="s"),
+        Measurement(name="real-time factor, speech tokenizer", value=statistics.median(encoding), unit="s/s"),
+        Measurement(name="real-time factor, token2wav", value=statistics.median(speaking), unit="s/s"),
+        Measurement(name="speech measured", value=sum(seconds), unit="s"),
     ]

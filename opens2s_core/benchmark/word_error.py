@@ -1,4 +1,4 @@
-"""How many words a listener got wrong, and how sure a few sentences make us of it."""
+"""Word error rate and its confidence interval."""
 
 import re
 from dataclasses import dataclass
@@ -17,26 +17,26 @@ _APOSTROPHES = str.maketrans({"\u2019": "'", "\u02bc": "'"})
 
 @dataclass(frozen=True, slots=True)
 class WordErrors:
-    """Words substituted, left out or put in, and how many words were said."""
+    """Words substituted, deleted or inserted, and the number of words in the reference."""
 
     errors: int
     words: int
 
 
 def normalise(text: str) -> str:
-    """Lower-case words parted by single spaces; of punctuation only apostrophes inside words are left.
+    """Lower-case words separated by single spaces; of punctuation only apostrophes within words are kept.
 
-    Digits stay digits: a text for measuring should spell its numbers.
+    Digits stay digits: a reference text should spell its numbers.
     """
     return " ".join(re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.lower().translate(_APOSTROPHES)))
 
 
-def count_word_errors(said: str, heard: str) -> WordErrors:
-    """Of the best alignment. Raises ``ValueError`` if no word was said."""
-    reference = normalise(said)
-    if not reference:
-        raise ValueError(f"expected a text with words, got {said!r}")
-    aligned = jiwer.process_words(reference, normalise(heard))
+def count_word_errors(reference: str, hypothesis: str) -> WordErrors:
+    """Of the best alignment. Raises ``ValueError`` for a reference without words."""
+    normalised = normalise(reference)
+    if not normalised:
+        raise ValueError(f"expected a text with words, got {reference!r}")
+    aligned = jiwer.process_words(normalised, normalise(hypothesis))
     errors = aligned.substitutions + aligned.deletions + aligned.insertions
     return WordErrors(errors, aligned.hits + aligned.substitutions + aligned.deletions)
 
@@ -46,7 +46,7 @@ def percent(errors: Counts, words: Counts) -> float:
 
 
 def bootstrap_percent(errors: Counts, words: Counts, seed: int) -> Interval:
-    """95 % interval of :func:`percent` over sentences drawn anew: (n,) errors, or differences of errors, and words."""
+    """95 % interval of :func:`percent` over resampled sentences: (n,) errors, or differences of errors, and words."""
     drawn = np.random.default_rng(seed).integers(len(words), size=(_RESAMPLES, len(words)))
     low, high = np.percentile(100 * errors[drawn].sum(1) / words[drawn].sum(1), [2.5, 97.5])
     return float(low), float(high)

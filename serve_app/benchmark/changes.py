@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 
-from opens2s_core.benchmark.report import Bound, Row
+from opens2s_core.benchmark.report import Bound, Measurement
 from serve_app.benchmark.clients import LoadResult
 from serve_app.benchmark.comparison import Comparison, measured_row, milliseconds, single_row
 from serve_app.benchmark.load import burst, churn, ramp
@@ -19,7 +19,7 @@ _WATCH_SECONDS = 0.5
 _NONE = Bound("at most", 0)
 
 
-def churn_rows(comparison: Comparison) -> Iterator[Row]:
+def churn_rows(comparison: Comparison) -> Iterator[Measurement]:
     """Many clients that join, and wait for a whole reply or leave; and what has leaked afterwards."""
     benchmark = comparison.benchmark
     bodies = comparison.workload.take(64)
@@ -60,7 +60,7 @@ def churn_rows(comparison: Comparison) -> Iterator[Row]:
     yield single_row(f"{what}: one reply complete afterwards", "replies", after, better="higher", bound=bound)
 
 
-def ramp_rows(comparison: Comparison) -> Iterator[Row]:
+def ramp_rows(comparison: Comparison) -> Iterator[Measurement]:
     """From one client to more than a replica has slots for, and back."""
     bodies = comparison.workload.take(64)
 

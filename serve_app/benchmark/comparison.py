@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from opens2s_core.benchmark import conversation
-from opens2s_core.benchmark.report import Baseline, Bound, Interval, Row
+from opens2s_core.benchmark.report import Baseline, Bound, Interval, Measurement
 from opens2s_core.checkpoint.bundle import read_bundle_info
 from opens2s_core.inference.pipeline import Pipeline
 from serve_app.api.chat_request import chat_reply_request, parse_chat
@@ -86,7 +86,7 @@ class Comparison:
     def _pipeline(self) -> Pipeline:
         return Pipeline.load(self.settings[0].greedy_bundle, capacity=self.benchmark.streams)
 
-    def in_process(self, bodies: Sequence[Body], *, only_begin: bool = False) -> conversation.Heard:
+    def in_process(self, bodies: Sequence[Body], *, first_audio_only: bool = False) -> conversation.RepliesTiming:
         """The same replies, all at once, by the engines of this checkout in this process."""
         context = ApiContext(
             model="opens2s",
@@ -95,7 +95,9 @@ class Comparison:
             units_temperature=self.info.units_temperature,
         )
         requests = [chat_reply_request(parse_chat(body, context), context) for body in bodies]
-        return conversation.answer(self._pipeline, requests, self.info.sample_rate, only_begin=only_begin)
+        return conversation.run_replies(
+            self._pipeline, requests, self.info.sample_rate, first_audio_only=first_audio_only
+        )
 
 
 def measured_row(
@@ -106,19 +108,19 @@ def measured_row(
     better: Better,
     bound: Bound | None = None,
     statistic: Callable[[Sequence[float]], float] = statistics.median,
-) -> Row:
+) -> Measurement:
     """A row of repeated measurements of each server: a statistic of them and the range of their middle half."""
     values = [statistic(each) if each else None for each in samples]
     spreads = [_middle_half(each) for each in samples]
-    row = Row(name=name, value=values[0], unit=unit, better=better, bound=bound, spread=spreads[0])
+    row = Measurement(name=name, value=values[0], unit=unit, better=better, bound=bound, spread=spreads[0])
     return replace(row, baseline=Baseline(values[1], spreads[1])) if len(values) > 1 else row
 
 
 def single_row(
     name: str, unit: str, values: Sequence[float | None], *, better: Better | None = None, bound: Bound | None = None
-) -> Row:
+) -> Measurement:
     """A row of one number per server."""
-    row = Row(name=name, value=values[0], unit=unit, better=better, bound=bound)
+    row = Measurement(name=name, value=values[0], unit=unit, better=better, bound=bound)
     return replace(row, baseline=Baseline(values[1])) if len(values) > 1 else row
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from tqdm import tqdm
 
-from opens2s_core.benchmark.report import Bound, Row
+from opens2s_core.benchmark.report import Bound, Measurement
 from serve_app.benchmark.clients import ReplyResult
 from serve_app.benchmark.comparison import Comparison, measured_row, milliseconds, single_row
 from serve_app.benchmark.load import burst, closed_loop
@@ -18,17 +18,17 @@ _FIRST_AUDIO_RATIO = Bound("at most", 1.6)
 _TURNS = 2
 
 
-def closed_loop_rows(comparison: Comparison) -> Iterator[Row]:
+def closed_loop_rows(comparison: Comparison) -> Iterator[Measurement]:
     """Clients that ask again as soon as they have a reply."""
     return _load_rows(comparison, "closed loop", listen=False)
 
 
-def listening_rows(comparison: Comparison) -> Iterator[Row]:
+def listening_rows(comparison: Comparison) -> Iterator[Measurement]:
     """Clients that play a reply to its end before they ask again."""
     return _load_rows(comparison, "listening to the end", listen=True)
 
 
-def _load_rows(comparison: Comparison, mode: str, *, listen: bool) -> Iterator[Row]:
+def _load_rows(comparison: Comparison, mode: str, *, listen: bool) -> Iterator[Measurement]:
     alone: list[float] = []
     with comparison.serving():
         comparison.run_each(burst, comparison.workload.take(8))
@@ -57,7 +57,7 @@ def _replies(comparison: Comparison, count: int, listen: bool, what: str) -> lis
     return replies
 
 
-def _rows(what: str, count: int, replies: list[list[ReplyResult]], first: list[list[float]]) -> Iterator[Row]:
+def _rows(what: str, count: int, replies: list[list[ReplyResult]], first: list[list[float]]) -> Iterator[Measurement]:
     shares = [100 * sum(reply.continuous for reply in each) / len(each) for each in replies]
     bound = _WITHOUT_GAP if count <= _BOUNDED else None
     yield single_row(f"replies without a gap above 100 ms, {what}", "%", shares, better="higher", bound=bound)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import httpx
 import psutil
 
-from opens2s_core.benchmark.report import Bound, Row
+from opens2s_core.benchmark.report import Bound, Measurement
 from serve_app.benchmark.comparison import Comparison, single_row
 from serve_app.benchmark.load import burst, retry
 from serve_app.benchmark.server import Server
@@ -21,20 +21,20 @@ _GIVE_UP_SECONDS = 60.0
 _READY_SECONDS = 60.0
 
 
-def crash_rows(comparison: Comparison) -> Iterator[Row]:
+def crash_rows(comparison: Comparison) -> Iterator[Measurement]:
     """Rows for SIGKILL, and the restart time of a bare replica that only imports torch."""
     yield from _failure_rows(comparison, signal.SIGKILL, "SIGKILL", Bound("at most", 6))
     with Server(replace(comparison.settings[0], bare=True)) as server:
-        yield Row(name="SIGKILL of a bare replica that imports torch: time to its next answer", value=_bare(server),
-                  unit="s")  # fmt: skip
+        name = "SIGKILL of a bare replica that imports torch: time to its next answer"
+        yield Measurement(name=name, value=_bare(server), unit="s")
 
 
-def hang_rows(comparison: Comparison) -> Iterator[Row]:
+def hang_rows(comparison: Comparison) -> Iterator[Measurement]:
     """Rows for SIGSTOP."""
     yield from _failure_rows(comparison, signal.SIGSTOP, "SIGSTOP", Bound("at most", 8))
 
 
-def _failure_rows(comparison: Comparison, number: signal.Signals, name: str, bound: Bound) -> Iterator[Row]:
+def _failure_rows(comparison: Comparison, number: signal.Signals, name: str, bound: Bound) -> Iterator[Measurement]:
     with comparison.serving():
         comparison.run_each(burst, comparison.workload.take(8))
         stages = list(comparison.servers[0].replicas())

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from opens2s_core.benchmark.report import Row
+from opens2s_core.benchmark.report import Measurement
 from serve_app.benchmark.changes import churn_rows, ramp_rows
 from serve_app.benchmark.comparison import Comparison
 from serve_app.benchmark.continuity import closed_loop_rows, listening_rows
@@ -10,7 +10,7 @@ from serve_app.benchmark.failures import crash_rows, hang_rows
 from serve_app.benchmark.latency import first_audio_rows, throughput_rows, transfer_rows
 from serve_app.benchmark.overload import overload_rows
 
-GROUPS: Mapping[str, Callable[[Comparison], Iterator[Row]]] = {
+GROUPS: Mapping[str, Callable[[Comparison], Iterator[Measurement]]] = {
     "first-audio": first_audio_rows,
     "throughput": throughput_rows,
     "closed-loop": closed_loop_rows,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from tqdm import tqdm
 
-from opens2s_core.benchmark.report import Bound, Row
+from opens2s_core.benchmark.report import Bound, Measurement
 from serve_app.benchmark.clients import LoadResult
 from serve_app.benchmark.comparison import Comparison, measured_row, milliseconds, single_row
 from serve_app.benchmark.load import burst, closed_loop
@@ -21,7 +21,7 @@ _REPORT_SECONDS = 12.0
 _STREAMS = 3
 
 
-def first_audio_rows(comparison: Comparison) -> Iterator[Row]:
+def first_audio_rows(comparison: Comparison) -> Iterator[Measurement]:
     """One reply at a time, in turns: served by each side, and in this process."""
     served: list[list[float]] = [[] for _ in comparison.settings]
     alone: list[float] = []
@@ -29,7 +29,7 @@ def first_audio_rows(comparison: Comparison) -> Iterator[Row]:
         for turn in tqdm(range(_WARMING + comparison.benchmark.repeats), desc="1 stream", unit="round"):
             bodies = comparison.workload.take(1)
             results = _complete(comparison.run_each(burst, bodies, turn=turn))
-            here = comparison.in_process(bodies, only_begin=True).first_audio
+            here = comparison.in_process(bodies, first_audio_only=True).first_audio
             if turn >= _WARMING:
                 alone.append(1e3 * here)
                 for times, result in zip(served, results, strict=True):
@@ -40,7 +40,7 @@ def first_audio_rows(comparison: Comparison) -> Iterator[Row]:
     yield measured_row("time to first audio, 1 stream, added by serving", "ms", added, better="lower", bound=_ADDED)
 
 
-def throughput_rows(comparison: Comparison) -> Iterator[Row]:
+def throughput_rows(comparison: Comparison) -> Iterator[Measurement]:
     """Bursts of as many replies as there are slots."""
     streams = comparison.benchmark.streams
     rates: list[list[float]] = [[] for _ in comparison.settings]
@@ -55,7 +55,7 @@ def throughput_rows(comparison: Comparison) -> Iterator[Row]:
             here = comparison.in_process(bodies)
             if turn == 0:
                 continue
-            alone.append(streams * here.sound / here.whole)
+            alone.append(streams * here.audio / here.total)
             alone_first.append(1e3 * here.first_audio)
             for number, result in enumerate(results):
                 took = max(reply.seconds for reply in result.replies)
@@ -73,7 +73,7 @@ def throughput_rows(comparison: Comparison) -> Iterator[Row]:
     yield measured_row(f"CPU time of the clients, {what}", "cores", cpu, better="lower")
 
 
-def transfer_rows(comparison: Comparison) -> Iterator[Row]:
+def transfer_rows(comparison: Comparison) -> Iterator[Measurement]:
     """Means over all messages of a steady load, by what the servers' metrics say."""
 
     def transfers(server: Server) -> dict[tuple[str, str], float]:

@@ -6,7 +6,7 @@ from functools import partial
 
 from tqdm import tqdm
 
-from opens2s_core.benchmark.report import Bound, Row
+from opens2s_core.benchmark.report import Bound, Measurement
 from serve_app.benchmark.clients import Body, LoadResult, ReplyResult
 from serve_app.benchmark.comparison import Comparison, measured_row, milliseconds, percentile, single_row
 from serve_app.benchmark.load import burst, closed_loop, headers_only, open_loop, saturate
@@ -27,7 +27,7 @@ _SETTLE_SECONDS = 2.0
 _NONE = Bound("at most", 0)
 
 
-def overload_rows(comparison: Comparison) -> Iterator[Row]:
+def overload_rows(comparison: Comparison) -> Iterator[Measurement]:
     with comparison.serving():
         comparison.run_each(burst, comparison.workload.take(8))
         yield from _burst_rows(comparison)
@@ -35,7 +35,7 @@ def overload_rows(comparison: Comparison) -> Iterator[Row]:
         yield from _headers_rows(comparison)
 
 
-def _burst_rows(comparison: Comparison) -> Iterator[Row]:
+def _burst_rows(comparison: Comparison) -> Iterator[Measurement]:
     """While two replies run, 100 requests come at once."""
     running: list[list[ReplyResult]] = [[] for _ in comparison.settings]
     undisturbed: list[list[ReplyResult]] = [[] for _ in comparison.settings]
@@ -72,7 +72,7 @@ def _burst_rows(comparison: Comparison) -> Iterator[Row]:
     yield single_row(f"{what}: time to refusal, longest", "ms", longest, better="lower", bound=Bound("at most", 1000))
 
 
-def _full_rows(comparison: Comparison) -> Iterator[Row]:
+def _full_rows(comparison: Comparison) -> Iterator[Measurement]:
     """All slots taken, and all that may wait."""
 
     def probe(server: Server) -> tuple[list[float], list[float]]:
@@ -99,7 +99,7 @@ def _full_rows(comparison: Comparison) -> Iterator[Row]:
     yield single_row(f"{what}: time to refusal, 95th percentile", "ms", values, better="lower", bound=bound)
 
 
-def _headers_rows(comparison: Comparison) -> Iterator[Row]:
+def _headers_rows(comparison: Comparison) -> Iterator[Measurement]:
     """Two clients, while others connect and send no body."""
 
     def measure(server: Server) -> list[ReplyResult]:

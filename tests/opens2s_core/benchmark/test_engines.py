@@ -1,4 +1,4 @@
-"""That everything promised is measured; what the numbers are is for a quiet machine to say."""
+"""All promised rows are measured. The numbers themselves need a quiet machine."""
 
 import math
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 pytest.importorskip("jiwer")
 pytest.importorskip("parselmouth")
 
-from opens2s_core.benchmark import conversation, language_engines, sound_engine
+from opens2s_core.benchmark import conversation, language_engines, token2wav_engine
 from opens2s_core.benchmark.engine_models import SIZES, EngineModels, create_models
 from opens2s_core.benchmark.engines import EngineBenchmark
-from opens2s_core.benchmark.report import Bound, Row
+from opens2s_core.benchmark.report import Bound, Measurement
 from opens2s_core.benchmark.stream_quality import quality_rows
 from opens2s_core.benchmark.timing import alternate
 from opens2s_core.inference.thinker import ThinkerEngine
@@ -43,12 +43,12 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (language_engines, conversation):
         monkeypatch.setattr(module, "_TOKENS", TOKENS)
         monkeypatch.setattr(module, "_UNITS", UNITS)
-    monkeypatch.setattr(sound_engine, "_REFERENCE_UNITS", 30)
-    monkeypatch.setattr(sound_engine, "_SPOKEN_SECONDS", 1.0)
-    monkeypatch.setattr(sound_engine, "_LATE", 12)
+    monkeypatch.setattr(token2wav_engine, "_REFERENCE_UNITS", 30)
+    monkeypatch.setattr(token2wav_engine, "_SPOKEN_SECONDS", 1.0)
+    monkeypatch.setattr(token2wav_engine, "_LATE", 12)
 
 
-def assert_measured(rows: list[Row], *bounds: tuple[str, Bound]) -> None:
+def assert_measured(rows: list[Measurement], *bounds: tuple[str, Bound]) -> None:
     assert all(row.value is not None and math.isfinite(row.value) and row.value >= 0 for row in rows), rows
     promised = {row.name: row.bound for row in rows if row.bound is not None}
     assert promised == dict(bounds)
@@ -57,10 +57,10 @@ def assert_measured(rows: list[Row], *bounds: tuple[str, Bound]) -> None:
 def test_language_models_are_held_against_plain_loops(models: EngineModels) -> None:
     assert_measured(
         language_engines.language_rows(models, 1),
-        ("thinker, 1 stream to a bare cached loop", Bound("at most", 1.1)),
-        ("thinker, 8 streams to 1", Bound("at least", 4)),
-        ("speech decoder, 8 streams to 1", Bound("at least", 4)),
-        ("engines to calls of generate", Bound("at least", 1.3)),
+        ("thinker, ratio of time per token, 1 stream to a plain loop with a KV cache", Bound("at most", 1.1)),
+        ("thinker, ratio of throughput, 8 streams to 1", Bound("at least", 4)),
+        ("speech decoder, ratio of throughput, 8 streams to 1", Bound("at least", 4)),
+        ("LLM and speech decoder, ratio of throughput, engines to generate()", Bound("at least", 1.3)),
     )
 
 
@@ -83,54 +83,54 @@ def test_engines_and_calls_of_generate_write_the_same(models: EngineModels, monk
 
     monkeypatch.setattr(ThinkerEngine, "_take", remember_taken)
     monkeypatch.setattr(language_engines, "_generate", remember_generated)
-    language_engines._replying(thinker, decoder)
-    language_engines._generating(thinker, decoder)
+    language_engines._time_engines(thinker, decoder)
+    language_engines._time_generate(thinker, decoder)
     assert len(by_calls) == TOKENS
     assert by_engines == by_calls
 
 
 def test_token2wav_is_measured_over_its_length_and_for_many(models: EngineModels) -> None:
     assert_measured(
-        sound_engine.sound_rows(models.flow, models.vocoder, 1),
-        ("units before the first sound", Bound("at most", 8)),
-        ("token2wav, cost of a frame at 12 s to that at 10 s of speech", Bound("at most", 1.05)),
+        token2wav_engine.token2wav_rows(models.flow, models.vocoder, 1),
+        ("token2wav, units needed for the first audio", Bound("at most", 8)),
+        ("token2wav, ratio of time per chunk, after 12 s to after 10 s of speech", Bound("at most", 1.05)),
     )
 
 
 def test_token2wav_is_held_against_the_published_way(models: EngineModels) -> None:
-    rows = sound_engine.reference_rows(models.flow, models.vocoder, 1)
-    assert_measured(rows, ("token2wav, bounded to reference mode", Bound("at least", 3)))
+    rows = token2wav_engine.reference_rows(models.flow, models.vocoder, 1)
+    assert_measured(rows, ("token2wav, ratio of time, reference to bounded mode", Bound("at least", 3)))
 
 
 def test_replies_are_measured_alone_beside_others_and_late_in_a_conversation(models: EngineModels) -> None:
     goals = conversation.Goals(first_audio={2: Bound("at most", 400)}, real_time_factor={1: Bound("at most", 0.7)})
     assert_measured(
         conversation.conversation_rows("tiny", models, (1, 2), goals, 1),
-        ("tiny model, 1 at once: real-time factor", Bound("at most", 0.7)),
-        ("tiny model, 2 at once: first audio", Bound("at most", 400)),
-        ("tiny model: first audio of turn 10 to that of turn 1", Bound("at most", 1.3)),
+        ("tiny model, 1 concurrent reply: real-time factor, median", Bound("at most", 0.7)),
+        ("tiny model, 2 concurrent replies: time to first audio, median", Bound("at most", 400)),
+        ("tiny model: ratio of time to first audio, turn 10 to turn 1", Bound("at most", 1.3)),
     )
 
 
-class Deaf:
-    """Understands nothing."""
+class NothingRecognised:
+    """A recogniser without a result."""
 
-    name = "deaf"
+    name = "none"
 
     def transcribe(self, waveforms: Sequence[NDArray[np.float32]]) -> list[str]:
         return [""] * len(waveforms)
 
 
 def test_chunks_are_held_against_the_whole() -> None:
-    rows = quality_rows(Deaf(), 2)
+    rows = quality_rows(NothingRecognised(), 2)
     assert_measured(
         rows,
-        ("word error added by chunks", Bound("at most", 2)),
-        ("the same in distances of two seeds", Bound("at most", 1.5)),
+        ("word error rate, added by chunks", Bound("at most", 2)),
+        ("mel distance, ratio of chunked to one-shot with another seed", Bound("at most", 1.5)),
         ("chunk borders with a spectral flux above the 99th percentile elsewhere", Bound("at most", 4)),
-        ("spectral flux at chunk borders to that of one-shot there", Bound("at most", 1.1)),
+        ("spectral flux at chunk borders, ratio of chunked to one-shot", Bound("at most", 1.1)),
     )
-    assert {row.name: row.value for row in rows}["word error, one-shot"] == 100
+    assert {row.name: row.value for row in rows}["word error rate, one-shot"] == 100
 
 
 def test_runs_take_turns_and_the_first_round_does_not_count() -> None:

@@ -36,12 +36,12 @@ def test_what_fits_the_first_chunk_is_the_same_streamed_and_at_once(tiny_bundle:
 
 def test_the_noise_is_that_of_the_seed(tiny_bundle: Path, recording) -> None:
     voice, word = load_voice(tiny_bundle), recording[:8_000]
-    heard = resample(word, 22_050, SAMPLE_RATE)
-    a, again, b = (render(voice, word, heard, seed=seed).flow_mel for seed in (1, 1, 2))
+    resampled = resample(word, 22_050, SAMPLE_RATE)
+    a, again, b = (render(voice, word, resampled, seed=seed).flow_mel for seed in (1, 1, 2))
     assert torch.equal(a, again)
     assert not torch.equal(a, b)
 
 
-def test_a_directory_without_a_part_is_said(tmp_path: Path) -> None:
+def test_a_directory_without_a_part_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"expected speech_tokenizer/ and token2wav/ .* got \{\}"):
         load_voice(tmp_path)

@@ -4,12 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from opens2s_core.benchmark.report import Baseline, Bound, Row, current_commit, make_report, render_table, write_report
+from opens2s_core.benchmark.report import (
+    Baseline,
+    Bound,
+    Measurement,
+    current_commit,
+    make_report,
+    render_table,
+    write_report,
+)
 
 ROWS = (
-    Row(name="errors", value=14.25, unit="points", bound=Bound("at most", 12), interval=(10.5, 18.0)),
-    Row(name="codes", value=80.0, unit="%", bound=Bound("at least", 60)),
-    Row(name="pitch", value=None, unit="cents"),
+    Measurement(name="errors", value=14.25, unit="points", bound=Bound("at most", 12), interval=(10.5, 18.0)),
+    Measurement(name="codes", value=80.0, unit="%", bound=Bound("at least", 60)),
+    Measurement(name="pitch", value=None, unit="cents"),
 )
 
 
@@ -50,7 +58,9 @@ def test_the_table_says_what_does_not_hold_and_what_was_not_measured() -> None:
 )
 def test_a_row_is_worse_than_its_baseline_by_more_than_the_spread_of_both(better, value, worse) -> None:
     spread = (value - 0.5, value + 0.5)
-    row = Row(name="a", value=value, unit="ms", spread=spread, better=better, baseline=Baseline(3.0, (2.0, 4.0)))
+    row = Measurement(
+        name="a", value=value, unit="ms", spread=spread, better=better, baseline=Baseline(3.0, (2.0, 4.0))
+    )
     assert row.worse is worse
     assert row.to_dict()["baseline"] == {"value": 3.0, "spread": (2.0, 4.0), "ratio": value / 3.0, "worse": worse}
 

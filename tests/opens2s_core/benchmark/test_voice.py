@@ -20,20 +20,20 @@ SPEAKER = VOICES[0].name
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three sentences held out, of which the first voice says two."""
+    """Three sentences held out, two of them of the first voice."""
     return write_corpus(tmp_path_factory.mktemp("voice") / "corpus", train=0, held_out=3)
 
 
-class Listener:
-    """Hears what it was told to, and keeps the sound."""
+class FakeRecogniser:
+    """Returns given words and keeps the audio."""
 
-    name = "told"
+    name = "fake"
 
     def __init__(self, words: Sequence[str]) -> None:
         self.words = list(words)
 
     def transcribe(self, waveforms: Sequence[NDArray[np.float32]]) -> list[str]:
-        self.sounds = list(waveforms)
+        self.waveforms = list(waveforms)
         return self.words
 
 
@@ -41,9 +41,9 @@ def test_each_rendition_is_judged_by_its_own_words(corpus: Path, tiny_bundle: Pa
     held_out = SpeechCorpus(corpus, "held_out")
     mine = [i for i, utterance in enumerate(held_out.utterances) if utterance.voice == SPEAKER]
     texts = [held_out.utterances[i].text for i in mine]
-    listener = Listener([*texts, *texts, texts[0], "", "", ""])
+    recogniser = FakeRecogniser([*texts, *texts, texts[0], "", "", ""])
     config = VoiceBenchmark(corpus=str(corpus), voice=str(tiny_bundle), sentences=2)
-    measured = measure_voice(config, listener)
+    measured = measure_voice(config, recogniser)
     rows = {row.name: row for row in measured.rows}
     missed = 100 * len(texts[1].split()) / sum(len(text.split()) for text in texts)
     words = {name: rows[f"word error, {name}"].value for name in ("original", "vocoder", "one-shot", "streamed")}
@@ -53,15 +53,15 @@ def test_each_rendition_is_judged_by_its_own_words(corpus: Path, tiny_bundle: Pa
     assert measured.speaker == SPEAKER
     assert measured.ids == [held_out.utterances[i].id for i in mine]
     durations = [len(held_out.waveform(i)) / 22_050 for i in mine]
-    assert [len(sound) / RATE for sound in listener.sounds[:2]] == pytest.approx(durations, abs=1e-3)
+    assert [len(waveform) / RATE for waveform in recogniser.waveforms[:2]] == pytest.approx(durations, abs=1e-3)
     assert rows["speech measured"].value == pytest.approx(sum(durations))
     assert all(row.value is not None and np.isfinite(row.value) for row in measured.rows if "f0" not in row.name)
 
 
-def test_too_few_held_out_sentences_are_said(corpus: Path, tiny_bundle: Path) -> None:
+def test_too_few_held_out_sentences_are_refused(corpus: Path, tiny_bundle: Path) -> None:
     config = VoiceBenchmark(corpus=str(corpus), voice=str(tiny_bundle))
     with pytest.raises(ValueError, match=r"expected 100 held-out sentences of 'en-us\+f2', the corpus has 2"):
-        measure_voice(config, Listener([]))
+        measure_voice(config, FakeRecogniser([]))
 
 
 def test_one_command_makes_the_report_the_pictures_and_the_card(

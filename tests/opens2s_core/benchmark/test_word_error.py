@@ -45,9 +45,9 @@ def test_every_kind_of_error_counts_once() -> None:
 @given(words=WORDS, data=st.data())
 def test_leaving_words_out_is_an_error_each(words: list[str], data: st.DataObject) -> None:
     kept = data.draw(st.lists(st.booleans(), min_size=len(words), max_size=len(words)))
-    heard = [word for word, keep in zip(words, kept, strict=True) if keep]
-    counted = count_word_errors(" ".join(words), " ".join(heard))
-    assert counted == WordErrors(len(words) - len(heard), len(words))
+    remaining = [word for word, keep in zip(words, kept, strict=True) if keep]
+    counted = count_word_errors(" ".join(words), " ".join(remaining))
+    assert counted == WordErrors(len(words) - len(remaining), len(words))
 
 
 def test_the_interval_is_that_of_the_mean_of_many_sentences() -> None:

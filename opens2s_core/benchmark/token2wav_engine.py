@@ -1,11 +1,11 @@
-"""What token2wav's engine costs: over the length of a reply, beside the published way, and for many at once."""
+"""Speed of token2wav's engine: over the length of a reply, compared with published streaming, and in parallel."""
 
 from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
-from opens2s_core.benchmark.report import Bound, Row
+from opens2s_core.benchmark.report import Bound, Measurement
 from opens2s_core.benchmark.timing import alternate, now
 from opens2s_core.inference.chunk_grid import ChunkGrid
 from opens2s_core.inference.engine import Engine
@@ -22,52 +22,55 @@ _EARLY, _LATE = 10, 60  # seconds of speech
 _SPOKEN_SECONDS = 4.0
 
 
-def sound_rows(flow: Flow, vocoder: Vocoder, repeats: int) -> list[Row]:
-    """Each measured so many times."""
+def token2wav_rows(flow: Flow, vocoder: Vocoder, repeats: int) -> list[Measurement]:
+    """Each measured ``repeats`` times."""
     engine = Token2WavEngine(flow, vocoder, capacity=SLOTS)
-    first = Row(
-        name="units before the first sound", value=_units_before_sound(engine), unit="units", bound=Bound("at most", 8)
+    first = Measurement(
+        name="token2wav, units needed for the first audio",
+        value=_units_before_audio(engine),
+        unit="units",
+        bound=Bound("at most", 8),
     )
     return [first, *_length_rows(engine, repeats), *_streams_rows(engine, repeats)]
 
 
-def reference_rows(flow: Flow, vocoder: Vocoder, repeats: int) -> list[Row]:
-    """Both ways of streaming in chunks of 24 units, each measured so many times."""
+def reference_rows(flow: Flow, vocoder: Vocoder, repeats: int) -> list[Measurement]:
+    """Both streaming modes in chunks of 24 units, each measured ``repeats`` times."""
     grid = ChunkGrid(first=(), then=_PUBLISHED_CHUNK, look_back=_PUBLISHED_CHUNK)
     engines: dict[str, Engine] = {
         "bounded": Token2WavEngine(flow, vocoder, capacity=1, grid=grid),
         "reference": ReferenceToken2WavEngine(flow, vocoder, capacity=1),
     }
     replies = _replies(flow, 1, _REFERENCE_UNITS)
-    runs = {name: partial(_speaking, engine, replies) for name, engine in engines.items()}
+    runs = {name: partial(_time_replies, engine, replies) for name, engine in engines.items()}
     seconds = alternate(runs, repeats, "token2wav, bounded and reference", warm=False)
     size = sum(weight.numel() for weight in flow.parameters()) / 1e6
     where = f"{_REFERENCE_UNITS} units, {size:.0f} M flow"
     return [
-        Row(name=f"token2wav, reference mode, {where}", value=seconds["reference"], unit="s"),
-        Row(name=f"token2wav, bounded, {where}", value=seconds["bounded"], unit="s"),
-        Row(
-            name="token2wav, bounded to reference mode",
+        Measurement(name=f"token2wav, time in reference mode, {where}", value=seconds["reference"], unit="s"),
+        Measurement(name=f"token2wav, time in bounded mode, {where}", value=seconds["bounded"], unit="s"),
+        Measurement(
+            name="token2wav, ratio of time, reference to bounded mode",
             value=seconds["reference"] / seconds["bounded"],
-            unit="times as fast",
+            unit="times",
             bound=Bound("at least", 3),
         ),
     ]
 
 
-def _units_before_sound(engine: Token2WavEngine) -> int:
+def _units_before_audio(engine: Token2WavEngine) -> int:
     stream = engine.open(ReplyRequest(messages=()))
-    given = 0
+    pushed = 0
     while not any(isinstance(chunk, AudioChunk) and len(chunk.samples) for chunk in engine.chunks(stream)):
-        engine.push(stream, _units(engine.flow, 1, seed=given))
-        given += 1
+        engine.push(stream, _units(engine.flow, 1, seed=pushed))
+        pushed += 1
         engine.step()
     engine.close(stream)
-    return given
+    return pushed
 
 
-def _length_rows(engine: Token2WavEngine, repeats: int) -> list[Row]:
-    """Two replies take turns, chunk by chunk, one of them far ahead."""
+def _length_rows(engine: Token2WavEngine, repeats: int) -> list[Measurement]:
+    """Two replies alternate, chunk by chunk; one is much further on."""
     streams = {_EARLY: engine.open(ReplyRequest(messages=())), _LATE: engine.open(ReplyRequest(messages=()))}
     size = engine.grid.then
     for seconds, stream in streams.items():
@@ -78,9 +81,9 @@ def _length_rows(engine: Token2WavEngine, repeats: int) -> list[Row]:
 
     def chunk(seconds: int) -> float:
         engine.push(streams[seconds], _units(engine.flow, size))
-        begun = now()
+        started = now()
         engine.step()
-        return now() - begun
+        return now() - started
 
     measured = alternate(
         {str(seconds): partial(chunk, seconds) for seconds in streams}, 3 * repeats, "token2wav, early and late"
@@ -89,13 +92,13 @@ def _length_rows(engine: Token2WavEngine, repeats: int) -> list[Row]:
         engine.close(stream)
     chunk_seconds = size / engine.config.flow.input_frame_rate
     return [
-        Row(
-            name=f"token2wav, a chunk of {size} units",
+        Measurement(
+            name=f"token2wav, real-time factor, 1 stream, chunk of {size} units",
             value=measured[str(_EARLY)] / chunk_seconds,
             unit="s/s",
         ),
-        Row(
-            name=f"token2wav, cost of a frame at {_LATE} s to that at {_EARLY} s of speech",
+        Measurement(
+            name=f"token2wav, ratio of time per chunk, after {_LATE} s to after {_EARLY} s of speech",
             value=measured[str(_LATE)] / measured[str(_EARLY)],
             unit="times",
             bound=Bound("at most", 1.05),
@@ -103,13 +106,13 @@ def _length_rows(engine: Token2WavEngine, repeats: int) -> list[Row]:
     ]
 
 
-def _streams_rows(engine: Token2WavEngine, repeats: int) -> list[Row]:
+def _streams_rows(engine: Token2WavEngine, repeats: int) -> list[Measurement]:
     units = round(_SPOKEN_SECONDS * engine.config.flow.input_frame_rate)
-    runs = {str(count): partial(_speaking, engine, _replies(engine.flow, count, units)) for count in (1, 8)}
+    runs = {str(count): partial(_time_replies, engine, _replies(engine.flow, count, units)) for count in (1, 8)}
     seconds = alternate(runs, repeats, "token2wav, streams")
     return [
-        Row(
-            name=f"token2wav, {count} streams, a second of each",
+        Measurement(
+            name=f"token2wav, real-time factor, {count} concurrent {'stream' if count == 1 else 'streams'}",
             value=seconds[str(count)] / _SPOKEN_SECONDS,
             unit="s/s",
         )
@@ -117,22 +120,22 @@ def _streams_rows(engine: Token2WavEngine, repeats: int) -> list[Row]:
     ]
 
 
-def _speaking(engine: Engine, replies: Sequence[Units]) -> float:
-    """Seconds in which all replies are made."""
+def _time_replies(engine: Engine, replies: Sequence[Units]) -> float:
+    """Seconds until all replies are complete."""
     streams = [engine.open(ReplyRequest(messages=(), seed=seed)) for seed in range(len(replies))]
     for stream, units in zip(streams, replies, strict=True):
         engine.push(stream, units)
-    begun = now()
+    started = now()
     while engine.step():
         pass
-    seconds = now() - begun
+    seconds = now() - started
     for stream in streams:
         engine.close(stream)
     return seconds
 
 
 def _replies(flow: Flow, count: int, units: int) -> list[Units]:
-    """``count`` whole replies of so many units."""
+    """``count`` whole replies of ``units`` units."""
     return [_units(flow, units, final=True, seed=seed) for seed in range(count)]
 
 
