@@ -30,7 +30,7 @@ class Subsampler(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, D_in), valid lengths (B,) → (B, T', D_out). Frames past a clip's end are zero to every convolution,
-        so a clip's result does not depend on the clips beside it."""
+        so a clip's result does not depend on other clips."""
         x = x.transpose(1, 2)  # (B, D, T)
         for conv in self.conv_layers:
             valid = torch.arange(x.shape[2], device=x.device) < lengths[:, None]
@@ -50,7 +50,7 @@ class AudioAdapter(nn.Module):
         self.ln = nn.LayerNorm(out_dim)
 
     def forward(self, clips: list[Tensor]) -> list[Tensor]:
-        """Per clip, (T_i, D_encoder) → (T_i', D_llm), whatever clips lie beside it; at least one clip of one frame."""
+        """Per clip, (T_i, D_encoder) → (T_i', D_llm), independent of other clips; at least one clip of one frame."""
         lengths = torch.tensor([len(clip) for clip in clips], device=clips[0].device)
         x = self.subsampler(nn.utils.rnn.pad_sequence(clips, batch_first=True), lengths)
         x = self.ln(x + self.fc2(functional.gelu(self.fc1(x))))

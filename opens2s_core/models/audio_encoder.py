@@ -3,7 +3,7 @@
 A clip is cut into segments of 30 s, each encoded on its own (positions restart), and the outputs are laid end to end:
 16 kHz → 100 log-mel frames/s → stride-2 convolution → average pooling by 2 → 25 frames/s.
 
-``audio_padding`` says what a segment is padded with. ``full``: silence up to 30 s, to which the frames attend (the
+``audio_padding`` is the padding of a segment. ``full``: silence up to 30 s, to which the frames attend (the
 published weights rely on it). ``masked``: nothing; a short clip costs a short encode.
 """
 # S segments, F log-mel frames, T encoder frames, D width
@@ -61,7 +61,7 @@ def extract_features(clips: list[Waveform], mel_bins: int, padding: AudioPadding
     """Features of one or more 16 kHz waveforms (n,), float32 (S, mel_bins, F), F at most 3000.
 
     The log floor is taken per clip over all it is padded to. That is its own segments: a clip's features do not depend
-    on its neighbours, while the published extractor pads to the longest one's (which the window of a last frame sees).
+    on other clips, while the published extractor pads to the longest one's (which the window of a last frame sees).
     """
     segments: list[Tensor] = []
     lengths: list[list[int]] = []

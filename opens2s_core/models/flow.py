@@ -1,6 +1,6 @@
 """Units → log-mel by conditional flow matching (the GLM-4-Voice decoder's first half).
 
-B items, N units, F mel frames. Noise and every other random draw is an argument: nothing here owns a generator.
+B items, N units, F mel frames. Noise and all other random numbers are arguments: nothing here has a generator.
 Source: tests/golden/token2wav_tiny/README.md, facts 1, 9 and 10.
 """
 
@@ -44,12 +44,12 @@ class FlowBatch:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FlowDraws:
-    """What chance decides in one training step."""
+class FlowNoise:
+    """The random numbers of one training step."""
 
     prefix: Tensor  # (B,) mel frames that are given, from the start
     time: Tensor  # (B,) uniform in [0, 1)
-    noise: Tensor  # (B, mel, F) normal
+    gaussian: Tensor  # (B, mel, F) normal
     guidance: Tensor  # (B,) uniform in [0, 1): no condition is given where it does not exceed training_cfg_rate
 
 
@@ -85,19 +85,19 @@ class FlowDecoder(nn.Module):
         return (1 + rate) * given - rate * free
 
     def loss(
-        self, mel: Tensor, mask: Tensor | None, mu: Tensor, speaker: Tensor, cond: Tensor, draws: FlowDraws
+        self, mel: Tensor, mask: Tensor | None, mu: Tensor, speaker: Tensor, cond: Tensor, noise: FlowNoise
     ) -> Tensor:
         """Mean squared error, a scalar, of the velocity over valid frames and mel channels.
 
         mel, mu, cond (B, mel, F), mask (B, 1, F) of ones and zeros or None, speaker (B, mel).
         """
-        t = warp(draws.time)[:, None, None]
+        t = warp(noise.time)[:, None, None]
         rest = 1 - self.params.sigma_min
-        noisy = (1 - rest * t) * draws.noise + t * mel
-        keep = (draws.guidance > self.params.training_cfg_rate).to(mel.dtype)[:, None]
+        noisy = (1 - rest * t) * noise.gaussian + t * mel
+        keep = (noise.guidance > self.params.training_cfg_rate).to(mel.dtype)[:, None]
         mu, speaker, cond = mu * keep[:, :, None], speaker * keep, cond * keep[:, :, None]
         velocity = self.estimator(noisy, mask, mu, t[:, 0, 0], speaker, cond)
-        error = masked(velocity - (mel - rest * draws.noise), mask).square()
+        error = masked(velocity - (mel - rest * noise.gaussian), mask).square()
         return error.mean() if mask is None else error.sum() / (mask.sum() * mel.shape[1])
 
 
@@ -146,14 +146,14 @@ class Flow(nn.Module):
         """Speaker vectors (B, spk_embed_dim), of any length or zero → (B, mel). Only their direction counts."""
         return self.spk_embed_affine_layer(functional.normalize(speaker, dim=1))
 
-    def loss(self, batch: FlowBatch, draws: FlowDraws) -> Tensor:
+    def loss(self, batch: FlowBatch, noise: FlowNoise) -> Tensor:
         """Flow-matching loss of a batch, a scalar."""
         hidden = self.encode(batch.units, _valid(batch.unit_lengths, batch.units.shape[1]))
         frames = batch.mel.shape[2]
         mask = _valid(batch.mel_lengths, frames)[:, None].to(hidden.dtype)  # (B, 1, F)
         mu = self.length_regulator(hidden, frames) * mask
-        cond = batch.mel * _valid(draws.prefix, frames)[:, None]
-        return self.decoder.loss(batch.mel, mask, mu, self.voice(batch.speaker), cond, draws)
+        cond = batch.mel * _valid(noise.prefix, frames)[:, None]
+        return self.decoder.loss(batch.mel, mask, mu, self.voice(batch.speaker), cond, noise)
 
 
 def and_without(given: Tensor) -> Tensor:

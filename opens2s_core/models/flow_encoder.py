@@ -131,7 +131,7 @@ class FlowEncoder(nn.Module):
 class LengthRegulator(nn.Module):
     """Stretch (B, N, C) to the given number of frames by repetition, then smooth: (B, C, F).
 
-    The smoothing normalises over all frames, so every frame hears of every unit.
+    The smoothing normalises over all frames, so every frame depends on every unit.
 
     Of ``sampling_ratios`` only the number counts, one smoothing layer each, as in the published model.
     """

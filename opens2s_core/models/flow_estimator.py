@@ -166,7 +166,7 @@ class Level(nn.ModuleList):
 
 
 class Estimator(nn.Module):
-    """Velocity (B, mel, F) of the noisy mel at time t, given what the units say, the speaker and the known mel.
+    """Velocity (B, mel, F) of the noisy mel at time t, given mu, the speaker and the known mel.
 
     One level of the U for each of ``config.channels``, multiples of the 8 groups of its norms; each but the first
     runs at half the rate of the one above.

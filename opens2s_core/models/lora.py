@@ -1,4 +1,4 @@
-"""LoRA on the LLM (arXiv 2106.09685): small trained factors beside frozen weights, with peft's layers and names.
+"""LoRA on the LLM (arXiv 2106.09685): small trained factors added to frozen weights, with peft's layers and names.
 
 peft is imported where it is used: models without LoRA need torch and transformers only.
 """
@@ -42,7 +42,7 @@ _INERT = {
     "megatron_core",
     "qalora_group_size",
 }
-"""What changes nothing, whatever its value."""
+"""Keys without effect, whatever their value."""
 
 _PLAIN = {"peft_type": ("LORA",), "bias": ("none",), "init_lora_weights": (True, "gaussian")}
 """The values that plain LoRA has; some other beginnings of A and B have changed the base weights."""
@@ -88,7 +88,7 @@ def attach_lora(thinker: Thinker, config: Mapping[str, Any], *, seed: int = 0) -
     llm = thinker.llm_model
     with unchanged_on_failure(thinker), seeded(seed):
         try:
-            inject_adapter_in_model(LoraConfig(**config), llm, _ADAPTER)  # draws on the CPU, wherever the LLM is
+            inject_adapter_in_model(LoraConfig(**config), llm, _ADAPTER)  # initialised on the CPU, also on a GPU
         except (ValueError, re.error) as error:
             raise ConfigError(f"LoRA that cannot be put into the LLM: {error}") from error
         layers = _lora_layers(llm)
@@ -131,8 +131,8 @@ def lora_config(thinker: Thinker) -> dict[str, Any]:
 def plain_lora_config(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     """What matters of a peft configuration, under its names; no model or path that it names is ever followed.
 
-    Raises :class:`ConfigError` for anything beyond plain LoRA on linear layers (DoRA, trained biases, whole modules
-    saved beside, …) and for values that are missing or of another type.
+    Raises :class:`ConfigError` for anything beyond plain LoRA on linear layers (DoRA, trained biases, whole saved
+    modules, …) and for values that are missing or of another type.
     """
     others = {key: value for key, value in values.items() if key not in _KINDS and key not in _INERT}
     if beyond := {key: value for key, value in others.items() if value and value not in _PLAIN.get(key, ())}:

@@ -1,4 +1,4 @@
-"""What an OpenS2S checkpoint's ``config.json`` says."""
+"""The settings in an OpenS2S checkpoint's ``config.json``."""
 
 import math
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ class Interleave:
     def order(self, num_hiddens: int, num_units: int) -> NDArray[np.int64]:
         """Reading order of a reply as indices into [speaker, hiddens…, units…]: int64 (1 + hiddens + units,).
 
-        Blocks of hiddens and units alternate; when one side is used up the other goes on without gaps.
+        Blocks of hiddens and units alternate; when one side is used up the other continues without gaps.
         """
         hidden, unit = np.arange(num_hiddens), np.arange(num_units)
         units_before = np.minimum(hidden // self.hiddens * self.units, num_units)

@@ -1,4 +1,4 @@
-"""Random values that follow from a seed, while every other generator goes on as if nothing had been drawn."""
+"""Random values from a seed, without a change to any other generator."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import torch
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """What is drawn on the CPU inside follows from ``seed`` alone; the CPU's generator then is as it was before."""
+    """Random values on the CPU inside depend on ``seed`` alone; after it the CPU's generator is as before."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the accelerators too, for good
         yield

@@ -1,4 +1,4 @@
-"""What speaks: a Qwen3 LM over text tokens and speech units, driven by LLM hidden states.
+"""The speech decoder: a Qwen3 LM over text tokens and speech units, driven by LLM hidden states.
 
 Its input is a speaker embedding, then M projected hidden states and N unit embeddings in turn (paper section 2.1).
 """
@@ -14,7 +14,7 @@ from opens2s_core.prompt import SPEAKER_DIM
 
 @dataclass(frozen=True, slots=True)
 class UnitVocabulary:
-    """Where speech units lie in the decoder's vocabulary, and which of its tokens end a reply."""
+    """The range of speech units in the decoder's vocabulary, and which of its tokens end a reply."""
 
     offset: int
     size: int

@@ -24,7 +24,7 @@ class SpeechTokenizer(nn.Module):
     """Waveforms to unit ids (GLM-4-Voice speech tokenizer, its encoder half).
 
     Where the codebook is learned from running averages (``quantize_ema_decay``), ``ema_count`` (K,) and
-    ``ema_weight`` (K, D) are kept beside it: how often each code was used, and the sum of what it stood for.
+    ``ema_weight`` (K, D) are kept with it: how often each code was used, and the sum of the vectors it replaced.
     """
 
     ema_count: Tensor
@@ -63,12 +63,12 @@ class SpeechTokenizer(nn.Module):
     @torch.no_grad()
     def pooled(self, waveforms: Sequence[Waveform]) -> list[Tensor]:
         """The vectors (n, d_model) of each 16 kHz waveform before they are replaced by their nearest codes."""
-        segments = [piece for waveform in waveforms for piece in _segments(waveform)]
+        segments = [segment for waveform in waveforms for segment in _segments(waveform)]
         vectors: list[Tensor] = []
         for start in range(0, len(segments), SEGMENTS_PER_BATCH):
             batch = segments[start : start + SEGMENTS_PER_BATCH]
             features, mask = self.features(batch)
-            kept = [-(-len(piece) // self.samples_per_unit) for piece in batch]
+            kept = [-(-len(segment) // self.samples_per_unit) for segment in batch]
             vectors.extend(row[:n] for row, n in zip(self(features, mask), kept, strict=True))
         remaining = iter(vectors)
         empty = self.codebook.weight.new_zeros(0, self.config.d_model)
@@ -78,19 +78,19 @@ class SpeechTokenizer(nn.Module):
         """Log-mel (B, mel, F) and validity (B, F) of segments of at most 30 s.
 
         Each segment is padded to whole units before its features are taken, and only then to the longest of the
-        batch, so that its units do not depend on its neighbours. Symmetric convolutions read a frame beyond a
-        segment's end, which to the published code is one of silence where the batch goes on: for them silence is
-        padded to the longest first, and a last unit may depend on the batch, as it does there.
+        batch, so that its units do not depend on the others. Symmetric convolutions read a frame beyond a segment's
+        end, which in the published code is silence where the batch is longer: for them silence is padded to the
+        longest first, and a last unit may depend on the batch, as in that code.
         """
         device, unit = self.codebook.weight.device, self.samples_per_unit
-        padded = [len(piece) + -len(piece) % unit for piece in segments]
+        padded = [len(segment) + -len(segment) % unit for segment in segments]
         mels = []
-        for piece, own in zip(segments, padded, strict=True):
+        for segment, own in zip(segments, padded, strict=True):
             length = own if self.config.encoder_causal_convolution else max(padded)
-            samples = functional.pad(torch.from_numpy(piece).to(device), (0, length - len(piece)))
+            samples = functional.pad(torch.from_numpy(segment).to(device), (0, length - len(segment)))
             mels.append(log_mel(samples, self.config.num_mel_bins))
         features = nn.utils.rnn.pad_sequence([mel.T for mel in mels], batch_first=True).transpose(1, 2)
-        frames = torch.tensor([-(-len(piece) // HOP) for piece in segments], device=device)
+        frames = torch.tensor([-(-len(segment) // HOP) for segment in segments], device=device)
         return features, torch.arange(features.shape[2], device=device) < frames[:, None]
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
@@ -123,7 +123,7 @@ class SpeechTokenizer(nn.Module):
         return distance.argmin(-1)
 
     def embed(self, ids: Tensor) -> Tensor:
-        """What stands in the place of the vectors after quantisation: ids (B, N) → codes plus position (B, N, D)."""
+        """The vectors after quantisation: ids (B, N) → codes plus position (B, N, D)."""
         return self.codebook(ids) + self.embed_positions2.weight[: ids.shape[1]]
 
 

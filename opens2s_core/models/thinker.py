@@ -1,4 +1,4 @@
-"""What understands and answers: audio encoder → adapter → LLM."""
+"""The thinker: audio encoder → adapter → LLM."""
 # B batch, T positions, D LLM width
 
 import numpy as np

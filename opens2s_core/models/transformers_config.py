@@ -15,7 +15,7 @@ from opens2s_core.config import ConfigError
 C = TypeVar("C", bound=PreTrainedConfig)
 
 _GENERIC = {field.name for field in dataclasses.fields(PreTrainedConfig)}
-"""What every transformers configuration has and what says nothing about the architecture."""
+"""Keys of every transformers configuration that do not describe the architecture."""
 
 _FORMER_NAMES = {"init_std": "initializer_range"}  # of the audio encoder
 
@@ -54,7 +54,7 @@ def parse_transformers_config(kind: type[C], values: object, where: str) -> C:
 
 
 def _check_buildable(config: PreTrainedConfig, where: str) -> None:
-    """Refuse what makes no model: transformers tells only when it builds or runs one, without a name."""
+    """Refuse values that make no model: transformers fails only when it builds or runs one, without a name."""
     values = vars(config)
     for size in sorted(_SIZES & values.keys()):
         if values[size] < 1:

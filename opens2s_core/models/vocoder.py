@@ -1,7 +1,7 @@
-"""Log-mel → waveform: a neural source filter with an inverse STFT at its end (HiFT, the GLM-4-Voice decoder's voice).
+"""Log-mel → waveform: a neural source filter with an inverse STFT at its end (HiFT, the GLM-4-Voice decoder's vocoder).
 
 B items, F mel frames, S = F x hop samples, H harmonics above the fundamental, K bins of the small STFT.
-Random draws are arguments. Convolutions that the published files weight-normalise are plain here: load such a state
+Random numbers are arguments. Convolutions that the published files weight-normalise are plain here: load such a state
 through :func:`fold_weight_norm`.
 Source: tests/golden/token2wav_tiny/README.md, facts 11 to 14.
 """
@@ -22,11 +22,11 @@ F0_CONTEXT = F0_LAYERS
 """Mel frames on either side that the pitch of a frame depends on: one for each layer of kernel 3."""
 MAX_MAGNITUDE = 100.0
 QUIET = -3.0
-"""Log-magnitude that untrained weights start from, so that a voice that never learned to speak does not shout."""
+"""Log-magnitude that untrained weights start from, so that an untrained voice is not loud."""
 
 
 def fold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Replace each pair ``weight_g``, ``weight_v`` by the ``weight`` they stand for (norm over every axis but 0)."""
+    """Replace each pair ``weight_g``, ``weight_v`` by their ``weight`` (norm over every axis but 0)."""
     folded = {}
     for name, value in state.items():
         layer = name.removesuffix("_v")
@@ -60,7 +60,7 @@ def samples_per_frame(config: VocoderConfig) -> int:
 
 
 def decode_context(config: VocoderConfig) -> int:
-    """Mel frames on either side, of mel and of source alike, that the waveform of a frame depends on."""
+    """Mel frames on either side, of mel and of source, that the waveform of a frame depends on."""
     istft = config.istft_params
     samples = samples_per_frame(config)
     reach = math.ceil(istft.n_fft / 2 / istft.hop_len) + EDGE_KERNEL // 2 + 1  # the last 1 is the reflected frame
@@ -210,7 +210,7 @@ class Vocoder(nn.Module):
         return self.f0_predictor(mel)
 
     def source(self, f0: Tensor, phase_u: Tensor, noise: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
-        """Excitation (B, 1, S) of pitch (B, F), and the phase to go on from.
+        """Excitation (B, 1, S) of pitch (B, F), and the phase at its end.
 
         Phases are cycles of the fundamental in [0, 1), float64 (B,); ``start`` is 0 at the beginning of a reply.
         """

@@ -106,16 +106,16 @@ def _read_encoder(path: Path) -> tuple[Qwen2AudioEncoderConfig, dict[str, LazyTe
 
 def _extractor_settings(path: Path, mel_bins: int) -> dict[str, Any]:
     """The feature extractor's settings: those beside the encoder, else Qwen2-Audio's. They must be ours."""
-    heard = {"feature_size": mel_bins, "sampling_rate": SAMPLE_RATE, "hop_length": HOP, "n_fft": N_FFT}
+    expected = {"feature_size": mel_bins, "sampling_rate": SAMPLE_RATE, "hop_length": HOP, "n_fft": N_FFT}
     alone, processor = path / "preprocessor_config.json", path / "processor_config.json"
     if alone.exists():
         settings = read_json(alone)
     elif processor.exists():
         settings = read_json(processor).get("feature_extractor", {})
     else:
-        settings = WhisperFeatureExtractor(**heard, return_attention_mask=True).to_dict()
-    if wrong := {name: settings.get(name) for name, value in heard.items() if settings.get(name) != value}:
-        raise CheckpointError(f"{path}: expected a feature extractor with {heard}, got {wrong}")
+        settings = WhisperFeatureExtractor(**expected, return_attention_mask=True).to_dict()
+    if wrong := {name: settings.get(name) for name, value in expected.items() if settings.get(name) != value}:
+        raise CheckpointError(f"{path}: expected a feature extractor with {expected}, got {wrong}")
     return settings
 
 

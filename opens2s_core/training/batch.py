@@ -57,7 +57,7 @@ class Batch:
     attention_mask: Tensor  # bool (B, T)
     labels: Tensor  # int64 (B, T)
     audio: AudioFeatures
-    audio_is_stand_in: bool
+    audio_is_dummy: bool
     replies: Replies
 
 
@@ -86,7 +86,7 @@ def collate(samples: Sequence[EncodedSample], config: OpenS2SConfig, vocabulary:
         attention_mask=_pad([[1] * len(row) for row in rows], 0).bool(),
         labels=_pad(labels, IGNORED),
         audio=extract_features(clips or [silence], config.audio_encoder.num_mel_bins, config.audio_padding),
-        audio_is_stand_in=not clips,
+        audio_is_dummy=not clips,
         replies=_replies(samples, types, config.interleave, vocabulary),
     )
 
@@ -136,8 +136,8 @@ def _replies(
     runs = spoken_runs(types)
     assert len(runs) == len(speech), "as many spoken stretches as replies with units"
     if not runs:
-        stand_in = collate_replies([[0]], [[end]], torch.zeros(1, SPEAKER_DIM), interleave)
-        return replace(stand_in, labels=torch.full_like(stand_in.labels, IGNORED))
+        dummy = collate_replies([[0]], [[end]], torch.zeros(1, SPEAKER_DIM), interleave)
+        return replace(dummy, labels=torch.full_like(dummy.labels, IGNORED))
     speakers = [vector for sample in samples for vector in _speakers(sample)]
     return collate_replies(runs, speech, torch.tensor(speakers, dtype=torch.float32), interleave)
 

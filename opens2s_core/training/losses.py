@@ -45,7 +45,7 @@ def losses_given_audio(model: OpenS2S, batch: Batch, audio: list[Tensor]) -> Los
     """The losses of a batch whose clips are embedded already: ``audio`` is a list of (audio_positions, D_llm)."""
     hidden = read_batch(model.thinker, batch, audio)
     text = _cross_entropy_sum(hidden, batch.labels, model.thinker.llm_model.lm_head)
-    if batch.audio_is_stand_in:
+    if batch.audio_is_dummy:
         text = text + audio[0].sum() * 0.0
     lm = model.speech_decoder.tts_lm_model
     inputs = speech_inputs(model.speech_decoder, hidden, batch.replies)
@@ -55,7 +55,7 @@ def losses_given_audio(model: OpenS2S, batch: Batch, audio: list[Tensor]) -> Los
 
 def read_batch(thinker: Thinker, batch: Batch, audio: list[Tensor]) -> Tensor:
     """The LLM's last hidden states (B, T, D_llm), behind its final norm; those of padding mean nothing."""
-    embeddings = thinker.embed_prompt(batch.input_ids, [] if batch.audio_is_stand_in else audio)
+    embeddings = thinker.embed_prompt(batch.input_ids, [] if batch.audio_is_dummy else audio)
     return thinker.llm_model.model(inputs_embeds=embeddings, attention_mask=batch.attention_mask).last_hidden_state
 
 

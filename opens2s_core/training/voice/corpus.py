@@ -82,8 +82,8 @@ class SpeechCorpus:
         """
         samples = self._cache.get((index, rate))
         if samples is None:
-            sound = resample(self._decode(index), self.utterances[index].rate, rate)
-            samples = np.rint(np.clip(sound, -1.0, 32767 / 32768) * 32768).astype(np.int16)
+            waveform = resample(self._decode(index), self.utterances[index].rate, rate)
+            samples = np.rint(np.clip(waveform, -1.0, 32767 / 32768) * 32768).astype(np.int16)
             # What fits stays: in an endless shuffle, making room by dropping others would only cost more decoding.
             if samples.nbytes <= self._free:
                 self._free -= samples.nbytes

@@ -98,8 +98,8 @@ def pitch(samples: Waveform, rate: int, hop: int) -> NDArray[np.float32]:
     frames = len(samples) // hop
     # Praat gives no frames where its window does not fit: silence around lets every frame of ours have one.
     margin = round(3 / PITCH_FLOOR * rate)
-    sound = parselmouth.Sound(np.pad(samples.astype(np.float64), margin), rate)
-    found = sound.to_pitch_ac(time_step=hop / rate, pitch_floor=PITCH_FLOOR, pitch_ceiling=PITCH_CEILING)
+    speech = parselmouth.Sound(np.pad(samples.astype(np.float64), margin), rate)
+    found = speech.to_pitch_ac(time_step=hop / rate, pitch_floor=PITCH_FLOOR, pitch_ceiling=PITCH_CEILING)
     at = (np.arange(frames) + 0.5) * hop / rate + margin / rate
     hertz = found.selected_array["frequency"]
     voiced = hertz > 0

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
 from opens2s_core.checkpoint.token2wav import load_token2wav
 from opens2s_core.config import Token2WavConfig
-from opens2s_core.models.flow import Flow, FlowBatch, FlowDraws
+from opens2s_core.models.flow import Flow, FlowBatch, FlowNoise
 from opens2s_core.training.voice.corpus import SpeechCorpus
 from opens2s_core.training.voice.export import export_flow
 from opens2s_core.training.voice.flow_speech import FlowSpeech
@@ -36,7 +36,7 @@ from opens2s_core.training.voice.stage import (
 from opens2s_core.training.voice.windows import draw_windows
 
 TIME_BANDS = 4
-_BATCH, _DRAWS, _HELD_OUT = 2, 3, 4  # purposes of random numbers
+_BATCH, _NOISE, _HELD_OUT = 2, 3, 4  # purposes of random numbers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,9 +114,9 @@ class FlowStage:
         """Losses of the step; every ``evaluate_every`` steps those on held-out speech besides."""
         self.flow.train()
         batch = self.batch(step)
-        draws = _to(self.draws(step, batch), self.device)
+        noise = _to(self.noise(step, batch), self.device)
         with random_numbers_at(self.config.seed, step, self.device), autocast(self.config, self.device):
-            matching, mean = flow_losses(self.flow, batch, draws)
+            matching, mean = flow_losses(self.flow, batch, noise)
         (matching + self.config.mean_weight * mean).backward()
         norm = apply_gradients(self._optimizer, self.config, step)
         metrics = {"matching": float(matching.detach()), "mean_l1": float(mean.detach()), "gradient_norm": norm}
@@ -131,17 +131,17 @@ class FlowStage:
         self.flow.eval()
         index = int(np.argmax(speech.lengths))
         batch = speech.batch([index], [0], int(speech.lengths[index]))
-        noise = torch.randn(batch.mel.shape, generator=generator_at(self.config.seed, 0, _HELD_OUT)).to(self.device)
+        gaussian = torch.randn(batch.mel.shape, generator=generator_at(self.config.seed, 0, _HELD_OUT)).to(self.device)
         metrics = {}
         for band in range(TIME_BANDS):
-            draws = FlowDraws(
+            noise = FlowNoise(
                 prefix=torch.zeros(1, device=self.device),
                 time=torch.full((1,), (band + 0.5) / TIME_BANDS, device=self.device),
-                noise=noise,
+                gaussian=gaussian,
                 guidance=torch.ones(1, device=self.device),
             )
-            metrics[f"held_out_matching_{band}"] = float(self.flow.loss(batch, draws))
-        sample = self.flow(batch.units, batch.mel[:, :, :0], noise, batch.speaker)
+            metrics[f"held_out_matching_{band}"] = float(self.flow.loss(batch, noise))
+        sample = self.flow(batch.units, batch.mel[:, :, :0], gaussian, batch.speaker)
         return metrics | {"held_out_sample_l1": float((sample - batch.mel).abs().mean())}
 
     @torch.no_grad()
@@ -167,20 +167,20 @@ class FlowStage:
         items, starts = draw_windows(rng, self.speech.lengths, max(self.config.batch_units // size, 1), size)
         return self.speech.batch(items.tolist(), starts.tolist(), size)
 
-    def draws(self, step: int, batch: FlowBatch) -> FlowDraws:
+    def noise(self, step: int, batch: FlowBatch) -> FlowNoise:
         """What chance decides in a step."""
-        generator = generator_at(self.config.seed, step, _DRAWS)
+        generator = generator_at(self.config.seed, step, _NOISE)
         rows, _, frames = batch.mel.shape
 
         def uniform() -> Tensor:
             return torch.rand(rows, generator=generator)
 
         given = uniform() < self.config.prefix_rate
-        return FlowDraws(
+        return FlowNoise(
             prefix=(uniform() * self.config.prefix_share * frames).floor() * given,
             # Each item's time from a part of its own: still uniform, and the loss of a step varies less.
             time=(torch.arange(rows) + uniform()) / rows,
-            noise=torch.randn(batch.mel.shape, generator=generator),
+            gaussian=torch.randn(batch.mel.shape, generator=generator),
             guidance=uniform(),
         )
 
@@ -193,15 +193,15 @@ def principal_parts(vectors: Tensor, size: int) -> Tensor:
     return parts / parts.std()
 
 
-def flow_losses(flow: Flow, batch: FlowBatch, draws: FlowDraws) -> tuple[Tensor, Tensor]:
+def flow_losses(flow: Flow, batch: FlowBatch, noise: FlowNoise) -> tuple[Tensor, Tensor]:
     """:meth:`Flow.loss` of a batch without padding, and the mean absolute error of mu against the mel."""
     frames = batch.mel.shape[2]
     mu = flow.length_regulator(flow.encode(batch.units, torch.ones_like(batch.units, dtype=torch.bool)), frames)
-    given = torch.arange(frames, device=mu.device) < draws.prefix[:, None]  # (B, F)
+    given = torch.arange(frames, device=mu.device) < noise.prefix[:, None]  # (B, F)
     voice = flow.voice(batch.speaker)
-    matching = flow.decoder.loss(batch.mel, None, mu, voice, batch.mel * given[:, None], draws)
+    matching = flow.decoder.loss(batch.mel, None, mu, voice, batch.mel * given[:, None], noise)
     return matching, (mu - batch.mel).abs().mean()
 
 
-def _to(draws: FlowDraws, device: torch.device) -> FlowDraws:
-    return FlowDraws(**{name: getattr(draws, name).to(device) for name in FlowDraws.__slots__})
+def _to(noise: FlowNoise, device: torch.device) -> FlowNoise:
+    return FlowNoise(**{name: getattr(noise, name).to(device) for name in FlowNoise.__slots__})

@@ -81,27 +81,27 @@ def make_voice(
             speech_tokenizer=read_speech_tokenizer_config(start / SPEECH_TOKENIZER),
             token2wav=read_token2wav_config(start / TOKEN2WAV),
         )
-    material = _Material(config=config, corpus=Path(corpus), output=Path(output), start=start, bar=bar)
+    run = _Run(config=config, corpus=Path(corpus), output=Path(output), start=start, bar=bar)
     makers = {TokenizerStage.name: _make_tokenizer, FlowStage.name: _make_flow, VocoderStage.name: _make_vocoder}
     for name in stages:
-        makers[name](material)
-    return _join(material) if all(material.part(name).exists() for name in STAGES) else None
+        makers[name](run)
+    return _join(run) if all(run.part(name).exists() for name in STAGES) else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Material:
+class _Run:
     config: VoiceConfig
     corpus: Path
     output: Path
     start: Path | None
     bar: Callable[..., Any]
 
-    def run(self, name: str) -> Path:
+    def stage_directory(self, name: str) -> Path:
         return self.output / "stages" / name
 
     def part(self, name: str) -> Path:
         """Where what a stage makes lies: its export, or else the voice to go on from."""
-        export = self.run(name) / EXPORT
+        export = self.stage_directory(name) / EXPORT
         return export if export.exists() else self.first(name) or export
 
     def first(self, name: str) -> Path | None:
@@ -113,10 +113,10 @@ class _Material:
         return self.output / "cache"
 
 
-def _make_tokenizer(material: _Material) -> None:
-    config = material.config
+def _make_tokenizer(run: _Run) -> None:
+    config = run.config
     _train(
-        material,
+        run,
         TokenizerStage.name,
         config.tokenizer_stage,
         {"model": config_to_dict(config.speech_tokenizer)},
@@ -124,17 +124,17 @@ def _make_tokenizer(material: _Material) -> None:
             TokenizerStage,
             config.tokenizer_stage,
             config.speech_tokenizer,
-            start=material.first(TokenizerStage.name),
+            start=run.first(TokenizerStage.name),
         ),
     )
 
 
-def _make_flow(material: _Material) -> None:
-    config, tokenizer = material.config, material.part(TokenizerStage.name)
+def _make_flow(run: _Run) -> None:
+    config, tokenizer = run.config, run.part(TokenizerStage.name)
     if not tokenizer.exists():
         raise StorageError(f"{tokenizer}: expected a trained speech tokenizer: its stage comes before the flow's")
     _train(
-        material,
+        run,
         FlowStage.name,
         config.flow_stage,
         {"model": config_to_dict(config.token2wav.flow), "speech_tokenizer": digest(tokenizer)},
@@ -143,48 +143,48 @@ def _make_flow(material: _Material) -> None:
             config.flow_stage,
             config.token2wav,
             tokenizer=tokenizer,
-            cache=material.cache,
-            start=material.first(FlowStage.name),
+            cache=run.cache,
+            start=run.first(FlowStage.name),
         ),
     )
 
 
-def _make_vocoder(material: _Material) -> None:
-    config = material.config
+def _make_vocoder(run: _Run) -> None:
+    config = run.config
 
     def stage(corpus: SpeechCorpus, held_out: SpeechCorpus) -> VocoderStage:
-        first = material.first(VocoderStage.name)
-        return VocoderStage(config.vocoder_stage, config.token2wav, corpus, cache=material.cache, start=first)
+        first = run.first(VocoderStage.name)
+        return VocoderStage(config.vocoder_stage, config.token2wav, corpus, cache=run.cache, start=first)
 
-    _train(material, VocoderStage.name, config.vocoder_stage, {"model": config_to_dict(config.token2wav.hift)}, stage)
+    _train(run, VocoderStage.name, config.vocoder_stage, {"model": config_to_dict(config.token2wav.hift)}, stage)
 
 
 def _train(
-    material: _Material,
+    run: _Run,
     name: str,
     config: StageConfig,
     depends_on: dict[str, Any],
     build: Callable[[SpeechCorpus, SpeechCorpus], Stage],
 ) -> None:
     """One stage, built only where it is not finished: building reads the corpus."""
-    settings = {"corpus": digest(material.corpus / MANIFEST), **depends_on}
-    if (first := material.first(name)) is not None:
+    settings = {"corpus": digest(run.corpus / MANIFEST), **depends_on}
+    if (first := run.first(name)) is not None:
         settings["start"] = digest(first)
-    if finished_export(name, config, material.run(name), settings) is not None:
+    if finished_export(name, config, run.stage_directory(name), settings) is not None:
         return
-    stage = build(SpeechCorpus(material.corpus, "train"), SpeechCorpus(material.corpus, "held_out"))
-    with ProgressBar(name, config.steps, material.bar) as progress:
-        train_stage(stage, config, material.run(name), settings=settings, progress=progress)
+    stage = build(SpeechCorpus(run.corpus, "train"), SpeechCorpus(run.corpus, "held_out"))
+    with ProgressBar(name, config.steps, run.bar) as progress:
+        train_stage(stage, config, run.stage_directory(name), settings=settings, progress=progress)
 
 
-def _join(material: _Material) -> Path:
-    voice = material.output / VOICE
-    dtype = torch.float16 if material.config.half_precision else torch.float32
-    tokenizer, flow, vocoder = (material.part(name) for name in STAGES)
+def _join(run: _Run) -> Path:
+    voice = run.output / VOICE
+    dtype = torch.float16 if run.config.half_precision else torch.float32
+    tokenizer, flow, vocoder = (run.part(name) for name in STAGES)
     # A voice re-tuned stage by stage is joined again with every stage.
     if not voice.exists() or voice.stat().st_mtime < max(part.stat().st_mtime for part in (tokenizer, flow, vocoder)):
         with new_directory(voice) as target:
-            heard = load_speech_tokenizer(tokenizer, dtype)
-            save_speech_tokenizer(heard, heard.config, target / SPEECH_TOKENIZER, averages=False)
+            speech_tokenizer = load_speech_tokenizer(tokenizer, dtype)
+            save_speech_tokenizer(speech_tokenizer, speech_tokenizer.config, target / SPEECH_TOKENIZER, averages=False)
             join_token2wav(flow, vocoder, target / TOKEN2WAV, dtype)
     return voice

@@ -72,7 +72,7 @@ class TextHead(nn.Module):
         return self.text(hidden), self.mel(hidden).unflatten(-1, (CONV_STRIDE, -1)).flatten(1, 2)
 
 
-def character_errors(said: str, heard: str) -> tuple[int, int]:
+def character_errors(reference: str, hypothesis: str) -> tuple[int, int]:
     """Edits that turn what was heard into what was said, and the characters of the latter."""
-    truth = spoken_characters(said)
-    return torchaudio.functional.edit_distance(truth, heard), len(truth)
+    truth = spoken_characters(reference)
+    return torchaudio.functional.edit_distance(truth, hypothesis), len(truth)

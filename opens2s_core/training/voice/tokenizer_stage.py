@@ -104,7 +104,7 @@ class TokenizerStage:
         for fixed in (tokenizer.embed_positions, tokenizer.embed_positions2, tokenizer.codebook):
             fixed.requires_grad_(False)  # the codebook follows the averages
         self.model = tokenizer.to(self.device)
-        self._draws_codes_at = None if start else config.quantised_from
+        self._init_codes_at = None if start else config.quantised_from
         lengths = _units(corpus, self.model.samples_per_unit)
         self._batches = Batches(lengths, config.batch_units, seed=config.seed, bucket=_BUCKET)
         self.head = seeded(
@@ -168,9 +168,9 @@ class TokenizerStage:
             paths = logits.argmax(-1)  # (B, T)
             frames = batch.valid.sum(1) * self._pool
             for index, path, count in zip(chosen, paths.tolist(), frames.tolist(), strict=True):
-                heard = self.alphabet.decode(path[:count])
-                wrong, all_of_them = character_errors(corpus.utterances[index].text, heard)
-                edits, characters = edits + wrong, characters + all_of_them
+                transcript = self.alphabet.decode(path[:count])
+                edits_of_one, length = character_errors(corpus.utterances[index].text, transcript)
+                edits, characters = edits + edits_of_one, characters + length
         return edits / max(characters, 1)
 
     def _follow(self, losses: _Losses, step: int) -> dict[str, float]:
@@ -193,7 +193,7 @@ class TokenizerStage:
         vectors = self._vectors(batch)  # (B, N, D)
         flat = vectors[batch.valid]  # (M, D)
         seen = flat.detach()
-        if step == self._draws_codes_at:
+        if step == self._init_codes_at:
             everything = torch.ones_like(self.model.ema_count, dtype=torch.bool)
             restart_codes(self.model, everything, seen, generator_at(self.config.seed, step, _FIRST_CODES))
         ids = self.model.quantise(vectors.detach())
@@ -214,7 +214,7 @@ class TokenizerStage:
         return _Losses(ctc, mel_loss, commitment, seen, ids[batch.valid])
 
     def _quantises(self, step: int) -> bool:
-        return self._draws_codes_at is None or step >= self._draws_codes_at
+        return self._init_codes_at is None or step >= self._init_codes_at
 
     def _vectors(self, batch: TokenizerBatch) -> Tensor:
         """(B, N, D) in fp32, in which they are compared with the codes."""

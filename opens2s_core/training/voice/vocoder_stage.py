@@ -37,7 +37,7 @@ from opens2s_core.training.voice.stage import (
 )
 from opens2s_core.training.voice.windows import draw_windows
 
-_BATCH, _DRAWS = 2, 3  # purposes of random numbers
+_BATCH, _NOISE = 2, 3  # purposes of random numbers
 _PITCH_UNIT = 100.0
 """Hz that count as 1 in the loss of the pitch."""
 
@@ -152,14 +152,16 @@ class VocoderStage:
 
     def _speak(self, step: int, batch: VocoderBatch, predicted: Tensor) -> Tensor:
         """Waveforms (B, S) of the frames that count."""
-        generator, (rows, frames) = generator_at(self.config.seed, step, _DRAWS), batch.pitch.shape
+        generator, (rows, frames) = generator_at(self.config.seed, step, _NOISE), batch.pitch.shape
         harmonics, hop = self.model.hift.nb_harmonics + 1, samples_per_frame(self.model.hift)
         teacher = max(1 - step / self.config.teacher_steps, 0.0) if self.config.teacher_steps else 0.0
-        told = (torch.rand(rows, generator=generator) < teacher).to(self.device)
+        is_true_pitch = (torch.rand(rows, generator=generator) < teacher).to(self.device)
         start = torch.rand(rows, generator=generator, dtype=torch.float64).to(self.device)  # a crop begins anywhere
         phase_u = torch.rand(rows, harmonics, 1, generator=generator).to(self.device)
         noise = torch.randn(rows, harmonics, frames * hop, generator=generator).to(self.device)
-        source, _ = self.vocoder.source(torch.where(told[:, None], batch.pitch, predicted), phase_u, noise, start)
+        source, _ = self.vocoder.source(
+            torch.where(is_true_pitch[:, None], batch.pitch, predicted), phase_u, noise, start
+        )
         with autocast(self.config, self.device):
             wave = self.vocoder.decode(batch.mel, source)
         length = batch.wave.shape[1]

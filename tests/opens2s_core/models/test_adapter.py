@@ -41,7 +41,7 @@ def test_a_batch_with_its_silence_unmasked_is_the_published_one(golden: dict[str
 
 
 @torch.no_grad()
-def test_ours_differs_from_the_published_batch_only_where_that_hears_the_neighbours(golden: dict[str, Tensor]) -> None:
+def test_only_where_the_published_batch_depends_on_neighbours_does_ours_differ(golden: dict[str, Tensor]) -> None:
     features = synthetic_features(golden["attention_mask_sum"].tolist())
     ours = model().thinker.embed_audio(features)
     assert list(map(len, ours)) == golden["adapter_mask"].sum(1).tolist()
@@ -108,8 +108,8 @@ def slow_adapter(adapter: AudioAdapter, clip: Tensor) -> Tensor:
     """One clip alone, with nothing to mask: (T, D_in) → (T', D_out)."""
     x = clip.T[None]
     for conv in adapter.subsampler.conv_layers:
-        value, gate = conv(x).chunk(2, dim=1)
-        x = value * torch.sigmoid(gate)
+        value, gating = conv(x).chunk(2, dim=1)
+        x = value * torch.sigmoid(gating)
     x = x[0].T
     return adapter.ln(x + functional.gelu(x @ adapter.fc1.weight.T) @ adapter.fc2.weight.T)
 

@@ -126,7 +126,7 @@ def test_clips_are_cut_into_segments_that_hold_the_published_features(golden: di
 
 @pytest.mark.parametrize("padding", ["full", "masked"])
 @torch.no_grad()
-def test_a_clip_does_not_hear_its_neighbours(thinker: Thinker, padding: AudioPadding) -> None:
+def test_a_clip_does_not_depend_on_its_neighbours(thinker: Thinker, padding: AudioPadding) -> None:
     clips = [clip(7_000), clip(33_333, seed=1), clip(31 * 16_000, seed=2)]
     encoder, adapter = thinker.audio_encoder_model, thinker.audio_adapter
     together = adapter(encoder.encode(extract_features(clips, encoder.num_mel_bins, padding), padding))

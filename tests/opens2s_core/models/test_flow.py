@@ -19,7 +19,7 @@ from opens2s_core.config import (
     VocoderConfig,
     parse_config,
 )
-from opens2s_core.models.flow import Flow, FlowBatch, FlowDraws, and_without, frames_per_unit, mel_frames, time_steps
+from opens2s_core.models.flow import Flow, FlowBatch, FlowNoise, and_without, frames_per_unit, mel_frames, time_steps
 from opens2s_core.models.flow_encoder import FlowEncoder, LengthRegulator, block_causal
 from opens2s_core.models.flow_estimator import Attention, Downsample, Estimator, GeluProjection, time_sinusoid
 from opens2s_core.models.vocoder import samples_per_frame
@@ -173,14 +173,14 @@ def test_training_loss_and_its_gradients(flow, golden, meta):
         mel_lengths=golden["train.speech_feat_len"],
         speaker=golden["train.embedding"],
     )
-    draws = FlowDraws(
+    noise = FlowNoise(
         prefix=golden["train.cond_prefix_frames"],
         time=golden["train.t_uniform"].flatten(),
-        noise=golden["train.z"],
+        gaussian=golden["train.z"],
         guidance=golden["train.cfg_uniform"],
     )
     flow.zero_grad()
-    loss = flow.loss(batch, draws)
+    loss = flow.loss(batch, noise)
     loss.backward()
     close("train.loss", loss.detach(), golden["train.loss"], ESTIMATOR)
     gradients = {name: parameter.grad for name, parameter in flow.named_parameters() if parameter.grad is not None}
@@ -221,7 +221,7 @@ def test_a_unit_sees_what_came_before_and_its_own_block(length, block, valid):
 
 @pytest.mark.parametrize(("block", "blocks"), [(1, 1), (3, 2), (7, 3), (10, 1)])
 @torch.no_grad()
-def test_encoder_hears_nothing_beyond_its_block(block, blocks):
+def test_the_encoder_does_not_depend_on_later_blocks(block, blocks):
     torch.manual_seed(0)
     width = 12
     encoder = FlowEncoder(
@@ -242,16 +242,16 @@ def test_encoder_hears_nothing_beyond_its_block(block, blocks):
 @settings(max_examples=30)
 @given(st.integers(1, 12), st.integers(1, 3), st.lists(st.integers(1, 15), min_size=2, max_size=5))
 @torch.no_grad()
-def test_complete_blocks_are_the_same_however_many_units_follow(block, layers, pieces):
+def test_complete_blocks_are_the_same_however_many_units_follow(block, layers, parts):
     torch.manual_seed(0)
     encoder = FlowEncoder(
         FlowEncoderConfig(
             input_size=8, output_size=12, attention_heads=3, linear_units=16, num_blocks=layers, block_size=block
         )
     ).eval()
-    x, valid = torch.randn(2, sum(pieces), 8), torch.ones(2, sum(pieces), dtype=torch.bool)
+    x, valid = torch.randn(2, sum(parts), 8), torch.ones(2, sum(parts), dtype=torch.bool)
     whole = encoder(x, valid)
-    for stop in itertools.accumulate(pieces):
+    for stop in itertools.accumulate(parts):
         complete = stop // block * block
         soon = encoder(x[:, :stop], valid[:, :stop])[:, :complete]
         torch.testing.assert_close(soon, whole[:, :complete], atol=1e-5, rtol=1e-5)
@@ -351,7 +351,7 @@ def test_levels_halve_any_length_rounding_up_and_come_back_to_it(channels, frame
 
 @pytest.mark.parametrize("channels", [(16,), (8, 16), (24, 32, 40)])
 @torch.no_grad()
-def test_an_item_without_padding_hears_nothing_of_its_neighbours(channels):
+def test_an_item_without_padding_does_not_depend_on_its_neighbours(channels):
     estimator, inputs = small_estimator(channels), random_inputs(21, 13)
     alone = estimator(*(value[:1] for value in inputs))
     torch.testing.assert_close(estimator(*inputs)[:1], alone, atol=1e-5, rtol=1e-5)

@@ -77,7 +77,7 @@ def test_a_written_configuration_reads_back_equal(published: dict[str, Any]) -> 
     assert set(config.to_dict()) - set(config.published()) == {"audio_padding", "prompt_style"}
 
 
-def test_the_callers_values_stay_as_they_are(published: dict[str, Any]) -> None:
+def test_the_given_values_are_not_changed(published: dict[str, Any]) -> None:
     published["llm_config"]["rope_scaling"] = {"type": "linear", "factor": 2.0}
     for values in (published, as_version_5(published)):
         before = copy.deepcopy(values)
@@ -123,7 +123,7 @@ def test_what_cannot_be_used_is_named(published: dict[str, Any], place: str, val
         OpenS2SConfig.from_dict(published)
 
 
-def test_weights_that_are_said_not_to_be_quantized_are_fine(published: dict[str, Any]) -> None:
+def test_weights_declared_as_not_quantized_are_accepted(published: dict[str, Any]) -> None:
     expected = OpenS2SConfig.from_dict(published)
     published["llm_config"]["quantization_config"] = None
     assert OpenS2SConfig.from_dict(published) == expected

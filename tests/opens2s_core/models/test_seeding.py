@@ -8,12 +8,12 @@ def test_the_seed_decides_and_the_generator_goes_on_as_before() -> None:
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
-    draws = []
+    values = []
     for seed in (1, 1, 2):
         with seeded(seed):
-            draws.append(torch.rand(4))
-    assert torch.equal(draws[0], draws[1])
-    assert not torch.equal(draws[0], draws[2])
+            values.append(torch.rand(4))
+    assert torch.equal(values[0], values[1])
+    assert not torch.equal(values[0], values[2])
     assert torch.equal(torch.rand(4), expected)
 
 

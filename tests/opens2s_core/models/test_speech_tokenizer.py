@@ -22,20 +22,20 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def sounds(golden):
+def waveforms(golden):
     return {name: golden[f"audio.{name}_int16"].numpy().astype(np.float32) / 32768 for name in ("short", "long")}
 
 
-def test_units_of_both_files_in_one_call(model, golden, sounds, meta):
-    short, long = model.encode([sounds["short"], sounds["long"]])
+def test_units_of_both_files_in_one_call(model, golden, waveforms, meta):
+    short, long = model.encode([waveforms["short"], waveforms["long"]])
     assert short == golden["tokens.short"].tolist()
     assert long == golden["tokens.long"].tolist()
     assert [short, long] == meta["extract"]["tokens"]
-    assert model.encode([sounds["short"]]) == [golden["tokens.short_alone"].tolist()]
+    assert model.encode([waveforms["short"]]) == [golden["tokens.short_alone"].tolist()]
 
 
-def test_features_of_one_utterance(model, golden, sounds):
-    features, mask = model.features([sounds["short"]])
+def test_features_of_one_utterance(model, golden, waveforms):
+    features, mask = model.features([waveforms["short"]])
     close("short.input_features", features, golden["short.input_features"], TOLERANCE)
     assert torch.equal(mask.int(), golden["short.attention_mask"])
 
@@ -67,12 +67,12 @@ def test_margin_between_best_and_second_code(model, golden):
 
 
 @torch.no_grad()
-def test_padded_pair(model, golden, sounds):
+def test_padded_pair(model, golden, waveforms):
     features, mask = golden["pair.input_features"], golden["pair.attention_mask"]
     samples = features.shape[2] * 160
     for row, (start, stop) in zip(features, golden["pair.crops"].tolist(), strict=True):
         crop = torch.zeros(samples)
-        crop[: stop - start] = torch.from_numpy(sounds["long"][start:stop])
+        crop[: stop - start] = torch.from_numpy(waveforms["long"][start:stop])
         close("pair.input_features", log_mel(crop, model.config.num_mel_bins), row, TOLERANCE)
     visible = visible_keys(mask[:, ::2].bool(), model.config.quantize_causal_block_size)
     assert torch.equal(visible.to(torch.uint8), golden["pair.visible_mask"])
@@ -81,26 +81,26 @@ def test_padded_pair(model, golden, sounds):
     assert torch.equal(model.quantise(pooled), golden["pair.token_ids"])
 
 
-def test_unit_count_of_any_length(model, meta, sounds):
+def test_unit_count_of_any_length(model, meta, waveforms):
     for samples, units in meta["length_rule"]:
-        assert len(model.encode([sounds["long"][:samples]])[0]) == units
+        assert len(model.encode([waveforms["long"][:samples]])[0]) == units
 
 
 @settings(max_examples=10)
 @given(st.lists(st.tuples(st.integers(0, 400_000), st.integers(0, 20_000)), min_size=1, max_size=5))
-def test_a_sound_is_the_same_whatever_shares_its_batch(model, sounds, spans):
+def test_units_do_not_depend_on_the_rest_of_the_batch(model, waveforms, spans):
     if not model.config.encoder_causal_convolution:
         pytest.skip("a symmetric convolution sees beyond a sound's end, as in the published code")
-    crops = [sounds["long"][start : start + length] for start, length in spans]
+    crops = [waveforms["long"][start : start + length] for start, length in spans]
     for together, crop in zip(model.pooled(crops), crops, strict=True):
         close("pooled alone", together, model.pooled([crop])[0], TOLERANCE)
 
 
 @torch.no_grad()
-def test_symmetric_convolutions_hear_silence_where_the_batch_goes_on(sounds):
+def test_symmetric_convolutions_read_silence_where_the_batch_continues(waveforms):
     config = SpeechTokenizerConfig(d_model=4, encoder_attention_heads=1, encoder_ffn_dim=4, num_mel_bins=80)
     model = SpeechTokenizer(dataclasses.replace(config, encoder_causal_convolution=False, max_source_positions=40))
-    long, short = sounds["long"][:9000], sounds["long"][:2000]
+    long, short = waveforms["long"][:9000], waveforms["long"][:2000]
     features, mask = model.features([long, short])
     padded = torch.zeros(features.shape[2] * 160)
     padded[: len(short)] = torch.from_numpy(short)

@@ -80,7 +80,7 @@ def test_a_row_in_our_batch_is_the_published_row_alone(
 
 
 @torch.no_grad()
-def test_our_batch_differs_only_where_the_published_one_hears_its_neighbours(
+def test_only_where_the_published_batch_depends_on_neighbours_does_ours_differ(
     golden: dict[str, Tensor], features: AudioFeatures, ids: Tensor
 ) -> None:
     thinker = model().thinker

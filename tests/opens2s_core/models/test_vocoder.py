@@ -84,11 +84,11 @@ def test_pitch_and_first_convolution(vocoder, golden):
 
 @torch.no_grad()
 def test_source(vocoder, golden, start):
-    draws = golden["hift.f0"], golden["hift.phase_u"], golden["hift.noise"].float(), start
-    harmonics, _ = vocoder.m_source.harmonics(*draws)
+    inputs = golden["hift.f0"], golden["hift.phase_u"], golden["hift.noise"].float(), start
+    harmonics, _ = vocoder.m_source.harmonics(*inputs)
     (key,) = (key for key in golden if re.fullmatch(r"hift\.sine_waves_last\d+", key))
     close("hift.sine_waves", harmonics[:, :, -golden[key].shape[2] :], golden[key], WAVE)
-    source, _ = vocoder.source(*draws)
+    source, _ = vocoder.source(*inputs)
     close("hift.source", source, golden["hift.source"], WAVE)
     expected = golden["hift.source_stft"]
     close("hift.source_stft", vocoder.source_spectrum(source)[:, :, : expected.shape[2]], expected, WAVE)
@@ -104,12 +104,12 @@ def test_waveform(vocoder, golden):
 
 @torch.no_grad()
 def test_waveform_that_goes_on_from_a_cached_source(vocoder, golden):
-    draws = golden["hift.mel"], golden["hift.phase_u"], golden["hift.noise"].float(), golden["hift.cache_source"]
-    source = vocoder.excite(*draws)
+    inputs = golden["hift.mel"], golden["hift.phase_u"], golden["hift.noise"].float(), golden["hift.cache_source"]
+    source = vocoder.excite(*inputs)
     (key,) = (key for key in golden if re.fullmatch(r"hift\.source_cached_first\d+", key))
     close("hift.source_cached", source[:, :, : golden[key].shape[2]], golden[key], WAVE)
-    assert torch.equal(source[:, :, : draws[3].shape[2]], draws[3])
-    close("hift.wav_cached", vocoder(*draws), golden["hift.wav_cached"], WAVE)
+    assert torch.equal(source[:, :, : inputs[3].shape[2]], inputs[3])
+    close("hift.wav_cached", vocoder(*inputs), golden["hift.wav_cached"], WAVE)
 
 
 def test_folding_leaves_other_weights_alone():
@@ -119,7 +119,7 @@ def test_folding_leaves_other_weights_alone():
     torch.testing.assert_close(folded["b.weight"], torch.tensor([[6.0, 8.0]]))
 
 
-def random_draws(config, frames):
+def random_noise(config, frames):
     harmonics = config.nb_harmonics + 1
     return torch.rand(1, harmonics, 1), torch.randn(1, harmonics, frames * samples_per_frame(config))
 
@@ -128,7 +128,7 @@ def random_draws(config, frames):
 @torch.no_grad()
 def test_every_frame_becomes_its_samples(config):
     vocoder, mel = Vocoder(config), torch.randn(1, config.in_channels, 11)
-    assert vocoder(mel, *random_draws(config, 11)).shape == (1, 11 * samples_per_frame(config))
+    assert vocoder(mel, *random_noise(config, 11)).shape == (1, 11 * samples_per_frame(config))
 
 
 @settings(max_examples=20)
@@ -137,7 +137,7 @@ def test_every_frame_becomes_its_samples(config):
 def test_phase_goes_on_where_it_stopped(config, cut):
     vocoder, f0 = Vocoder(config), torch.rand(1, 30) * 400
     start, samples = torch.zeros(1, dtype=torch.float64), cut * samples_per_frame(config)
-    phase_u, noise = random_draws(config, 30)
+    phase_u, noise = random_noise(config, 30)
     whole, end = vocoder.source(f0, phase_u, noise, start)
     first, middle = vocoder.source(f0[:, :cut], phase_u, noise[:, :, :samples], start)
     second, last = vocoder.source(f0[:, cut:], phase_u, noise[:, :, samples:], middle)
@@ -149,7 +149,7 @@ def test_phase_goes_on_where_it_stopped(config, cut):
 @torch.no_grad()
 def test_harmonics_of_a_steady_pitch(config, start):
     pitch, samples = 3 * config.nsf_voiced_threshold, 10 * samples_per_frame(config)
-    phase_u, noise = random_draws(config, 10)
+    phase_u, noise = random_noise(config, 10)
     stack, _ = Vocoder(config).m_source.harmonics(torch.full((1, 10), pitch), phase_u, noise, start)
     time = torch.arange(1, samples + 1, dtype=torch.float64) / config.sampling_rate
     for k in range(config.nb_harmonics + 1):
@@ -161,7 +161,7 @@ def test_harmonics_of_a_steady_pitch(config, start):
 @pytest.mark.parametrize("config", VARIANTS)
 @torch.no_grad()
 def test_without_a_pitch_there_is_noise_alone(config, start):
-    phase_u, noise = random_draws(config, 10)
+    phase_u, noise = random_noise(config, 10)
     unvoiced = torch.full((1, 10), config.nsf_voiced_threshold)
     stack, _ = Vocoder(config).m_source.harmonics(unvoiced, phase_u, noise, start)
     torch.testing.assert_close(stack, config.nsf_alpha / 3 * noise)
@@ -180,7 +180,7 @@ def test_snake():
 def test_a_loud_voice_is_clipped():
     vocoder = Vocoder(SMALL)
     vocoder.conv_post.bias.fill_(500)
-    wave = vocoder(torch.randn(1, SMALL.in_channels, 10), *random_draws(SMALL, 10))
+    wave = vocoder(torch.randn(1, SMALL.in_channels, 10), *random_noise(SMALL, 10))
     assert wave.isfinite().all()
     assert wave.abs().max() == torch.tensor(SMALL.audio_limit)
 
@@ -190,7 +190,7 @@ def test_a_loud_voice_is_clipped():
 def test_untrained_voice_is_quiet(seed):
     torch.manual_seed(seed)
     config = VocoderConfig(base_channels=64)
-    wave = Vocoder(config)(torch.randn(1, config.in_channels, 40) * 2 - 6, *random_draws(config, 40))
+    wave = Vocoder(config)(torch.randn(1, config.in_channels, 40) * 2 - 6, *random_noise(config, 40))
     print(f"untrained voice: peak {wave.abs().max():.3f}, rms {wave.square().mean().sqrt():.4f}")
     assert wave.abs().max() < 0.1
 

@@ -49,7 +49,7 @@ def golden_batch(case: str) -> Batch:
         attention_mask=padded([[1] * len(row) for row in rows], 0).bool(),
         labels=padded(stretch_rows(labels, ids, lengths), IGNORED),
         audio=features,
-        audio_is_stand_in=not frames,
+        audio_is_dummy=not frames,
         replies=_no_replies() if case in ("nounits", "text_only") else _replies(types, data),
     )
 

@@ -10,7 +10,7 @@ from opens2s_core.prompt import IGNORED, SPEAKER_DIM, Audio, Content, Message, P
 from opens2s_core.training.batch import EncodedSample
 
 
-def sound(seconds: float, seed: int) -> bytes:
+def make_audio(seconds: float, seed: int) -> bytes:
     noise = np.random.default_rng(seed).normal(0, 0.1, int(seconds * SAMPLE_RATE)).astype(np.float32)
     return encode_audio(noise, SAMPLE_RATE)
 
@@ -38,12 +38,14 @@ def kinds_of_samples(prompts: PromptBuilder) -> dict[str, EncodedSample]:
     """
     long_units = tuple(range(30))
     speaker = tuple(np.random.default_rng(5).normal(0, 1, SPEAKER_DIM).tolist())
-    two_turns = turn([Audio(sound(0.7, 1))], Spoken("Yes.", (1, 2, 3), speaker)) + turn(
-        [Audio(sound(0.4, 2)), Text("and"), Audio(sound(0.9, 3))], Spoken("I see what you mean.", long_units)
+    two_turns = turn([Audio(make_audio(0.7, 1))], Spoken("Yes.", (1, 2, 3), speaker)) + turn(
+        [Audio(make_audio(0.4, 2)), Text("and"), Audio(make_audio(0.9, 3))], Spoken("I see what you mean.", long_units)
     )
     return {
-        "speech to speech": encode(prompts, turn([Audio(sound(1.0, 0))], Spoken("I hear you.", long_units))),
-        "speech to text": encode(prompts, turn([Audio(sound(0.6, 4)), Text("continue")], Text("the story goes on"))),
+        "speech to speech": encode(prompts, turn([Audio(make_audio(1.0, 0))], Spoken("I hear you.", long_units))),
+        "speech to text": encode(
+            prompts, turn([Audio(make_audio(0.6, 4)), Text("continue")], Text("the story goes on"))
+        ),
         "text to speech": encode(
             prompts, turn([Text("Say hello.")], Spoken("Hello there, my friend!", (5, 6), speaker))
         ),

@@ -204,11 +204,11 @@ def test_parts_of_several_types_compute_together(parts: Parts, tmp_path: Path) -
     assert {value.dtype for value in tensors(parts.audio).values()} == {torch.float32}
     model = load_opens2s(replace(parts, **mixed).assemble(tmp_path / "made"))
     with torch.no_grad():
-        [heard] = model.thinker.embed_audio(model.thinker.audio_features([noise(1)]))
-        hidden = model.thinker.llm_model.model(inputs_embeds=heard[None]).last_hidden_state[0]
-        said = model.speech_decoder.embed_hiddens(hidden)
-    assert torch.isfinite(said).all()
-    assert heard.dtype == said.dtype == torch.bfloat16
+        [audio] = model.thinker.embed_audio(model.thinker.audio_features([noise(1)]))
+        hidden = model.thinker.llm_model.model(inputs_embeds=audio[None]).last_hidden_state[0]
+        states = model.speech_decoder.embed_hiddens(hidden)
+    assert torch.isfinite(states).all()
+    assert audio.dtype == states.dtype == torch.bfloat16
 
 
 def test_words_are_foretold_as_by_the_llm(parts: Parts, assembled: Path) -> None:
@@ -248,7 +248,7 @@ def test_the_same_seed_writes_the_same_bytes_and_leaves_the_parts_alone(
     torch.set_rng_state(state)
 
 
-def test_another_seed_draws_other_rows_and_modules(parts: Parts, assembled: Path, tmp_path: Path) -> None:
+def test_another_seed_gives_other_rows_and_modules(parts: Parts, assembled: Path, tmp_path: Path) -> None:
     one, other = tensors(assembled), tensors(parts.assemble(tmp_path / "other", replace(CONFIG, seed=1)))
     differ = {name for name in one if not torch.equal(one[name], other[name])}
     drawn = {
@@ -424,7 +424,7 @@ WRONG_PARTS: list[tuple[str, Edit, str]] = [
 
 
 @pytest.mark.parametrize(("part", "edit", "message"), WRONG_PARTS)
-def test_what_is_wrong_with_a_part_is_said_and_nothing_is_written(
+def test_a_part_with_an_error_is_named_and_nothing_is_written(
     own: Parts, tmp_path: Path, part: str, edit: Edit, message: str
 ) -> None:
     edit(tmp_path / part)

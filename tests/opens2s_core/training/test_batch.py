@@ -29,7 +29,7 @@ def part_of(golden: dict[str, Tensor], case: str) -> dict[str, Tensor]:
 @pytest.mark.parametrize("case", CASES)
 def test_samples_become_the_published_rows_with_their_clips_in_place(golden: dict[str, Tensor], case: str) -> None:
     batch, expected = collate(collated_samples(case), CONFIG, VOCABULARY), part_of(golden, case)
-    lengths = [] if batch.audio_is_stand_in else audio_lengths(batch.audio)
+    lengths = [] if batch.audio_is_dummy else audio_lengths(batch.audio)
     ids = valid_rows(expected["input_ids"], expected["attention_mask"])
     labels = valid_rows(expected["labels"], expected["attention_mask"])
     assert valid_rows(batch.input_ids, batch.attention_mask) == stretch_rows(ids, ids, lengths)
@@ -49,7 +49,7 @@ def test_spoken_stretches_meet_the_published_units_and_speakers(golden: dict[str
         assert replies.labels.eq(IGNORED).all()
         assert not replies.speakers.any()
         return
-    lengths = [] if batch.audio_is_stand_in else audio_lengths(batch.audio)
+    lengths = [] if batch.audio_is_dummy else audio_lengths(batch.audio)
     ids = valid_rows(expected["input_ids"], expected["attention_mask"])
     types = stretch_rows(valid_rows(expected["token_types"], expected["attention_mask"]), ids, lengths)
     width = batch.input_ids.shape[1]
@@ -66,8 +66,8 @@ def test_spoken_stretches_meet_the_published_units_and_speakers(golden: dict[str
 @pytest.mark.parametrize("case", CASES)
 def test_clips_have_the_published_features(golden: dict[str, Tensor], case: str) -> None:
     batch, expected = collate(collated_samples(case), CONFIG, VOCABULARY), part_of(golden, case)
-    assert batch.audio_is_stand_in == ("speech_values_frame_mean" not in expected)
-    if batch.audio_is_stand_in:
+    assert batch.audio_is_dummy == ("speech_values_frame_mean" not in expected)
+    if batch.audio_is_dummy:
         return
     assert [sum(clip) for clip in batch.audio.frames] == expected["speech_mask_sum"].tolist()
     assert len(batch.audio.frames) == int(expected["speech_values_shape"][0]) == int(expected["speech_mask_shape"][0])

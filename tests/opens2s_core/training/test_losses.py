@@ -36,8 +36,8 @@ def samples(vocabulary: Vocabulary) -> dict[str, EncodedSample]:
 def slow_losses(model: OpenS2S, vocabulary: Vocabulary, sample: EncodedSample) -> tuple[float, float]:
     """One sample at a time, position by position, as the paper says it."""
     thinker, decoder = model.thinker, model.speech_decoder
-    sounds = [load_clip(audio) for audio in sample.audios]
-    clips = iter(thinker.embed_audio(thinker.audio_features(sounds)) if sounds else [])
+    waveforms = [load_clip(audio) for audio in sample.audios]
+    clips = iter(thinker.embed_audio(thinker.audio_features(waveforms)) if waveforms else [])
     rows, labels, spoken = [], [], []
     for token, label, kind in zip(sample.input_ids, sample.labels, sample.token_types, strict=True):
         audio = token == AUDIO_SLOT
@@ -101,7 +101,9 @@ def test_every_module_takes_part_in_every_batch(
         assert all(not bool(grad.any()) for grad in trained.values() if grad is not None)
 
 
-def test_the_speaker_is_heard(model: OpenS2S, vocabulary: Vocabulary, samples: dict[str, EncodedSample]) -> None:
+def test_the_speaker_changes_the_loss(
+    model: OpenS2S, vocabulary: Vocabulary, samples: dict[str, EncodedSample]
+) -> None:
     known = samples["text to speech"]
     with_speaker, without = (
         forward_losses(model, collate([sample], model.config, vocabulary)).speech.item()

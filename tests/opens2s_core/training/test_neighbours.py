@@ -143,7 +143,7 @@ def test_rows_together_are_each_alone(model: OpenS2S, batch: list[list[tuple[str
 
 
 @torch.no_grad()
-def test_a_row_of_everything_stands_beside_rows_without_sound(model: OpenS2S) -> None:
+def test_a_row_of_everything_may_share_a_batch_with_rows_without_audio(model: OpenS2S) -> None:
     everything = [("clip", 496_000), ("words", 2), ("clip", 1), ("clip", 700), ("spoken", (9, 20, True)), ("words", 1)]
     plain = [("words", 3), ("learned", 4)]
     samples = [sample_of(parts, seed) for seed, parts in enumerate([plain, [*everything, ("spoken", (2, 1, False))]])]

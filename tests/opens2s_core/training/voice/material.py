@@ -26,9 +26,9 @@ def write_corpus(directory: Path, *, train: int = 8, held_out: int = 2) -> Path:
     speaker, utterances = EspeakSpeaker(), []
     for index, voice in zip(range(train + held_out), cycle(VOICES), strict=False):
         text = TEXTS[index % len(TEXTS)]
-        sound, rate = speaker.speak(text, voice, "neutral")
+        waveform, rate = speaker.speak(text, voice, "neutral")
         name = f"utterance-{index}"
-        (directory / "audio" / f"{name}.flac").write_bytes(encode_audio(sound, rate))
+        (directory / "audio" / f"{name}.flac").write_bytes(encode_audio(waveform, rate))
         utterances.append(
             Utterance(
                 id=name,
@@ -37,7 +37,7 @@ def write_corpus(directory: Path, *, train: int = 8, held_out: int = 2) -> Path:
                 voice=voice.name,
                 feeling="neutral",
                 split="train" if index < train else "held_out",
-                samples=len(sound),
+                samples=len(waveform),
                 rate=rate,
             )
         )

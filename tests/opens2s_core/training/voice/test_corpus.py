@@ -86,7 +86,7 @@ def test_what_fits_in_memory_is_read_once_and_the_rest_again(corpus: Path) -> No
         bounded.waveform(1, RATE)
 
 
-def test_a_full_scale_sound_does_not_wrap_around(corpus: Path) -> None:
+def test_full_scale_audio_does_not_wrap_around(corpus: Path) -> None:
     loud = np.where(np.arange(4000) % 100 < 50, 1.0, -1.0).astype(np.float32)
     (corpus / "audio/one.flac").write_bytes(encode_audio(loud, RATE))
     assert np.abs(SpeechCorpus(corpus, "train").waveform(0, RATE) - loud).max() < 1e-4
@@ -124,15 +124,15 @@ def test_a_line_that_is_no_object_is_named(corpus: Path, line: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sound", "message"),
+    ("data", "message"),
     [
         (encode_audio(tone(4001), RATE), "expected 4000 samples at 16000 Hz, got 4001 at 16000 Hz"),
         (encode_audio(tone(4000), 8000), "expected 4000 samples at 16000 Hz, got 4000 at 8000 Hz"),
-        (b"no sound", "not a readable audio file"),
+        (b"no audio", "not a readable audio file"),
     ],
 )
-def test_a_sound_that_is_not_as_the_manifest_says_names_the_line(corpus: Path, sound: bytes, message: str) -> None:
-    (corpus / "audio/four.flac").write_bytes(sound)
+def test_audio_that_does_not_match_the_manifest_names_the_line(corpus: Path, data: bytes, message: str) -> None:
+    (corpus / "audio/four.flac").write_bytes(data)
     with pytest.raises(CorpusError, match=f"{MANIFEST} line 4: audio/four.flac: {message}"):
         SpeechCorpus(corpus, "train").waveform(2)
 

@@ -31,7 +31,7 @@ def judges():
 
 
 @pytest.mark.parametrize("samples", [2048, 2051])
-def test_each_period_and_each_resolution_judges_every_sound(judges, samples):
+def test_each_period_and_each_resolution_judges_every_waveform(judges, samples):
     judgements = judges(torch.randn(3, samples))
     assert len(judgements) == len(SMALL.periods) + len(SMALL.resolutions)
     assert all(len(judgement.scores) == 3 for judgement in judgements)
@@ -90,7 +90,7 @@ def test_losses_are_squares_of_what_is_missing_and_distances_of_what_was_seen():
     assert feature_loss(real, fake).item() == pytest.approx(2 * (2.0 + 4.0))
 
 
-def test_tones_are_soon_told_from_noise(judges):
+def test_tones_are_soon_distinguished_from_noise(judges):
     optimizer = torch.optim.AdamW(judges.parameters(), lr=1e-2)
     generator = torch.Generator().manual_seed(0)
     time = torch.arange(2048) / 20

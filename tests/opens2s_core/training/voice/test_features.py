@@ -73,7 +73,7 @@ def test_a_batch_is_its_rows():
 
 @settings(max_examples=30)
 @given(st.integers(500, 6000), st.data())
-def test_a_crop_is_a_piece_of_the_whole(samples, data):
+def test_a_crop_is_a_part_of_the_whole(samples, data):
     frames = samples // HOP
     start = data.draw(st.integers(0, frames - 1))
     count = data.draw(st.integers(1, frames - start))
@@ -83,7 +83,7 @@ def test_a_crop_is_a_piece_of_the_whole(samples, data):
 
 
 @pytest.mark.parametrize("hertz", [glide(0.8, 90, 130), glide(0.8, 320, 180), glide(0.8, 450, 470)])
-def test_pitch_of_a_glide_is_heard_in_the_frame_it_sounds_in(hertz):
+def test_pitch_of_a_glide_is_found_in_its_own_frame(hertz):
     found = pitch(vowel(hertz), RATE, HOP)
     true = hertz[HOP // 2 :: HOP][: len(found)]
     inner = slice(6, -6)
@@ -92,9 +92,9 @@ def test_pitch_of_a_glide_is_heard_in_the_frame_it_sounds_in(hertz):
 
 
 def test_pauses_and_noise_have_no_pitch():
-    sound = vowel(glide(0.5, 200, 200))
+    voiced = vowel(glide(0.5, 200, 200))
     found = pitch(
-        np.concatenate([np.zeros(20 * HOP, np.float32), sound[: 30 * HOP], noise(40 * HOP).numpy() / 9]), RATE, HOP
+        np.concatenate([np.zeros(20 * HOP, np.float32), voiced[: 30 * HOP], noise(40 * HOP).numpy() / 9]), RATE, HOP
     )
     assert len(found) == 90
     assert not found[:18].any()
@@ -128,7 +128,7 @@ def test_a_machine_without_praat_goes_on_with_the_pitches_it_was_brought(corpus,
         corpus_pitch(corpus, 1, PUBLISHED, tmp_path)
 
 
-def test_what_is_kept_belongs_to_sound_and_settings(corpus, tmp_path):
+def test_cached_features_belong_to_audio_and_settings(corpus, tmp_path):
     coarse = dataclasses.replace(PUBLISHED, upsample_rates=(8, 16))
     found = {corpus_pitch(corpus, i, config, tmp_path).shape for i in (0, 1) for config in (PUBLISHED, coarse)}
     assert len(found) == 4

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
 from opens2s_core.checkpoint.token2wav import load_token2wav, read_token2wav_config
-from opens2s_core.models.flow import Flow, FlowDraws, mel_frames
+from opens2s_core.models.flow import Flow, FlowNoise, mel_frames
 from opens2s_core.training.voice.corpus import SpeechCorpus
 from opens2s_core.training.voice.features import corpus_units, log_mel
 from opens2s_core.training.voice.flow_speech import speaker_vector
@@ -57,14 +57,14 @@ def test_losses_are_the_published_one_and_the_distance_of_mu(material):
     flow = stage.flow.eval()
     for step in range(3):
         batch = stage.batch(step)
-        draws = stage.draws(step, batch)
-        matching, mean = flow_losses(flow, batch, draws)
-        torch.testing.assert_close(matching, flow.loss(batch, draws))
+        noise = stage.noise(step, batch)
+        matching, mean = flow_losses(flow, batch, noise)
+        torch.testing.assert_close(matching, flow.loss(batch, noise))
         mu = flow.length_regulator(flow.encode(batch.units, batch.units >= 0), batch.mel.shape[2])
         torch.testing.assert_close(mean, (mu - batch.mel).abs().mean())
 
 
-def test_windows_are_units_with_the_mel_that_sounds_with_them(material):
+def test_windows_are_units_with_their_mel(material):
     corpus = SpeechCorpus(material / "corpus", "train")
     (units,) = corpus_units(corpus, [0], material / "tokenizer", material / "cache", torch.device("cpu"))
     samples = RATE * 2 // 25  # of a unit
@@ -101,13 +101,13 @@ def test_a_step_s_windows_have_one_length_and_every_unit_gets_its_turn(material)
     assert seen == set(range(len(units)))
 
 
-def test_draws_are_within_what_is_asked_for(material):
+def test_noise_is_within_the_configured_range(material):
     stage = make(material, dataclasses.replace(CONFIG, batch_units=800, prefix_rate=0.5, prefix_share=0.6))
-    draws = [stage.draws(step, stage.batch(step)) for step in range(20)]
-    prefix = torch.cat([d.prefix / d.noise.shape[2] for d in draws])
+    noise = [stage.noise(step, stage.batch(step)) for step in range(20)]
+    prefix = torch.cat([one.prefix / one.gaussian.shape[2] for one in noise])
     assert 0.4 < (prefix == 0).float().mean() < 0.6
     assert 0.5 < prefix.max() < 0.6
-    time = torch.cat([d.time for d in draws])
+    time = torch.cat([one.time for one in noise])
     assert ((time >= 0) & (time < 1)).all()
     np.testing.assert_allclose(torch.histc(time, 4, 0, 1) / len(time), 0.25, atol=0.02)
 
@@ -121,23 +121,23 @@ def test_other_voices_have_their_own_vectors(material):
     assert not torch.equal(other, torch.from_numpy(speaker_vector("another", MODEL.flow.spk_embed_dim)))
 
 
-def test_flow_learns_what_units_sound_like(material):
+def test_flow_learns_the_mel_of_units(material):
     torch.manual_seed(1)
     config = dataclasses.replace(CONFIG, window_units=(8,))
     stage, before = make(material, config, held_out=True), torch.get_rng_state()
-    told = [stage.step(step) for step in range(CONFIG.steps)]
+    history = [stage.step(step) for step in range(CONFIG.steps)]
     assert torch.equal(torch.get_rng_state(), before)
-    looks = [metrics for metrics in told if "held_out_sample_l1" in metrics]
+    looks = [metrics for metrics in history if "held_out_sample_l1" in metrics]
 
     def mean(name: str, part: slice) -> float:
-        return float(np.mean([metrics[name] for metrics in told[part]]))
+        return float(np.mean([metrics[name] for metrics in history[part]]))
 
     first, last = slice(0, 10), slice(-10, None)
     print(f"flow: matching {mean('matching', first):.2f} → {mean('matching', last):.2f}, ", end="")
     print(f"mu {mean('mean_l1', first):.2f} → {mean('mean_l1', last):.2f}, {looks[-1]}")
     assert mean("matching", last) < 0.8 * mean("matching", first)
     assert mean("mean_l1", last) < 0.7 * mean("mean_l1", first)
-    assert [told.index(metrics) + 1 for metrics in looks] == [40, 80]
+    assert [history.index(metrics) + 1 for metrics in looks] == [40, 80]
     assert {f"held_out_matching_{band}" for band in range(4)} < looks[0].keys()
 
 
@@ -169,13 +169,13 @@ def test_untrained_mel_is_the_mean_of_speech(material):
     batch = stage.batch(0)
     start = stage.speech.mean_mel()
     fresh = Flow(MODEL.flow)
-    draws = FlowDraws(
+    noise = FlowNoise(
         prefix=torch.zeros(len(batch.units)),
         time=torch.full((len(batch.units),), 0.5),
-        noise=torch.zeros_like(batch.mel),
+        gaussian=torch.zeros_like(batch.mel),
         guidance=torch.ones(len(batch.units)),
     )
-    assert stage.flow.loss(batch, draws) < 0.5 * fresh.loss(batch, draws)
+    assert stage.flow.loss(batch, noise) < 0.5 * fresh.loss(batch, noise)
     assert torch.equal(stage.flow.decoder.estimator.final_proj.bias, start)
 
 
@@ -188,7 +188,7 @@ def test_untrained_units_are_as_alike_as_their_codes(material):
 
 
 @given(size=st.integers(1, 9), seed=st.integers(0, 99))
-def test_principal_parts_keep_most_of_what_tells_vectors_apart(size, seed):
+def test_principal_parts_keep_most_of_the_variance(size, seed):
     vectors = torch.randn(20, 6, generator=torch.Generator().manual_seed(seed)) * torch.tensor([9.0, 5, 3, 1, 0.5, 0.1])
     parts = principal_parts(vectors, size)
     assert parts.shape == (20, min(size, 6))

@@ -108,11 +108,11 @@ def test_without_tensorboard_a_run_keeps_no_curves(
     assert not (tmp_path / "tensorboard").exists()
 
 
-def test_progress_is_told_of_every_step(tmp_path: Path) -> None:
-    told: list[tuple[int, float]] = []
-    train_stage(ToyStage(), RUN, tmp_path, progress=lambda done, metrics: told.append((done, metrics["loss"])))
-    assert [done for done, _ in told] == list(range(1, RUN.steps + 1))
-    assert sum(loss for _, loss in told[-3:]) < 0.5 * sum(loss for _, loss in told[:3])
+def test_progress_is_reported_for_every_step(tmp_path: Path) -> None:
+    progress: list[tuple[int, float]] = []
+    train_stage(ToyStage(), RUN, tmp_path, progress=lambda done, metrics: progress.append((done, metrics["loss"])))
+    assert [done for done, _ in progress] == list(range(1, RUN.steps + 1))
+    assert sum(loss for _, loss in progress[-3:]) < 0.5 * sum(loss for _, loss in progress[:3])
 
 
 def test_training_leaves_the_random_numbers_of_others_alone(tmp_path: Path) -> None:

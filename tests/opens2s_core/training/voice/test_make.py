@@ -125,7 +125,7 @@ def test_stages_that_were_interrupted_make_the_same_voice(made: Path, corpus: Pa
             if self.done == 5:
                 raise Interrupted
 
-        def set_description(self, said: str) -> None:
+        def set_description(self, description: str) -> None:
             pass
 
         def close(self) -> None:
@@ -143,7 +143,7 @@ def test_the_flow_needs_a_speech_tokenizer(corpus: Path, tmp_path: Path) -> None
         make_voice(voice_smoke(), corpus, tmp_path, stages=["flow"])
 
 
-def test_other_sounds_or_other_units_do_not_go_on_with_a_run(made: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_run_is_not_resumed_with_other_audio_or_other_units(made: Path, corpus: Path, tmp_path: Path) -> None:
     shutil.copytree(made, tmp_path / "made")
     other = write_corpus(tmp_path / "other", train=7, held_out=1)
     with pytest.raises(CheckpointError, match=r"stages/speech_tokenizer: .*corpus was"):
@@ -176,13 +176,13 @@ def test_the_flow_of_a_recipe_speaks_the_units_of_its_tokenizer(name: str) -> No
 def test_a_bar_shows_where_a_run_is() -> None:
     class Bar:
         def __init__(self, **settings: object) -> None:
-            self.settings, self.done, self.said, self.closed = settings, 0, "", False
+            self.settings, self.done, self.description, self.closed = settings, 0, "", False
 
         def update(self, steps: int) -> None:
             self.done += steps
 
-        def set_description(self, said: str) -> None:
-            self.said = said
+        def set_description(self, description: str) -> None:
+            self.description = description
 
         def close(self) -> None:
             self.closed = True
@@ -192,4 +192,4 @@ def test_a_bar_shows_where_a_run_is() -> None:
         for done in range(501, 1001):  # of a run that goes on
             progress(done, {"loss": 1 / done, "mel": np.float64(2.5)})
     assert bars[0].settings == {"desc": "flow", "total": 1000, "unit": "step"}
-    assert (bars[0].done, bars[0].said, bars[0].closed) == (1000, "flow: loss 0.001, mel 2.5", True)
+    assert (bars[0].done, bars[0].description, bars[0].closed) == (1000, "flow: loss 0.001, mel 2.5", True)

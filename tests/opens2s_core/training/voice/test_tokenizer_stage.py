@@ -49,41 +49,41 @@ def stage(corpus: Path, config: TokenizerStageConfig = RUN) -> TokenizerStage:
 @pytest.fixture(scope="module")
 def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, float]]]:
     """The export of a run, and what its steps told."""
-    told: list[dict[str, float]] = []
+    history: list[dict[str, float]] = []
     directory = tmp_path_factory.mktemp("run")
-    export = train_stage(stage(corpus), RUN, directory, progress=lambda done, metrics: told.append(dict(metrics)))
-    return export, told
+    export = train_stage(stage(corpus), RUN, directory, progress=lambda done, metrics: history.append(dict(metrics)))
+    return export, history
 
 
-def mean(told: list[dict[str, float]], name: str) -> float:
-    return float(np.mean([metrics[name] for metrics in told]))
+def mean(history: list[dict[str, float]], name: str) -> float:
+    return float(np.mean([metrics[name] for metrics in history]))
 
 
-def test_units_learn_to_say_the_words_and_the_sound(trained: tuple) -> None:
-    _, told = trained
-    assert mean(told[-10:], "ctc") < 0.4 * mean(told[10:20], "ctc")
-    assert mean(told[-10:], "mel") < 0.6 * mean(told[:10], "mel")
-    assert told[-1]["character_error"] < 1
+def test_units_learn_the_words_and_the_mel(trained: tuple) -> None:
+    _, history = trained
+    assert mean(history[-10:], "ctc") < 0.4 * mean(history[10:20], "ctc")
+    assert mean(history[-10:], "mel") < 0.6 * mean(history[:10], "mel")
+    assert history[-1]["character_error"] < 1
 
 
 def test_most_of_the_codebook_is_used(trained: tuple) -> None:
-    _, told = trained
-    assert not any("codes_alive" in metrics for metrics in told[: RUN.quantised_from])
-    assert mean(told[-10:], "codes_alive") > 0.75 * CODES
-    assert mean(told[-10:], "perplexity") > 0.5 * CODES
+    _, history = trained
+    assert not any("codes_alive" in metrics for metrics in history[: RUN.quantised_from])
+    assert mean(history[-10:], "codes_alive") > 0.75 * CODES
+    assert mean(history[-10:], "perplexity") > 0.5 * CODES
 
 
-def test_the_export_is_a_speech_tokenizer_that_hears_differences(trained: tuple, corpus: Path) -> None:
-    sounds = SpeechCorpus(corpus, "train")
+def test_the_export_is_a_speech_tokenizer_that_encodes_differences(trained: tuple, corpus: Path) -> None:
+    speech = SpeechCorpus(corpus, "train")
     tokenizer = load_speech_tokenizer(trained[0])
-    heard = tokenizer.encode([sounds.waveform(index, SAMPLE_RATE) for index in range(len(sounds))])
+    encoded = tokenizer.encode([speech.waveform(index, SAMPLE_RATE) for index in range(len(speech))])
     assert tokenizer.config == MODEL
-    for index, (units, utterance) in enumerate(zip(heard, sounds.utterances, strict=True)):
-        assert len(units) == -(-len(sounds.waveform(index, SAMPLE_RATE)) // 1280), utterance.id
-    assert len({unit for units in heard for unit in units}) > 0.4 * CODES
+    for index, (units, utterance) in enumerate(zip(encoded, speech.utterances, strict=True)):
+        assert len(units) == -(-len(speech.waveform(index, SAMPLE_RATE)) // 1280), utterance.id
+    assert len({unit for units in encoded for unit in units}) > 0.4 * CODES
 
 
-def test_a_run_in_two_pieces_has_the_same_bits(corpus: Path, tmp_path: Path) -> None:
+def test_a_run_in_two_parts_has_the_same_bits(corpus: Path, tmp_path: Path) -> None:
     run = replace(RUN, steps=26, checkpoint_every=8, quantised_from=6, evaluate_every=10, restart_every=5)
 
     class Interrupted(Exception):
@@ -120,9 +120,9 @@ def test_the_encoder_learns_from_the_text_through_the_quantiser(corpus: Path) ->
     assert not torch.equal(trainee.model.conv1.weight, before)
 
 
-def test_an_utterance_longer_than_the_encoder_hears_is_refused(tmp_path: Path) -> None:
-    sound = np.zeros(31 * SAMPLE_RATE, dtype=np.float32)
-    (tmp_path / "long.flac").write_bytes(encode_audio(sound, SAMPLE_RATE))
+def test_an_utterance_longer_than_the_encoder_input_is_refused(tmp_path: Path) -> None:
+    waveform = np.zeros(31 * SAMPLE_RATE, dtype=np.float32)
+    (tmp_path / "long.flac").write_bytes(encode_audio(waveform, SAMPLE_RATE))
     utterance = Utterance(
         id="long",
         file="long.flac",
@@ -130,7 +130,7 @@ def test_an_utterance_longer_than_the_encoder_hears_is_refused(tmp_path: Path) -
         voice="v",
         feeling="neutral",
         split="train",
-        samples=len(sound),
+        samples=len(waveform),
         rate=SAMPLE_RATE,
     )
     write_manifest(tmp_path, [utterance])

@@ -61,7 +61,7 @@ def same(before, module):
     return all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
 
-def test_crops_are_pieces_of_utterances_with_what_surrounds_them(material):
+def test_crops_are_parts_of_utterances_with_their_context(material):
     stage, corpus = make(material), SpeechCorpus(material / "corpus", "train")
     wave = torch.from_numpy(corpus.waveform(0))
     mel, hertz = log_mel(wave, MODEL.hift), torch.from_numpy(pitch(corpus.waveform(0), RATE, HOP))
@@ -83,7 +83,7 @@ def test_crops_are_pieces_of_utterances_with_what_surrounds_them(material):
     assert {min(starts), max(starts)} == {0, mel.shape[1] - 16}
 
 
-def test_what_is_heard_is_the_crop_without_its_surroundings(material):
+def test_the_waveform_is_the_crop_without_its_context(material):
     stage = make(material)
     batch = stage._speech.batch(np.random.default_rng(0), torch.device("cpu"))
     seen = []
@@ -94,16 +94,16 @@ def test_what_is_heard_is_the_crop_without_its_surroundings(material):
     assert torch.equal(wave, torch.stack(expected))
 
 
-@pytest.mark.parametrize(("step", "told"), [(0, 1.0), (50, 0.5), (100, 0.0), (500, 0.0)])
-def test_true_pitch_gives_way_to_the_predictor_s(material, step, told):
+@pytest.mark.parametrize(("step", "share"), [(0, 1.0), (50, 0.5), (100, 0.0), (500, 0.0)])
+def test_the_predicted_pitch_replaces_the_true_one(material, step, share):
     stage = make(material, dataclasses.replace(CONFIG, batch=200))
     batch = stage._speech.batch(np.random.default_rng(0), torch.device("cpu"))
     seen = []
     source = stage.vocoder.source
-    stage.vocoder.source = lambda f0, *draws: seen.append(f0) or source(f0, *draws)
+    stage.vocoder.source = lambda f0, *noise: seen.append(f0) or source(f0, *noise)
     stage._speak(step, batch, torch.full_like(batch.pitch, -1.0))
     true = (seen[0] == batch.pitch).all(1)
-    assert true.float().mean().item() == pytest.approx(told, abs=0.1)
+    assert true.float().mean().item() == pytest.approx(share, abs=0.1)
     assert ((seen[0] == -1).all(1) == ~true).all()
 
 
@@ -113,20 +113,20 @@ def resynthesis(stage, seed=0):
     wave = torch.from_numpy(SpeechCorpus.waveform(stage._speech._corpus, 0))
     mel = log_mel(wave, MODEL.hift)
     generator = torch.Generator().manual_seed(seed)
-    draws = torch.rand(1, 9, 1, generator=generator), torch.randn(1, 9, mel.shape[1] * HOP, generator=generator)
-    return float((log_mel(stage.vocoder(mel[None], *draws)[0], MODEL.hift) - mel).abs().mean())
+    noise = torch.rand(1, 9, 1, generator=generator), torch.randn(1, 9, mel.shape[1] * HOP, generator=generator)
+    return float((log_mel(stage.vocoder(mel[None], *noise)[0], MODEL.hift) - mel).abs().mean())
 
 
 def test_vocoder_learns_a_vowel_and_its_pitch(material):
     torch.manual_seed(1)
     stage, before = make(material), torch.get_rng_state()
     first = resynthesis(stage)
-    told = [stage.step(step) for step in range(CONFIG.steps)]
+    history = [stage.step(step) for step in range(CONFIG.steps)]
     assert torch.equal(torch.get_rng_state(), before)
     last = resynthesis(stage)
-    print(f"vocoder: mel L1 of the utterance {first:.2f} → {last:.2f}; {told[-1]}")
+    print(f"vocoder: mel L1 of the utterance {first:.2f} → {last:.2f}; {history[-1]}")
     assert last < 0.4 * first
-    assert np.mean([metrics["pitch"] for metrics in told[-10:]]) < 0.1 * told[0]["pitch"]
+    assert np.mean([metrics["pitch"] for metrics in history[-10:]]) < 0.1 * history[0]["pitch"]
 
 
 def test_discriminators_join_when_they_are_due(material):
@@ -175,12 +175,12 @@ def test_a_vocoder_that_was_interrupted_ends_the_same(material, tmp_path):
 def test_bfloat16_learns_nearly_the_same(material):
     full, half = (make(material, dataclasses.replace(JUDGED, bf16=bf16)) for bf16 in (False, True))
     for step in range(5):
-        expected, told = full.step(step), half.step(step)
-        assert told["mel"] == pytest.approx(expected["mel"], rel=0.05)
+        expected, losses = full.step(step), half.step(step)
+        assert losses["mel"] == pytest.approx(expected["mel"], rel=0.05)
     assert all(p.dtype == torch.float32 for p in half.vocoder.parameters())
 
 
-def test_spectral_losses_are_zero_for_the_same_sound_and_count_decibels_for_a_softer_one():
+def test_spectral_losses_are_zero_for_the_same_audio_and_measure_decibels_for_a_softer_one():
     wave = torch.randn(2, 16 * HOP) * 0.1
     assert spectral_losses(wave, wave, CONFIG, MODEL.hift) == {"mel": 0, "stft": 0}
     softer = spectral_losses(wave / 2, wave, CONFIG, MODEL.hift)

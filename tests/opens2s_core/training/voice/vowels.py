@@ -67,9 +67,9 @@ def write_vowels(directory: Path, *, voices: tuple[str, ...] = ("slt",), each: i
     for number, voice in enumerate(voices):
         for item in range(each + 1):
             pitch = glide(1.0 + 0.13 * item, 150 + 40 * number, 190 + 40 * number)
-            sound = vowel(pitch, formant=600 + 150 * item)
+            waveform = vowel(pitch, formant=600 + 150 * item)
             file = f"audio/{voice}-{item}.flac"
-            (directory / file).write_bytes(encode_audio(sound, RATE))
+            (directory / file).write_bytes(encode_audio(waveform, RATE))
             split = "train" if item < each else "held_out"
             rows.append(
                 Utterance(
@@ -79,7 +79,7 @@ def write_vowels(directory: Path, *, voices: tuple[str, ...] = ("slt",), each: i
                     voice=voice,
                     feeling="neutral",
                     split=split,
-                    samples=len(sound),
+                    samples=len(waveform),
                     rate=RATE,
                 )
             )
