@@ -1,4 +1,4 @@
-"""Conversations, and the one place where they become token ids: for training and for inference alike."""
+"""Conversations and their conversion to token ids, the same for training and for inference."""
 
 import itertools
 import json
@@ -14,14 +14,14 @@ if TYPE_CHECKING:  # messages are also handled where nothing is tokenised, and t
     from transformers import PreTrainedTokenizerFast
 
 AUDIO_SLOT = -200
-"""Stands in ``input_ids`` where the embeddings of one clip are inserted."""
+"""Placeholder in ``input_ids`` for the embeddings of one clip."""
 IGNORED = -100
 """Label of a position from which nothing is learned."""
 DEFAULT_SYSTEM = "You are a helpful assistant."
 SPEAKER_DIM = 512
-"""Numbers in a speaker's vector; where the speaker is unknown they are zero."""
+"""Size of a speaker's vector, which is zero for an unknown speaker."""
 READ_ALOUD = "Read the following text aloud, word for word:\n"
-"""What the user says before a text that is to be read, see :func:`reading`."""
+"""The user's text before one that is to be read, see :func:`reading`."""
 
 TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
 SPEECH_TOKENS = ("<|im_audio_start|>", "<|im_audio_end|>", "<|im_tts_start|>", "<|im_tts_end|>")
@@ -29,31 +29,31 @@ THINK_TOKENS = ("<think>", "</think>")
 
 Role = Literal["system", "user", "assistant", "tool"]
 PromptStyle = Literal["training", "plain", "chat"]
-"""How an assistant turn opens; a checkpoint remembers which one it was trained with.
+"""How an assistant message begins; a checkpoint stores the style it was trained with.
 
 ``training``: an empty think block, ``<think></think>``, as the reference's training tool writes it.
 ``plain``: no think block, as that tool writes it where thinking is on.
-``chat``: a think block with blank lines before the reply and bare past turns, as Qwen3's chat template writes it and
+``chat``: a think block with blank lines before the reply and bare past messages, as Qwen3's chat template writes it and
 the reference serves it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Written words."""
+    """Written text."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """A sound in the conversation. ``source`` is whatever stands for it where it is used: samples, bytes, a path."""
+    """Audio in the conversation. ``source`` is of the type that its user takes: samples, bytes or a path."""
 
     source: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """A reply that is said aloud: its words and, for training, its speech units (codebook ids) and its speaker's
+    """A spoken reply: its text and, for training, its speech units (codebook ids) and its speaker's
     vector (``SPEAKER_DIM`` numbers; empty where unknown)."""
 
     text: str
@@ -78,9 +78,9 @@ Content = Text | Audio | Spoken | ToolCall
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A turn. Sounds are the user's; spoken words, never empty, and calls of tools the assistant's, calls behind the
-    words. What a call gave is a ``tool`` turn. A first system message that says nothing stands for no system turn at
-    all; without one there is the default."""
+    """One entry of a conversation. Audio belongs to the user; spoken text, never empty, and tool calls to the
+    assistant, calls after the text. A tool's result is a ``tool`` message. An empty first system message means no
+    system message; without a first system message there is the default one."""
 
     role: Role
     content: tuple[Content, ...]
@@ -88,7 +88,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSample:
-    """One conversation as the LLM reads it; the first three lists have one entry a position (one a slot for a clip)."""
+    """One conversation as the LLM reads it; the first three lists have an entry per position, one per audio slot."""
 
     input_ids: list[int] = field(default_factory=list)
     token_types: list[int] = field(default_factory=list)  # 1 on a spoken reply, whose hidden states drive the voice
@@ -108,15 +108,14 @@ def reading(text: str, instructions: str | None = None) -> tuple[Message, ...]:
     """The conversation whose reply is ``text``, spoken; ``instructions`` say how to read it.
 
     The paper (arXiv 2507.05177, appendix, stage 2) has the LLM process such text "using a structured prompt" that it
-    does not give, so this wording is our own. A training stage for text-to-speech should put its texts here too: what
-    a model has not seen in training it reads less well.
+    does not give, so this wording is our own. A training stage for text-to-speech should use it too.
     """
     system = Message("system", (Text(instructions or DEFAULT_SYSTEM),))
     return system, Message("user", (Text(READ_ALOUD), Text(text)))
 
 
 class PromptBuilder:
-    """Turns messages into ids, audio slots, labels and token types. User text can never forge a special token."""
+    """Turns messages into ids, audio slots, labels and token types. User text never becomes a special token."""
 
     def __init__(self, tokenizer: "PreTrainedTokenizerFast", style: PromptStyle) -> None:
         """``ValueError`` for a tokenizer that lacks a special token which the style writes."""
@@ -130,24 +129,21 @@ class PromptBuilder:
             raise ValueError(f"the tokenizer lacks the special tokens {missing}")
 
     def training_sample(self, messages: Sequence[Message]) -> TrainingSample:
-        """The conversation with labels on assistant turns (headers and think blocks are not learned).
+        """The conversation with labels on assistant messages (headers and think blocks are not learned).
 
-        In ``chat`` style a reply looks otherwise once it is past, so only a last turn is learned and speaks.
-        ``ValueError`` for content in a turn that cannot hold it, see :class:`Message`, and for calls of tools and what
-        they gave.
+        In ``chat`` style past replies have another form, so only a last message is learned and spoken. ``ValueError``
+        for content in a message that cannot hold it, see :class:`Message`, and for tool calls and results.
         """
         sample = TrainingSample()
-        turns = _turns(messages)
-        if any(map(_is_about_tools, turns)):
-            raise ValueError(
-                "a training sample cannot hold calls of tools or what they gave: expected words and sounds"
-            )
-        for i, message in enumerate(turns):
-            if message.role == "assistant" and (self.style != "chat" or i == len(turns) - 1):
+        written = _written_messages(messages)
+        if any(map(_is_about_tools, written)):
+            raise ValueError("a training sample cannot hold tool calls or results: expected text and audio")
+        for i, message in enumerate(written):
+            if message.role == "assistant" and (self.style != "chat" or i == len(written) - 1):
                 self._learn(sample, message)
             else:
-                _append(sample, self._encode(self._past_turn(message)))
-            sample.audios.extend(_sounds(message))
+                _append(sample, self._encode(self._past_message(message)))
+            sample.audios.extend(_audio_sources(message))
         return sample
 
     def prompt(self, messages: Sequence[Message], *, speak: bool, tools: Sequence[str] = ()) -> Prompt:
@@ -157,31 +153,31 @@ class PromptBuilder:
         ``{"type": "function", "function": {…}}``. A conversation with tools, calls or results is written by the
         tokenizer's own chat template, all but the reply's opening.
 
-        ``ValueError`` for content in a turn that cannot hold it, see :class:`Message`, for tools of a spoken reply, for
-        tools that are no JSON objects, for special tokens in tools or calls, and where there is no chat template or it
-        does not write the conversation.
+        ``ValueError`` for content in a message that cannot hold it, see :class:`Message`, for tools of a spoken reply,
+        for tools that are no JSON objects, for special tokens in tools or calls, and where there is no chat template or
+        it does not write the conversation.
         """
         if speak and tools:
             raise ValueError(f"{len(tools)} tools for a spoken reply: expected them for written replies only")
-        turns = _turns(messages)
-        if tools or any(map(_is_about_tools, turns)):
-            parts = self._by_template(turns, tools)
+        written = _written_messages(messages)
+        if tools or any(map(_is_about_tools, written)):
+            parts = self._by_template(written, tools)
         else:
-            parts = [part for message in turns for part in self._past_turn(message)]
+            parts = [part for message in written for part in self._past_message(message)]
         ids = self._encode([*parts, *self._header("assistant"), *self._opening()])
         if speak:
             ids.append(self._special["<|im_tts_start|>"])
-        return Prompt(ids, [sound for message in turns for sound in _sounds(message)])
+        return Prompt(ids, [source for message in written for source in _audio_sources(message)])
 
     def reply(self, text: str, *, speak: bool) -> list[int]:
-        """Ids of a reply of these words behind its prompt, as it is learned: all but the end of the turn."""
+        """Ids of a reply with this text after its prompt, as it is learned: all but the end of the message."""
         return self.encode_text(text) + ([self._special["<|im_tts_end|>"]] if speak else [])
 
     def encode_text(self, text: str) -> list[int]:
-        """Ids of ``text`` as plain words: what looks like a special token is spelled out, never made."""
+        """Ids of ``text`` as plain text: what looks like a special token is encoded as its characters."""
         ids: list[int] = []
-        for piece in _break_literals(text, self._special):
-            ids += self.tokenizer.encode(piece, add_special_tokens=False)
+        for segment in _break_literals(text, self._special):
+            ids += self.tokenizer.encode(segment, add_special_tokens=False)
         return ids
 
     def _learn(self, sample: TrainingSample, message: Message) -> None:
@@ -189,18 +185,18 @@ class PromptBuilder:
         for item in message.content:
             spoken = isinstance(item, Spoken)
             if spoken and sample.token_types[-1]:
-                raise ValueError("two spoken replies in a row cannot be told apart: expected words between them")
+                raise ValueError("two spoken replies in a row cannot be separated: expected text between them")
             _append(sample, self._encode(self._content(item)), learned=True, spoken=spoken)
             if isinstance(item, Spoken):
                 sample.units.append(item.units)
                 sample.speakers.append(item.speaker)
         _append(sample, self._encode(self._footer()), learned=True)
 
-    def _past_turn(self, message: Message) -> list[str | int]:
+    def _past_message(self, message: Message) -> list[str | int]:
         return [*self._header(message.role), *self._inside(message), *self._footer()]
 
     def _inside(self, message: Message) -> list[str | int]:
-        """What stands between header and footer of a past turn, calls of tools left out."""
+        """The content of a past message between header and footer, without tool calls."""
         parts = self._opening() if message.role == "assistant" and self.style != "chat" else []
         for item in message.content:
             if self.style == "chat" and isinstance(item, Spoken):
@@ -231,26 +227,29 @@ class PromptBuilder:
             case ToolCall():  # only a template writes it
                 return []
 
-    def _by_template(self, turns: Sequence[Message], tools: Sequence[str]) -> list[str | int]:
-        """The turns as the tokenizer's chat template writes them.
+    def _by_template(self, written: Sequence[Message], tools: Sequence[str]) -> list[str | int]:
+        """The messages as the tokenizer's chat template writes them.
 
-        The template sees marks in place of what the turns say. So only what it writes itself makes special tokens.
+        The template gets marks in place of the contents. So only its own text makes special tokens.
         """
         schemas = [self._data(tool, f"tools[{i}]") for i, tool in enumerate(tools)]
         mark = secrets.token_hex(16)
-        said = [self._inside(message) for message in turns]
-        speaking = [i for i, parts in enumerate(said) if any(part != "" for part in parts)]
-        wire = [self._wire(message, f"{mark}-{i}-" if i in speaking else "") for i, message in enumerate(turns)]
-        pieces = re.split(f"{mark}-([0-9]+)-", self._render(wire, schemas))
-        if [int(turn) for turn in pieces[1::2]] != speaking:
-            raise ValueError("the tokenizer's chat template leaves out, repeats or moves turns of this conversation")
+        contents = [self._inside(message) for message in written]
+        speaking = [i for i, parts in enumerate(contents) if any(part != "" for part in parts)]
+        messages = [
+            self._template_message(message, f"{mark}-{i}-" if i in speaking else "")
+            for i, message in enumerate(written)
+        ]
+        segments = re.split(f"{mark}-([0-9]+)-", self._render(messages, schemas))
+        if [int(index) for index in segments[1::2]] != speaking:
+            raise ValueError("the tokenizer's chat template leaves out, repeats or moves messages of this conversation")
         parts: list[str | int] = []
-        for i, piece in enumerate(pieces):
-            parts += said[int(piece)] if i % 2 else self._with_special_tokens(piece)
+        for i, segment in enumerate(segments):
+            parts += contents[int(segment)] if i % 2 else self._with_special_tokens(segment)
         return parts
 
-    def _wire(self, message: Message, content: str) -> dict[str, Any]:
-        """As chat templates take a message."""
+    def _template_message(self, message: Message, content: str) -> dict[str, Any]:
+        """A message as chat templates take it."""
         calls = []
         for item in message.content:
             if isinstance(item, ToolCall):
@@ -260,12 +259,12 @@ class PromptBuilder:
                 calls.append({"type": "function", "function": function})
         return {"role": message.role, "content": content} | ({"tool_calls": calls} if calls else {})
 
-    def _render(self, wire: list[dict[str, Any]], schemas: Sequence[dict[str, Any]]) -> str:
+    def _render(self, messages: list[dict[str, Any]], schemas: Sequence[dict[str, Any]]) -> str:
         if self.tokenizer.chat_template is None:
-            raise ValueError("the tokenizer has no chat template, which is what tools are written by")
+            raise ValueError("the tokenizer has no chat template, which tools need")
         try:
             text = self.tokenizer.apply_chat_template(
-                wire, tools=[*schemas] or None, tokenize=False, add_generation_prompt=False, enable_thinking=False
+                messages, tools=[*schemas] or None, tokenize=False, add_generation_prompt=False, enable_thinking=False
             )
         except (TemplateError, RecursionError) as error:
             raise ValueError(f"the tokenizer's chat template does not write this conversation: {error}") from error
@@ -282,13 +281,13 @@ class PromptBuilder:
             raise ValueError(f"{what} holds {found[0]!r}, which is a special token of the model")
 
     def _with_special_tokens(self, written: str) -> list[str | int]:
-        """What a template wrote of itself, with its special tokens."""
-        pieces = self._any_special.split(written)
-        return [self._special[piece] if i % 2 else piece for i, piece in enumerate(pieces)]
+        """A template's own text, with its special tokens."""
+        segments = self._any_special.split(written)
+        return [self._special[segment] if i % 2 else segment for i, segment in enumerate(segments)]
 
     def _encode(self, parts: Iterable[str | int]) -> list[int]:
         """Ids are themselves. ``chat`` joins neighbouring text before it encodes it, as one template string does; the
-        other styles encode each piece on its own, as the reference's training tool does."""
+        other styles encode each part on its own, as the reference's training tool does."""
         ids: list[int] = []
         for is_text, group in itertools.groupby(parts, key=lambda part: isinstance(part, str)):
             run = list(group)
@@ -302,14 +301,14 @@ class PromptBuilder:
 _OWNERS: dict[type[Content], Role] = {Audio: "user", Spoken: "assistant", ToolCall: "assistant"}
 
 
-def _turns(messages: Sequence[Message]) -> list[Message]:
-    """The turns that are written: with the default system turn, or without an empty one."""
+def _written_messages(messages: Sequence[Message]) -> list[Message]:
+    """The messages that are written: with the default system message, or without an empty one."""
     for message in messages:
         for item in message.content:
             owner = _OWNERS.get(type(item), message.role)
             if message.role != owner:
                 kind = type(item).__name__
-                raise ValueError(f"a {message.role} turn cannot hold {kind}: expected it in {owner} turns only")
+                raise ValueError(f"a {message.role} message cannot hold {kind}: expected it in {owner} messages only")
             if isinstance(item, Spoken) and not item.text:
                 raise ValueError(f"a spoken reply of {len(item.units)} units has no words: expected some")
     if not messages or messages[0].role != "system":
@@ -322,7 +321,7 @@ def _is_about_tools(message: Message) -> bool:
     return message.role == "tool" or any(isinstance(item, ToolCall) for item in message.content)
 
 
-def _sounds(message: Message) -> list[Any]:
+def _audio_sources(message: Message) -> list[Any]:
     return [item.source for item in message.content if isinstance(item, Audio)]
 
 
@@ -333,7 +332,7 @@ def _append(sample: TrainingSample, ids: list[int], *, learned: bool = False, sp
 
 
 def _break_literals(text: str, literals: Iterable[str]) -> list[str]:
-    """Cut ``text`` behind the first character of every literal in it, so that no piece holds a whole literal."""
+    """Cut ``text`` after the first character of every literal in it, so that no part holds a whole literal."""
     cuts = {0, len(text)}
     for literal in literals:
         at = text.find(literal)

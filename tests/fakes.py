@@ -21,7 +21,7 @@ from opens2s_core.inference.messages import (
     TextDelta,
     Units,
 )
-from opens2s_core.inference.records import Record, SoundRecord, TextRecord, UnitsRecord
+from opens2s_core.inference.records import AudioRecord, Record, TextRecord, UnitsRecord
 from opens2s_core.prompt import Audio, Message, Text
 from serve_app.config import Pacing, StageConfig
 from serve_app.errors import StageLost
@@ -214,12 +214,12 @@ class FakeToken2Wav(FakeEngine):
         return True
 
     def resume(self, stream: FakeStream, record: Record) -> None:
-        assert isinstance(record, SoundRecord), record
+        assert isinstance(record, AudioRecord), record
         stream.done = record.received
 
     def record_of(self, stream: FakeStream) -> Record:
         nothing = np.zeros(0, np.float32)
-        return SoundRecord(
+        return AudioRecord(
             received=stream.done,
             rendered=stream.done,
             sourced=0,

@@ -14,7 +14,7 @@ OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV = "opens2s", "speech_tokenizer", "token2wav
 
 
 def opens2s_directory(model: str | Path) -> Path:
-    """The OpenS2S directory that ``model``, a path or URL, is, or that lies in it if it is a bundle."""
+    """``model``, a path or URL, if it is an OpenS2S directory, or the one in it if it is a bundle."""
     path = fetch_directory(model)
     for directory in (path / OPENS2S, path):
         if (directory / "config.json").exists():
@@ -23,7 +23,7 @@ def opens2s_directory(model: str | Path) -> Path:
 
 
 UNITS_PER_TOKEN = 3.5
-"""Speech units for each token that is spoken where a bundle does not store the figure of its training data: English at
+"""Speech units for each token that is spoken where a bundle does not store that of its training data: English at
 about 3.5 tokens a second and 12.5 units."""
 
 
@@ -32,7 +32,7 @@ _MINUTE = 60 * SAMPLE_RATE
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleInfo:
-    """What a server should know of a bundle before it loads any weights."""
+    """What a server needs of a bundle before it loads any weights."""
 
     sample_rate: int  # Hz, of the audio that comes out
     units_per_second: float  # speech units in a second of audio
@@ -41,7 +41,7 @@ class BundleInfo:
     context: int | None = None  # positions of the longest conversation that the LLM reads (None: no LLM in the bundle)
     audio_positions: float = 0.0  # of them, that a second of a user's audio takes
     units_temperature: float = 1.0  # at which speech units are sampled
-    writes_tools: bool = False  # its tokenizer has a chat template, which says how tools are offered
+    writes_tools: bool = False  # its tokenizer has a chat template, which writes tools
     voices: tuple[str, ...] = ()  # names of its speaker vectors
 
 

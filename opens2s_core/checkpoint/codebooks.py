@@ -1,4 +1,4 @@
-"""How many speech units the parts of a bundle know. Apart from ``bundle``, since it needs tokenizers."""
+"""Codebook sizes of the parts of a bundle. Apart from ``bundle``, since it needs tokenizers."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from opens2s_core.storage import SETTINGS, fetch_directory
 
 
 def codebook_sizes(bundle: str | Path) -> dict[str, int]:
-    """How many speech units each part knows that is there; in a bundle that can speak they are as many."""
+    """Codebook size of each part that is there; in a bundle that can speak they are equal."""
     path = fetch_directory(bundle, *SETTINGS)
     sizes = {
         OPENS2S: lambda part: read_vocabulary(part).units.size,

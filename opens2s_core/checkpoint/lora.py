@@ -1,4 +1,4 @@
-"""LoRA in files: peft's own format beside a model, and weights that were saved with LoRA attached."""
+"""LoRA in files: peft's own format next to a model, and weights that were saved with LoRA attached."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -70,7 +70,7 @@ def merge_lora_tensors(tensors: Mapping[str, LazyTensor], config: object, where:
     if missing := sorted({part for names in attached.values() for part in names} - set(tensors)):
         raise CheckpointError(f"{where}: missing {missing}")
     if wrong := [name for name, names in attached.items() if not _fits(*(tensors[part].shape for part in names))]:
-        raise CheckpointError(f"{where}: expected A (r, inputs) and B (outputs, r) beside {wrong}")
+        raise CheckpointError(f"{where}: expected A (r, inputs) and B (outputs, r) for {wrong}")
     return {
         name: LazyTensor(tensors[names[0]].shape, tensors[names[0]].dtype, _reader(name, names, tensors, plain))
         for name, names in parts.items()

@@ -19,12 +19,12 @@ COMPUTED = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 def build_empty(build: Callable[[], M]) -> M:
     """A module whose parameters have shapes and no values (on the meta device)."""
-    with torch.device("meta"), _NoNormalDraws():
+    with torch.device("meta"), _NoNormalInit():
         return build()
 
 
-class _NoNormalDraws(TorchFunctionMode):
-    """Leaves out the one initialisation that torch does in Python for tensors without values: its first call imports
+class _NoNormalInit(TorchFunctionMode):
+    """Skips the one initialisation that torch does in Python for tensors without values: its first call imports
     torch's compiler, which takes as long as torch itself."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -68,7 +68,7 @@ def check_tensors(
 def assign(module: M, state: Mapping[str, Tensor]) -> M:
     """Make ``state`` the values of a :func:`build_empty` module, in the types they have; returns it in eval mode.
 
-    Parameters that ``state`` lacks share the values of others, and are the caller's to tie.
+    Parameters that ``state`` lacks share the values of others; tie them afterwards.
     """
     module.load_state_dict(state, strict=False, assign=True)
     return module.eval()

@@ -85,7 +85,7 @@ def load_state(directory: str | Path, state: Mapping[str, Tensor]) -> OpenS2S:
 
 
 def save_opens2s(model: OpenS2S, directory: str | Path) -> None:
-    """Weights and ``config.json`` in the published layout; tokenizers are the caller's to put beside them.
+    """Weights and ``config.json`` in the published layout; without the tokenizers.
 
     ``ValueError`` for a model with LoRA attached, which has other tensors.
     """

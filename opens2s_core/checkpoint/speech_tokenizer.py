@@ -43,7 +43,7 @@ _EMA = {"ema_count", "ema_weight"}
 
 
 def read_speech_tokenizer_config(directory: str | Path) -> SpeechTokenizerConfig:
-    """Raises :class:`ConfigError` for settings that would give another encoder than ours; others are passed over."""
+    """Raises :class:`ConfigError` for settings that would give another encoder than ours; others are ignored."""
     path = Path(directory) / "config.json"
     values = read_json(path)
     for key, expected in _FIXED.items():
@@ -104,7 +104,7 @@ def published_config(config: SpeechTokenizerConfig) -> dict[str, Any]:
 def _encoder_tensors(
     tensors: Mapping[str, LazyTensor], config: SpeechTokenizerConfig, path: Path
 ) -> dict[str, LazyTensor]:
-    """What :class:`SpeechTokenizer` needs of a file: not the layers behind the quantiser nor the norm after them."""
+    """What :class:`SpeechTokenizer` needs of a file: neither the layers after the quantiser nor their norm."""
     bare = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
     if len(bare) < len(tensors):
         raise CheckpointError(f"{path}: expected names with or without {PREFIX}, got some with both")

@@ -27,8 +27,8 @@ _Loader.add_implicit_resolver(
 def read_yaml(path: str | Path, sections: Collection[str]) -> dict[str, Any]:
     """Those of the top-level ``sections`` that the file has, as mappings, lists, strings, numbers, booleans and None.
 
-    The rest of the file is parsed and not looked at. Whatever a value is tagged with (``!new:``, ``!apply:``,
-    ``!!python/object``, …) is passed over; ``!ref <name>`` and ``!ref <a[b]>`` stand for the value of that name.
+    The rest of the file is parsed and ignored. A value's tag (``!new:``, ``!apply:``,
+    ``!!python/object``, …) is ignored; ``!ref <name>`` and ``!ref <a[b]>`` are the value of that name.
     Raises :class:`CheckpointError` for what is no YAML, for other references and for values that hold themselves.
     """
     try:

@@ -35,7 +35,7 @@ _TAGS = {
 
 
 def read_token2wav_config(directory: str | Path) -> Token2WavConfig:
-    """The ``flow`` and ``hift`` sections; a published file has others, which are passed over.
+    """The ``flow`` and ``hift`` sections; a published file has others, which are ignored.
 
     Raises :class:`CheckpointError` for what cannot be read, :class:`ConfigError` for settings that would give
     another model than ours.

@@ -1,4 +1,4 @@
-"""What the tokenizers and generation settings of an OpenS2S directory say."""
+"""Tokenizers and end ids of an OpenS2S directory."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _UNIT_TOKEN = re.compile(r"<\|audio_(\d+)\|>")
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What the two tokenizers of an OpenS2S directory say."""
+    """The text tokenizer and special ids of an OpenS2S directory."""
 
     tokenizer: PreTrainedTokenizerFast
     text_end_ids: tuple[int, ...]
@@ -51,7 +51,7 @@ def load_tokenizer(directory: Path) -> PreTrainedTokenizerFast:
 
 
 def _unit_end_ids(directory: Path, tokenizer: PreTrainedTokenizerFast) -> tuple[int, ...]:
-    """The tokenizer's own end token first: it is the one that the published training tool puts behind the units."""
+    """The tokenizer's own end token first: it is the one that the published training tool puts after the units."""
     ids = _ids(directory, "eos_token_id")
     own = tokenizer.eos_token_id
     return ids if own is None else tuple(dict.fromkeys((own, *ids)))

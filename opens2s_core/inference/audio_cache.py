@@ -11,7 +11,7 @@ from opens2s_core.audio import Waveform
 _MAX_BYTES = 256 * 2**20
 
 ClipKey = int
-"""Stands for the samples of a clip; below 0, so that it is no token id."""
+"""Identifies the samples of a clip; below 0, so that it is no token id."""
 
 
 def clip_key(clip: Waveform) -> ClipKey:

@@ -8,10 +8,10 @@ from math import floor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChunkGrid:
-    """The chunks of every reply, in units: those of ``first``, short so that it is heard soon, then ``then`` each.
+    """The chunks of every reply, in units: those of ``first``, short for early first audio, then ``then`` each.
 
-    The flow sees at least ``look_back`` units before a chunk again, so that the voice goes on as it was. With ``then``
-    and ``look_back`` multiples of the flow encoder's block, all chunks behind the first ones have the same shapes: they
+    The flow sees at least ``look_back`` units before a chunk again, so that the voice is continuous. With ``then``
+    and ``look_back`` multiples of the flow encoder's block, all chunks after the first ones have the same shapes: they
     can be computed together. ``ValueError`` for chunks without units and for a negative ``look_back``.
     """
 
@@ -59,7 +59,7 @@ class Windows:
         return floor(units * self.rate)
 
     def first_unit(self, rendered: int) -> int:
-        """The first unit that is needed when the mel of so many units is made; on the reply's own grid of blocks."""
+        """The first unit that is needed once ``rendered`` units have mel; on the reply's own grid of blocks."""
         return max(0, rendered - self.grid.look_back) // self.block * self.block
 
     def first_frame(self, rendered: int) -> int:
@@ -68,7 +68,7 @@ class Windows:
 
     def of(self, rendered: int, stop: int) -> Window:
         """For the units [rendered, stop). Frames are counted off from the end: their number is that of the units alone,
-        wherever in the reply they are."""
+        anywhere in the reply."""
         if stop == rendered:
             return Window(range(0), range(0), 0)
         end, most = self.frames(stop), self.frames(self.grid.look_back + stop - rendered)

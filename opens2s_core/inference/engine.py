@@ -2,8 +2,8 @@
 
 ``open`` a stream, ``push`` its input, ``step`` all open streams together, take its ``chunks``, ``close``.
 An engine is driven by one thread; it computes only inside ``step``. Streams join and leave between steps, and a
-stream that waits for input never holds others back. A stream's slot is free again as soon as all of its output is made,
-or when it is closed, whichever is first. Its memory is allocated once.
+stream that waits for input never delays others. A stream's slot is free again as soon as its output is
+complete, or when it is closed. Its memory is allocated once.
 
 A stream can be resumed by another engine at any moment: ``record`` is all that a new engine needs for it.
 """
@@ -22,7 +22,7 @@ class EngineFull(RuntimeError):
 
 
 class StreamFailed(RuntimeError):
-    """This stream cannot continue; its neighbours can."""
+    """This stream cannot continue; the others can."""
 
 
 class ContextLengthExceeded(ValueError):
@@ -47,7 +47,7 @@ class Engine(Protocol):
         """Give a stream the next message of the stage before it; a stream that is complete ignores it.
 
         Raises before anything is changed: ``TypeError`` for a message that the stage does not take, ``ValueError`` for
-        one whose contents do not fit the model and for one behind the final message, ``KeyError`` for an unknown
+        one whose contents do not fit the model and for one after the final message, ``KeyError`` for an unknown
         stream. The stream is then as it was: it may continue or be closed.
         """
         ...

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from opens2s_core.inference.messages import AudioChunk, Finish, Hiddens, StageMessage, Units
-from opens2s_core.inference.records import Record, SoundRecord, TextRecord, UnitsRecord
+from opens2s_core.inference.records import AudioRecord, Record, TextRecord, UnitsRecord
 
 Records = Mapping[str, Record]
-"""How to resume a reply: the resume record of each stage, by its name; a stage that has made nothing yet has none."""
+"""How to resume a reply: the resume record of each stage, by its name; a stage without output has none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +31,7 @@ class StageSpec:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Family:
     """``stages`` in the order in which a reply passes through them. ``resume`` turns the records of a reply into those
-    that fresh engines are opened with, so that together they go on where the client's part of it ends."""
+    that new engines are opened with, so that they resume where the client's output ends."""
 
     name: str
     stages: tuple[StageSpec, ...]
@@ -61,13 +61,13 @@ def is_final(message: StageMessage) -> bool:
 
 
 def _resume_opens2s(records: Records) -> Records:
-    """A fresh speech decoder reads all hidden states again; token2wav is fed only the units that it has not had."""
+    """A new speech decoder reads all hidden states again; token2wav is fed only units after those it received."""
     resumed = dict(records)
-    text, units, sound = (records.get(name) for name in OPENS2S.names)
+    text, units, audio = (records.get(name) for name in OPENS2S.names)
     if isinstance(text, TextRecord):
         resumed["thinker"] = replace(text, groups=0)
     if isinstance(units, UnitsRecord):
-        resumed["speech_decoder"] = replace(units, units=sound.received if isinstance(sound, SoundRecord) else 0)
+        resumed["speech_decoder"] = replace(units, units=audio.received if isinstance(audio, AudioRecord) else 0)
     return resumed
 
 

@@ -1,6 +1,6 @@
 """The attention keys and values of many sequences, in memory that is allocated once.
 
-A *slot* holds one sequence. The slots in use are always the first ones, so that attention reads them where they lie: a
+A *slot* holds one sequence. The slots in use are always the first ones, so that attention reads them in place: a
 slot that is freed changes places with the last one in use. A freed slot keeps its contents until it is needed for
 another sequence: the next turn of a conversation finds what the last one has computed.
 """
@@ -68,7 +68,7 @@ class KVCache:
             length = 0
         elif 2 * length >= len(similar.content):
             slot = similar
-        elif slot is not similar:  # most of it is another conversation that began alike and may continue: copy
+        elif slot is not similar:  # most of it is another conversation with the same start that may continue: copy
             self.memory[:, :, slot.index, :, :length] = self.memory[:, :, similar.index, :, :length]
         slot.length, slot.content = length, NO_CONTENT
         self._swap(slot, self.slots[self.used])
@@ -84,7 +84,7 @@ class KVCache:
         self._swap(slot, self.slots[self.used])
 
     def wipe(self, slot: KVSlot) -> None:
-        """Zero a slot that may hold NaN or infinity: they spoil sums even where the causal mask hides them."""
+        """Zero a slot that may hold NaN or infinity: they change sums even where the causal mask hides them."""
         self.memory[:, :, slot.index].zero_()
 
     def _swap(self, one: KVSlot, other: KVSlot) -> None:

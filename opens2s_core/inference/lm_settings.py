@@ -6,7 +6,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LMSettings:
     """How a language model is served: ``context`` positions for each stream (at most as many as the model has), so many
-    tokens of prompts beside those that decode in a step, and whether widths are fixed, see
+    tokens of prompts besides those that decode in a step, and whether widths are fixed, see
     :class:`~opens2s_core.inference.slot_lm.SlotLM`."""
 
     context: int = 4096

@@ -1,7 +1,7 @@
 """From a bundle to engines.
 
-A stage's libraries are imported when its engine is built, and only they: a replica that is started anew has its
-listener wait, and most of the time until it answers goes into imports (transformers' models take longer than torch).
+A stage's libraries are imported when its engine is built, and only they: while a replica restarts, its clients
+wait, and most of that time goes into imports (transformers' models take longer than torch).
 """
 
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ def build_engine(stage: Stage, bundle: str | Path, *, capacity: int, settings: E
     """The engine of one stage of the bundle, a directory or URL; only that stage's weights are loaded.
 
     On a GPU the language models keep the type they are stored in; a CPU computes in float32, and so does token2wav.
-    How many threads torch may use is the caller's to say, before this.
+    Set the number of torch's threads before.
     """
     settings = settings or EngineSettings()
     directory = fetch_directory(bundle, f"{TOKEN2WAV if stage == 'token2wav' else OPENS2S}/*")

@@ -1,4 +1,4 @@
-"""What travels between the stages of a reply. Every message is plain data: numpy arrays, strings and numbers.
+"""The messages between the stages of a reply. Every message is plain data: numpy arrays, strings and numbers.
 
 thinker → ``TextDelta``*, ``Hiddens``*, ``Finish``
 speech decoder → ``Units``*
@@ -19,12 +19,12 @@ SpeechFinish = Literal["stop", "length", "loop"]
 """Why speech ended: the model ended it, it came to its limit of units, or it repeated itself."""
 
 SampleRate = Literal[16000, 24000, 48000]
-"""Rates in Hz that sound is resampled to."""
+"""Rates in Hz that audio is resampled to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
-    """How the next token is chosen. ``temperature`` 0 takes the likeliest; ``seed``, at least 0, repeats other draws.
+    """How the next token is chosen. ``temperature`` 0 is greedy; ``seed``, at least 0, makes sampling repeatable.
 
     The logits are changed in this order. ``repetition_penalty`` > 0 (1: none) makes every token that the reply already
     has less likely: a logit above 0 is divided by it, one below multiplied. ``presence_penalty`` in [-2, 2] is
@@ -75,8 +75,8 @@ class Sampling:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SoundFormat:
-    """How sound is handed out: at ``rate`` Hz (None: token2wav's own), as float32 in [-1, 1] or as int16."""
+class OutputFormat:
+    """The format of a reply's audio: at ``rate`` Hz (None: token2wav's own), as float32 in [-1, 1] or as int16."""
 
     rate: SampleRate | None = None
     samples: Literal["float32", "int16"] = "float32"
@@ -89,14 +89,15 @@ class SoundFormat:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplyRequest:
-    """One reply to be made: the conversation so far (its last message is the user's, or a tool's) and how to speak.
+    """The request for one reply: the conversation so far (its last message is the user's, or a tool's) and how to
+    speak.
 
-    Every stage is opened with it and uses what concerns it; only the thinker needs ``messages``. ``say`` are the
-    reply's words, when they are given: then none is chosen. ``tools`` are what a written reply may call, see
-    :meth:`PromptBuilder.prompt`. The text ends before the first of the ``stop`` strings. Units are sampled as by the
-    published server, at temperature 1: the likeliest at every place often lead into a loop. ``seed`` is that of the
-    audio. ``speaker``, float32 (512,), is the vector of a named voice; None is the model's own voice. ``ValueError``
-    for a vector of another shape or not finite, an empty stop string, nothing to say and a negative seed.
+    Every stage is opened with it; only the thinker needs ``messages``. ``say`` is the reply's text where it is given:
+    then no token is chosen. ``tools`` are what a written reply may call, see :meth:`PromptBuilder.prompt`. The text
+    ends before the first of the ``stop`` strings. Units are sampled as by the published server, at temperature 1:
+    greedy units often end in a loop. ``seed`` is that of the audio. ``speaker``, float32 (512,), is the vector of a
+    named voice; None is the model's own voice. ``ValueError`` for a vector of another shape or not finite, an empty
+    stop string, an empty ``say`` and a negative seed.
     """
 
     messages: tuple[Message, ...]
@@ -106,7 +107,7 @@ class ReplyRequest:
     text: Sampling = field(default_factory=Sampling)
     units: Sampling = field(default_factory=lambda: Sampling(temperature=1.0, max_tokens=2048))
     stop: tuple[str, ...] = ()
-    audio: SoundFormat = field(default_factory=SoundFormat)
+    audio: OutputFormat = field(default_factory=OutputFormat)
     seed: int = 0
     speaker: NDArray[np.float32] | None = None
 
@@ -163,7 +164,7 @@ class AudioChunk:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The text of the reply is complete (its sound may still be on the way)."""
+    """The text of the reply is complete (its audio may still follow)."""
 
     reason: FinishReason
     prompt_tokens: int

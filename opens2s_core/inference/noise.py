@@ -1,4 +1,4 @@
-"""Random numbers by their place in a reply: they do not depend on the order in which they are drawn."""
+"""Random numbers by their position in a reply: they do not depend on the order of computation."""
 
 from enum import IntEnum
 

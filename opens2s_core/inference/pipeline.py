@@ -1,4 +1,4 @@
-"""All three stages in this process: a library call, and the oracle for whatever serves them apart."""
+"""All three stages in this process: for use as a library, and as the reference for serving."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -16,24 +16,24 @@ ReplyId = int
 @dataclass(slots=True)
 class _Reply:
     streams: list[StreamId]  # one in each engine that takes part
-    to_come: int  # the end of the text and, where it is spoken, of the sound
+    to_come: int  # final messages: of the text and, where it is spoken, of the audio
     text_ended: bool = False
-    groups: int = 0  # of hidden states handed to the speech decoder
+    groups: int = 0  # of hidden states pushed to the speech decoder
     answers: int = 0  # messages of units made from them
     output: list[StageMessage] = field(default_factory=list)
     failure: str | None = None
 
     @property
-    def hungry(self) -> bool:
-        """Whether the speech decoder has nothing to speak from, or nobody speaks."""
+    def needs_text(self) -> bool:
+        """Whether the speech decoder has no pending hidden states, or the reply is not spoken."""
         return not self.text_ended and self.groups <= self.answers
 
 
 class Pipeline:
-    """Thinker → speech decoder → token2wav, chained by hand, for as many replies at once as the engines have slots.
+    """Thinker → speech decoder → token2wav, for as many replies at once as the engines have slots.
 
-    In one thread the stages take turns. Sound comes first, and text is written when someone needs it to go on: so the
-    first sound of a reply does not wait for words that nobody could speak yet.
+    The stages alternate in one thread. Audio comes first, and text is generated only where a reply needs it: so first
+    audio does not wait for text that cannot be spoken yet.
     """
 
     def __init__(self, thinker: Engine, speech_decoder: Engine, token2wav: Engine) -> None:
@@ -69,7 +69,7 @@ class Pipeline:
         worked = False
         for engine in reversed(later):
             worked |= engine.step()
-        if not worked or any(reply.hungry for reply in self._replies.values()):
+        if not worked or any(reply.needs_text for reply in self._replies.values()):
             worked |= thinker.step()
         for reply in self._replies.values():
             self._carry(reply)
@@ -84,13 +84,13 @@ class Pipeline:
         return output
 
     def ended(self, reply: ReplyId) -> bool:
-        """Whether all of it is made."""
+        """Whether it is complete."""
         return not self._replies[reply].to_come
 
     def records(self, reply: ReplyId) -> Records:
-        """How to resume behind what ``chunks`` has emitted; to be taken right behind it."""
+        """How to resume after what ``chunks`` has returned; to be taken right after it."""
         state = self._replies[reply]
-        assert not state.output, "records go with all that was made: take the chunks first"
+        assert not state.output, "records need all chunks to be taken first"
         streams = zip(OPENS2S.names, self.engines, state.streams, strict=False)
         return {name: engine.record(stream) for name, engine, stream in streams}
 
@@ -111,7 +111,7 @@ class Pipeline:
             self.close(identity)
 
     def _carry(self, reply: _Reply) -> None:
-        """Hand what each stage made to the next one, or out."""
+        """Route each stage's output to the next stage, or to the client."""
         try:
             for i, stream in enumerate(reply.streams):
                 for message in self.engines[i].chunks(stream):

@@ -1,4 +1,4 @@
-"""The one model of playback: pacing, priorities, autoscaling and metrics all ask it how far a listener is."""
+"""The model of playback that pacing, priorities, autoscaling and metrics share."""
 
 import math
 import time

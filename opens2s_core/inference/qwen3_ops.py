@@ -17,7 +17,7 @@ def rotary_embedding(cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def apply_rotary(heads: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotate the heads (n, heads, W) by their positions, all in one go: decoding is made of many small operations."""
+    """Rotate the heads (n, heads, W) by their positions, all in one go: decoding consists of many small operations."""
     cos, sin = rotary
     return torch.addcmul(heads * cos, heads.roll(heads.shape[-1] // 2, dims=-1), sin)
 
@@ -33,7 +33,7 @@ def attend_few(query: Tensor, keys: Tensor, values: Tensor, causal_mask: Tensor)
 
 def mlp(layer: Qwen3MLP, x: Tensor) -> Tensor:
     """x (n, D) → (n, D)."""
-    divides = type(layer.gate_proj) is nn.Linear and layer.intermediate_size % 2 == 0  # no adapters beside the weights
+    divides = type(layer.gate_proj) is nn.Linear and layer.intermediate_size % 2 == 0  # no LoRA adapters
     if x.is_cuda or len(x) > _FEW or not divides:
         return layer(x)
     return layer.down_proj(layer.act_fn(_by_halves(x, layer.gate_proj)) * _by_halves(x, layer.up_proj))

@@ -1,7 +1,7 @@
 """Resume records: what another engine needs to continue a reply that is under way. Plain data.
 
-What was already handed out is taken from the record, never chosen again. Randomness needs no state: every draw belongs
-to a place in the reply (``noise``).
+Emitted tokens are taken from the record, never chosen again. Randomness needs no state: random numbers are a function
+of the seed and the position in the reply (``noise``).
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class TextRecord:
-    """Of the thinker. It is handed the same request again.
+    """Of the thinker, which is opened with the same request again.
 
     ``ids``: all tokens so far, the end token included. ``groups`` of hidden states and ``characters`` of text were
-    handed out; with smaller numbers they are handed out again from there (a speech decoder that starts anew needs all).
+    emitted; with smaller numbers they are emitted again from there (a new speech decoder needs all).
     """
 
     ids: tuple[int, ...]
@@ -25,10 +25,10 @@ class TextRecord:
 
 @dataclass(frozen=True, slots=True)
 class UnitsRecord:
-    """Of the speech decoder. It is handed all hidden states again, from the first.
+    """Of the speech decoder, which is fed all hidden states again, from the first.
 
-    ``ids`` of its vocabulary so far, the end units of all rounds included. ``units`` were handed out; with a smaller
-    number they are handed out again from there.
+    ``ids`` of its vocabulary so far, the end units of all rounds included. ``units`` were emitted; with a smaller
+    number they are emitted again from there.
     """
 
     ids: tuple[int, ...]
@@ -36,11 +36,11 @@ class UnitsRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SoundRecord:
-    """Of token2wav. It is handed the units behind the first ``received``.
+class AudioRecord:
+    """Of token2wav, which is fed the units after the first ``received``.
 
-    Counts are from the reply's start, frames are of mel. Arrays hold the last of what there is so far, as much as the
-    rest of the reply still depends on.
+    Counts are from the reply's start, frames are of mel. Arrays hold the last values so far, as many as the
+    rest of the reply depends on.
     """
 
     received: int  # units
@@ -55,4 +55,4 @@ class SoundRecord:
     tail: NDArray[np.float32]  # (samples,) of those emitted, at token2wav's rate: the resampler's
 
 
-Record = TextRecord | UnitsRecord | SoundRecord
+Record = TextRecord | UnitsRecord | AudioRecord

@@ -1,4 +1,4 @@
-"""The published streaming as an engine: what the product's own is measured against, behind the same life cycle."""
+"""The published streaming with the interface of an engine: the baseline for the bounded one."""
 
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -11,7 +11,7 @@ from opens2s_core.inference.engine import StreamId
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, SpeechFinish, StageMessage
 from opens2s_core.inference.records import Record
 from opens2s_core.inference.reference_token2wav import ReferenceStream, ReferenceToken2Wav
-from opens2s_core.inference.resampling import SoundOutput
+from opens2s_core.inference.resampling import AudioOutput
 from opens2s_core.inference.slots import SlotEngine
 from opens2s_core.inference.token2wav import check_units_message
 from opens2s_core.models.flow import Flow
@@ -24,7 +24,7 @@ CHUNK = 24
 @dataclass(slots=True, kw_only=True)
 class _Stream:
     reference: ReferenceStream
-    sound: SoundOutput
+    audio: AudioOutput
     units: list[int] = field(default_factory=list)  # not spoken yet
     final: bool = False
     finish: SpeechFinish | None = None  # of its final units
@@ -36,7 +36,7 @@ class _Stream:
 class ReferenceToken2WavEngine(SlotEngine[_Stream]):
     """Serves up to ``capacity`` replies, one call at a time: for every ``chunk`` units, and for those that are left.
 
-    Of the request only ``audio`` matters: the published draws are the same for all. It keeps no records.
+    Of the request only ``audio`` matters: the published noise is the same for all. It keeps no records.
     """
 
     def __init__(self, flow: Flow, vocoder: Vocoder, *, capacity: int, chunk: int = CHUNK) -> None:
@@ -51,8 +51,8 @@ class ReferenceToken2WavEngine(SlotEngine[_Stream]):
         if record is not None:
             raise TypeError(f"the reference mode resumes from no record, got {type(record).__name__}")
         self._check_room()
-        sound = SoundOutput(self.config.hift.sampling_rate, request.audio)
-        return self._admit(_Stream(reference=self.reference.open(), sound=sound))
+        audio = AudioOutput(self.config.hift.sampling_rate, request.audio)
+        return self._admit(_Stream(reference=self.reference.open(), audio=audio))
 
     def push(self, stream: StreamId, message: StageMessage) -> None:
         """Raises ``ValueError`` for a unit outside the codebook; the stream is then as it was."""
@@ -67,7 +67,7 @@ class ReferenceToken2WavEngine(SlotEngine[_Stream]):
             try:
                 self._advance(state)
             except ValueError as error:  # the published code fails here too
-                self._end(state, failure=f"the published streaming cannot go on: {error}")
+                self._end(state, failure=f"the published streaming cannot continue: {error}")
         return bool(due)
 
     def record(self, stream: StreamId) -> NoReturn:
@@ -78,10 +78,10 @@ class ReferenceToken2WavEngine(SlotEngine[_Stream]):
         units, state.units = state.units[: self.chunk], state.units[self.chunk :]
         samples = self._speak(state.reference, units, final).cpu().numpy()
         if not np.isfinite(samples).all():
-            self._end(state, failure=f"the sound of {len(units)} units is not finite")
+            self._end(state, failure=f"the audio of {len(units)} units is not finite")
             return
         finish = state.finish if final else None
-        state.output.append(AudioChunk(state.sound.push(samples, final=final), final=final, finish=finish))
+        state.output.append(AudioChunk(state.audio.push(samples, final=final), final=final, finish=finish))
         if final:
             self._end(state)
 

@@ -1,9 +1,9 @@
-"""Token2wav as the published code streams it, faults and all: for parity, and as the base line of what replaces it.
+"""Token2wav as the published code streams it, with its faults: for parity, and as the baseline of the bounded engine.
 
-Every call renders the whole reply again behind the mel that was already returned, holds its last frames back and
-cross-fades them with the next call's. Kept as they are: the fade's halves sum to more than one, a frame is given to the
-vocoder twice, a later call is a frame short, the harmonic phase restarts. Dropout, which the published code leaves on,
-is off, and its global random state is a private generator.
+Every call renders the whole reply again after the mel that was already returned, holds its last frames back and
+cross-fades them with the next call's. Kept as published: the fade's halves sum to more than one, a frame is given to
+the vocoder twice, a later call is a frame short, the harmonic phase restarts. Dropout, which the published code leaves
+on, is off, and its global random state is a private generator.
 
 Source: tests/golden/token2wav_tiny/README.md, "Streaming" and facts 9, 10, 12 and 15.
 """
@@ -18,7 +18,7 @@ from opens2s_core.models.flow import Flow
 from opens2s_core.models.vocoder import Vocoder, samples_per_frame
 
 SEED = 42
-"""Of the generator that every call starts anew."""
+"""Of the generator that every call creates."""
 OVERLAP_UNITS = 5
 CACHED_FRAMES = 1
 
@@ -36,7 +36,7 @@ class ReferenceStreaming:
 
     @classmethod
     def of(cls, config: Token2WavConfig, sampling_rate: int = 22050, hop: int = 256) -> "ReferenceStreaming":
-        """As the published code computes them; it writes the two rates out, whatever the vocoder's are."""
+        """As the published code computes them; its two rates are constants, not the vocoder's."""
         rate = config.flow.input_frame_rate
         return cls(
             unit_rate=rate,
@@ -58,21 +58,21 @@ def reference_frames(units: int, unit_rate: float, sampling_rate: int, hop: int)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReferenceDraws:
-    """What chance decides in one call: F frames of the reply so far, S samples that the vocoder makes."""
+class ReferenceNoise:
+    """The random numbers of one call: F frames of the reply so far, S samples that the vocoder makes."""
 
     z: Tensor  # (1, mel, F) normal
     phase_u: Tensor  # (1, H + 1, 1) uniform in [0, 1)
-    noise: Tensor  # (1, H + 1, S) normal
+    source_noise: Tensor  # (1, H + 1, S) normal
 
 
-def seeded_draws(config: Token2WavConfig, frames: int, vocoder_frames: int) -> ReferenceDraws:
-    """The draws of every published call; a third one of the vocoder's is never used and comes last, so it is left."""
+def seeded_noise(config: Token2WavConfig, frames: int, vocoder_frames: int) -> ReferenceNoise:
+    """The random numbers of every published call, without the vocoder's last ones, which are never used."""
     generator = torch.Generator().manual_seed(SEED)
     harmonics, samples = config.hift.nb_harmonics + 1, vocoder_frames * samples_per_frame(config.hift)
     z = torch.randn(1, config.flow.output_size, frames, generator=generator)
     phase_u = torch.rand(1, harmonics, 1, generator=generator)
-    return ReferenceDraws(z=z, phase_u=phase_u, noise=torch.randn(1, harmonics, samples, generator=generator))
+    return ReferenceNoise(z=z, phase_u=phase_u, source_noise=torch.randn(1, harmonics, samples, generator=generator))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +82,7 @@ class Tails:
     mel_overlap: Tensor  # (1, mel, frames) to fade out
     mel: Tensor  # (1, mel, frames) to vocode again
     source: Tensor  # (1, 1, samples) to begin the next excitation
-    speech: Tensor  # (1, samples) held back; the next call makes them anew
+    speech: Tensor  # (1, samples) held back; the next call computes them again
 
 
 @dataclass(slots=True)
@@ -99,9 +99,9 @@ class ReferenceCall:
     """What one call made."""
 
     mel_raw: Tensor  # (1, mel, frames) of the flow, before the cross-fade
-    mel: Tensor  # (1, mel, F) that the vocoder got and that later calls go on from
+    mel: Tensor  # (1, mel, F) that the vocoder got and that later calls continue
     source: Tensor  # (1, 1, S) excitation
-    speech: Tensor  # (1, samples) in [-audio_limit, audio_limit], to be heard
+    speech: Tensor  # (1, samples) in [-audio_limit, audio_limit], to be played
 
 
 class ReferenceToken2Wav:
@@ -120,28 +120,28 @@ class ReferenceToken2Wav:
 
     @torch.inference_mode()
     def call(
-        self, stream: ReferenceStream, units: Tensor, *, final: bool, draws: ReferenceDraws | None = None
+        self, stream: ReferenceStream, units: Tensor, *, final: bool, noise: ReferenceNoise | None = None
     ) -> ReferenceCall:
-        """Speak the next units (1, n) of a reply; ``draws`` defaults to the published ones.
+        """Speak the next units (1, n) of a reply; ``noise`` defaults to the published one.
 
-        Raises ``ValueError`` if the units make fewer frames than were held back, or none to be heard: the published
+        Raises ``ValueError`` if the units make fewer frames than were held back, or none to be played: the published
         code fails then too.
         """
         tails = stream.tails or self._no_tails
-        said = torch.cat([stream.units, units.to(self._device)], dim=1)
-        frames, held = self.streaming.frames(said.shape[1]), 0 if final else self.streaming.mel_overlap
+        all_units = torch.cat([stream.units, units.to(self._device)], dim=1)
+        frames, held = self.streaming.frames(all_units.shape[1]), 0 if final else self.streaming.mel_overlap
         new, least = frames - stream.mel.shape[2], max(tails.mel_overlap.shape[2], held + 1)
         if new < least:
             raise ValueError(f"expected units for at least {least} frames, got {units.shape[1]} units for {new}")
-        heard = tails.mel.shape[2] + new - held
-        draws = draws or seeded_draws(self.config, frames, heard)
-        z, phase_u, noise = (draw.to(self._device) for draw in (draws.z, draws.phase_u, draws.noise))
-        raw = self.flow(said, stream.mel, z, self._zeros(1, self.config.flow.spk_embed_dim))
+        vocoder_frames = tails.mel.shape[2] + new - held
+        noise = noise or seeded_noise(self.config, frames, vocoder_frames)
+        z, phase_u, source_noise = (value.to(self._device) for value in (noise.z, noise.phase_u, noise.source_noise))
+        raw = self.flow(all_units, stream.mel, z, self._zeros(1, self.config.flow.spk_embed_dim))
         faded = torch.cat([tails.mel, cross_fade(raw, tails.mel_overlap)], dim=2)
-        mel = faded[:, :, :heard]
-        source = self.vocoder.excite(mel, phase_u, noise, tails.source)
+        mel = faded[:, :, :vocoder_frames]
+        source = self.vocoder.excite(mel, phase_u, source_noise, tails.source)
         speech = self.vocoder.decode(mel, source)
-        stream.units, stream.mel = said, torch.cat([stream.mel, mel], dim=2)
+        stream.units, stream.mel = all_units, torch.cat([stream.mel, mel], dim=2)
         stream.tails = None if final else self._keep(faded, mel, source, speech)
         kept = speech.shape[1] - (0 if final else self.streaming.source_cache)
         return ReferenceCall(mel_raw=raw, mel=mel, source=source, speech=speech[:, :kept])
@@ -156,9 +156,9 @@ class ReferenceToken2Wav:
         mel = torch.cat([tails.mel, tails.mel_overlap], dim=2)
         if not mel.shape[2]:
             return self._no_tails.speech
-        draws = seeded_draws(self.config, 0, mel.shape[2])
-        phase_u, noise = draws.phase_u.to(self._device), draws.noise.to(self._device)
-        return self.vocoder(mel, phase_u, noise, tails.source)
+        noise = seeded_noise(self.config, 0, mel.shape[2])
+        phase_u, source_noise = noise.phase_u.to(self._device), noise.source_noise.to(self._device)
+        return self.vocoder(mel, phase_u, source_noise, tails.source)
 
     def _keep(self, faded: Tensor, mel: Tensor, source: Tensor, speech: Tensor) -> Tails:
         numbers = self.streaming

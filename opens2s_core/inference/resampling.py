@@ -1,4 +1,4 @@
-"""Sound as it was asked for, piece by piece: at another rate, as float32 or as int16."""
+"""Streaming audio in the requested format: at another rate, as float32 or as int16."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opens2s_core.audio import Waveform, resample
-from opens2s_core.inference.messages import SoundFormat
+from opens2s_core.inference.messages import OutputFormat
 
 _ZEROS, _ROLLOFF = 6, 0.99
 """Of torchaudio's default filter: zero crossings on either side, and the cut-off as a share of the lower rate."""
@@ -14,7 +14,8 @@ _FULL_SCALE = 32768
 
 
 class StreamResampler:
-    """:func:`opens2s_core.audio.resample` of a waveform that is still growing: the same samples, whatever the pieces.
+    """:func:`opens2s_core.audio.resample` of a waveform that is still growing: the same samples for
+    all cuts.
 
     Rates are in Hz and differ; n samples become ⌈n · to / from⌉. Its whole state is ``tail``, ``taken`` and ``made``.
     """
@@ -27,7 +28,7 @@ class StreamResampler:
         self.taken = self.made = 0
 
     def restore(self, tail: Waveform, *, taken: int, made: int) -> None:
-        """Go on where another stood; ``ValueError`` for a tail that is not of the length that follows from the rest."""
+        """Resume another's state; ``ValueError`` for a tail whose length does not fit the counts."""
         _check_tail(tail, taken - self._needed(made))
         self.tail, self.taken, self.made = tail, taken, made
 
@@ -41,7 +42,7 @@ class StreamResampler:
         if self.made == made:
             return samples[:0]
         offset = start // self._from * self._to
-        # Behind the end there is silence. Unless it is written out, torchaudio, which counts in float32, may leave out
+        # After the end there is silence. Unless it is padded, torchaudio, which counts in float32, may leave out
         # the last sample of a long waveform.
         return resample(np.pad(known, (0, self._from)), self._from, self._to)[made - offset : self.made - offset]
 
@@ -56,10 +57,10 @@ class StreamResampler:
         return max(0, (made * self._from // self._to - self._reach) // self._from * self._from)
 
 
-class SoundOutput:
-    """One reply's samples on their way out, in the format asked for; ``rate`` is that of the samples pushed, in Hz."""
+class AudioOutput:
+    """Converts one reply's samples to the requested format; ``rate`` is that of the samples pushed, in Hz."""
 
-    def __init__(self, rate: int, asked: SoundFormat) -> None:
+    def __init__(self, rate: int, asked: OutputFormat) -> None:
         self._samples = asked.samples
         self._resampler = None
         if asked.rate is not None and asked.rate != rate:
@@ -76,14 +77,14 @@ class SoundOutput:
         return self._resampler.tail if self._resampler else np.zeros(0, np.float32)
 
     def restore(self, tail: Waveform, *, taken: int, made: int) -> None:
-        """Go on behind ``taken`` samples; ``ValueError`` for the state of another format."""
+        """Resume after ``taken`` samples; ``ValueError`` for the state of another format."""
         if self._resampler is not None:
             self._resampler.restore(tail, taken=taken, made=made)
         else:
             _check_tail(tail, 0)
 
     def push(self, samples: Waveform, *, final: bool) -> NDArray[np.float32] | NDArray[np.int16]:
-        """Samples (n,) in [-1, 1] → those (m,) that can be handed out now; all that is left if final."""
+        """Samples (n,) in [-1, 1] → those (m,) that can be emitted now; all that is left if final."""
         if self._resampler is not None:
             samples = self._resampler.push(samples, final=final).clip(-1, 1)  # the filter may swing a little further
         if self._samples == "float32":

@@ -2,7 +2,7 @@
 
 Scores are float64. Likelihoods are rounded to whole numbers whose sum float64 holds exactly (for 150,000 tokens: to
 2^-34 of the likeliest). Sums are then the same in whatever order a device adds, so a row's token does not depend on the
-rows beside it.
+other rows.
 """
 # R rows, V tokens, C candidates, n changes
 
@@ -20,14 +20,14 @@ from opens2s_core.inference.noise import RngStream, uniform
 _CANDIDATES = 512
 """Likeliest tokens among which those that ``top_p`` keeps are looked for first."""
 _BITS = 6
-"""Bits of a likelihood behind the leading one that tell bins apart: 64 bins to an octave."""
+"""Bits of a likelihood after the leading one that distinguish bins: 64 bins to an octave."""
 _CACHED = 2**18
 """Likelihoods of which a CPU's cache holds several copies; of more, rows are faster in parts."""
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingInputs:
-    """What decides a stream's next token beside its logits. ``generated`` are the reply's tokens so far; they and the
+    """What decides a stream's next token besides its logits. ``generated`` are the reply's tokens so far; they and the
     ids of ``logit_bias`` are columns of the logits."""
 
     sampling: Sampling
@@ -165,7 +165,7 @@ def _fewest(likelihood: Tensor, needed: Tensor) -> Tensor:
 
 
 def _wide_nucleus(likelihood: Tensor, needed: Tensor) -> Tensor:
-    """As :func:`_fewest`, of a whole vocabulary (R, V): the sums of bins of similar likelihood tell in which bin
+    """As :func:`_fewest`, of a whole vocabulary (R, V): the sums of bins of similar likelihood show in which bin
     ``needed`` is reached, and only the tokens of that are sorted."""
     # The bits of a float grow with it. Bin 0 is for likelihood 0, bin 1 begins at 1.
     bins = (likelihood.view(torch.int64) >> (52 - _BITS)).sub_((1023 << _BITS) - 1).clamp_(min=0)

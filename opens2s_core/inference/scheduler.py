@@ -37,7 +37,7 @@ def schedule(
     Every stream that can decode does. Of the others the first ``max_prefills`` (None: all) prefill, first come first
     served: together at most ``prefill_tokens`` positions, or each so many where the budget is not shared. One clip is
     encoded in a step, of the first stream that has any; until all clips of a stream are encoded, neither it nor those
-    behind it prefill.
+    after it prefill.
     """
     encode: int | None = None
     prefill: list[tuple[int, int]] = []

@@ -1,7 +1,7 @@
 """A Qwen3 over a :class:`KVCache`: the next tokens of many sequences in one forward, in any mix of decode and prefill.
 
 A forward computes a flat list of tokens. The first of them are the *last tokens*: for each slot, the last token that is
-scheduled for it. While sequences only decode, they are all. Behind them comes what is scheduled before the last tokens,
+scheduled for it. While sequences only decode, they are all. After them come the tokens scheduled before the last ones,
 of a prompt or of a group of hidden states. So prefill and decode share one forward, and the weights are read once for
 all sequences.
 """
@@ -123,7 +123,7 @@ class SlotLM:
 
     @torch.inference_mode()
     def forward(self, chunks: Sequence[ScheduledChunk]) -> list[Tensor]:
-        """The hidden states (keep, D) of each chunk, behind the final norm; its slot must have room for its tokens."""
+        """The hidden states (keep, D) of each chunk, after the final norm; its slot must have room for its tokens."""
         assert all(chunk.slot.length + len(chunk.embeddings) <= self.context for chunk in chunks), "a slot is full"
         prefill = sorted((chunk for chunk in chunks if len(chunk.embeddings) > 1), key=lambda chunk: chunk.slot.index)
         if self.fixed_width:
@@ -196,16 +196,16 @@ class SlotLM:
         return _AttentionGroup(count * len(chunks), chunks[0].slot.index, len(chunks), mask)
 
     def _causal_mask(self, positions: Tensor, read: int) -> Tensor:
-        """For each of ``positions`` (…) the first ``read`` ones (…, S): -inf for those behind it, else 0.
+        """For each of ``positions`` (…) the first ``read`` ones (…, S): -inf for those after it, else 0.
 
-        Attention would make this of a boolean mask too, but again in each layer.
+        Attention would convert a boolean mask to this again in each layer.
         """
-        behind = torch.arange(read, device=self._device) > positions[..., None]
-        mask = torch.zeros(behind.shape, dtype=self.cache.memory.dtype, device=self._device)
-        return mask.masked_fill(behind, -math.inf)
+        later = torch.arange(read, device=self._device) > positions[..., None]
+        mask = torch.zeros(later.shape, dtype=self.cache.memory.dtype, device=self._device)
+        return mask.masked_fill(later, -math.inf)
 
     def _run(self, tokens: _Tokens) -> Tensor:
-        """Hidden states (n, D) behind the final norm."""
+        """Hidden states (n, D) after the final norm."""
         x = tokens.embeddings
         rotary = rotary_embedding(*self._model.rotary_emb(x[None], tokens.positions[None]))
         for layer, memory in zip(self._model.layers, self.cache.memory, strict=True):

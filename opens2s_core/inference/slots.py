@@ -10,7 +10,7 @@ from opens2s_core.inference.messages import StageMessage
 
 class StreamState(Protocol):
     final: bool  # whether the last message of its input was pushed
-    output: list[StageMessage]  # made, and not taken yet
+    output: list[StageMessage]  # not taken yet
     done: bool  # nothing more is made: the slot is free, even if output is still to be taken
     failure: str | None  # why the stream cannot continue
 
@@ -19,7 +19,7 @@ State = TypeVar("State", bound=StreamState)
 
 
 class SlotEngine(Generic[State]):
-    """What an engine does whatever it computes. Stream ids are never used twice."""
+    """The part of an engine that does not depend on what it computes. Stream ids are never used twice."""
 
     def __init__(self, capacity: int) -> None:
         if capacity < 1:
@@ -44,11 +44,11 @@ class SlotEngine(Generic[State]):
         """Give back what a stream holds until it is done; called once for each."""
 
     def _receiving(self, stream: StreamId) -> State:
-        """The stream that a message is pushed to. ``KeyError`` for an unknown one, ``ValueError`` behind its final
+        """The stream that a message is pushed to. ``KeyError`` for an unknown one, ``ValueError`` after its final
         message."""
         state = self._streams[stream]
         if state.final:
-            raise ValueError(f"message for stream {stream} behind its final one: expected no more")
+            raise ValueError(f"message for stream {stream} after its final one: expected no more")
         return state
 
     def _check_room(self) -> None:

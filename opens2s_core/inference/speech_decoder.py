@@ -25,19 +25,19 @@ from opens2s_core.models.speech_decoder import SpeechDecoder, UnitVocabulary
 @dataclass(slots=True)
 class _Stream:
     request: ReplyRequest
-    record: UnitsRecord  # of an earlier stream that this one goes on with
+    record: UnitsRecord  # of an earlier stream that this one resumes
     sampling: Sampling  # of its units, with a bias by their numbers
     slot: KVSlot
     pending: list[Tensor]  # embeddings (T, D) that the LM has not read yet
     groups: deque[Hiddens] = field(default_factory=deque)
     final: bool = False  # the last group was pushed
-    unseen: bool = False  # what was read last has chosen no unit: nobody knows whether it is numbers
+    unverified: bool = False  # nothing was sampled after the last read: it may not be finite
     positions: int = 0  # of speaker and hidden states, pending ones too
-    last_round: bool = False  # all hidden states were read: speak until the end unit
-    round_left: int = 0  # units still to speak before the next group is read
-    said: list[int] = field(default_factory=list)  # end units too, numbered as the engine chooses among them
-    units: list[int] = field(default_factory=list)  # of the codebook, not handed out yet
-    told: int = 0  # units handed out since the start of the reply
+    last_round: bool = False  # all hidden states were read: generate until the end unit
+    round_left: int = 0  # units to generate before the next group is read
+    generated: list[int] = field(default_factory=list)  # end units too, by the engine's numbers
+    units: list[int] = field(default_factory=list)  # of the codebook, not emitted yet
+    emitted: int = 0  # units since the start of the reply
     repetition: Repetition = field(default_factory=Repetition)  # of the last round
     output: list[StageMessage] = field(default_factory=list)
     done: bool = False
@@ -47,13 +47,13 @@ class _Stream:
 class SpeechDecoderEngine(SlotEngine[_Stream]):
     """Serves up to ``capacity`` replies.
 
-    A step speaks one unit of every stream that has hidden states to speak from; where a stream's round begins, its next
-    group is read in the same forward. An end unit before the last group ends only its round, as in the published loop;
-    it is never handed out.
+    A step generates one unit of every stream that has hidden states; where a stream's round begins, its next group is
+    read in the same forward. An end unit before the last group ends only its round, as in the published loop; it is
+    never emitted.
 
-    The final units of a reply have a ``finish``: ``stop`` for an end unit behind the last group, ``loop`` where speech
+    The final units of a reply have a ``finish``: ``stop`` for an end unit after the last group, ``loop`` where speech
     repeats itself, and ``length`` for a reply that comes to the limit of its request, to the end of its KV slot or to
-    what ``limits`` allow. Without ``limits`` speech goes on until one of the others ends it, as in the published loop.
+    what ``limits`` allow. Without ``limits`` only the others end it, as in the published loop.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
         self.vocabulary = vocabulary
         self.settings = settings or LMSettings()
         self._lm = SlotLM(model.tts_lm_model, slots=capacity, settings=self.settings)
-        # Of the vocabulary only units and what ends them are chosen among, a small part of it. They are numbered anew.
+        # Only units and end units are sampled, a small part of the vocabulary. They get numbers of their own.
         units = range(vocabulary.offset, vocabulary.offset + vocabulary.size)
         self._tokens = [*units, *sorted(set(vocabulary.end_ids).difference(units))]
         self._numbers = {token: number for number, token in enumerate(self._tokens)}
@@ -100,10 +100,10 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
 
     def record(self, stream: StreamId) -> UnitsRecord:
         state = self._streams[stream]
-        assert not state.output, "a record goes with all that was made: take the chunks first"
-        ids = tuple(self._tokens[number] for number in state.said)
+        assert not state.output, "a record needs all chunks to be taken first"
+        ids = tuple(self._tokens[number] for number in state.generated)
         before = state.record
-        return UnitsRecord(max(ids, before.ids, key=len), units=max(state.told, before.units))
+        return UnitsRecord(max(ids, before.ids, key=len), units=max(state.emitted, before.units))
 
     @torch.inference_mode()
     def step(self) -> bool:
@@ -118,7 +118,7 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
         return bool(chunks)
 
     def _release(self, state: _Stream) -> None:
-        if state.failure is not None or state.unseen:
+        if state.failure is not None or state.unverified:
             self._lm.cache.wipe(state.slot)
         self._lm.cache.free(state.slot)
 
@@ -130,11 +130,11 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
         if len(record.ids) > longest:
             raise ValueError(f"record of {len(record.ids)} units: expected at most the {longest} of the request")
         if unknown := [token for token in record.ids if token not in self._numbers]:
-            raise ValueError(f"record with token {unknown[0]}: expected units and what ends them")
+            raise ValueError(f"record with token {unknown[0]}: expected units and end units")
         return record
 
     def _sampling(self, sampling: Sampling) -> Sampling:
-        """With the ids of ``logit_bias`` as the engine numbers the tokens it chooses among."""
+        """With the ids of ``logit_bias`` as the engine's numbers."""
         sampling.check_vocabulary(self.model.tts_lm_model.config.vocab_size)
         known = [(token, bias) for token, bias in sampling.logit_bias if token in self._numbers]
         return replace(sampling, logit_bias=tuple((self._numbers[token], bias) for token, bias in known))
@@ -151,12 +151,12 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
         stream.pending.append(self.model.embed_hiddens(hiddens))
         stream.positions += len(hiddens)
         stream.last_round = group.final
-        left = self._budget(stream) - len(stream.said)
+        left = self._budget(stream) - len(stream.generated)
         stream.round_left = max(0, left if group.final else min(self.model.config.interleave.units, left))
-        if not stream.round_left:  # no room left to speak in
-            self._hand_out(stream, "length")
-        while stream.round_left and len(stream.said) < len(stream.record.ids):
-            self._take(stream, self._numbers[stream.record.ids[len(stream.said)]])
+        if not stream.round_left:  # no budget left
+            self._emit_units(stream, "length")
+        while stream.round_left and len(stream.generated) < len(stream.record.ids):
+            self._take(stream, self._numbers[stream.record.ids[len(stream.generated)]])
 
     def _budget(self, stream: _Stream) -> int:
         """Units the stream may have, end units included: what it asked for, within its slot, and once its text is
@@ -170,7 +170,7 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
         """What the LM computes next: a unit where nothing else is pending; of groups no more than fits a step."""
         pending = [torch.cat(stream.pending) if len(stream.pending) > 1 else stream.pending[0] for stream in streams]
         work = [StreamWork(decodes=True) if len(one) == 1 else StreamWork(prefill=len(one)) for one in pending]
-        # With fixed widths how a group is cut must not depend on the neighbours.
+        # With fixed widths how a group is cut must not depend on other streams.
         shared = not self.settings.fixed_width
         plan = schedule(work, prefill_tokens=self.settings.prefill_tokens, shared_budget=shared)
         counts = sorted([*plan.prefill, *((stream, 1) for stream in plan.decode)])
@@ -178,26 +178,26 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
         for stream, part, rest in ((streams[i], pending[i][:count], pending[i][count:]) for i, count in counts):
             chunks.append((stream, ScheduledChunk(stream.slot, part)))
             stream.pending = [rest] if len(rest) else []
-            stream.unseen = bool(stream.pending)
+            stream.unverified = bool(stream.pending)
         return chunks
 
     def _speak(self, advanced: list[tuple[_Stream, Tensor]]) -> None:
-        """Choose the next unit of each stream that has read all it was given, by its last hidden state (1, D)."""
+        """Choose the next unit of each stream without pending input, by its last hidden state (1, D)."""
         asking = [(stream, hidden) for stream, hidden in advanced if not stream.pending]
         if not asking:
             return
         logits = self._lm.logits(torch.cat([hidden for _, hidden in asking]), self._head)
         numbers = choose(
-            logits, [SamplingInputs(stream.sampling, RngStream.UNITS, stream.said) for stream, _ in asking]
+            logits, [SamplingInputs(stream.sampling, RngStream.UNITS, stream.generated) for stream, _ in asking]
         )
         for (stream, _), number in zip(asking, numbers, strict=True):
             if number is None:
-                self._end(stream, f"unit {len(stream.said)} of the reply: the model's logits are no numbers")
+                self._end(stream, f"unit {len(stream.generated)} of the reply: the model's logits are not finite")
             else:
                 self._take(stream, number)
 
     def _take(self, stream: _Stream, number: int) -> None:
-        stream.said.append(number)
+        stream.generated.append(number)
         stream.pending.append(self._embeddings[number : number + 1])
         stream.round_left -= 1
         finish: SpeechFinish | None = None
@@ -208,15 +208,15 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
             stream.units.append(number)
             if stream.last_round and self.limits is not None and stream.repetition.add(number, self.limits):
                 finish = "loop"
-        if finish is None and len(stream.said) >= self._budget(stream):
+        if finish is None and len(stream.generated) >= self._budget(stream):
             finish = "length"
         if finish or not stream.round_left or len(stream.units) == self.model.config.interleave.units:
-            self._hand_out(stream, finish)
+            self._emit_units(stream, finish)
 
-    def _hand_out(self, stream: _Stream, finish: SpeechFinish | None) -> None:
-        """Emit the units that are there; with a ``finish`` they are the last."""
-        new = stream.units[max(0, stream.record.units - stream.told) :]
-        stream.told += len(stream.units)
+    def _emit_units(self, stream: _Stream, finish: SpeechFinish | None) -> None:
+        """Emit the collected units; with a ``finish`` they are the last."""
+        new = stream.units[max(0, stream.record.units - stream.emitted) :]
+        stream.emitted += len(stream.units)
         stream.units = []
         if new or finish:
             stream.output.append(Units(np.array(new, dtype=np.int64), final=finish is not None, finish=finish))

@@ -20,20 +20,20 @@ class TextStream:
         self._decoded = 0  # characters
         self._held = ""  # decoded, not emitted
         self._ends: list[int] = []  # where the text of each held token ends, in characters
-        self._incomplete = 0  # tokens behind those, whose text comes with that of a later one, if they have any
+        self._incomplete = 0  # tokens after those, whose text comes with that of a later one, if they have any
         self.released = 0
         self.stopped = False
 
     def push(self, token: int, *, final: bool) -> str:
         """New text that is certain; after the ``final`` token nothing is held."""
         self._ids.append(token)
-        piece = self._decoder.step(self._tokenizer, token) or ""
-        self._decoded += len(piece)
-        self._held += piece
+        delta = self._decoder.step(self._tokenizer, token) or ""
+        self._decoded += len(delta)
+        self._held += delta
         if final:
             self._held += self._rest()
         self._incomplete += 1
-        if piece or final or not self._stop:
+        if delta or final or not self._stop:
             self._ends += [self._decoded] * self._incomplete
             self._incomplete = 0
         certain = self._certain(final)
@@ -52,7 +52,7 @@ class TextStream:
         return rest
 
     def _certain(self, final: bool) -> int:
-        """How many of the held characters no stop string can claim."""
+        """How many of the held characters cannot be part of a stop string."""
         end = len(self._held)
         found = min((at for stop in self._stop if (at := self._held.find(stop)) >= 0), default=end)
         partial = (at for at in range(end) if any(stop.startswith(self._held[at:]) for stop in self._stop))

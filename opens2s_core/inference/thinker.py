@@ -81,7 +81,7 @@ class ThinkerEngine(SlotEngine[ThinkerStream]):
 
     def record(self, stream: StreamId) -> TextRecord:
         state = self._streams[stream]
-        assert not state.output, "a record goes with all that was made: take the chunks first"
+        assert not state.output, "a record needs all chunks to be taken first"
         before = state.record
         return TextRecord(
             max(tuple(state.generated), before.ids, key=len),
@@ -195,7 +195,7 @@ class ThinkerEngine(SlotEngine[ThinkerStream]):
                 if stream.done:
                     break
                 if token is None or not np.isfinite(state).all():  # of given tokens the logits were not computed
-                    self._end(stream, f"token {len(stream.generated)} of the reply: the model's logits are no numbers")
+                    self._end(stream, f"token {len(stream.generated)} of the reply: the model's logits are not finite")
                 else:
                     self._take(stream, token, state)
 

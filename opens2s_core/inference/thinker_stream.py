@@ -63,14 +63,14 @@ class ThinkerStream:
         return StreamWork(decodes=not prefill, prefill=prefill, clips=len(self.pending_clips) if prefill else 0)
 
     def emit_text(self, text: str) -> None:
-        """Put out new text of the reply, but for what the record says was emitted."""
+        """Emit new text of the reply, without the characters that the record counts as emitted."""
         new = text[max(0, self.record.characters - self.characters) :]
         self.characters += len(text)
         if new:
             self.output.append(TextDelta(new))
 
     def emit_hiddens(self, size: int, *, last: bool) -> None:
-        """Put out the groups of ``size`` hidden states whose text is emitted; with the last token all that is left."""
+        """Emit the groups of ``size`` hidden states whose text is emitted; with the last token all that is left."""
         ready = self.text.released + self.text.stopped - self.groups * size
         while ready >= size or (last and ready > 0):
             group, self.group = self.group[:size][:ready], self.group[size:]

@@ -1,8 +1,8 @@
-"""The engine that speaks: units in, waveform chunks out, for many replies at once.
+"""Token2wav's engine: units in, waveform chunks out, for many replies at once.
 
-What is heard depends on the units and the seed alone. Chunks end at fixed unit indices however the units arrive;
+The audio depends on the units and the seed alone. Chunks end at fixed unit indices however the units arrive;
 noise, encoder blocks and the unit of each frame are counted from the reply's start; and each chunk costs the same
-however long the reply has become: the flow sees the new units and a bounded look-back, whose mel is already decided.
+however long the reply is: the flow sees the new units and a bounded look-back, whose mel is already known.
 B replies, F mel frames.
 """
 
@@ -21,8 +21,8 @@ from opens2s_core.inference.engine import StreamFailed, StreamId
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, SpeechFinish, StageMessage, Units
 from opens2s_core.inference.noise import RngStream, normal_frames
 from opens2s_core.inference.playback import Playback
-from opens2s_core.inference.records import Record, SoundRecord
-from opens2s_core.inference.resampling import SoundOutput
+from opens2s_core.inference.records import AudioRecord, Record
+from opens2s_core.inference.resampling import AudioOutput
 from opens2s_core.inference.slots import SlotEngine
 from opens2s_core.inference.vocoder_stream import VocoderStream, open_vocoder_stream, vocode, window_start
 from opens2s_core.models.flow import Flow, frames_per_unit
@@ -38,13 +38,13 @@ class _Stream:
     seed: int
     mel: Tensor  # (mel, F) of the look-back, up to the last frame of the rendered units
     vocoder: VocoderStream
-    sound: SoundOutput
+    audio: AudioOutput
     units: list[int] = field(default_factory=list)  # from unit ``first``
     first: int = 0
     rendered: int = 0  # units whose mel is made
     final: bool = False
     finish: SpeechFinish | None = None  # of its final units
-    playback: Playback  # of a listener who waits since the first chunk could be made
+    playback: Playback  # started when the first chunk could be made
     output: list[StageMessage] = field(default_factory=list)
     done: bool = False
     failure: str | None = None
@@ -68,11 +68,11 @@ class _Chunk:
 
 
 class Token2WavEngine(SlotEngine[_Stream]):
-    """Serves up to ``capacity`` replies. A step makes one chunk of the reply that is nearest to running dry, and with
+    """Serves up to ``capacity`` replies. A step makes one chunk of the reply with the least headroom, and with
     it those of up to ``batch`` - 1 others that have the same shapes (None: as suits the device).
 
     Of the request only ``seed`` and ``audio`` matter. It computes where the models' weights are. ``clock`` is in
-    seconds; it decides who comes first, never what is heard.
+    seconds; it decides the order of replies, never their audio.
     """
 
     def __init__(
@@ -105,12 +105,12 @@ class Token2WavEngine(SlotEngine[_Stream]):
             seed=request.seed,
             mel=torch.zeros(self.config.flow.output_size, 0, device=self._device),
             vocoder=open_vocoder_stream(self.vocoder, request.seed),
-            sound=SoundOutput(self.config.hift.sampling_rate, request.audio),
+            audio=AudioOutput(self.config.hift.sampling_rate, request.audio),
             playback=Playback(clock=self._clock),
         )
         if record is not None:
-            if not isinstance(record, SoundRecord):
-                raise TypeError(f"token2wav resumes from a SoundRecord, got {type(record).__name__}")
+            if not isinstance(record, AudioRecord):
+                raise TypeError(f"token2wav resumes from an AudioRecord, got {type(record).__name__}")
             self._restore(state, record)
         return self._admit(state)
 
@@ -135,28 +135,28 @@ class Token2WavEngine(SlotEngine[_Stream]):
         self._speak(self._render(chunks) if any(shape) else [(chunk, chunk.stream.mel[:, :0]) for chunk in chunks])
         return True
 
-    def record(self, stream: StreamId) -> SoundRecord:
+    def record(self, stream: StreamId) -> AudioRecord:
         """Some tens of kilobytes. Raises :class:`StreamFailed`."""
         state = self._streams[stream]
         if state.failure is not None:
             raise StreamFailed(state.failure)
-        assert not state.output, "a record goes on from what chunks has handed out"
+        assert not state.output, "a record needs all chunks to be taken first"
         vocoder = state.vocoder
         longer = max(state.mel, vocoder.mel, key=lambda mel: mel.shape[1])  # both end with the same frame
-        return SoundRecord(
+        return AudioRecord(
             received=state.received,
             rendered=state.rendered,
             sourced=vocoder.sourced,
             emitted=vocoder.emitted,
-            resampled=state.sound.made,
+            resampled=state.audio.made,
             cycles=vocoder.cycles.item(),
             units=np.array(state.units, dtype=np.int64),
             mel=longer.cpu().numpy(),
             source=vocoder.source.cpu().numpy(),
-            tail=state.sound.tail,
+            tail=state.audio.tail,
         )
 
-    def _restore(self, state: _Stream, record: SoundRecord) -> None:
+    def _restore(self, state: _Stream, record: AudioRecord) -> None:
         self._check(record)
         state.first, state.rendered = self._windows.first_unit(record.rendered), record.rendered
         state.units = record.units.tolist()
@@ -169,16 +169,16 @@ class Token2WavEngine(SlotEngine[_Stream]):
         vocoder.mel = mel[:, mel.shape[1] - (frames - vocoder.start) :]
         vocoder.source = torch.tensor(record.source, device=self._device)
         vocoder.cycles.fill_(record.cycles)
-        state.sound.restore(record.tail, taken=record.emitted * hop, made=record.resampled)
+        state.audio.restore(record.tail, taken=record.emitted * hop, made=record.resampled)
         self._note_due(state)
 
-    def _check(self, record: SoundRecord) -> None:
+    def _check(self, record: AudioRecord) -> None:
         """``ValueError`` for a record that is not one of these models with these chunks."""
         _check_units(record.units, self.config.flow.vocab_size)
         frames, hop = self._windows.frames(record.rendered), samples_per_frame(self.config.hift)
         if not (0 <= record.rendered <= record.received and 0 <= record.emitted <= record.sourced <= frames):
             counts = (record.received, record.rendered, record.sourced, record.emitted)
-            raise ValueError(f"record of units and frames {counts}: expected no more made than there was before it")
+            raise ValueError(f"record of units and frames {counts}: expected each count at most the one before it")
         start = window_start(self.vocoder, record.emitted)
         kept = frames - min(start, self._windows.first_frame(record.rendered))
         for name, array, dtype, shape in (
@@ -201,8 +201,8 @@ class Token2WavEngine(SlotEngine[_Stream]):
     def _next(self, state: _Stream) -> _Chunk:
         boundary = self.grid.end(state.rendered)
         stop = min(boundary, state.received)
-        # A reply that ends on a boundary is flushed by a step of its own: whether its end was known when the last
-        # chunk was made must not change a single bit of it.
+        # A reply that ends on a boundary is flushed by a step of its own: its audio must not depend on whether its end
+        # was known when the last chunk was made.
         return _Chunk(state, self._windows.of(state.rendered, stop), final=stop < boundary)
 
     def _render(self, chunks: list[_Chunk]) -> list[tuple[_Chunk, Tensor]]:
@@ -210,9 +210,9 @@ class Token2WavEngine(SlotEngine[_Stream]):
         mels = self._sample(chunks)
         finite = mels.isfinite().flatten(1).all(dim=1).tolist()
         rendered = []
-        for chunk, mel, sound in zip(chunks, mels, finite, strict=True):
+        for chunk, mel, is_finite in zip(chunks, mels, finite, strict=True):
             state, window = chunk.stream, chunk.window
-            if not sound:
+            if not is_finite:
                 self._end(state, failure=f"the mel of units up to {window.units.stop} is not finite")
                 continue
             new = mel[:, window.known :]
@@ -243,7 +243,7 @@ class Token2WavEngine(SlotEngine[_Stream]):
         )
 
     def _speak(self, rendered: Sequence[tuple[_Chunk, Tensor]]) -> None:
-        """Make the samples that become certain with each chunk's new mel, and hand them out."""
+        """Make and emit the samples that become certain with each chunk's new mel."""
         if not rendered:
             return
         chunks = [chunk for chunk, _ in rendered]
@@ -253,17 +253,17 @@ class Token2WavEngine(SlotEngine[_Stream]):
         )
         samples = torch.cat(waves).cpu().numpy()  # one copy from the device for all
         ends = np.cumsum([len(wave) for wave in waves])
-        for chunk, piece in zip(chunks, np.split(samples, ends[:-1]), strict=True):
+        for chunk, wave in zip(chunks, np.split(samples, ends[:-1]), strict=True):
             state = chunk.stream
-            if not np.isfinite(piece).all():
-                self._end(state, failure=f"the sound of units up to {state.rendered} is not finite")
+            if not np.isfinite(wave).all():
+                self._end(state, failure=f"the audio of units up to {state.rendered} is not finite")
                 continue
-            if len(piece):
-                state.playback.add(len(piece) / self.config.hift.sampling_rate)
-            sound = state.sound.push(piece, final=chunk.final)
-            if chunk.final or len(sound):
+            if len(wave):
+                state.playback.add(len(wave) / self.config.hift.sampling_rate)
+            emitted = state.audio.push(wave, final=chunk.final)
+            if chunk.final or len(emitted):
                 finish = state.finish if chunk.final else None
-                state.output.append(AudioChunk(sound, final=chunk.final, finish=finish))
+                state.output.append(AudioChunk(emitted, final=chunk.final, finish=finish))
             if chunk.final:
                 self._end(state)
 

@@ -1,7 +1,7 @@
-"""The vocoder on a mel that is still growing: the same samples as on the whole of it, whatever the pieces.
+"""The vocoder on a mel that is still growing: the same samples as on the whole of it, however it is cut.
 
-A reply's window holds the frames that its next samples still depend on: on the left those already heard, on the right
-those whose own surroundings are not yet known. The source is made once for every frame, with the phase carried on.
+A reply's window holds the frames that its next samples depend on: on the left those already emitted, on the right those
+whose context is not yet known. The source is made once for every frame, with a continuous phase.
 F frames, S samples, H harmonics above the fundamental, B replies.
 """
 
@@ -23,7 +23,7 @@ def look_ahead(vocoder: Vocoder) -> int:
 
 
 def window_start(vocoder: Vocoder, emitted: int) -> int:
-    """The first frame that is needed when the samples of so many are made."""
+    """The first frame that is needed once ``emitted`` frames have samples."""
     return max(0, emitted - decode_context(vocoder.config))
 
 

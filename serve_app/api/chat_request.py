@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, FiniteFloat, Tag
 from pydantic_core import PydanticCustomError
 
-from opens2s_core.inference.messages import ReplyRequest, Sampling, SoundFormat
+from opens2s_core.inference.messages import OutputFormat, ReplyRequest, Sampling
 from serve_app.api.audio_output import AudioFormat
 from serve_app.api.chat_conversation import parse_conversation
 from serve_app.api.chat_messages import ChatMessage, FunctionName
@@ -184,7 +184,7 @@ def chat_reply_request(chat: ChatRequest, context: ApiContext) -> ReplyRequest:
         text=chat.text,
         units=units_sampling(chat.text.max_tokens, chat.text.seed, context),
         stop=chat.stop,
-        audio=SoundFormat(samples="int16"),
+        audio=OutputFormat(samples="int16"),
         seed=chat.text.seed,
         speaker=context.voices[chat.voice],
     )

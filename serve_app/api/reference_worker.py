@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, Tag
 
-from opens2s_core.inference.messages import AudioChunk, Finish, ReplyRequest, Sampling, SoundFormat, TextDelta
+from opens2s_core.inference.messages import AudioChunk, Finish, OutputFormat, ReplyRequest, Sampling, TextDelta
 from opens2s_core.prompt import Spoken, Text
 from serve_app.api.audio_output import base64_text, encode_whole
 from serve_app.api.chat_response import ReplyStream
@@ -116,7 +116,7 @@ def reference_reply_request(request: ReferenceRequest, context: ApiContext) -> R
         messages=decode_conversation(request.conversation, context),
         text=text,
         units=units_sampling(text.max_tokens, text.seed, context),
-        audio=SoundFormat(samples="int16"),
+        audio=OutputFormat(samples="int16"),
         seed=text.seed,
         speaker=context.voices[DEFAULT_VOICE],
     )

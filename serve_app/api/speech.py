@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from opens2s_core.inference.messages import AudioChunk, Finish, ReplyRequest, Sampling, SoundFormat
+from opens2s_core.inference.messages import AudioChunk, Finish, OutputFormat, ReplyRequest, Sampling
 from opens2s_core.prompt import reading
 from serve_app.api.audio_output import AudioFormat, AudioStream, base64_text
 from serve_app.api.audio_parts import PartJoiner
@@ -86,7 +86,7 @@ def _reply_request(text: str, speech: SpeechRequest, context: ApiContext) -> Rep
         say=text,
         text=Sampling(max_tokens=max_tokens, seed=speech.seed),
         units=units_sampling(max_tokens, speech.seed, context),
-        audio=SoundFormat(samples="int16"),
+        audio=OutputFormat(samples="int16"),
         seed=speech.seed,
         speaker=context.voices[speech.voice],
     )

@@ -11,13 +11,13 @@ from opens2s_core.inference.messages import (
     AudioChunk,
     Finish,
     Hiddens,
+    OutputFormat,
     ReplyRequest,
     Sampling,
-    SoundFormat,
     TextDelta,
     Units,
 )
-from opens2s_core.inference.records import SoundRecord, TextRecord, UnitsRecord
+from opens2s_core.inference.records import AudioRecord, TextRecord, UnitsRecord
 from opens2s_core.prompt import Audio, Message, Spoken, Text, ToolCall
 from serve_app.stages.messages import Accepted, EndOfStream, Failure, Heartbeat, Probe, StageOutput, StageRequest
 
@@ -28,9 +28,9 @@ _TYPES: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
         *(StageRequest, Probe, Accepted, StageOutput, Heartbeat, EndOfStream, Failure),
-        *(ReplyRequest, Sampling, SoundFormat, Message, Text, Audio, Spoken, ToolCall),
+        *(ReplyRequest, Sampling, OutputFormat, Message, Text, Audio, Spoken, ToolCall),
         *(TextDelta, Hiddens, Units, AudioChunk, Finish),
-        *(TextRecord, UnitsRecord, SoundRecord),
+        *(TextRecord, UnitsRecord, AudioRecord),
     )
 }
 

@@ -30,7 +30,7 @@ from opens2s_core.prompt import (
     reading,
 )
 from opens2s_core.training.tokens import add_tokens
-from tests.opens2s_core.wire import GOLDEN, VOCABULARY, as_items, served, speaker, wire_messages
+from tests.opens2s_core.golden_conversations import GOLDEN, VOCABULARY, as_items, parse_messages, served, speaker
 
 TOKENISED = GOLDEN.lines("tokenised")
 SAMPLES = [row for row in TOKENISED if "raises" not in row]
@@ -67,13 +67,13 @@ def row_id(row: dict[str, Any]) -> str:
 
 def golden_sample(row: dict[str, Any]) -> TrainingSample:
     style: PromptStyle = "plain" if row["enable_thinking"] else "training"
-    return builder(style).training_sample(wire_messages(row["messages"]))
+    return builder(style).training_sample(parse_messages(row["messages"]))
 
 
 def assert_columns(sample: TrainingSample, row: dict[str, Any]) -> None:
     """Sounds, units and speakers; the reference puts a place holder where there are none."""
     end = VOCABULARY.units.end_ids[0]
-    units = [[VOCABULARY.units.offset + unit for unit in said] + [end] for said in sample.units]
+    units = [[VOCABULARY.units.offset + unit for unit in reply] + [end] for reply in sample.units]
     assert (sample.audios or ["hook"]) == row["audio_paths"]
     assert (units or [[0]]) == row["speech_units"]
     if row["spk_emb_paths"] == ["hook"]:
@@ -82,7 +82,7 @@ def assert_columns(sample: TrainingSample, row: dict[str, Any]) -> None:
         assert sample.speakers == [speaker(path) for path in row["spk_emb_paths"]]
 
 
-@pytest.mark.parametrize("row", [row for row in SAMPLES if not forges(wire_messages(row["messages"]))], ids=row_id)
+@pytest.mark.parametrize("row", [row for row in SAMPLES if not forges(parse_messages(row["messages"]))], ids=row_id)
 def test_training_samples_are_those_of_the_published_tool(row: dict[str, Any]) -> None:
     sample = golden_sample(row)
     assert sample.input_ids == row["input_ids"]
@@ -91,7 +91,7 @@ def test_training_samples_are_those_of_the_published_tool(row: dict[str, Any]) -
     assert_columns(sample, row)
 
 
-@pytest.mark.parametrize("row", [row for row in SAMPLES if forges(wire_messages(row["messages"]))], ids=row_id)
+@pytest.mark.parametrize("row", [row for row in SAMPLES if forges(parse_messages(row["messages"]))], ids=row_id)
 def test_special_tokens_in_training_text_stay_words(row: dict[str, Any]) -> None:
     sample = golden_sample(row)
     theirs = TrainingSample(row["input_ids"], row["token_types"], row["labels"])
@@ -128,24 +128,24 @@ REFUSED = {"error:units_by_user", "error:audio_by_assistant", "error:units_witho
 
 @pytest.mark.parametrize("row", [row for row in TOKENISED if row["name"] in REFUSED], ids=row_id)
 def test_what_the_published_tool_refuses_is_refused(row: dict[str, Any]) -> None:
-    messages = wire_messages(row["messages"])
-    with pytest.raises(ValueError, match=r"turn cannot hold|has no words"):
+    messages = parse_messages(row["messages"])
+    with pytest.raises(ValueError, match=r"message cannot hold|has no words"):
         builder("training").training_sample(messages)
-    with pytest.raises(ValueError, match=r"turn cannot hold|has no words"):
+    with pytest.raises(ValueError, match=r"message cannot hold|has no words"):
         builder("chat").prompt(messages, speak=True)
 
 
 @pytest.mark.parametrize("between", [(), (Text(""),)])
 def test_two_spoken_replies_in_a_row_are_refused(between: tuple[Text, ...]) -> None:
-    said = Message("assistant", (Spoken("One.", (1,)), *between, Spoken("Two.", (2,))))
+    reply = Message("assistant", (Spoken("One.", (1,)), *between, Spoken("Two.", (2,))))
     with pytest.raises(ValueError, match="two spoken replies in a row"):
-        builder("training").training_sample([said])
+        builder("training").training_sample([reply])
     apart = Message("assistant", (Spoken("One.", (1,)), Text(" and "), Spoken("Two.", (2,))))
     assert builder("training").training_sample([apart]).units == [(1,), (2,)]
 
 
 def test_a_system_turn_of_ones_own_is_no_error_as_it_is_there() -> None:
-    messages = next(wire_messages(row["messages"]) for row in TOKENISED if row["name"] == "error:system_role")
+    messages = next(parse_messages(row["messages"]) for row in TOKENISED if row["name"] == "error:system_role")
     words = messages[0].content[0].text  # type: ignore[union-attr]
     sample = builder("training").training_sample(messages)
     assert decode(sample.input_ids) == f"<|im_start|>system\n{words}<|im_end|>\n"
@@ -181,11 +181,11 @@ def test_only_the_reply_is_learned_and_only_its_spoken_part_speaks() -> None:
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("speak", [True, False])
 def test_a_prompt_and_the_reply_to_it_are_what_is_trained(style: PromptStyle, speak: bool) -> None:
-    said = "I <|im_end|> hear\nyou."
-    sample = builder(style).training_sample([*HISTORY, Message("assistant", (Spoken(said) if speak else Text(said),))])
-    begun = builder(style).prompt(HISTORY, speak=speak).input_ids + builder(style).reply(said, speak=speak)
-    assert sample.input_ids[: len(begun)] == begun
-    assert decode(sample.input_ids[len(begun) :]) == "<|im_end|>\n"
+    text = "I <|im_end|> hear\nyou."
+    sample = builder(style).training_sample([*HISTORY, Message("assistant", (Spoken(text) if speak else Text(text),))])
+    prefix = builder(style).prompt(HISTORY, speak=speak).input_ids + builder(style).reply(text, speak=speak)
+    assert sample.input_ids[: len(prefix)] == prefix
+    assert decode(sample.input_ids[len(prefix) :]) == "<|im_end|>\n"
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -221,8 +221,8 @@ def test_a_system_message_replaces_the_default_one_and_an_empty_one_removes_it()
 
 
 @pytest.mark.parametrize("role", ["system", "assistant"])
-def test_sounds_are_the_users(role: Role) -> None:
-    with pytest.raises(ValueError, match=f"a {role} turn cannot hold Audio"):
+def test_audio_belongs_to_user_messages(role: Role) -> None:
+    with pytest.raises(ValueError, match=f"a {role} message cannot hold Audio"):
         builder("chat").prompt([Message(role, (Audio("a.wav"),))], speak=True)
 
 
@@ -234,33 +234,33 @@ def test_a_tokenizer_without_the_special_tokens_is_refused() -> None:
 WORDS = st.text(max_size=8) | st.sampled_from(
     ["Hello there!", "\n", "\n\n", "  two spaces  ", "\r\n", "\ttab", "你好", "e\u0301", "🙂", "<|im_", "|>", "I'm", ""]
 )
-TURNS_OF_ROWS = [turn for row in SAMPLES for turn in wire_messages(row["messages"])]
+TURNS_OF_ROWS = [turn for row in SAMPLES for turn in parse_messages(row["messages"])]
 PHRASES = [item.text for turn in TURNS_OF_ROWS for item in turn.content if isinstance(item, Text)]
-# Cut anywhere: the pieces of a token that the whole text has must come together again.
+# Cut anywhere: the parts of a token that the whole text has must come together again.
 CUT = st.builds(lambda words, at: [words[:at], words[at:]], st.sampled_from(PHRASES), st.integers(1, 9))
-PIECES = (CUT | st.lists(WORDS, min_size=1, max_size=3)).filter(
-    lambda pieces: not any(literal in "".join(pieces) for literal in ADDED)
+PARTS = (CUT | st.lists(WORDS, min_size=1, max_size=3)).filter(
+    lambda parts: not any(literal in "".join(parts) for literal in ADDED)
 )
-TURNS = st.lists(st.tuples(st.sampled_from(["user", "assistant"]), PIECES), max_size=4)
+TURNS = st.lists(st.tuples(st.sampled_from(["user", "assistant"]), PARTS), max_size=4)
 
 
 @pytest.mark.skipif(VOCABULARY.tokenizer.chat_template is None, reason="the tokenizer has no chat template")
-@given(system=st.none() | PIECES, history=TURNS, question=PIECES, reply=st.text(max_size=8))
+@given(system=st.none() | PARTS, history=TURNS, question=PARTS, reply=st.text(max_size=8))
 def test_chat_is_the_tokenizers_own_template(
     system: list[str] | None, history: list[tuple[Role, list[str]]], question: list[str], reply: str
 ) -> None:
     assume(system is None or any(system))
     turns: list[tuple[Role, list[str]]] = [*history, ("user", question)]
-    messages = [Message(role, tuple(map(Text, pieces))) for role, pieces in turns]
+    messages = [Message(role, tuple(map(Text, parts))) for role, parts in turns]
     if system is not None:
         messages.insert(0, Message("system", tuple(map(Text, system))))
-    wire = [{"role": role, "content": "".join(pieces)} for role, pieces in turns]
-    wire.insert(0, {"role": "system", "content": "".join(system or [DEFAULT_SYSTEM])})
+    chat = [{"role": role, "content": "".join(parts)} for role, parts in turns]
+    chat.insert(0, {"role": "system", "content": "".join(system or [DEFAULT_SYSTEM])})
     tokenizer, prompts = VOCABULARY.tokenizer, builder("chat")
-    asked = tokenizer.apply_chat_template(wire, tokenize=False, add_generation_prompt=True, enable_thinking=False)
+    asked = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True, enable_thinking=False)
     assert prompts.prompt(messages, speak=False).input_ids == tokenizer.encode(asked, add_special_tokens=False)
     reply = reply.strip() or "Yes."
-    answered = tokenizer.apply_chat_template([*wire, {"role": "assistant", "content": reply}], tokenize=False)
+    answered = tokenizer.apply_chat_template([*chat, {"role": "assistant", "content": reply}], tokenize=False)
     sample = prompts.training_sample([*messages, Message("assistant", (Text(reply),))])
     assert decode(sample.input_ids) == decode(tokenizer.encode(answered, add_special_tokens=False))
 
@@ -388,8 +388,8 @@ ASKED: list[Message] = [
 ]
 
 
-def wire(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """As chat templates are handed a conversation."""
+def as_template_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """A conversation as chat templates take it."""
     if messages[0].role != "system":
         messages = [Message("system", (Text(DEFAULT_SYSTEM),)), *messages]
     turns = []
@@ -406,7 +406,7 @@ def wire(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 def by_tokenizer(messages: Sequence[Message], tools: Sequence[str] = ()) -> list[int]:
     return TOOL_TOKENIZER.apply_chat_template(
-        wire(messages),
+        as_template_messages(messages),
         tools=[json.loads(tool) for tool in tools] or None,
         add_generation_prompt=True,
         enable_thinking=False,
@@ -443,7 +443,7 @@ def test_tools_are_written_by_the_tokenizers_own_template(
     if system is not None:
         messages = [Message("system", (Text(system),)), *messages]
     # Joined over the cuts, the words may yet hold what the single ones do not.
-    assume(not any(literal in turn["content"] for turn in wire(messages) for literal in TOOL_LITERALS))
+    assume(not any(literal in turn["content"] for turn in as_template_messages(messages) for literal in TOOL_LITERALS))
     prompt = tool_builder().prompt(messages, speak=False, tools=tools)
     assert prompt.input_ids == by_tokenizer(messages, tools)
 
@@ -473,7 +473,7 @@ def test_with_tools_replies_open_as_the_style_has_them(style: PromptStyle) -> No
     assert f"<|im_start|>assistant\n{past}{spoken}<|im_end|>\n" in words
 
 
-def test_sounds_keep_their_places_among_tools() -> None:
+def test_audio_keeps_its_place_among_tools() -> None:
     messages = [
         Message("user", (Text("This "), Audio("a.wav"), Text("and this: "), Audio("b.wav"))),
         Message("assistant", (call("compare"),)),
@@ -506,8 +506,8 @@ def test_among_tools_too_words_that_look_like_special_tokens_stay_words(style: P
         for words in (texts, ["word"] * 4)
     )
     assert tool_specials(forged) == tool_specials(plain)
-    said = str(TOOL_TOKENIZER.decode([token for token in forged if token != AUDIO_SLOT]))
-    assert all(normalize("NFC", text) in normalize("NFC", said) for text in texts)
+    decoded = str(TOOL_TOKENIZER.decode([token for token in forged if token != AUDIO_SLOT]))
+    assert all(normalize("NFC", text) in normalize("NFC", decoded) for text in texts)
 
 
 FORGED_CALLS = [call(city="<|im_end|>"), call(**{"<tool_call>": 1}), call(list=[{"a": "x<think>"}]), call("</think>")]
@@ -553,7 +553,7 @@ def test_tools_need_a_template_that_writes_the_conversation() -> None:
     with pytest.raises(ValueError, match="the tokenizer has no chat template"):
         PromptBuilder(tool_tokenizer(template=None), "chat").prompt(ASKED, speak=False, tools=[weather()])
     deaf = PromptBuilder(tool_tokenizer("{{ messages[1].content }}"), "chat")
-    with pytest.raises(ValueError, match="leaves out, repeats or moves turns"):
+    with pytest.raises(ValueError, match="leaves out, repeats or moves messages"):
         deaf.prompt(ASKED, speak=False)
     strict = PromptBuilder(tool_tokenizer("{{ raise_exception('one at a time') }}"), "chat")
     with pytest.raises(ValueError, match="does not write this conversation: one at a time"):
@@ -562,17 +562,19 @@ def test_tools_need_a_template_that_writes_the_conversation() -> None:
 
 @pytest.mark.parametrize("role", ["system", "user", "tool"])
 def test_calls_are_the_assistants(role: Role) -> None:
-    with pytest.raises(ValueError, match=f"a {role} turn cannot hold ToolCall: expected it in assistant turns only"):
+    with pytest.raises(
+        ValueError, match=f"a {role} message cannot hold ToolCall: expected it in assistant messages only"
+    ):
         tool_builder().prompt([Message(role, (call(),))], speak=False)
 
 
 @pytest.mark.parametrize("item", [Audio("a.wav"), Spoken("Hm.")])
 def test_what_a_call_gave_is_text(item: Content) -> None:
-    with pytest.raises(ValueError, match=f"a tool turn cannot hold {type(item).__name__}"):
+    with pytest.raises(ValueError, match=f"a tool message cannot hold {type(item).__name__}"):
         tool_builder().prompt([Message("tool", (item,))], speak=False)
 
 
 @pytest.mark.parametrize("about_tools", [ASKED[1], ASKED[2]])
 def test_nothing_is_learned_of_tools(about_tools: Message) -> None:
-    with pytest.raises(ValueError, match="a training sample cannot hold calls of tools"):
+    with pytest.raises(ValueError, match="a training sample cannot hold tool calls"):
         builder("chat").training_sample([about_tools])

@@ -33,7 +33,7 @@ def test_it_is_kept_in_half_precision_and_ten_megabytes() -> None:
     assert sum(path.stat().st_size for part in WEIGHTS for path in (SLT / part).rglob("*")) <= 10e6
 
 
-def test_its_scores_hold_and_stand_in_the_card() -> None:
+def test_its_scores_hold_and_are_in_the_card() -> None:
     report, card = json.loads((SLT / "benchmark.json").read_text()), (SLT / "README.md").read_text()
     bounded = {row["name"] for row in report["rows"] if row["bound"]}
     assert bounded == {"word error added, one-shot", "word error added, streamed", "codes alive"}

@@ -210,7 +210,7 @@ def test_lora_of_a_checkpoint_needs_its_settings_and_both_factors(attached: Path
     with pytest.raises(CheckpointError, match=r"missing \['llm_model.*q_proj.lora_B.default.weight'\]"):
         merged(attached)
     save_file(state | {f"{layer}.lora_B.default.weight": b[:, :-1].clone()}, attached / "model.safetensors")
-    with pytest.raises(CheckpointError, match=r"expected A .* beside \['llm_model.model.layers.0.self_attn.q_proj"):
+    with pytest.raises(CheckpointError, match=r"expected A .* for \['llm_model.model.layers.0.self_attn.q_proj"):
         merged(attached)
 
 

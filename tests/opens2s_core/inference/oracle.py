@@ -17,7 +17,7 @@ from opens2s_core.models.thinker import expand_audio_slots
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class GreedyOutput:
     text: str
     tokens: int  # of the text, the end token included
     units: list[int]  # codebook ids
@@ -53,13 +53,13 @@ def choices(vocabulary: UnitVocabulary) -> Collection[int]:
     return [*range(vocabulary.offset, vocabulary.offset + vocabulary.size), *vocabulary.end_ids]
 
 
-def by_oracle(thinker: ThinkerEngine, decoder: SpeechDecoderEngine, request: ReplyRequest) -> Said:
+def by_oracle(thinker: ThinkerEngine, decoder: SpeechDecoderEngine, request: ReplyRequest) -> GreedyOutput:
     prompt, vocabulary = prompt_embeddings(thinker, request), decoder.vocabulary
     ends = thinker.vocabulary.text_end_ids
     ids, hiddens = write(thinker.model, prompt, end_ids=ends, max_tokens=request.text.max_tokens)
     text = str(thinker.vocabulary.tokenizer.decode(list(ids), skip_special_tokens=True))
     if not request.speak:
-        return Said(text, len(ids), [])
+        return GreedyOutput(text, len(ids), [])
     spoken, _ = speak(
         decoder.model,
         hiddens,
@@ -68,17 +68,17 @@ def by_oracle(thinker: ThinkerEngine, decoder: SpeechDecoderEngine, request: Rep
         speaker=None if request.speaker is None else torch.from_numpy(request.speaker),
         choices=choices(vocabulary),
     )
-    return Said(text, len(ids), [unit - vocabulary.offset for unit in spoken if unit not in vocabulary.end_ids])
+    return GreedyOutput(text, len(ids), [unit - vocabulary.offset for unit in spoken if unit not in vocabulary.end_ids])
 
 
-def by_engines(thinker: ThinkerEngine, decoder: SpeechDecoderEngine, request: ReplyRequest) -> Said:
+def by_engines(thinker: ThinkerEngine, decoder: SpeechDecoderEngine, request: ReplyRequest) -> GreedyOutput:
     text, tokens, units = "", 0, list[int]()
     thinking, speaking = thinker.open(request), decoder.open(request)
     while thinker.step() | decoder.step():
         for message in [*thinker.chunks(thinking), *decoder.chunks(speaking)]:
             match message:
-                case TextDelta(piece):
-                    text += piece
+                case TextDelta(delta):
+                    text += delta
                 case Hiddens():
                     decoder.push(speaking, message)
                 case Units(ids, _):
@@ -87,4 +87,4 @@ def by_engines(thinker: ThinkerEngine, decoder: SpeechDecoderEngine, request: Re
                     tokens = message.completion_tokens
     thinker.close(thinking)
     decoder.close(speaking)
-    return Said(text, tokens, units)
+    return GreedyOutput(text, tokens, units)

@@ -22,7 +22,7 @@ _MULTIPLY = {"linear": functional, "scaled_dot_product_attention": functional, "
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReplyInput:
     """A request, and what the stage before makes of it."""
 
     request: ReplyRequest
@@ -30,7 +30,7 @@ class Asked:
 
 
 @dataclass(slots=True)
-class Made:
+class ReplyResult:
     """What came of a reply."""
 
     messages: list[StageMessage] = field(default_factory=list)
@@ -69,50 +69,52 @@ class Made:
 
 
 @dataclass(slots=True)
-class _UnderWay:
+class _OpenReply:
     stream: StreamId
     groups: deque[Hiddens]
-    made: Made
+    made: ReplyResult
 
 
-def serve(engine: Engine, asked: Sequence[Asked], chance: Random | None = None, *, cancel: float = 0.0) -> list[Made]:
+def serve(
+    engine: Engine, asked: Sequence[ReplyInput], chance: Random | None = None, *, cancel: float = 0.0
+) -> list[ReplyResult]:
     """What came of each. Without ``chance`` all are there from the start, as far as there is room."""
-    waiting = deque((Made(), one) for one in asked)
+    waiting = deque((ReplyResult(), one) for one in asked)
     all_made = [made for made, _ in waiting]
-    under_way: list[_UnderWay] = []
-    while waiting or under_way:
+    open_replies: list[_OpenReply] = []
+    while waiting or open_replies:
         while waiting and (chance is None or chance.random() < 0.5):
             made, one = waiting[0]
             try:
-                under_way.append(_UnderWay(engine.open(one.request), deque(one.groups), made))
+                open_replies.append(_OpenReply(engine.open(one.request), deque(one.groups), made))
             except EngineFull:
-                assert len(under_way) == engine.capacity
+                assert len(open_replies) == engine.capacity
                 break
             waiting.popleft()
-        for reply in under_way:
+        for reply in open_replies:
             while reply.groups and (chance is None or chance.random() < 0.4):
                 engine.push(reply.stream, reply.groups.popleft())
         engine.step()
-        for reply in list(under_way):
+        for reply in list(open_replies):
             if chance is not None and chance.random() < cancel:
                 reply.made.cancelled = True
             else:
                 reply.made.collect(engine, reply.stream)
             if reply.made.ended or reply.made.cancelled:
                 engine.close(reply.stream)
-                under_way.remove(reply)
+                open_replies.remove(reply)
     return all_made
 
 
-def alone(engine: Engine, one: Asked) -> Made:
+def alone(engine: Engine, one: ReplyInput) -> ReplyResult:
     [made] = serve(engine, [one])
     return made
 
 
-def go_on(engine: Engine, one: Asked, record: Record) -> Made:
+def resume(engine: Engine, one: ReplyInput, record: Record) -> ReplyResult:
     """The rest of a reply, by an engine that knows nothing but the record."""
     stream = engine.open(one.request, pickle.loads(pickle.dumps(record)))
-    made = Made()
+    made = ReplyResult()
     for group in one.groups:
         engine.push(stream, group)
     while not made.ended:
@@ -122,7 +124,7 @@ def go_on(engine: Engine, one: Asked, record: Record) -> Made:
     return made
 
 
-def same_shapes(engine: Engine, asked: Sequence[Asked], chance: Random | None = None) -> bool:
+def same_shapes(engine: Engine, asked: Sequence[ReplyInput], chance: Random | None = None) -> bool:
     """Whether matrices have the same shapes in company as alone.
 
     Rounding follows them, on any machine; where they differ ids are promised, and only where rounding is fine.

@@ -27,7 +27,7 @@ def boundaries(grid, count):
     return ends
 
 
-def test_first_sound_comes_soon_and_then_chunks_are_of_one_size():
+def test_the_first_chunks_are_short_and_later_ones_have_one_size():
     assert boundaries(ChunkGrid(), 6) == [0, 8, 20, 40, 60, 80, 100]
     assert boundaries(ChunkGrid(first=(), then=24, look_back=0), 3) == [0, 24, 48, 72]
 

@@ -7,7 +7,7 @@ import pytest
 
 from opens2s_core.inference.family import FAMILIES, OPENS2S, StageSpec, is_final
 from opens2s_core.inference.messages import AudioChunk, Finish, Hiddens, StageMessage, TextDelta, Units
-from opens2s_core.inference.records import SoundRecord, TextRecord, UnitsRecord
+from opens2s_core.inference.records import AudioRecord, TextRecord, UnitsRecord
 from tests.fakes import FakeStream, FakeToken2Wav, reply_request
 
 HIDDENS = Hiddens(np.zeros((4, 2), np.float32), final=False)
@@ -62,11 +62,11 @@ def test_of_audio_and_what_leads_to_it_the_last_is_final(message: Hiddens | Unit
 
 def test_a_reply_is_resumed_behind_what_its_client_has() -> None:
     text, units = TextRecord((1, 2, 3), groups=2, characters=9), UnitsRecord((4, 5), units=2)
-    sound = FakeToken2Wav(1).record_of(FakeStream(reply_request(), done=1))
-    assert isinstance(sound, SoundRecord)
+    audio = FakeToken2Wav(1).record_of(FakeStream(reply_request(), done=1))
+    assert isinstance(audio, AudioRecord)
     assert OPENS2S.resume({}) == {}
     assert OPENS2S.resume({"thinker": text}) == {"thinker": replace(text, groups=0)}
-    whole = OPENS2S.resume({"thinker": text, "speech_decoder": units, "token2wav": sound})
-    assert whole == {"thinker": replace(text, groups=0), "speech_decoder": replace(units, units=1), "token2wav": sound}
+    whole = OPENS2S.resume({"thinker": text, "speech_decoder": units, "token2wav": audio})
+    assert whole == {"thinker": replace(text, groups=0), "speech_decoder": replace(units, units=1), "token2wav": audio}
     without_audio = OPENS2S.resume({"thinker": text, "speech_decoder": units})
     assert without_audio["speech_decoder"] == replace(units, units=0), "token2wav has had none"

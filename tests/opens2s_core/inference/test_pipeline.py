@@ -23,9 +23,9 @@ from opens2s_core.inference.loading import build_engine
 from opens2s_core.inference.messages import (
     AudioChunk,
     Finish,
+    OutputFormat,
     ReplyRequest,
     Sampling,
-    SoundFormat,
     SpeechFinish,
     StageMessage,
     Units,
@@ -39,10 +39,10 @@ from opens2s_core.models.flow import mel_frames
 from opens2s_core.models.vocoder import samples_per_frame
 from opens2s_core.prompt import SPEAKER_DIM, Audio, Content, Message, PromptStyle, Spoken, Text
 from opens2s_core.training.batch import load_clip
+from tests.opens2s_core.golden_conversations import GOLDEN, VOCABULARY, served
 from tests.opens2s_core.inference.oracle import by_engines, by_oracle, prompt_embeddings
 from tests.opens2s_core.inference.random_engines import SIZES, Sizes, random_engines
 from tests.opens2s_core.opens2s_tiny import model
-from tests.opens2s_core.wire import GOLDEN, VOCABULARY, served
 
 Engines = tuple[ThinkerEngine, SpeechDecoderEngine]
 HELLO = (Message("user", (Text("Hello."),)),)
@@ -73,7 +73,7 @@ def spoken(max_units: int = 40) -> ReplyRequest:
     return ReplyRequest(messages=HELLO, text=Sampling(max_tokens=9), units=Sampling(max_tokens=max_units))
 
 
-def test_a_spoken_reply_is_text_and_exactly_the_sound_of_its_units(pipeline: Pipeline, tiny_bundle: Path) -> None:
+def test_a_spoken_reply_is_text_and_exactly_the_audio_of_its_units(pipeline: Pipeline, tiny_bundle: Path) -> None:
     thinker, decoder, token2wav = pipeline.engines
     counting = CountingEngine(token2wav)
     messages = list(Pipeline(thinker, decoder, counting).reply(spoken()))  # type: ignore[arg-type]
@@ -92,7 +92,7 @@ def test_a_written_reply_ends_with_its_finish(pipeline: Pipeline) -> None:
     assert not any(isinstance(message, AudioChunk) for message in messages)
 
 
-def test_text_does_not_wait_for_sound(pipeline: Pipeline) -> None:
+def test_text_does_not_wait_for_audio(pipeline: Pipeline) -> None:
     kinds = [type(message) for message in pipeline.reply(spoken())]
     assert kinds.index(Finish) < len(kinds) - 1
 
@@ -133,10 +133,10 @@ def _limits(bundle: Path) -> SpeechLimits | None:
 
 
 def test_the_same_request_gives_the_same_reply(pipeline: Pipeline) -> None:
-    def sound() -> np.ndarray:
+    def reply_samples() -> np.ndarray:
         return np.concatenate([m.samples for m in pipeline.reply(spoken()) if isinstance(m, AudioChunk)])
 
-    np.testing.assert_array_equal(sound(), sound())
+    np.testing.assert_array_equal(reply_samples(), reply_samples())
 
 
 def test_an_abandoned_reply_frees_every_slot(pipeline: Pipeline) -> None:
@@ -156,7 +156,7 @@ def mixed() -> list[ReplyRequest]:
     return [
         spoken(),
         replace(spoken(), text=sampled, units=replace(sampled, max_tokens=90), seed=4),
-        replace(spoken(70), messages=(Message("user", (sound(0.7), Text("?"))),), audio=SoundFormat(rate=16000)),
+        replace(spoken(70), messages=(Message("user", (audio_clip(0.7), Text("?"))),), audio=OutputFormat(rate=16000)),
         replace(spoken(), speak=False),
     ]
 
@@ -194,7 +194,7 @@ def test_replies_at_once_are_those_made_alone(tiny_bundle: Path, pipeline: Pipel
 
 @settings(max_examples=12)
 @given(which=st.integers(0, 3), steps=st.lists(st.integers(0, 60), min_size=1, max_size=3))
-def test_a_reply_goes_on_in_a_fresh_pipeline_as_if_nothing_had_happened(
+def test_a_fresh_pipeline_resumes_a_reply_without_a_difference(
     tiny_bundle: Path, pipeline: Pipeline, which: int, steps: list[int]
 ) -> None:
     request = mixed()[which]
@@ -212,7 +212,7 @@ def test_a_reply_goes_on_in_a_fresh_pipeline_as_if_nothing_had_happened(
     assert isinstance(rest[-1], Finish) or (isinstance(rest[-1], AudioChunk) and rest[-1].final)
 
 
-def test_a_reply_that_cannot_go_on_leaves_the_others_alone(tiny_bundle: Path, pipeline: Pipeline) -> None:
+def test_a_failed_reply_does_not_change_the_others(tiny_bundle: Path, pipeline: Pipeline) -> None:
     together = Pipeline.load(tiny_bundle, capacity=2)
     good = together.open(spoken())
     bad = together.open(replace(spoken(), messages=(user(Audio(np.full(SAMPLE_RATE, np.nan, np.float32))),)))
@@ -220,13 +220,13 @@ def test_a_reply_that_cannot_go_on_leaves_the_others_alone(tiny_bundle: Path, pi
     while not together.ended(good):
         together.step()
         made += together.chunks(good)
-    with pytest.raises(StreamFailed, match="no numbers"):
+    with pytest.raises(StreamFailed, match="not finite"):
         together.chunks(bad)
     together.close(bad)
     assert_alike(made, list(pipeline.reply(spoken())))
 
 
-def test_the_first_sound_waits_for_no_words_that_nobody_could_speak_yet(tiny_bundle: Path) -> None:
+def test_first_audio_does_not_wait_for_text_that_cannot_be_spoken_yet(tiny_bundle: Path) -> None:
     pipeline = Pipeline.load(tiny_bundle)
     reply = pipeline.open(replace(spoken(90), text=Sampling(max_tokens=60)))
     messages: list[StageMessage] = []
@@ -239,7 +239,7 @@ def test_the_first_sound_waits_for_no_words_that_nobody_could_speak_yet(tiny_bun
 # Engines against the slow generator
 
 
-def sound(seconds: float, seed: int = 0) -> Audio:
+def audio_clip(seconds: float, seed: int = 0) -> Audio:
     return Audio(np.random.default_rng(seed).normal(0, 0.1, int(seconds * SAMPLE_RATE)).astype(np.float32))
 
 
@@ -253,15 +253,17 @@ def user(*content: Content) -> Message:
 
 CONVERSATIONS = {
     "text": (user(Text("I feel sad today.")),),
-    "voice": (user(sound(1.3)),),
-    "several clips": (user(Text("First"), sound(0.4), Text("then"), sound(2.2, 1), sound(0.7, 2), Text("?")),),
-    "a long clip": (user(sound(31.0)),),
-    "a system prompt": (Message("system", (Text("Be brief."),)), user(sound(0.5))),
+    "voice": (user(audio_clip(1.3)),),
+    "several clips": (
+        user(Text("First"), audio_clip(0.4), Text("then"), audio_clip(2.2, 1), audio_clip(0.7, 2), Text("?")),
+    ),
+    "a long clip": (user(audio_clip(31.0)),),
+    "a system prompt": (Message("system", (Text("Be brief."),)), user(audio_clip(0.5))),
     "no system prompt": (Message("system", ()), user(Text("Hi"))),
     "several turns": (
-        user(sound(0.9)),
+        user(audio_clip(0.9)),
         Message("assistant", (Spoken("I hear you."),)),
-        user(Text("And this?"), sound(1.1, 3)),
+        user(Text("And this?"), audio_clip(1.1, 3)),
         Message("assistant", (Text("Yes."),)),
         user(Text("Thank you.")),
     ),
@@ -284,9 +286,9 @@ def test_every_kind_of_conversation_is_answered_as_by_the_oracle(engines: Engine
     asked = ReplyRequest(
         messages=CONVERSATIONS[name], speak=speak, text=Sampling(max_tokens=9), units=Sampling(max_tokens=25)
     )
-    said = by_engines(*engines, asked)
-    assert said == by_oracle(*engines, asked)
-    assert bool(said.units) == speak
+    output = by_engines(*engines, asked)
+    assert output == by_oracle(*engines, asked)
+    assert bool(output.units) == speak
 
 
 @settings(max_examples=15)
@@ -316,26 +318,26 @@ def test_engines_of_any_size_say_and_speak_what_the_oracle_does(
         units=Sampling(max_tokens=units),
         speaker=None if voice is None else speaker(voice),
     )
-    said = by_oracle(thinker, decoder, asked)
-    assert by_engines(thinker, decoder, asked) == said
+    output = by_oracle(thinker, decoder, asked)
+    assert by_engines(thinker, decoder, asked) == output
     # The same again with ends that are certainly met: somewhere in the text, and early in the units.
     ids, _ = write(thinker.model, prompt_embeddings(thinker, asked), end_ids=(), max_tokens=tokens)
     end = ids[text_end % tokens]
     thinker.vocabulary = replace(thinker.vocabulary, text_end_ids=(end,))
-    unit = said.units[unit_end % len(said.units)] + decoder.vocabulary.offset if said.units else 0
+    unit = output.units[unit_end % len(output.units)] + decoder.vocabulary.offset if output.units else 0
     decoder = SpeechDecoderEngine(decoder.model, replace(decoder.vocabulary, end_ids=(unit,)), capacity=1)
-    said = by_oracle(thinker, decoder, asked)
-    assert by_engines(thinker, decoder, asked) == said
-    assert said.tokens == ids.index(end) + 1
+    output = by_oracle(thinker, decoder, asked)
+    assert by_engines(thinker, decoder, asked) == output
+    assert output.tokens == ids.index(end) + 1
 
 
-def test_a_speaker_is_heard_in_the_units(engines: Engines) -> None:
+def test_a_speaker_changes_the_units(engines: Engines) -> None:
     asked = ReplyRequest(messages=HELLO, text=Sampling(max_tokens=9), units=Sampling(max_tokens=40))
-    said = [by_engines(*engines, replace(asked, speaker=voice)) for voice in (None, speaker(0), speaker(1))]
-    assert said[0].text == said[1].text == said[2].text
-    assert said[0].units != said[1].units != said[2].units
+    output = [by_engines(*engines, replace(asked, speaker=voice)) for voice in (None, speaker(0), speaker(1))]
+    assert output[0].text == output[1].text == output[2].text
+    assert output[0].units != output[1].units != output[2].units
     zeros = np.zeros(SPEAKER_DIM, dtype=np.float32)
-    assert by_engines(*engines, replace(asked, speaker=zeros)) == said[0]
+    assert by_engines(*engines, replace(asked, speaker=zeros)) == output[0]
 
 
 @pytest.mark.parametrize(
@@ -359,7 +361,7 @@ PROMPTS = [row for row in GOLDEN.lines("prompts") if "raises" not in row]
 def test_the_published_model_answers_its_own_prompts_as_by_the_oracle(row: dict[str, Any]) -> None:
     thinker = ThinkerEngine(model().thinker, VOCABULARY, capacity=1)
     decoder = SpeechDecoderEngine(model().speech_decoder, VOCABULARY.units, capacity=1)
-    messages = tuple(Message(turn.role, tuple(map(heard, turn.content))) for turn in served(row))
+    messages = tuple(Message(turn.role, tuple(map(load_golden_audio, turn.content))) for turn in served(row))
     asked = ReplyRequest(messages=messages, text=Sampling(max_tokens=11), units=Sampling(max_tokens=30))
     clips = thinker.prompts.prompt(messages, speak=True).audios
     if clips:
@@ -369,5 +371,5 @@ def test_the_published_model_answers_its_own_prompts_as_by_the_oracle(row: dict[
     assert by_engines(thinker, decoder, asked) == by_oracle(thinker, decoder, asked)
 
 
-def heard(item: Content) -> Content:
+def load_golden_audio(item: Content) -> Content:
     return Audio(load_clip((GOLDEN.path / item.source).read_bytes())) if isinstance(item, Audio) else item

@@ -153,12 +153,12 @@ def test_nothing_is_taken_behind_the_final_message(make: Callable[[], Case]) -> 
     for message in case.inputs:
         case.engine.push(stream, message)
     for message in case.inputs:
-        with pytest.raises(ValueError, match=f"message for stream {stream} behind its final one"):
+        with pytest.raises(ValueError, match=f"message for stream {stream} after its final one"):
             case.engine.push(stream, message)
     while case.engine.step():
         pass
     same(case.engine.chunks(stream), expected)
-    with pytest.raises(ValueError, match="behind its final one"):
+    with pytest.raises(ValueError, match="after its final one"):
         case.engine.push(stream, case.inputs[0])
     case.engine.close(stream)
 

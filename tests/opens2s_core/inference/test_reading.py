@@ -17,10 +17,10 @@ from opens2s_core.inference.pipeline import Pipeline, reply_text
 from opens2s_core.inference.records import TextRecord
 from opens2s_core.inference.thinker import ThinkerEngine
 from opens2s_core.prompt import Audio, Message, Spoken, Text, reading
+from tests.opens2s_core.golden_conversations import GOLDEN, VOCABULARY
 from tests.opens2s_core.inference.oracle import close, teacher_forced
 from tests.opens2s_core.inference.random_engines import SETTINGS, SMALL, random_engines
-from tests.opens2s_core.inference.served import Asked, Made, alone, go_on, serve
-from tests.opens2s_core.wire import GOLDEN, VOCABULARY
+from tests.opens2s_core.inference.served import ReplyInput, ReplyResult, alone, resume, serve
 
 TEXT = "And then we went home, the two of us: 你好!"
 LITERALS = st.sampled_from(sorted(VOCABULARY.tokenizer.added_tokens_encoder))
@@ -33,8 +33,8 @@ def thinker(*, capacity: int = 1, settings: LMSettings | None = None) -> Thinker
     return engine
 
 
-def to_read(text: str = TEXT, *, speak: bool = True) -> Asked:
-    return Asked(ReplyRequest(messages=reading(text), speak=speak, say=text))
+def to_read(text: str = TEXT, *, speak: bool = True) -> ReplyInput:
+    return ReplyInput(ReplyRequest(messages=reading(text), speak=speak, say=text))
 
 
 def tokens(engine: ThinkerEngine, text: str, *, speak: bool = True) -> tuple[int, ...]:
@@ -46,7 +46,7 @@ def tokens(engine: ThinkerEngine, text: str, *, speak: bool = True) -> tuple[int
     return tuple(learned[len(prompt) : ends[-1] + 1])
 
 
-def same(made: Made, expected: Made) -> None:
+def same(made: ReplyResult, expected: ReplyResult) -> None:
     assert made.failure is None
     assert made.ids == expected.ids
     assert made.text == expected.text
@@ -59,7 +59,7 @@ def same(made: Made, expected: Made) -> None:
 
 @settings(max_examples=30)
 @given(text=TEXTS, lm=SETTINGS, speak=st.booleans())
-def test_what_is_given_is_said_word_for_word(text: str, lm: LMSettings, speak: bool) -> None:
+def test_a_given_text_is_emitted_word_for_word(text: str, lm: LMSettings, speak: bool) -> None:
     engine, asked = thinker(settings=lm), to_read(text, speak=speak)
     made = alone(engine, asked)
     assert made.text == normalize("NFC", text)  # as the tokenizer has it, which is lossless but for that
@@ -73,26 +73,26 @@ def test_what_is_given_is_said_word_for_word(text: str, lm: LMSettings, speak: b
 
 @settings(max_examples=15)
 @given(text=TEXTS, lm=SETTINGS, stop=st.sampled_from([(), ("e",), ("n we", "never to be met")]))
-def test_it_is_said_as_a_record_of_the_same_tokens_is_gone_on_with(
+def test_a_given_text_gives_the_same_reply_as_a_record_of_its_tokens(
     text: str, lm: LMSettings, stop: tuple[str, ...]
 ) -> None:
     engine = thinker(settings=lm)
     given_words = replace(to_read(text).request, text=Sampling(max_tokens=150), stop=stop)
-    chosen = Asked(replace(given_words, say=None))
+    chosen = ReplyInput(replace(given_words, say=None))
     record = TextRecord(tokens(engine, text), groups=0, characters=0)
-    same(alone(engine, Asked(given_words)), go_on(thinker(settings=lm), chosen, record))
+    same(alone(engine, ReplyInput(given_words)), resume(thinker(settings=lm), chosen, record))
 
 
-def test_a_conversation_with_sound_may_lie_before_what_is_said() -> None:
-    engine, sound = thinker(), np.random.default_rng(0).normal(0, 0.1, 9_000).astype(np.float32)
-    messages = (Message("user", (Text("Say it after me: "), Audio(sound))),)
-    asked = Asked(ReplyRequest(messages=messages, say=TEXT))
+def test_a_given_text_may_follow_a_conversation_with_audio() -> None:
+    engine, audio = thinker(), np.random.default_rng(0).normal(0, 0.1, 9_000).astype(np.float32)
+    messages = (Message("user", (Text("Say it after me: "), Audio(audio))),)
+    asked = ReplyInput(ReplyRequest(messages=messages, say=TEXT))
     made = alone(engine, asked)
     assert made.text == TEXT
     close(made.hiddens, teacher_forced(engine, asked.request, made.ids))
 
 
-def test_what_is_said_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_given_text_is_prefilled_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = thinker(capacity=2, settings=LMSettings(prefill_tokens=8))
     fed: list[int] = []
     forward = engine._lm.forward
@@ -101,7 +101,7 @@ def test_what_is_said_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     asked = to_read()
     other, mine = engine.open(chosen(Random(0)).request), engine.open(asked.request)
-    made = Made()
+    made = ReplyResult()
     while not made.ended:
         engine.step()
         engine.chunks(other)
@@ -115,15 +115,15 @@ def test_what_is_said_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 # In company
 
 
-def chosen(chance: Random) -> Asked:
+def chosen(chance: Random) -> ReplyInput:
     words = Message("user", (Text(chance.choice(["I feel", "sad", "today."])),))
     sampling = Sampling(
         max_tokens=chance.randint(1, 15), temperature=chance.choice([0.0, 1.5]), seed=chance.randrange(9)
     )
-    return Asked(ReplyRequest(messages=(words,), speak=chance.random() < 0.8, text=sampling))
+    return ReplyInput(ReplyRequest(messages=(words,), speak=chance.random() < 0.8, text=sampling))
 
 
-def either(chance: Random) -> Asked:
+def either(chance: Random) -> ReplyInput:
     if chance.random() < 0.5:
         return chosen(chance)
     return to_read(chance.choice([TEXT, "Hm.", "Why? " * 9]), speak=chance.random() < 0.8)
@@ -131,7 +131,7 @@ def either(chance: Random) -> Asked:
 
 @settings(max_examples=8)
 @given(lm=SETTINGS, seed=st.integers(0, 2**32))
-def test_who_says_and_who_chooses_do_not_disturb_one_another(lm: LMSettings, seed: int) -> None:
+def test_given_and_chosen_replies_do_not_change_one_another(lm: LMSettings, seed: int) -> None:
     chance = Random(seed)
     asked = [either(chance) for _ in range(6)]
     for one, made in zip(asked, serve(thinker(capacity=3, settings=lm), asked, chance, cancel=0.02), strict=True):
@@ -140,13 +140,13 @@ def test_who_says_and_who_chooses_do_not_disturb_one_another(lm: LMSettings, see
 
 
 @pytest.mark.parametrize("prefill", [5, 256])
-def test_given_words_to_which_the_model_has_no_numbers_fail_alone(prefill: int) -> None:
+def test_given_text_with_logits_that_are_not_finite_fails_alone(prefill: int) -> None:
     engine = thinker(capacity=2, settings=LMSettings(prefill_tokens=prefill))
     noise = np.full(9_000, np.nan, dtype=np.float32)
-    poisoned = Asked(ReplyRequest(messages=(Message("user", (Audio(noise),)),), say=TEXT))
+    poisoned = ReplyInput(ReplyRequest(messages=(Message("user", (Audio(noise),)),), say=TEXT))
     for _ in range(2):  # later users of the same rows too
         failed, made, *_ = serve(engine, [poisoned, to_read(), poisoned])
-        assert failed.failure == "token 0 of the reply: the model's logits are no numbers"
+        assert failed.failure == "token 0 of the reply: the model's logits are not finite"
         assert not failed.messages
         same(made, alone(thinker(), to_read()))
 
@@ -156,25 +156,25 @@ def test_given_words_to_which_the_model_has_no_numbers_fail_alone(prefill: int) 
 
 @settings(max_examples=12)
 @given(lm=SETTINGS, steps=st.integers(0, 40), seed=st.integers(0, 99))
-def test_what_is_left_to_say_is_said_elsewhere(lm: LMSettings, steps: int, seed: int) -> None:
+def test_another_engine_emits_the_rest_of_a_given_text(lm: LMSettings, steps: int, seed: int) -> None:
     engine, asked, chance = thinker(settings=lm), to_read(), Random(seed)
     whole = alone(thinker(settings=lm), asked)
-    stream, before = engine.open(asked.request), Made()
+    stream, before = engine.open(asked.request), ReplyResult()
     for _ in range(steps):
         engine.step()
         before.collect(engine, stream)
     record = engine.record(stream)
-    after = go_on(thinker(settings=lm), asked, record)
+    after = resume(thinker(settings=lm), asked, record)
     assert before.text + after.text == whole.text
     assert (len(before.groups), after.ids, after.messages[-1]) == (record.groups, whole.ids, whole.messages[-1])
     groups = [*before.groups, *after.groups]
     assert [group.final for group in groups] == [group.final for group in whole.groups]
     close(np.concatenate([group.values for group in groups]), whole.hiddens)
 
-    told = chance.randint(0, record.characters)
-    begun = TextRecord(record.ids[: chance.randint(0, len(record.ids))], groups=0, characters=told)
-    again = go_on(thinker(settings=lm), asked, begun)
-    assert again.text == whole.text[told:]
+    emitted = chance.randint(0, record.characters)
+    partial = TextRecord(record.ids[: chance.randint(0, len(record.ids))], groups=0, characters=emitted)
+    again = resume(thinker(settings=lm), asked, partial)
+    assert again.text == whole.text[emitted:]
     close(again.hiddens, whole.hiddens)
 
 
@@ -184,7 +184,7 @@ def test_a_record_of_other_words_is_refused() -> None:
     for foreign in (tokens(engine, "Hm."), (*ids, ids[-1]), ids[1:]):
         with pytest.raises(ValueError, match=rf"record of {len(foreign)} tokens: expected the first ones of the text"):
             engine.open(to_read().request, replace(NONE, ids=foreign))
-    assert go_on(engine, to_read(), replace(NONE, ids=ids)).text == TEXT
+    assert resume(engine, to_read(), replace(NONE, ids=ids)).text == TEXT
 
 
 # Limits
@@ -201,11 +201,11 @@ def test_words_beyond_the_longest_reply_are_refused() -> None:
     request = replace(to_read().request, text=Sampling(max_tokens=count - 1))
     with pytest.raises(ValueError, match=f"{count} tokens to say: expected at most the {count - 1} of the request"):
         engine.open(request)
-    exactly = Asked(replace(request, text=Sampling(max_tokens=count)))
+    exactly = ReplyInput(replace(request, text=Sampling(max_tokens=count)))
     assert alone(engine, exactly).text == TEXT
 
 
-def test_of_the_context_only_what_is_said_is_taken() -> None:
+def test_only_the_given_text_takes_context() -> None:
     prompts = thinker().prompts
     prompt = len(prompts.prompt(reading(TEXT), speak=True).input_ids)
     count = len(tokens(thinker(), TEXT))
@@ -220,13 +220,13 @@ def test_of_the_context_only_what_is_said_is_taken() -> None:
 
 
 @pytest.mark.parametrize("text", ["Good night.", TEXT])
-def test_what_is_given_is_spoken(tiny_bundle: Path, text: str) -> None:
+def test_a_given_text_is_spoken(tiny_bundle: Path, text: str) -> None:
     request = replace(to_read(text).request, units=Sampling(max_tokens=40))
     messages: list[StageMessage] = list(Pipeline.load(tiny_bundle).reply(request))
     assert reply_text(messages) == text
-    sound = [message for message in messages if isinstance(message, AudioChunk)]
-    assert [chunk.final for chunk in sound] == [False] * (len(sound) - 1) + [True]
-    assert sum(len(chunk.samples) for chunk in sound) > 0
+    audio = [message for message in messages if isinstance(message, AudioChunk)]
+    assert [chunk.final for chunk in audio] == [False] * (len(audio) - 1) + [True]
+    assert sum(len(chunk.samples) for chunk in audio) > 0
 
 
 def test_tools_reach_the_prompt() -> None:

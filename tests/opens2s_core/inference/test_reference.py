@@ -68,10 +68,10 @@ def test_the_published_loop_ignores_a_speaker_and_ours_does_not(tag: str) -> Non
     assert list(golden_reply(run, speaker=TENSORS["spk_emb"].flatten()).unit_ids) != run["units"]
 
 
-def check(tag: str, said: GreedyReply) -> None:
-    assert [said.text_ids] == [tuple(row) for row in TENSORS[f"{tag}.sequences"].tolist()]
-    assert [said.unit_ids] == [tuple(row) for row in TENSORS[f"{tag}.units"].tolist()]
-    close("generate tts_text_hidden", said.hiddens[None], TENSORS[f"{tag}.tts_text_hidden"], EMBEDDINGS)
+def check(tag: str, generated: GreedyReply) -> None:
+    assert [generated.text_ids] == [tuple(row) for row in TENSORS[f"{tag}.sequences"].tolist()]
+    assert [generated.unit_ids] == [tuple(row) for row in TENSORS[f"{tag}.units"].tolist()]
+    close("generate tts_text_hidden", generated.hiddens[None], TENSORS[f"{tag}.tts_text_hidden"], EMBEDDINGS)
 
 
 def batch_prompts(name: str, *, leaky: bool) -> list[Tensor]:
@@ -111,7 +111,7 @@ def test_without_a_mask_a_batch_reads_its_padding() -> None:
         assert continuation(padded, len(out)) == out
 
 
-def test_one_end_id_or_several_and_nothing_of_the_callers_is_changed() -> None:
+def test_one_end_id_or_several_and_the_inputs_stay_unchanged() -> None:
     run = next(run for run in RUNS.values() if len(run["units"]) > 1)
     prompt, speaker = golden_prompt(run), TENSORS["spk_emb"].flatten()
     before, voice = prompt.clone(), speaker.clone()
@@ -137,7 +137,7 @@ def test_units_are_chosen_among_those_allowed() -> None:
 def test_without_end_ids_the_budget_is_spoken_and_cuts_the_text(count: int, budget: int, read: int) -> None:
     """Groups of 4 hidden states for 8 units: the group before which no unit is left is the last."""
     prompt = torch.zeros(1, model().config.llm.hidden_size)
-    said = reply(
+    generated = reply(
         model(),
         prompt,
         text_end_ids=(),
@@ -146,8 +146,8 @@ def test_without_end_ids_the_budget_is_spoken_and_cuts_the_text(count: int, budg
         max_units=budget,
         interleave=Interleave(4, 8),
     )
-    assert len(said.unit_ids) == budget
-    assert len(said.text_ids) == len(said.hiddens) == read
+    assert len(generated.unit_ids) == budget
+    assert len(generated.text_ids) == len(generated.hiddens) == read
 
 
 def test_the_lowest_of_equally_likely_choices_is_spoken() -> None:

@@ -4,7 +4,7 @@ import torch
 
 from opens2s_core.audio import resample
 from opens2s_core.inference.engine import EngineFull, StreamFailed
-from opens2s_core.inference.messages import ReplyRequest, SoundFormat, TextDelta, Units
+from opens2s_core.inference.messages import OutputFormat, ReplyRequest, TextDelta, Units
 from opens2s_core.inference.records import UnitsRecord
 from opens2s_core.inference.reference_engine import CHUNK, ReferenceToken2WavEngine
 from tests.opens2s_core.parity import Golden
@@ -17,7 +17,7 @@ def engine(flow_and_vocoder):
     return ReferenceToken2WavEngine(*flow_and_vocoder, capacity=2)
 
 
-def request(audio=SoundFormat()):  # noqa: B008 frozen
+def request(audio=OutputFormat()):  # noqa: B008 frozen
     return ReplyRequest(messages=(), audio=audio)
 
 
@@ -25,11 +25,11 @@ def units(engine, n):
     return np.random.default_rng(0).integers(0, engine.config.flow.vocab_size, n)
 
 
-def speak(engine, pieces, audio=SoundFormat()):  # noqa: B008 frozen
+def speak(engine, parts, audio=OutputFormat()):  # noqa: B008 frozen
     stream = engine.open(request(audio))
     chunks = []
-    for i, piece in enumerate(pieces):
-        engine.push(stream, Units(piece, final=i == len(pieces) - 1))
+    for i, ids in enumerate(parts):
+        engine.push(stream, Units(ids, final=i == len(parts) - 1))
         while engine.step():
             pass
         chunks.extend(engine.chunks(stream))
@@ -45,13 +45,13 @@ def test_it_is_called_for_every_24_units_and_for_those_that_are_left(engine, n):
         engine.reference.call(stream, torch.from_numpy(spoken[None, at : at + CHUNK]), final=at + CHUNK > n).speech[0]
         for at in range(0, n, CHUNK)
     ]
-    for pieces in ([spoken], np.split(spoken, range(0, n, 7))):
-        for samples, call in zip(speak(engine, pieces), expected, strict=True):
+    for parts in ([spoken], np.split(spoken, range(0, n, 7))):
+        for samples, call in zip(speak(engine, parts), expected, strict=True):
             np.testing.assert_array_equal(samples, call.numpy())
 
 
 @pytest.mark.parametrize("calls", [1, 2, 3])
-def test_a_reply_that_ends_with_a_call_is_heard_to_its_end(engine, calls):
+def test_a_reply_that_ends_with_a_call_is_emitted_to_its_end(engine, calls):
     *before, last = speak(engine, [units(engine, CHUNK * calls)])
     assert len(before) == calls
     numbers = engine.reference.streaming
@@ -75,26 +75,26 @@ def test_what_the_last_call_held_back_is_vocoded_as_it_is(engine):
     assert stream.tails is None
 
 
-def test_a_reply_without_units_is_an_empty_sound(engine):
+def test_a_reply_without_units_has_empty_audio(engine):
     assert [len(samples) for samples in speak(engine, [units(engine, 0)])] == [0]
 
 
-def test_sound_comes_in_the_format_asked_for(engine):
+def test_audio_has_the_requested_format(engine):
     spoken = units(engine, 30)
     expected = resample(np.concatenate(speak(engine, [spoken])), 22050, 16000).clip(-1, 1) * 32768
-    samples = np.concatenate(speak(engine, [spoken], SoundFormat(rate=16000, samples="int16")))
+    samples = np.concatenate(speak(engine, [spoken], OutputFormat(rate=16000, samples="int16")))
     assert samples.dtype == np.int16
     np.testing.assert_allclose(samples, expected, atol=1)
 
 
-def test_a_piece_that_is_too_short_for_the_published_code_ends_its_own_reply(flow_and_vocoder):
+def test_a_chunk_that_is_too_short_for_the_published_code_ends_its_own_reply(flow_and_vocoder):
     engine = ReferenceToken2WavEngine(*flow_and_vocoder, capacity=2, chunk=3)
     long, short = engine.open(request()), engine.open(request())
     engine.push(long, Units(units(engine, 3), final=False))
     engine.push(short, Units(units(engine, 2), final=True))
     while engine.step():
         pass
-    with pytest.raises(StreamFailed, match="cannot go on: expected units for at least"):
+    with pytest.raises(StreamFailed, match="cannot continue: expected units for at least"):
         engine.chunks(long)
     assert engine.chunks(short)[-1].final
 

@@ -6,12 +6,12 @@ import torch
 
 from opens2s_core.config import Token2WavConfig, parse_config
 from opens2s_core.inference.reference_token2wav import (
-    ReferenceDraws,
+    ReferenceNoise,
     ReferenceStreaming,
     ReferenceToken2Wav,
     cross_fade,
     fade_window,
-    seeded_draws,
+    seeded_noise,
 )
 from opens2s_core.models.vocoder import samples_per_frame
 from tests.opens2s_core.parity import Golden, close
@@ -48,23 +48,24 @@ def reference(flow_and_vocoder, streaming):
 
 
 def recorded(golden, call):
-    return ReferenceDraws(**{name: golden[f"{call}.{name}"].float() for name in ("z", "phase_u", "noise")})
+    z, phase_u, source_noise = (golden[f"{call}.{name}"].float() for name in ("z", "phase_u", "noise"))
+    return ReferenceNoise(z=z, phase_u=phase_u, source_noise=source_noise)
 
 
 def replay(reference, golden, meta, run):
-    """Every call of a recorded run from its units and draws alone: (name, bookkeeping, what it made, the stream)."""
+    """Every call of a recorded run from its units and noise alone: (name, bookkeeping, what it made, the stream)."""
     stream = reference.open()
     for k, chunk in enumerate(meta[run]["chunks"]):
         start = chunk["prompt_tokens"]
         if start == 0:
             stream = reference.open()
         units = golden["stream.token"][:, start : start + chunk["tokens"]]
-        made = reference.call(stream, units, final=chunk["finalize"], draws=recorded(golden, f"{run}.{k}"))
+        made = reference.call(stream, units, final=chunk["finalize"], noise=recorded(golden, f"{run}.{k}"))
         yield f"{run}.{k}", chunk, made, stream
 
 
 @pytest.mark.parametrize("run", ["stream", "offline"])
-def test_every_recorded_call_is_met_from_units_and_draws_alone(reference, golden, meta, run):
+def test_every_recorded_call_is_reproduced_from_units_and_noise_alone(reference, golden, meta, run):
     for name, _, made, _ in replay(reference, golden, meta, run):
         for quantity, tolerance in (("mel_raw", MEL), ("mel", MEL), ("speech", WAVE)):
             close(f"{name}.{quantity}", getattr(made, quantity), golden[f"{name}.{quantity}"], tolerance)
@@ -105,21 +106,21 @@ def test_published_rates_give_the_published_overlap():
     assert (numbers.mel_overlap, numbers.mel_cache, numbers.source_cache) == (34, 1, 256)
 
 
-def test_recorded_draws_are_those_of_the_seed(config, golden, meta):
+def test_recorded_noise_is_that_of_the_seed(config, golden, meta):
     for run in ("stream", "offline"):
         for k, chunk in enumerate(meta[run]["chunks"]):
             expected = [golden[f"{run}.{k}.{name}"] for name in ("z", "phase_u", "noise")]
-            draws = seeded_draws(config, chunk["total_frames_flow"], chunk["hift_input_frames"])
-            for drawn, kept in zip((draws.z, draws.phase_u, draws.noise), expected, strict=True):
+            noise = seeded_noise(config, chunk["total_frames_flow"], chunk["hift_input_frames"])
+            for drawn, kept in zip((noise.z, noise.phase_u, noise.source_noise), expected, strict=True):
                 assert torch.equal(drawn.to(kept.dtype), kept)
 
 
-def test_draws_default_to_those_of_the_seed(reference):
+def test_noise_defaults_to_that_of_the_seed(reference):
     units = torch.arange(9)[None] % reference.config.flow.vocab_size
     frames = reference.streaming.frames(9)
-    given = seeded_draws(reference.config, frames, frames)
+    given = seeded_noise(reference.config, frames, frames)
     speech = reference.call(reference.open(), units, final=True).speech
-    assert torch.equal(speech, reference.call(reference.open(), units, final=True, draws=given).speech)
+    assert torch.equal(speech, reference.call(reference.open(), units, final=True, noise=given).speech)
 
 
 def test_global_random_state_is_neither_read_nor_written(reference):

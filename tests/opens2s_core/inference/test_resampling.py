@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opens2s_core.audio import resample
-from opens2s_core.inference.messages import SoundFormat
-from opens2s_core.inference.resampling import SoundOutput, StreamResampler
+from opens2s_core.inference.messages import OutputFormat
+from opens2s_core.inference.resampling import AudioOutput, StreamResampler
 
 RATES = st.sampled_from(
     [(22050, 16000), (22050, 24000), (22050, 48000), (24000, 16000), (24000, 48000), (48000, 16000), (7, 5), (5, 13)]
@@ -19,14 +19,14 @@ def noise(n, seed=0):
     return np.random.default_rng(seed).uniform(-1, 1, n).astype(np.float32)
 
 
-def pieces(waveform, sizes):
+def split_at(waveform, sizes):
     return np.split(waveform, np.cumsum(sizes)[:-1])
 
 
 @settings(max_examples=60)
 @given(RATES, SIZES, st.data())
-def test_pieces_sound_as_the_whole_wherever_another_takes_over(rates, sizes, data):
-    waveform, parts = noise(sum(sizes)), pieces(noise(sum(sizes)), sizes)
+def test_parts_give_the_same_samples_as_the_whole_wherever_another_resampler_resumes(rates, sizes, data):
+    waveform, parts = noise(sum(sizes)), split_at(noise(sum(sizes)), sizes)
     whole = torchaudio.functional.resample(torch.from_numpy(waveform), *rates).numpy() if len(waveform) else waveform
     handover, resampler, made = data.draw(st.integers(0, len(parts) - 1)), StreamResampler(*rates), []
     for i, part in enumerate(parts):
@@ -63,7 +63,7 @@ def test_little_is_held_back_and_little_is_kept(rates, n):
     assert len(resampler.tail) <= 1000
 
 
-def test_a_finished_one_that_is_gone_on_with_repeats_nothing():
+def test_resuming_after_the_end_repeats_nothing():
     first = StreamResampler(22050, 16000)
     first.push(noise(5000), final=True)
     again = StreamResampler(22050, 16000)
@@ -78,11 +78,11 @@ def test_a_tail_of_another_length_or_kind_is_refused():
         with pytest.raises(ValueError, match=f"expected float32 of .{len(first.tail)},"):
             StreamResampler(22050, 16000).restore(tail, taken=first.taken, made=first.made)
     with pytest.raises(ValueError, match=r"expected float32 of \(0,\)"):
-        SoundOutput(22050, SoundFormat()).restore(first.tail, taken=first.taken, made=first.made)
+        AudioOutput(22050, OutputFormat()).restore(first.tail, taken=first.taken, made=first.made)
 
 
 def test_integers_are_rounded_and_clipped():
-    output = SoundOutput(22050, SoundFormat(samples="int16"))
+    output = AudioOutput(22050, OutputFormat(samples="int16"))
     given_samples = np.array([0, 0.6, -0.6, 1.4, 32767, 40000, -32768, -40000], np.float32) / 32768
     made = output.push(given_samples, final=True)
     assert made.dtype == np.int16
@@ -90,13 +90,13 @@ def test_integers_are_rounded_and_clipped():
 
 
 def test_the_own_rate_is_left_alone():
-    for asked in (SoundFormat(), SoundFormat(rate=24000)):
-        output = SoundOutput(24000, asked)
+    for asked in (OutputFormat(), OutputFormat(rate=24000)):
+        output = AudioOutput(24000, asked)
         np.testing.assert_array_equal(output.push(noise(100), final=False), noise(100))
         assert (output.made, output.tail.size) == (0, 0)
 
 
-def test_resampled_sound_stays_in_range():
+def test_resampled_audio_stays_in_range():
     square = np.sign(np.sin(np.arange(4000) / 9)).astype(np.float32)
     assert np.abs(resample(square, 22050, 48000)).max() > 1.05
-    assert np.abs(SoundOutput(22050, SoundFormat(rate=48000)).push(square, final=True)).max() == 1
+    assert np.abs(AudioOutput(22050, OutputFormat(rate=48000)).push(square, final=True)).max() == 1

@@ -31,7 +31,7 @@ def draw(logits: Tensor, sampling: Sampling, generated: tuple[int, ...] = ()) ->
     return token
 
 
-def draws(logits: Tensor, sampling: Sampling, count: int = 300) -> list[int | None]:
+def draw_many(logits: Tensor, sampling: Sampling, count: int = 300) -> list[int | None]:
     """The first tokens of ``count`` replies that differ by their seed."""
     seeds = range(sampling.seed, sampling.seed + count)
     inputs = [SamplingInputs(replace(sampling, seed=seed), RngStream.TEXT, ()) for seed in seeds]
@@ -207,10 +207,10 @@ def test_presence_counts_once_and_frequency_each_time() -> None:
 
 def test_a_bias_forces_or_bans_a_token_whatever_the_penalties() -> None:
     logits, strong = random_logits(1, TOKENS, 0)[0], {"temperature": 1.0, "repetition_penalty": 3.0}
-    assert set(draws(logits, Sampling(temperature=1.0, logit_bias=((7, 100.0),)))) == {7}
+    assert set(draw_many(logits, Sampling(temperature=1.0, logit_bias=((7, 100.0),)))) == {7}
     assert draw(logits, Sampling(**strong, logit_bias=((7, 100.0),)), (7,) * 20) == 7  # type: ignore[arg-type]
     likeliest = int(logits.argmax())
-    assert likeliest not in draws(logits, Sampling(temperature=1.0, logit_bias=((likeliest, -100.0),)))
+    assert likeliest not in draw_many(logits, Sampling(temperature=1.0, logit_bias=((likeliest, -100.0),)))
 
 
 @pytest.mark.parametrize("penalty", [1e-308, 1e308])
@@ -223,13 +223,13 @@ def test_extreme_values_still_choose_a_token(penalty: float, temperature: float)
 
 def test_top_p_keeps_the_smallest_nucleus_that_reaches_it() -> None:
     logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
-    assert set(draws(logits, Sampling(temperature=1.0, top_p=0.49))) == {0}
-    assert set(draws(logits, Sampling(temperature=1.0, top_p=0.79))) == {0, 1}
-    assert set(draws(logits, Sampling(temperature=1.0, top_p=1.0))) == {0, 1, 2, 3}
+    assert set(draw_many(logits, Sampling(temperature=1.0, top_p=0.49))) == {0}
+    assert set(draw_many(logits, Sampling(temperature=1.0, top_p=0.79))) == {0, 1}
+    assert set(draw_many(logits, Sampling(temperature=1.0, top_p=1.0))) == {0, 1, 2, 3}
 
 
 def test_frequencies_follow_the_tempered_distribution() -> None:
-    drawn = draws(torch.tensor([0.0, 1.0]), Sampling(temperature=0.5), 4000)
+    drawn = draw_many(torch.tensor([0.0, 1.0]), Sampling(temperature=0.5), 4000)
     assert abs(drawn.count(1) / 4000 - torch.sigmoid(torch.tensor(2.0)).item()) < 0.03
 
 
@@ -276,7 +276,7 @@ def test_a_row_that_is_not_finite_gives_none_and_leaves_the_others_alone(samplin
 def test_a_token_of_probability_zero_is_never_drawn() -> None:
     logits = torch.full((TOKENS,), -torch.inf)
     logits[[3, 8]] = 1.0
-    assert set(draws(logits, Sampling(temperature=3.0, top_p=0.95))) == {3, 8}
+    assert set(draw_many(logits, Sampling(temperature=3.0, top_p=0.95))) == {3, 8}
 
 
 @pytest.mark.parametrize(

@@ -80,8 +80,10 @@ def mix(lm: Qwen3ForCausalLM, chance: Random, slots: int, fixed_width: bool) -> 
     for _ in range(40):
         while len(reading) < slots and chance.random() < 0.4:
             known = chance.choice(past)  # some continue where another was
-            begun = known[: chance.randrange(len(known))]
-            reading.append(begin(engine, lm, np.append(begun, tokens(chance, chance.randint(1, CONTEXT - len(begun))))))
+            prefix = known[: chance.randrange(len(known))]
+            reading.append(
+                begin(engine, lm, np.append(prefix, tokens(chance, chance.randint(1, CONTEXT - len(prefix)))))
+            )
         scheduled = [
             (sequence, chance.choice([1, 1, min(5, sequence.left), chance.randint(1, sequence.left)]))
             for sequence in chance.sample(reading, len(reading))

@@ -13,14 +13,14 @@ from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
 from opens2s_core.inference.thinker import ThinkerEngine
 from tests.opens2s_core.inference import test_speech_decoder as units
 from tests.opens2s_core.inference import test_thinker as texts
-from tests.opens2s_core.inference.served import Asked, alone, serve
+from tests.opens2s_core.inference.served import ReplyInput, alone, serve
 
 
-def thinker() -> tuple[ThinkerEngine, list[Asked]]:
+def thinker() -> tuple[ThinkerEngine, list[ReplyInput]]:
     return texts.random_thinker(capacity=4), [texts.ask(Random(seed)) for seed in range(12)]
 
 
-def speech_decoder() -> tuple[SpeechDecoderEngine, list[Asked]]:
+def speech_decoder() -> tuple[SpeechDecoderEngine, list[ReplyInput]]:
     engine = units.random_decoder(capacity=4)
     return engine, [units.ask(engine, Random(seed)) for seed in range(12)]
 

@@ -25,10 +25,10 @@ from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
 from opens2s_core.inference.speech_length import SpeechLimits
 from opens2s_core.models.speech_decoder import UnitVocabulary
 from opens2s_core.prompt import SPEAKER_DIM
+from tests.opens2s_core.golden_conversations import GOLDEN
 from tests.opens2s_core.inference.oracle import choices
 from tests.opens2s_core.inference.random_engines import SETTINGS, SIZES, SMALL, Sizes, random_engines
-from tests.opens2s_core.inference.served import Asked, Made, alone, go_on, same_shapes, serve
-from tests.opens2s_core.wire import GOLDEN
+from tests.opens2s_core.inference.served import ReplyInput, ReplyResult, alone, resume, same_shapes, serve
 
 M, N = 4, 8
 
@@ -162,7 +162,7 @@ def fresh(engine: SpeechDecoderEngine) -> SpeechDecoderEngine:
     return SpeechDecoderEngine(engine.model, engine.vocabulary, capacity=1, settings=engine.settings)
 
 
-def ask(engine: SpeechDecoderEngine, chance: Random, *, greedy: bool | None = None) -> Asked:
+def ask(engine: SpeechDecoderEngine, chance: Random, *, greedy: bool | None = None) -> ReplyInput:
     noise = np.random.default_rng(chance.randrange(2**40))
     m, width = engine.model.config.interleave.hiddens, engine.model.config.llm.hidden_size
     values = noise.normal(0, 1, (chance.randint(1, 5 * m), width)).astype(np.float32)
@@ -179,10 +179,10 @@ def ask(engine: SpeechDecoderEngine, chance: Random, *, greedy: bool | None = No
         )
     voice = noise.normal(0, 1, SPEAKER_DIM).astype(np.float32) if chance.random() < 0.5 else None
     parts = [Hiddens(values[i : i + m], final=i + m >= len(values)) for i in range(0, len(values), m)]
-    return Asked(ReplyRequest(messages=(), units=sampling, speaker=voice), tuple(parts))
+    return ReplyInput(ReplyRequest(messages=(), units=sampling, speaker=voice), tuple(parts))
 
 
-def oracle(engine: SpeechDecoderEngine, asked: Asked) -> tuple[int, ...]:
+def oracle(engine: SpeechDecoderEngine, asked: ReplyInput) -> tuple[int, ...]:
     """Ids, the end units of all rounds included."""
     voice = asked.request.speaker
     spoken, _ = oracle_units(
@@ -232,7 +232,7 @@ def test_a_context_that_is_full_ends_a_reply() -> None:
     engine = random_decoder(settings=LMSettings(context=20), ends=0)
     values = np.random.default_rng(0).normal(0, 1, (9, engine.model.config.llm.hidden_size)).astype(np.float32)
     groups = tuple(Hiddens(values[i : i + 4], final=i == 8) for i in (0, 4, 8))
-    asked = Asked(ReplyRequest(messages=(), units=Sampling(max_tokens=50)), groups)
+    asked = ReplyInput(ReplyRequest(messages=(), units=Sampling(max_tokens=50)), groups)
     made = alone(engine, asked)
     assert len(made.ids) == 20 - 1 - 8  # the last group is not even read
     assert made.ids == oracle(engine, asked)[: len(made.ids)]
@@ -244,14 +244,14 @@ def test_a_context_that_is_full_ends_a_reply() -> None:
 
 @settings(max_examples=40)
 @given(sizes=SIZES, lm=SETTINGS, seed=st.integers(0, 2**32), steps=st.integers(0, 60), pushed=st.integers(0, 5))
-def test_a_reply_goes_on_elsewhere_as_if_nothing_had_happened(
+def test_another_engine_resumes_a_reply_without_a_difference(
     sizes: Sizes, lm: LMSettings, seed: int, steps: int, pushed: int
 ) -> None:
     chance = Random(seed)
     engine = random_decoder(sizes, capacity=2, settings=lm)
     asked = ask(engine, chance)
     whole = alone(fresh(engine), asked)
-    stream, before = engine.open(asked.request), Made()
+    stream, before = engine.open(asked.request), ReplyResult()
     for group in asked.groups[:pushed]:
         engine.push(stream, group)
     for _ in range(steps):
@@ -262,14 +262,14 @@ def test_a_reply_goes_on_elsewhere_as_if_nothing_had_happened(
     assert len(pickle.dumps(record)) < 400
     assert record.units == len(before.units)
 
-    after = go_on(fresh(engine), asked, record)
+    after = resume(fresh(engine), asked, record)
     assert after.ids == whole.ids
     assert before.units + after.units == whole.units
 
-    told = chance.randint(0, record.units)
-    again = go_on(fresh(engine), asked, replace(record, units=told))
+    emitted = chance.randint(0, record.units)
+    again = resume(fresh(engine), asked, replace(record, units=emitted))
     assert again.ids == whole.ids
-    assert again.units == whole.units[told:]
+    assert again.units == whole.units[emitted:]
 
 
 @pytest.mark.parametrize("prefill", [3, 256])
@@ -279,13 +279,13 @@ def test_what_was_spoken_is_taken_from_the_record_and_never_chosen_again(prefill
     sampling = Sampling(max_tokens=40, temperature=temperature, repetition_penalty=1.2)
     values = np.random.default_rng(0).normal(0, 1, (12, engine.model.config.llm.hidden_size)).astype(np.float32)
     groups = tuple(Hiddens(values[i : i + 4], final=i == 8) for i in (0, 4, 8))
-    asked = Asked(ReplyRequest(messages=(), units=sampling), groups)
-    other = Asked(ReplyRequest(messages=(), units=replace(sampling, temperature=5.0, seed=5)), groups)
-    said = alone(engine, other).ids[:13]
-    made = go_on(engine, asked, UnitsRecord(said, units=0))
-    assert made.ids[:13] == said
+    asked = ReplyInput(ReplyRequest(messages=(), units=sampling), groups)
+    other = ReplyInput(ReplyRequest(messages=(), units=replace(sampling, temperature=5.0, seed=5)), groups)
+    recorded = alone(engine, other).ids[:13]
+    made = resume(engine, asked, UnitsRecord(recorded, units=0))
+    assert made.ids[:13] == recorded
     assert made.ids != alone(engine, asked).ids
-    assert made.ids == go_on(fresh(engine), asked, UnitsRecord(made.ids[:22], units=7)).ids
+    assert made.ids == resume(fresh(engine), asked, UnitsRecord(made.ids[:22], units=7)).ids
 
 
 def test_a_record_that_does_not_belong_here_is_refused() -> None:
@@ -293,7 +293,7 @@ def test_a_record_that_does_not_belong_here_is_refused() -> None:
     small, unit = ReplyRequest(messages=(), units=Sampling(max_tokens=2)), engine.vocabulary.offset
     with pytest.raises(TypeError, match="resumes from a UnitsRecord, got TextRecord"):
         engine.open(small, TextRecord((), groups=0, characters=0))
-    with pytest.raises(ValueError, match="token 1: expected units and what ends them"):
+    with pytest.raises(ValueError, match="token 1: expected units and end units"):
         engine.open(small, UnitsRecord((unit, 1), units=0))
     with pytest.raises(ValueError, match="record of 3 units: expected at most the 2"):
         engine.open(small, UnitsRecord((unit,) * 3, units=0))
@@ -344,7 +344,7 @@ def test_a_bias_names_tokens_of_the_vocabulary() -> None:
     assert made.units[:6] == [5] * len(made.units)
 
 
-def poison(asked: Asked, group: int) -> Asked:
+def poison(asked: ReplyInput, group: int) -> ReplyInput:
     values = asked.groups[group].values.copy()
     values[-1] = np.finfo(np.float32).max  # finite, but its projection overflows
     groups = list(asked.groups)
@@ -363,7 +363,7 @@ def test_a_stream_that_fails_fails_alone(prefill: int, fixed_width: bool) -> Non
     for _ in range(2):  # later users of the same rows too
         for i, (one, made) in enumerate(zip(asked, serve(engine, asked), strict=True)):
             if i == 1:
-                assert made.failure == f"unit {spoken} of the reply: the model's logits are no numbers"
+                assert made.failure == f"unit {spoken} of the reply: the model's logits are not finite"
             else:
                 assert made.ids == oracle(engine, one)
     failed = engine.open(asked[1].request)
@@ -430,7 +430,7 @@ def test_fixed_widths_compute_the_same_shapes_in_any_company(fixed_width: bool) 
 # Why speech ends
 
 
-def finishes(made: Made) -> list[str | None]:
+def finishes(made: ReplyResult) -> list[str | None]:
     return [message.finish for message in made.messages if isinstance(message, Units)]
 
 
@@ -440,10 +440,10 @@ def limited(engine: SpeechDecoderEngine, limits: SpeechLimits | None) -> SpeechD
     return SpeechDecoderEngine(engine.model, vocabulary, capacity=1, settings=engine.settings, limits=limits)
 
 
-def reply_of(engine: SpeechDecoderEngine, hiddens: int, **sampling: Any) -> Asked:
+def reply_of(engine: SpeechDecoderEngine, hiddens: int, **sampling: Any) -> ReplyInput:
     values = np.random.default_rng(0).normal(0, 1, (hiddens, engine.model.config.llm.hidden_size)).astype(np.float32)
     parts = tuple(Hiddens(values[i : i + M], final=i + M >= hiddens) for i in range(0, hiddens, M))
-    return Asked(ReplyRequest(messages=(), units=Sampling(**sampling)), parts)
+    return ReplyInput(ReplyRequest(messages=(), units=Sampling(**sampling)), parts)
 
 
 @settings(max_examples=20)
@@ -471,7 +471,7 @@ def test_speech_ends_at_three_times_the_expected_length(hiddens: int) -> None:
     assert finishes(made)[-1] == "length"
 
 
-def test_without_limits_speech_goes_on_as_in_the_published_loop() -> None:
+def test_without_limits_speech_continues_as_in_the_published_loop() -> None:
     engine = limited(random_decoder(settings=LMSettings(context=600)), None)
     assert len(alone(engine, reply_of(engine, 3, max_tokens=400)).units) == 400
 
@@ -509,7 +509,7 @@ def test_a_resumed_reply_ends_where_and_why_the_whole_one_does(seed: int, steps:
     engine.limits = SpeechLimits(units_per_token=rate, repeated_units=3)
     asked = ask(engine, chance)
     whole = alone(engine, asked)
-    stream, before = engine.open(asked.request), Made()
+    stream, before = engine.open(asked.request), ReplyResult()
     for group in asked.groups:
         engine.push(stream, group)
     for _ in range(steps):
@@ -518,6 +518,6 @@ def test_a_resumed_reply_ends_where_and_why_the_whole_one_does(seed: int, steps:
     record = engine.record(stream)
     engine.close(stream)
     again = SpeechDecoderEngine(engine.model, engine.vocabulary, capacity=1, limits=engine.limits)
-    after = go_on(again, asked, record)
+    after = resume(again, asked, record)
     assert before.units + after.units == whole.units
     assert finishes(after)[-1] == finishes(whole)[-1]

@@ -24,10 +24,10 @@ from opens2s_core.inference.slot_lm import ScheduledChunk
 from opens2s_core.inference.thinker import ThinkerEngine
 from opens2s_core.models.thinker import Thinker, expand_audio_slots
 from opens2s_core.prompt import Audio, Content, Message, PromptStyle, Spoken, Text
+from tests.opens2s_core.golden_conversations import GOLDEN
 from tests.opens2s_core.inference.oracle import close, prompt_embeddings, teacher_forced
 from tests.opens2s_core.inference.random_engines import SETTINGS, SIZES, SMALL, Sizes, random_engines
-from tests.opens2s_core.inference.served import Asked, Made, alone, go_on, same_shapes, serve
-from tests.opens2s_core.wire import GOLDEN
+from tests.opens2s_core.inference.served import ReplyInput, ReplyResult, alone, resume, same_shapes, serve
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +47,8 @@ def engine(thinker: Thinker, endless: Vocabulary) -> ThinkerEngine:
 
 
 def spoken(seed: int, *, tokens: int = 11, speak: bool = True, temperature: float = 0.0) -> ReplyRequest:
-    sound = np.random.default_rng(seed).normal(0, 0.1, 8_000 + 3_000 * seed).astype(np.float32)
-    content = (Text("I feel"), Audio(sound), Text("today."))
+    clip = np.random.default_rng(seed).normal(0, 0.1, 8_000 + 3_000 * seed).astype(np.float32)
+    content = (Text("I feel"), Audio(clip), Text("today."))
     sampling = Sampling(max_tokens=tokens, temperature=temperature, top_p=0.9, seed=seed)
     return ReplyRequest(messages=(Message("user", content),), speak=speak, text=sampling)
 
@@ -160,7 +160,7 @@ def test_a_bias_acts_on_tokens_and_is_refused_outside_the_vocabulary(engine: Thi
     request, size = spoken(0), engine.model.config.llm.vocab_size
     with pytest.raises(ValueError, match=rf"logit_bias for token {size}: expected ids in \[0, {size}\)"):
         engine.open(replace(request, text=Sampling(logit_bias=((size, 1.0),))))
-    biased = Asked(replace(request, text=Sampling(max_tokens=5, logit_bias=((size - 1, 100.0),))))
+    biased = ReplyInput(replace(request, text=Sampling(max_tokens=5, logit_bias=((size - 1, 100.0),))))
     assert alone(engine, biased).ids == (size - 1,) * 5
 
 
@@ -196,7 +196,7 @@ def user(chance: Random) -> Message:
     return Message("user", tuple(content))
 
 
-def ask(chance: Random, *, greedy: bool | None = None) -> Asked:
+def ask(chance: Random, *, greedy: bool | None = None) -> ReplyInput:
     """Several share how they begin."""
     past = (user(Random(0)), Message("assistant", (Spoken("I hear you."),))) if chance.random() < 0.5 else ()
     if chance.random() < 0.5 if greedy is None else greedy:
@@ -210,18 +210,18 @@ def ask(chance: Random, *, greedy: bool | None = None) -> Asked:
             repetition_penalty=chance.choice([1.0, 1.3]),
             seed=chance.randrange(2**40),
         )
-    return Asked(ReplyRequest(messages=(*past, user(chance)), speak=chance.random() < 0.8, text=sampling))
+    return ReplyInput(ReplyRequest(messages=(*past, user(chance)), speak=chance.random() < 0.8, text=sampling))
 
 
-def slow(engine: ThinkerEngine, asked: Asked) -> Made:
+def slow(engine: ThinkerEngine, asked: ReplyInput) -> ReplyResult:
     """The greedy reply of the oracle."""
     ids, hiddens = slow_greedy(engine, asked.request)
     text = engine.vocabulary.tokenizer.decode(list(ids), skip_special_tokens=True)
     groups = [Hiddens(hiddens, final=True)] if asked.request.speak else []
-    return Made([TextDelta(text), *groups], ids)
+    return ReplyResult([TextDelta(text), *groups], ids)
 
 
-def same(made: Made, expected: Made) -> None:
+def same(made: ReplyResult, expected: ReplyResult) -> None:
     assert made.failure is None
     assert made.ids == expected.ids
     assert made.text == expected.text
@@ -269,9 +269,9 @@ def watch(engine: ThinkerEngine, monkeypatch: pytest.MonkeyPatch) -> list[list[i
 
 def test_a_step_reads_part_of_one_prompt_and_holds_nobody_back(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = random_thinker(capacity=4, settings=LMSettings(prefill_tokens=8))
-    asked = [Asked(ReplyRequest(messages=(user(Random(i)),), text=Sampling(max_tokens=200))) for i in range(4)]
+    asked = [ReplyInput(ReplyRequest(messages=(user(Random(i)),), text=Sampling(max_tokens=200))) for i in range(4)]
     forwards = watch(engine, monkeypatch)
-    made = [Made() for _ in asked]
+    made = [ReplyResult() for _ in asked]
     streams = [engine.open(one.request) for one in asked]
     for _ in range(60):
         engine.step()
@@ -288,7 +288,7 @@ def test_a_step_reads_part_of_one_prompt_and_holds_nobody_back(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("style", ["training", "plain", "chat"])
-def test_of_a_conversation_that_goes_on_only_what_is_new_is_read(
+def test_only_new_positions_of_a_continued_conversation_are_prefilled(
     style: PromptStyle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = random_thinker(capacity=2, style=style)
@@ -298,7 +298,7 @@ def test_of_a_conversation_that_goes_on_only_what_is_new_is_read(
     for turn in range(3):
         for i, (clip, words) in enumerate(((CLIPS[0], "I lost my key."), (CLIPS[1], "What now?"))):
             new = Message("user", (Text(f"{words} {turn}"), Audio(np.roll(clip, turn))))
-            asked = Asked(ReplyRequest(messages=(*conversations[i], new), text=Sampling(max_tokens=9)))
+            asked = ReplyInput(ReplyRequest(messages=(*conversations[i], new), text=Sampling(max_tokens=9)))
             prompt = positions(engine, asked.request)
             forwards.clear()
             made = alone(engine, asked)
@@ -324,31 +324,33 @@ def test_a_clip_is_known_by_what_it_holds() -> None:
     engine = random_thinker(capacity=1)
     for clip in (CLIPS[1], CLIPS[1], -CLIPS[1], CLIPS[1][::-1].copy(), CLIPS[1]):
         messages = (Message("user", (Text(WORDS[-1]), Audio(clip))), Message("assistant", (Text("Yes."),)))
-        asked = Asked(ReplyRequest(messages=(*messages, Message("user", (Text("So?"),))), text=Sampling(max_tokens=6)))
+        asked = ReplyInput(
+            ReplyRequest(messages=(*messages, Message("user", (Text("So?"),))), text=Sampling(max_tokens=6))
+        )
         same(alone(engine, asked), slow(engine, asked))
 
 
-def test_earlier_clips_are_not_heard_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_earlier_clips_are_not_encoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = random_thinker(capacity=2)
-    heard: list[int] = []
+    encoded: list[int] = []
     features = engine.model.audio_features
-    monkeypatch.setattr(engine.model, "audio_features", lambda clips: heard.append(len(clips)) or features(clips))
+    monkeypatch.setattr(engine.model, "audio_features", lambda clips: encoded.append(len(clips)) or features(clips))
     first = Message("user", (Audio(CLIPS[0]), Text("and"), Audio(CLIPS[0]), Audio(CLIPS[1])))
     other = Message("user", (Text("Something before it."), Audio(CLIPS[0])))
     for messages in ((first,), (first, Message("assistant", (Text("Yes."),)), other)):
-        alone(engine, Asked(ReplyRequest(messages=messages, text=Sampling(max_tokens=2))))
-    assert heard == [1, 1]  # one at a time, each once
+        alone(engine, ReplyInput(ReplyRequest(messages=messages, text=Sampling(max_tokens=2))))
+    assert encoded == [1, 1]  # one at a time, each once
 
 
-def test_a_step_hears_one_clip_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_encodes_one_clip_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = random_thinker(capacity=1)
-    heard: list[int] = []
+    encoded: list[int] = []
     features = engine.model.audio_features
-    monkeypatch.setattr(engine.model, "audio_features", lambda clips: heard.append(len(clips)) or features(clips))
+    monkeypatch.setattr(engine.model, "audio_features", lambda clips: encoded.append(len(clips)) or features(clips))
     stream = engine.open(ReplyRequest(messages=(Message("user", tuple(map(Audio, CLIPS))),)))
     for step in range(1, 5):
         assert engine.step()
-        assert len(heard) == min(step, 3)
+        assert len(encoded) == min(step, 3)
         assert bool(engine.chunks(stream)) == (step >= 3)
 
 
@@ -365,15 +367,15 @@ def test_a_stop_string_ends_text_and_hidden_states(seed: int, data: st.DataObjec
     whole = alone(engine, asked)
     start = data.draw(st.integers(0, len(whole.text) - 1))
     stop = (whole.text[start : start + data.draw(st.integers(1, 5))], "never to be met")
-    told = whole.text[: whole.text.index(stop[0])]
+    emitted = whole.text[: whole.text.index(stop[0])]
     made = alone(engine, replace(asked, request=replace(asked.request, stop=stop)))
-    assert made.text == told
+    assert made.text == emitted
     assert isinstance(made.messages[-1], Finish)
     assert made.messages[-1].reason == "stop"
     assert made.ids == whole.ids[: len(made.ids)]
     if asked.request.speak:
         texts = [engine.vocabulary.tokenizer.decode(list(made.ids[:n]), skip_special_tokens=True) for n in range(21)]
-        within = [n for n, text in enumerate(texts[: len(made.ids)]) if told.startswith(text)]
+        within = [n for n, text in enumerate(texts[: len(made.ids)]) if emitted.startswith(text)]
         whole_characters = [n for n in within if not texts[n].endswith("\ufffd")]
         assert texts.index(texts[whole_characters[-1]]) <= len(made.hiddens) - 1 <= within[-1]
         close(made.hiddens, whole.hiddens[: len(made.hiddens)])
@@ -384,11 +386,11 @@ def test_a_stop_string_ends_text_and_hidden_states(seed: int, data: st.DataObjec
 
 def test_no_hidden_state_is_handed_out_before_its_text() -> None:
     engine = random_thinker(capacity=1)
-    whole = alone(engine, Asked(ReplyRequest(messages=(user(Random(0)),), text=Sampling(max_tokens=12))))
+    whole = alone(engine, ReplyInput(ReplyRequest(messages=(user(Random(0)),), text=Sampling(max_tokens=12))))
     request = ReplyRequest(
         messages=(user(Random(0)),), text=Sampling(max_tokens=12), stop=(whole.text + "and more than was ever said",)
     )
-    stream, made = engine.open(request), Made()
+    stream, made = engine.open(request), ReplyResult()
     while engine.step():
         made.collect(engine, stream)
         assert len(made.ids) == 12 or not made.messages  # all of it may yet be a stop string
@@ -401,7 +403,7 @@ def test_no_hidden_state_is_handed_out_before_its_text() -> None:
 
 @settings(max_examples=25)
 @given(sizes=SIZES, lm=SETTINGS, seed=st.integers(0, 2**32), steps=st.integers(0, 60), stops=st.booleans())
-def test_a_reply_goes_on_elsewhere_as_if_nothing_had_happened(
+def test_another_engine_resumes_a_reply_without_a_difference(
     sizes: Sizes, lm: LMSettings, seed: int, steps: int, stops: bool
 ) -> None:
     chance = Random(seed)
@@ -412,7 +414,7 @@ def test_a_reply_goes_on_elsewhere_as_if_nothing_had_happened(
         asked = replace(asked, request=replace(asked.request, stop=(text[start : start + 3],)))
     whole = alone(fresh(engine), asked)
     engine.open(ask(chance).request)
-    stream, before = engine.open(asked.request), Made()
+    stream, before = engine.open(asked.request), ReplyResult()
     for _ in range(steps if lm.prefill_tokens < 64 else steps // 4):
         engine.step()
         before.collect(engine, stream)
@@ -420,7 +422,7 @@ def test_a_reply_goes_on_elsewhere_as_if_nothing_had_happened(
     engine.close(stream)
     assert len(pickle.dumps(record)) < 300
 
-    after = go_on(fresh(engine), asked, record)
+    after = resume(fresh(engine), asked, record)
     assert after.ids == whole.ids
     assert before.text + after.text == whole.text
     assert after.messages[-1] == whole.messages[-1]
@@ -429,9 +431,9 @@ def test_a_reply_goes_on_elsewhere_as_if_nothing_had_happened(
     else:
         close(before.hiddens if before.groups else after.hiddens, whole.hiddens)
 
-    told = chance.randint(0, record.characters)
-    again = go_on(fresh(engine), asked, replace(record, groups=0, characters=told))
-    assert whole.text[told:] == again.text
+    emitted = chance.randint(0, record.characters)
+    again = resume(fresh(engine), asked, replace(record, groups=0, characters=emitted))
+    assert whole.text[emitted:] == again.text
     close(again.hiddens, whole.hiddens)
     assert [group.final for group in again.groups] == [group.final for group in whole.groups]
     assert [len(group.values) for group in again.groups] == [len(group.values) for group in whole.groups]
@@ -439,15 +441,15 @@ def test_a_reply_goes_on_elsewhere_as_if_nothing_had_happened(
 
 @pytest.mark.parametrize("prefill", [3, 256])
 @pytest.mark.parametrize("temperature", [0.0, 2.0])
-def test_what_was_said_is_taken_from_the_record_and_never_chosen_again(prefill: int, temperature: float) -> None:
+def test_recorded_tokens_are_replayed_and_never_chosen_again(prefill: int, temperature: float) -> None:
     engine = random_thinker(capacity=1, settings=LMSettings(prefill_tokens=prefill))
     sampling = Sampling(max_tokens=30, temperature=temperature, repetition_penalty=1.2)
-    asked = Asked(ReplyRequest(messages=(user(Random(1)),), text=sampling))
-    said = alone(engine, replace(asked, request=replace(asked.request, text=replace(sampling, seed=5)))).ids[:13]
-    others = tuple((token + 1) % 300 for token in said)
-    made = go_on(fresh(engine), asked, TextRecord(others, groups=0, characters=0))
+    asked = ReplyInput(ReplyRequest(messages=(user(Random(1)),), text=sampling))
+    recorded = alone(engine, replace(asked, request=replace(asked.request, text=replace(sampling, seed=5)))).ids[:13]
+    others = tuple((token + 1) % 300 for token in recorded)
+    made = resume(fresh(engine), asked, TextRecord(others, groups=0, characters=0))
     assert made.ids[:13] == others
-    assert made.ids == go_on(engine, asked, TextRecord(made.ids[:20], groups=2, characters=3)).ids
+    assert made.ids == resume(engine, asked, TextRecord(made.ids[:20], groups=2, characters=3)).ids
     close(made.hiddens, teacher_forced(engine, asked.request, made.ids))
 
 
@@ -490,9 +492,9 @@ def test_a_reply_that_is_made_holds_no_slot_while_it_is_not_closed() -> None:
 @pytest.mark.parametrize("steps", range(6))
 def test_a_stream_may_be_closed_at_any_moment(steps: int) -> None:
     engine = random_thinker(capacity=2, settings=LMSettings(prefill_tokens=20))
-    asked = Asked(ReplyRequest(messages=(user(Random(2)),), text=Sampling(max_tokens=7)))
+    asked = ReplyInput(ReplyRequest(messages=(user(Random(2)),), text=Sampling(max_tokens=7)))
     expected = slow(engine, asked)
-    left, stays, made = engine.open(asked.request), engine.open(asked.request), Made()
+    left, stays, made = engine.open(asked.request), engine.open(asked.request), ReplyResult()
     for step in range(60):
         if step == steps:
             engine.close(left)
@@ -513,43 +515,43 @@ def poisoned(words: str = WORDS[-1]) -> ReplyRequest:
 @pytest.mark.parametrize("fixed_width", [False, True])
 def test_a_stream_that_fails_fails_alone(prefill: int, fixed_width: bool) -> None:
     engine = random_thinker(settings=LMSettings(prefill_tokens=prefill, fixed_width=fixed_width, context=400))
-    asked = [Asked(ReplyRequest(messages=(user(Random(i)),), text=Sampling(max_tokens=12))) for i in range(6)]
-    asked.insert(1, Asked(poisoned()))
+    asked = [ReplyInput(ReplyRequest(messages=(user(Random(i)),), text=Sampling(max_tokens=12))) for i in range(6)]
+    asked.insert(1, ReplyInput(poisoned()))
     for _ in range(2):  # later users of the same rows too
         results = serve(engine, asked)
         failed = results.pop(1)
-        assert failed.failure == "token 0 of the reply: the model's logits are no numbers"
+        assert failed.failure == "token 0 of the reply: the model's logits are not finite"
         assert not failed.messages
         for one, made in zip([*asked[:1], *asked[2:]], results, strict=True):
             same(made, slow(engine, one))
 
 
-def test_a_failure_is_told_until_the_stream_is_closed() -> None:
+def test_a_failure_is_reported_until_the_stream_is_closed() -> None:
     engine = random_thinker(capacity=1)
     stream = engine.open(poisoned())
     while engine.step():
         pass
     for _ in range(2):
-        with pytest.raises(StreamFailed, match="no numbers"):
+        with pytest.raises(StreamFailed, match="not finite"):
             engine.chunks(stream)
     assert engine.open(poisoned()) != stream  # and holds no slot
     engine.close(stream)
 
 
-@pytest.mark.parametrize("said", [(), (1, 2, 3, 4, 5, 6, 7, 8, 9)])
+@pytest.mark.parametrize("recorded", [(), (1, 2, 3, 4, 5, 6, 7, 8, 9)])
 @pytest.mark.parametrize("steps", [8, 40, 80])
-def test_what_is_left_of_a_stream_that_was_about_to_fail_spoils_nothing(said: tuple[int, ...], steps: int) -> None:
+def test_what_is_left_of_a_stream_that_was_about_to_fail_spoils_nothing(recorded: tuple[int, ...], steps: int) -> None:
     engine = random_thinker(capacity=1, settings=LMSettings(prefill_tokens=1))
-    asked = Asked(poisoned("Hm."))
+    asked = ReplyInput(poisoned("Hm."))
     asked = replace(asked, request=replace(asked.request, text=Sampling(max_tokens=10)))
     length = len(positions(engine, asked.request))
-    stream = engine.open(asked.request, TextRecord(said, groups=0, characters=0))
-    for _ in range(min(steps, length + len(said) - 2)):
+    stream = engine.open(asked.request, TextRecord(recorded, groups=0, characters=0))
+    for _ in range(min(steps, length + len(recorded) - 2)):
         engine.step()
     engine.close(stream)
     [question] = asked.request.messages
     healthy = (Message("user", (*question.content[:1], Audio(CLIPS[1]), *question.content[2:])),)
-    one = Asked(replace(asked.request, messages=healthy))
+    one = ReplyInput(replace(asked.request, messages=healthy))
     same(alone(engine, one), slow(engine, one))
 
 

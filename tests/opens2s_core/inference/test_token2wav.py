@@ -26,7 +26,7 @@ from opens2s_core.config import (
 )
 from opens2s_core.inference.chunk_grid import ChunkGrid
 from opens2s_core.inference.engine import EngineFull, StreamFailed
-from opens2s_core.inference.messages import ReplyRequest, SoundFormat, TextDelta, Units
+from opens2s_core.inference.messages import OutputFormat, ReplyRequest, TextDelta, Units
 from opens2s_core.inference.noise import RngStream, normal_frames
 from opens2s_core.inference.records import UnitsRecord
 from opens2s_core.inference.token2wav import Token2WavEngine
@@ -102,7 +102,7 @@ def tiny():
     return Token2WavEngine(random_flow(8, 10), Vocoder(vocoder), capacity=4, batch=3)
 
 
-def request(seed=0, audio=SoundFormat()):  # noqa: B008 frozen
+def request(seed=0, audio=OutputFormat()):  # noqa: B008 frozen
     return ReplyRequest(messages=(), seed=seed, audio=audio)
 
 
@@ -115,17 +115,17 @@ def drain(engine):
         pass
 
 
-def heard(engine, *streams):
-    """What each has to hand out now: samples (n,)."""
+def new_samples(engine, *streams):
+    """The new samples (n,) of each stream."""
     return [np.concatenate([np.zeros(0), *(chunk.samples for chunk in engine.chunks(stream))]) for stream in streams]
 
 
-def speak(engine, pieces, seed=0, audio=SoundFormat()):  # noqa: B008 frozen
-    """All samples of a reply whose units come in these pieces; the last is final."""
+def speak(engine, parts, seed=0, audio=OutputFormat()):  # noqa: B008 frozen
+    """All samples of a reply whose units come in these messages; the last is final."""
     stream = engine.open(request(seed, audio))
     chunks = []
-    for i, piece in enumerate(pieces):
-        engine.push(stream, Units(piece, final=i == len(pieces) - 1))
+    for i, ids in enumerate(parts):
+        engine.push(stream, Units(ids, final=i == len(parts) - 1))
         drain(engine)
         chunks.extend(engine.chunks(stream))
     engine.close(stream)
@@ -171,12 +171,12 @@ def one_shot(vocoder, mel, seed):
 @example([20, 20], True)
 def test_the_way_units_arrive_does_not_change_a_sample(engine, sizes, announced_late):
     spoken = units(sum(sizes))
-    pieces = np.split(spoken, np.cumsum(sizes)[:-1]) + [spoken[:0]] * announced_late
-    np.testing.assert_array_equal(speak(engine, pieces), speak(engine, [spoken]))
+    parts = np.split(spoken, np.cumsum(sizes)[:-1]) + [spoken[:0]] * announced_late
+    np.testing.assert_array_equal(speak(engine, parts), speak(engine, [spoken]))
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 7, 8, 9, 19, 20, 21, 23, 24, 39, 40, 41, 60, 80, 81])
-def test_every_unit_is_heard_in_full(engine, n):
+def test_every_unit_is_rendered_in_full(engine, n):
     expected = mel_frames(n, engine.config) * samples_per_frame(engine.config.hift)
     samples = speak(engine, [units(n)])
     assert samples.dtype == np.float32
@@ -186,7 +186,7 @@ def test_every_unit_is_heard_in_full(engine, n):
 
 @settings(max_examples=20)
 @given(st.integers(0, 100))
-def test_every_reply_is_heard_in_full(tiny, n):
+def test_every_reply_is_rendered_in_full(tiny, n):
     assert speak(tiny, [units(n)]).shape == (mel_frames(n, tiny.config) * samples_per_frame(tiny.config.hift),)
 
 
@@ -194,7 +194,7 @@ def test_every_reply_is_heard_in_full(tiny, n):
 @given(
     st.integers(1, 130), st.integers(0, 9), st.sampled_from([ChunkGrid(), ChunkGrid(first=(5,), then=9, look_back=3)])
 )
-def test_streamed_sound_is_the_flow_of_its_chunks_through_the_whole_vocoder(engine, n, seed, grid):
+def test_streamed_audio_is_the_flow_of_its_chunks_through_the_whole_vocoder(engine, n, seed, grid):
     other = Token2WavEngine(engine.flow, engine.vocoder, capacity=1, grid=grid)
     spoken = units(n, seed)
     np.testing.assert_allclose(speak(other, [spoken], seed), oracle(other, spoken, seed), atol=WAVE)
@@ -216,21 +216,21 @@ def test_replies_spoken_together_are_each_as_if_alone(vocoder, replies, choose):
     even = Token2WavEngine(random_flow(vocoder.config.in_channels, 10), vocoder, capacity=5, batch=3)
     streams = [even.open(request(seed)) for _, seed in replies]
     left = [list(units(n, seed)) for n, seed in replies]
-    sounds, ended = [[] for _ in replies], [False] * len(replies)
+    waves, ended = [[] for _ in replies], [False] * len(replies)
     while not all(ended):
         for i in choose.sample(range(len(replies)), len(replies)):
             if not ended[i] and choose.random() < 0.7:
                 count = choose.randrange(0, 30)
-                piece, left[i] = left[i][:count], left[i][count:]
+                ids, left[i] = left[i][:count], left[i][count:]
                 ended[i] = not left[i]
-                even.push(streams[i], Units(np.array(piece, dtype=np.int64), final=ended[i]))
+                even.push(streams[i], Units(np.array(ids, dtype=np.int64), final=ended[i]))
         even.step()
-        for sound, new in zip(sounds, heard(even, *streams), strict=True):
-            sound.append(new)
+        for wave, new in zip(waves, new_samples(even, *streams), strict=True):
+            wave.append(new)
     drain(even)
-    for sound, new, (n, seed) in zip(sounds, heard(even, *streams), replies, strict=True):
+    for wave, new, (n, seed) in zip(waves, new_samples(even, *streams), replies, strict=True):
         alone = speak(Token2WavEngine(even.flow, vocoder, capacity=1), [units(n, seed)], seed)
-        np.testing.assert_allclose(np.concatenate([*sound, new]), alone, atol=ROUNDING)
+        np.testing.assert_allclose(np.concatenate([*wave, new]), alone, atol=ROUNDING)
 
 
 def test_chunks_of_equal_shapes_are_one_batch_however_far_the_replies_are(even):
@@ -267,7 +267,7 @@ class Clock:
         return self.now
 
 
-def test_the_reply_that_is_nearest_to_running_dry_comes_first(tiny):
+def test_the_reply_with_the_least_headroom_comes_first(tiny):
     clock = Clock()
     engine = Token2WavEngine(tiny.flow, tiny.vocoder, capacity=3, batch=1, clock=clock)
     rate, hop = tiny.config.hift.sampling_rate, samples_per_frame(tiny.config.hift)
@@ -275,7 +275,7 @@ def test_the_reply_that_is_nearest_to_running_dry_comes_first(tiny):
 
     def next_one():
         engine.step()
-        (chosen,) = [i for i, sound in enumerate(heard(engine, *streams)) if len(sound)]
+        (chosen,) = [i for i, wave in enumerate(new_samples(engine, *streams)) if len(wave)]
         return chosen
 
     streams = [engine.open(request(seed)) for seed in range(3)]
@@ -302,10 +302,10 @@ def test_waiting_for_units_is_no_reason_to_come_first_before_the_first_chunk(tin
     clock.now = 2.0
     engine.push(early, Units(units(1), final=False))
     engine.step()
-    assert [len(sound) > 0 for sound in heard(engine, early, late)] == [False, True]
+    assert [len(wave) > 0 for wave in new_samples(engine, early, late)] == [False, True]
 
 
-def test_seed_alone_decides_the_sound(engine):
+def test_seed_alone_decides_the_audio(engine):
     first = speak(engine, [units(20)], seed=3)
     np.testing.assert_array_equal(speak(engine, [units(20)], seed=3), first)
     assert not np.array_equal(speak(engine, [units(20)], seed=4), first)
@@ -354,7 +354,7 @@ def test_every_frame_of_the_flow_reaches_the_vocoder_once_in_order_and_unscaled(
     np.testing.assert_allclose(samples, one_shot(engine.vocoder, mel, 0), atol=WAVE)
 
 
-def test_harmonics_go_on_over_chunks_without_a_break(engine, monkeypatch):
+def test_harmonics_continue_over_chunks_without_a_break(engine, monkeypatch):
     vocoder, sources, pitch = engine.vocoder, [], 3 * engine.vocoder.config.nsf_voiced_threshold
     monkeypatch.setattr(vocoder, "f0", lambda mel: torch.full((1, mel.shape[2]), pitch))
     make = vocoder.source
@@ -402,7 +402,7 @@ def test_cost_of_a_chunk_does_not_grow_with_the_reply(even):
     assert max(vocoded) <= 138 + 2 * decode_context(even.vocoder.config)
 
 
-def test_first_sound_needs_only_the_first_chunk(engine):
+def test_first_audio_needs_only_the_first_chunk(engine):
     stream = engine.open(request())
     engine.push(stream, Units(units(7), final=False))
     assert not engine.step()
@@ -414,15 +414,15 @@ def test_first_sound_needs_only_the_first_chunk(engine):
 
 
 FORMATS = [
-    SoundFormat(),
-    SoundFormat(samples="int16"),
-    SoundFormat(rate=48000),
-    SoundFormat(rate=16000, samples="int16"),
+    OutputFormat(),
+    OutputFormat(samples="int16"),
+    OutputFormat(rate=48000),
+    OutputFormat(rate=16000, samples="int16"),
 ]
 
 
 @pytest.mark.parametrize("asked", FORMATS)
-def test_sound_comes_in_the_format_asked_for(engine, asked):
+def test_audio_has_the_requested_format(engine, asked):
     spoken, own = units(33), engine.config.hift.sampling_rate
     expected = resample(speak(engine, [spoken]), own, asked.rate or own).clip(-1, 1)
     if asked.samples == "int16":
@@ -436,14 +436,14 @@ def test_sound_comes_in_the_format_asked_for(engine, asked):
 @pytest.mark.parametrize(
     ("asked", "n"), [(FORMATS[0], 0), (FORMATS[0], 8), (FORMATS[0], 60), *((asked, 45) for asked in FORMATS)]
 )
-def test_a_reply_can_be_gone_on_with_elsewhere_at_any_moment(engine, asked, n):
+def test_a_reply_can_be_resumed_by_another_engine_at_any_moment(engine, asked, n):
     spoken, seed = units(n), 5
-    stream, sound, moments = engine.open(request(seed, asked)), [np.zeros(0)], []
+    stream, wave, moments = engine.open(request(seed, asked)), [np.zeros(0)], []
 
     def leave():
-        sound.extend(heard(engine, stream))
+        wave.extend(new_samples(engine, stream))
         record = pickle.dumps(engine.record(stream))
-        moments.append((sum(map(len, sound)), record))
+        moments.append((sum(map(len, wave)), record))
 
     leave()
     for start in range(0, n + 5, 5):
@@ -452,14 +452,14 @@ def test_a_reply_can_be_gone_on_with_elsewhere_at_any_moment(engine, asked, n):
         while engine.step():
             leave()
     engine.close(stream)
-    whole, left = np.concatenate(sound), set()
+    whole, left = np.concatenate(wave), set()
     for made, kept in moments:
         record = pickle.loads(kept)
         fresh = Token2WavEngine(engine.flow, engine.vocoder, capacity=1)
         resumed = fresh.open(request(seed, asked), record)
         fresh.push(resumed, Units(spoken[record.received :], final=True))
         drain(fresh)
-        (rest,) = heard(fresh, resumed)
+        (rest,) = new_samples(fresh, resumed)
         assert made + len(rest) == len(whole)
         np.testing.assert_allclose(rest, whole[made:], atol=1 if asked.samples == "int16" else ROUNDING)
         left.add(len(rest))
@@ -473,11 +473,11 @@ def test_a_record_of_the_published_sizes_is_small():
     flow = replace(config.flow, encoder=FlowEncoderConfig(num_blocks=1, linear_units=8), vocab_size=VOCABULARY)
     vocoder = Vocoder(replace(config.hift, base_channels=8, f0_predictor=F0PredictorConfig(cond_channels=4)))
     engine = Token2WavEngine(Flow(replace(flow, decoder=FlowDecoderConfig(estimator=small))), vocoder, capacity=1)
-    stream, sizes = engine.open(request(audio=SoundFormat(rate=16000))), []
+    stream, sizes = engine.open(request(audio=OutputFormat(rate=16000))), []
     for _ in range(12):
         engine.push(stream, Units(units(8), final=False))
         drain(engine)
-        heard(engine, stream)
+        new_samples(engine, stream)
         sizes.append(len(pickle.dumps(engine.record(stream))))
     assert max(sizes) < 90_000
 
@@ -486,10 +486,10 @@ def test_records_of_others_are_refused(engine, tiny):
     stream = engine.open(request())
     engine.push(stream, Units(units(30), final=False))
     drain(engine)
-    heard(engine, stream)
+    new_samples(engine, stream)
     record = engine.record(stream)
     engine.close(stream)
-    with pytest.raises(TypeError, match="SoundRecord, got UnitsRecord"):
+    with pytest.raises(TypeError, match="AudioRecord, got UnitsRecord"):
         engine.open(request(), UnitsRecord(ids=(), units=0))
     wrong = {
         "units must be in": {"units": record.units + VOCABULARY},
@@ -499,8 +499,8 @@ def test_records_of_others_are_refused(engine, tiny):
         "mel float64 of shape": {"mel": record.mel.astype(np.float64)},
         "source float32 of shape": {"source": record.source[1:]},
         "tail of samples": {"tail": record.source[:3]},
-        "expected no more made": {"rendered": record.received + 1},
-        "no more made than": {"emitted": record.sourced + 1},
+        "expected each count at most": {"rendered": record.received + 1},
+        "each count at most the one": {"emitted": record.sourced + 1},
     }
     for message, change in wrong.items():
         with pytest.raises(ValueError, match=message):
@@ -508,11 +508,11 @@ def test_records_of_others_are_refused(engine, tiny):
     with pytest.raises(ValueError, match="expected"):
         tiny.open(request(), record)
     with pytest.raises(ValueError, match="tail of samples"):
-        engine.open(request(audio=SoundFormat(rate=16000)), record)
+        engine.open(request(audio=OutputFormat(rate=16000)), record)
     assert not list(engine._live())
 
 
-def test_a_record_goes_on_from_what_was_handed_out(tiny):
+def test_a_record_resumes_after_the_emitted_chunks(tiny):
     stream = tiny.open(request())
     tiny.push(stream, Units(units(8), final=False))
     drain(tiny)
@@ -522,14 +522,14 @@ def test_a_record_goes_on_from_what_was_handed_out(tiny):
 
 
 @pytest.mark.parametrize(
-    ("poisoned", "found_in"), [("mel", "mel of units up to 40"), ("source", "sound of units up to")]
+    ("poisoned", "found_in"), [("mel", "mel of units up to 40"), ("source", "audio of units up to")]
 )
 def test_a_poisoned_reply_ends_alone(even, poisoned, found_in):
     """Its neighbours in the batch are as if alone."""
     source = even.open(request(seed=1))
     even.push(source, Units(units(20), final=False))
     drain(even)
-    (begun,) = heard(even, source)
+    (first_samples,) = new_samples(even, source)
     healthy = even.record(source)
     even.close(source)
     values = getattr(healthy, poisoned).copy()
@@ -548,8 +548,8 @@ def test_a_poisoned_reply_ends_alone(even, poisoned, found_in):
     with pytest.raises(StreamFailed, match="is not finite"):
         even.record(streams[1])
     expected = speak(Token2WavEngine(even.flow, even.vocoder, capacity=1), [units(45)], seed=1)
-    for rest in heard(even, streams[0], streams[2]):
-        np.testing.assert_allclose(np.concatenate([begun, rest]), expected, atol=ROUNDING)
+    for rest in new_samples(even, streams[0], streams[2]):
+        np.testing.assert_allclose(np.concatenate([first_samples, rest]), expected, atol=ROUNDING)
 
 
 def test_full_engine_refuses_until_a_reply_is_closed_or_made(tiny):
@@ -561,7 +561,7 @@ def test_full_engine_refuses_until_a_reply_is_closed_or_made(tiny):
     tiny.push(streams[-1], Units(units(9), final=True))
     drain(tiny)
     streams.append(tiny.open(request()))
-    assert len(heard(tiny, streams[-2])[0]) == mel_frames(9, tiny.config) * samples_per_frame(tiny.config.hift)
+    assert len(new_samples(tiny, streams[-2])[0]) == mel_frames(9, tiny.config) * samples_per_frame(tiny.config.hift)
     for stream in streams:
         tiny.close(stream)
 
@@ -626,9 +626,9 @@ def test_units_outside_the_codebook_are_refused_and_leave_the_reply_whole(engine
         engine.push(stream, Units(np.array([1, outside]), final=True))
     engine.push(stream, Units(units(0), final=True))
     drain(engine)
-    (sound,) = heard(engine, stream)
+    (wave,) = new_samples(engine, stream)
     engine.close(stream)
-    np.testing.assert_array_equal(sound, speak(engine, [units(8)]))
+    np.testing.assert_array_equal(wave, speak(engine, [units(8)]))
 
 
 def test_other_messages_are_refused(engine):

@@ -49,9 +49,9 @@ def one_shot(vocoder, mel, seed):
 
 @torch.no_grad()
 def stream_mel(vocoder, mel, sizes, seed):
-    stream, pieces = open_vocoder_stream(vocoder, seed), mel.split(sizes, dim=1)
-    samples = [vocode(vocoder, [stream], [piece], final=[i == len(pieces) - 1]) for i, piece in enumerate(pieces)]
-    return torch.cat([piece for (piece,) in samples]).numpy()
+    stream, parts = open_vocoder_stream(vocoder, seed), mel.split(sizes, dim=1)
+    samples = [vocode(vocoder, [stream], [part], final=[i == len(parts) - 1]) for i, part in enumerate(parts)]
+    return torch.cat([wave for (wave,) in samples]).numpy()
 
 
 @settings(max_examples=25)
@@ -73,14 +73,12 @@ def test_streamed_at_other_rates_equals_one_shot(other_vocoder, sizes):
 @torch.no_grad()
 def test_replies_of_any_windows_are_vocoded_together_and_each_as_if_alone(vocoder, sizes):
     mels = [golden_mel(sum(own), start=3 * i).split(own, dim=1) for i, own in enumerate(sizes)]
-    streams, heard = [open_vocoder_stream(vocoder, seed) for seed in range(len(sizes))], [[] for _ in sizes]
-    for piece in range(3):
-        final = [piece == 2] * len(sizes)
-        for samples, new in zip(
-            heard, vocode(vocoder, streams, [mel[piece] for mel in mels], final=final), strict=True
-        ):
+    streams, outputs = [open_vocoder_stream(vocoder, seed) for seed in range(len(sizes))], [[] for _ in sizes]
+    for i in range(3):
+        final = [i == 2] * len(sizes)
+        for samples, new in zip(outputs, vocode(vocoder, streams, [mel[i] for mel in mels], final=final), strict=True):
             samples.append(new)
-    for seed, (own, samples) in enumerate(zip(sizes, heard, strict=True)):
+    for seed, (own, samples) in enumerate(zip(sizes, outputs, strict=True)):
         alone = stream_mel(vocoder, golden_mel(sum(own), start=3 * seed), own, seed)
         np.testing.assert_allclose(torch.cat(samples).numpy(), alone, atol=1e-5)
 
@@ -104,9 +102,9 @@ def test_no_more_is_withheld_than_the_look_ahead(vocoder):
 
 @torch.no_grad()
 def test_no_frame_is_kept_or_computed_longer_than_it_matters(vocoder):
-    heard, voiced = [], []
+    vocoded, voiced = [], []
     hooks = [
-        vocoder.conv_pre.register_forward_pre_hook(lambda _m, inputs: heard.append(inputs[0].shape[2])),
+        vocoder.conv_pre.register_forward_pre_hook(lambda _m, inputs: vocoded.append(inputs[0].shape[2])),
         vocoder.f0_predictor.register_forward_pre_hook(lambda _m, inputs: voiced.append(inputs[0].shape[2])),
     ]
     stream, context = open_vocoder_stream(vocoder, 0), decode_context(vocoder.config)
@@ -116,5 +114,5 @@ def test_no_frame_is_kept_or_computed_longer_than_it_matters(vocoder):
         assert stream.source.shape[0] <= 2 * context * samples_per_frame(vocoder.config)
     for hook in hooks:
         hook.remove()
-    assert max(heard) <= 100 + 2 * context
+    assert max(vocoded) <= 100 + 2 * context
     assert max(voiced) <= 100 + 2 * F0_CONTEXT

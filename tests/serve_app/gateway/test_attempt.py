@@ -11,7 +11,7 @@ import pytest
 from opens2s_core.inference.family import OPENS2S
 from opens2s_core.inference.messages import AudioChunk, Finish, ReplyRequest, StageMessage, TextDelta
 from opens2s_core.inference.playback import Playback
-from opens2s_core.inference.records import Record, SoundRecord, TextRecord, UnitsRecord
+from opens2s_core.inference.records import AudioRecord, Record, TextRecord, UnitsRecord
 from serve_app.config import Pacing
 from serve_app.errors import ReplyFailed, RequestRefused, StageBusy, StageFailed, StageLost
 from serve_app.gateway.attempt import Attempt
@@ -152,7 +152,7 @@ def test_every_message_comes_with_the_record_that_it_follows_from() -> None:
             super().emit(stage, messages, record)
             if isinstance(record, TextRecord):
                 assert record.characters == len(self.text)
-            if isinstance(record, SoundRecord):
+            if isinstance(record, AudioRecord):
                 assert record.received == self.units
                 units = self.records["speech_decoder"]
                 assert isinstance(units, UnitsRecord)

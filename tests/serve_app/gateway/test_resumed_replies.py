@@ -14,9 +14,9 @@ from opens2s_core.inference.loading import build_engine
 from opens2s_core.inference.messages import (
     AudioChunk,
     Finish,
+    OutputFormat,
     ReplyRequest,
     Sampling,
-    SoundFormat,
     StageMessage,
 )
 from opens2s_core.inference.pipeline import Pipeline
@@ -88,7 +88,7 @@ REAL = ReplyRequest(
     messages=(Message("user", (Text("tell me something"),)),),
     text=Sampling(max_tokens=14),
     units=Sampling(temperature=1.0, max_tokens=80, seed=3),
-    audio=SoundFormat(samples="int16"),
+    audio=OutputFormat(samples="int16"),
     seed=3,
 )
 

@@ -15,13 +15,13 @@ from opens2s_core.inference.messages import (
     AudioChunk,
     Finish,
     Hiddens,
+    OutputFormat,
     ReplyRequest,
     Sampling,
-    SoundFormat,
     TextDelta,
     Units,
 )
-from opens2s_core.inference.records import SoundRecord, TextRecord, UnitsRecord
+from opens2s_core.inference.records import AudioRecord, TextRecord, UnitsRecord
 from opens2s_core.prompt import SPEAKER_DIM, Audio, Message, Spoken, Text, ToolCall
 from serve_app.stages.codec import decode, encode
 from serve_app.stages.messages import Accepted, EndOfStream, Failure, Heartbeat, Probe, StageOutput, StageRequest
@@ -61,7 +61,7 @@ requests = st.builds(
     text=samplings,
     units=samplings,
     stop=st.lists(st.text(min_size=1, max_size=3), max_size=2).map(tuple),
-    audio=st.builds(SoundFormat, rate=st.sampled_from([None, 16000]), samples=st.sampled_from(["float32", "int16"])),
+    audio=st.builds(OutputFormat, rate=st.sampled_from([None, 16000]), samples=st.sampled_from(["float32", "int16"])),
     seed=counts,
     speaker=st.none() | floats(SPEAKER_DIM),
 )
@@ -69,7 +69,7 @@ records = (
     st.builds(TextRecord, st.lists(counts, max_size=4).map(tuple), counts, counts)
     | st.builds(UnitsRecord, st.lists(counts, max_size=4).map(tuple), counts)
     | st.builds(
-        SoundRecord,
+        AudioRecord,
         **dict.fromkeys(("received", "rendered", "sourced", "emitted", "resampled"), counts),
         cycles=st.floats(0, 1),
         units=ids,
@@ -134,7 +134,7 @@ plain_values = st.recursive(
         | st.builds(
             lambda kind, fields: {"!": kind, **fields},
             st.sampled_from(
-                ["array", "TextDelta", "ReplyRequest", "Sampling", "StageOutput", "SoundFormat", "Audio", "?"]
+                ["array", "TextDelta", "ReplyRequest", "Sampling", "StageOutput", "OutputFormat", "Audio", "?"]
             ),
             st.dictionaries(
                 st.sampled_from(["dtype", "shape", "data", "text", "messages", "speaker", "samples", "source"]), inner

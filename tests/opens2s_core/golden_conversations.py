@@ -14,7 +14,7 @@ VOCABULARY = read_vocabulary(GOLDEN.path)
 _UNITS = PreTrainedTokenizerFast.from_pretrained(str(GOLDEN.path / "tts"))
 
 
-def wire_messages(messages: list[dict[str, Any]]) -> tuple[Message, ...]:
+def parse_messages(messages: list[dict[str, Any]]) -> tuple[Message, ...]:
     """Sounds are paths into the golden directory; in an item a sound comes before units, and units before text."""
     return tuple(Message(turn["role"], tuple(map(_content, as_items(turn["content"])))) for turn in messages)
 
@@ -42,4 +42,4 @@ def _content(item: dict[str, str]) -> Content:
 
 def served(row: dict[str, Any]) -> tuple[Message, ...]:
     """The worker's system prompt stands before the messages, whatever they are; an empty one is no turn."""
-    return Message("system", (Text(row["system_prompt"]),)), *wire_messages(row["messages"])
+    return Message("system", (Text(row["system_prompt"]),)), *parse_messages(row["messages"])
