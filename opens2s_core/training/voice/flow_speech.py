@@ -77,7 +77,7 @@ class FlowSpeech:
         return crop_log_mel(self._whole_units(item), start, frames, self._model.hift)
 
     def _whole_units(self, item: int) -> Waveform:
-        """The waveform with silence to the end of its last unit, as the tokenizer heard it."""
+        """The waveform with silence to the end of its last unit, as the tokenizer encodes it."""
         vocoder = self._model.hift
         samples = self._corpus.waveform(self._indices[item], vocoder.sampling_rate)
         length = mel_frames(len(self.units[item]), self._model) * samples_per_frame(vocoder)

@@ -60,7 +60,7 @@ class FlowStageConfig(StageConfig):
 
 
 class FlowStage:
-    """Flow matching as published, with draws that depend on (seed, step) alone.
+    """Flow matching as published, with noise that depends on (seed, step) alone.
 
     Units are those of the speech tokenizer in the directory ``tokenizer``; they are encoded once and kept in ``cache``.
     ``start`` is a decoder directory whose flow to go on from. Raises ``ValueError`` if no utterance of the voices is
@@ -168,7 +168,7 @@ class FlowStage:
         return self.speech.batch(items.tolist(), starts.tolist(), size)
 
     def noise(self, step: int, batch: FlowBatch) -> FlowNoise:
-        """What chance decides in a step."""
+        """The random numbers of a step."""
         generator = generator_at(self.config.seed, step, _NOISE)
         rows, _, frames = batch.mel.shape
 

@@ -121,7 +121,7 @@ def rng_at(seed: int, step: int, purpose: int = 0) -> np.random.Generator:
 
 
 def generator_at(seed: int, step: int, purpose: int = 0) -> torch.Generator:
-    """The same for torch; on the CPU, so that a GPU sees the same draws."""
+    """The same for torch; on the CPU, so that a GPU gets the same numbers."""
     return torch.Generator().manual_seed(int(rng_at(seed, step, purpose).integers(2**63)))
 
 

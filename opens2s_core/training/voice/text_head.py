@@ -73,6 +73,6 @@ class TextHead(nn.Module):
 
 
 def character_errors(reference: str, hypothesis: str) -> tuple[int, int]:
-    """Edits that turn what was heard into what was said, and the characters of the latter."""
+    """Edits that turn the hypothesis into the reference, and the characters of the reference."""
     truth = spoken_characters(reference)
     return torchaudio.functional.edit_distance(truth, hypothesis), len(truth)

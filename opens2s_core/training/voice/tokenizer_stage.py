@@ -228,7 +228,7 @@ class TokenizerStage:
 
 
 def _new_model(config: SpeechTokenizerConfig) -> SpeechTokenizer:
-    """Positions are Whisper's, and fixed as there: places beyond the longest utterance heard are as good as others.
+    """Positions are Whisper's, and fixed as there: positions beyond the longest utterance seen are as good as others.
 
     Before the quantiser they are small, or codes would tell places apart instead of sounds.
     """
@@ -239,7 +239,7 @@ def _new_model(config: SpeechTokenizerConfig) -> SpeechTokenizer:
 
 
 def _units(corpus: SpeechCorpus, samples_per_unit: int) -> list[int]:
-    """Units of each utterance. Raises :class:`CorpusError` for one that is longer than the encoder hears at once."""
+    """Units of each utterance. Raises :class:`CorpusError` for one that is longer than the encoder's input."""
     lengths = []
     for utterance in corpus.utterances:
         samples = -(-utterance.samples * SAMPLE_RATE // utterance.rate)
