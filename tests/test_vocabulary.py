@@ -8,18 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("benchmark", "checkpoint", "inference", "models", "training")  # of opens2s_core
-FOLDERS = (
-    *("serve_app", "tests/serve_app", "tests/e2e"),
-    *(f"{root}/{part}" for root in ("opens2s_core", "tests/opens2s_core") for part in PARTS),
-)
-FILES = (
-    *("tests/fakes.py", "ray_jobs/serve.py", "ray_jobs/serve_recipes.py", "opens2s_core/prompt.py"),
-    *(
-        f"tests/opens2s_core/{file}.py"
-        for file in ("golden_conversations", "opens2s_tiny", "test_prompt", "test_voices")
-    ),
-)
+FOLDERS = ("serve_app", "opens2s_core", "tests/serve_app", "tests/opens2s_core", "tests/e2e")
+FILES = ("tests/fakes.py", "ray_jobs/serve.py", "ray_jobs/serve_recipes.py")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")) + [ROOT / file for file in FILES]
 
 WORDS = frozenset(

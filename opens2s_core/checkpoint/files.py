@@ -24,12 +24,6 @@ SHARD_BYTES = 5 * 10**9
 _FORMATS = (("", ".safetensors"), ("", ".pt"), ("", ".bin"), ("pytorch_", ".bin"))
 """What stands before and after the stem in a file's name."""
 
-_WEIGHT_NORM = (
-    ("parametrizations.weight.original0", "weight_g"),
-    ("parametrizations.weight.original1", "weight_v"),
-)
-"""How ``torch.nn.utils.parametrizations.weight_norm`` names what ``torch.nn.utils.weight_norm`` did before."""
-
 
 def read_json(path: str | Path) -> dict[str, Any]:
     """The object in a JSON file. Raises :class:`CheckpointError`."""
@@ -51,8 +45,7 @@ def open_tensors(directory: str | Path, stem: str = "model") -> dict[str, LazyTe
 
     They lie in ``model.safetensors``, in ``model-00001-of-00002.safetensors`` and so on, with or without
     ``model.safetensors.index.json`` (where there is one, only the tensors that it names are read, each from the file
-    that it names), or in ``.pt`` or ``.bin`` files of the same names (or ``pytorch_model.bin``). Weight-normalised
-    weights are named ``weight_g`` and ``weight_v``, also where torch's newer names stand. What is read may share the
+    that it names), or in ``.pt`` or ``.bin`` files of the same names (or ``pytorch_model.bin``). What is read may share the
     file's memory map, so do not write to the file. Raises :class:`CheckpointError` where there are none, where one is
     missing, leaves the directory or holds anything but a flat mapping of names to tensors.
     """
@@ -63,7 +56,6 @@ def open_tensors(directory: str | Path, stem: str = "model") -> dict[str, LazyTe
             if missing := sorted(indexed - shard.keys()):
                 raise CheckpointError(f"{path}: expected the tensors that the index names, missing are {missing}")
             shard = {name: tensor for name, tensor in shard.items() if name in indexed}
-        shard = {_weight_norm_name(name): tensor for name, tensor in shard.items()}
         if twice := sorted(shard.keys() & tensors.keys()):
             raise CheckpointError(f"{path}: expected tensors that no other shard holds, got {twice} again")
         tensors |= shard
@@ -117,13 +109,6 @@ def _save_shard(tensors: dict[str, Tensor], path: Path) -> None:
     mode = path.stat().st_mode
     save_file(tensors, path, {"format": "pt"})
     path.chmod(mode)
-
-
-def _weight_norm_name(name: str) -> str:
-    for newer, older in _WEIGHT_NORM:
-        if name.endswith(newer):
-            return name.removesuffix(newer) + older
-    return name
 
 
 def _shard_paths(directory: Path, stem: str) -> Mapping[Path, set[str] | None]:

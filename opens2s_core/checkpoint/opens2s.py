@@ -18,6 +18,7 @@ from opens2s_core.checkpoint.lora import merge_lora_tensors
 from opens2s_core.checkpoint.modules import assign, build_empty, check_tensors
 from opens2s_core.checkpoint.shards import LazyTensor
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
+from opens2s_core.checkpoint.weight_norm import plain_weights
 from opens2s_core.config import ConfigError
 from opens2s_core.models.lora import has_lora
 from opens2s_core.models.opens2s import OpenS2S
@@ -133,7 +134,7 @@ def _open(path: Path) -> tuple[OpenS2S, Mapping[str, LazyTensor]]:
     values = read_json(path / _CONFIG)
     config = _parse_config(values, path / _CONFIG)
     model = build_empty(lambda: OpenS2S(config))
-    tensors = merge_lora_tensors(open_tensors(path), values.get("lora_config"), str(path))
+    tensors = merge_lora_tensors(plain_weights(open_tensors(path)), values.get("lora_config"), str(path))
     check_tensors(tensors, published_state(model), path, _tied_heads(config))
     return model, tensors
 

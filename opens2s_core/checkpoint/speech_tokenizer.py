@@ -17,6 +17,7 @@ from opens2s_core.checkpoint.errors import CheckpointError
 from opens2s_core.checkpoint.files import open_tensors, read_json, value, write_json, write_tensors
 from opens2s_core.checkpoint.modules import assign, build_empty, check_tensors
 from opens2s_core.checkpoint.shards import LazyTensor
+from opens2s_core.checkpoint.weight_norm import plain_weights
 from opens2s_core.config import ConfigError, SpeechTokenizerConfig, config_to_dict, parse_config
 from opens2s_core.models.speech_tokenizer import SpeechTokenizer
 
@@ -65,7 +66,7 @@ def load_speech_tokenizer(directory: str | Path, dtype: torch.dtype | None = Non
     path = Path(directory)
     config = read_speech_tokenizer_config(path)
     model = build_empty(lambda: SpeechTokenizer(config))
-    tensors = _encoder_tensors(open_tensors(path), config, path)
+    tensors = _encoder_tensors(plain_weights(open_tensors(path)), config, path)
     check_tensors(tensors, model.state_dict(), path, _EMA)
     state = {name: value(tensor, dtype) for name, tensor in tensors.items()}
     if config.quantize_ema_decay is not None:

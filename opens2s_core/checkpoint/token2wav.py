@@ -15,9 +15,10 @@ from opens2s_core.checkpoint.errors import CheckpointError
 from opens2s_core.checkpoint.files import open_tensors, read_json, value, write_tensors
 from opens2s_core.checkpoint.modules import assign, build_empty, check_tensors
 from opens2s_core.checkpoint.tagged_yaml import read_yaml
+from opens2s_core.checkpoint.weight_norm import plain_weights
 from opens2s_core.config import ConfigError, Token2WavConfig, config_to_dict, parse_config
 from opens2s_core.models.flow import Flow
-from opens2s_core.models.vocoder import Vocoder, fold_weight_norm, unfold_weight_norm
+from opens2s_core.models.vocoder import Vocoder, unfold_weight_norm
 
 FLOW, HIFT = "flow", "hift"
 _SECTIONS = (FLOW, HIFT, "trained")
@@ -62,11 +63,13 @@ def load_token2wav(directory: str | Path, dtype: torch.dtype | None = None) -> t
     config = read_token2wav_config(path)
     flow = build_empty(lambda: Flow(config.flow))
     vocoder = build_empty(lambda: Vocoder(config.hift))
-    flow_files, hift_files = open_tensors(path, FLOW), open_tensors(path, HIFT)
+    flow_files, hift_files = (plain_weights(open_tensors(path, stem)) for stem in (FLOW, HIFT))
     check_tensors(flow_files, flow.state_dict(), path / FLOW)
-    hift = fold_weight_norm({name: value(tensor, dtype) for name, tensor in hift_files.items()})
-    check_tensors(hift, vocoder.state_dict(), path / HIFT)
-    return assign(flow, {name: value(tensor, dtype) for name, tensor in flow_files.items()}), assign(vocoder, hift)
+    check_tensors(hift_files, vocoder.state_dict(), path / HIFT)
+    flow_state, hift_state = (
+        {name: value(tensor, dtype) for name, tensor in files.items()} for files in (flow_files, hift_files)
+    )
+    return assign(flow, flow_state), assign(vocoder, hift_state)
 
 
 def save_token2wav(flow: Flow, vocoder: Vocoder, config: Token2WavConfig, directory: str | Path) -> None:

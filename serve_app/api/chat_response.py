@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from opens2s_core.inference.messages import AudioChunk, Finish, StageMessage, TextDelta
 from opens2s_core.prompt import ToolCall
-from opens2s_core.tools import parse_tool_calls
 from serve_app.api.audio_output import AudioFormat, AudioStream, base64_text, encode_whole
+from serve_app.api.tool_calls import parse_tool_calls
 from serve_app.errors import ApiError
 
 TRANSCRIPT_SECONDS = 3600

@@ -43,7 +43,7 @@ def test_lossless_containers_keep_16_bits(container: str) -> None:
 
 
 @pytest.mark.parametrize("container", ["mp3", "ogg"])
-def test_lossy_containers_keep_the_sound(container: str) -> None:
+def test_lossy_containers_keep_the_signal(container: str) -> None:
     decoded, rate = decode_audio(encode_audio(tone(1.0), SAMPLE_RATE, container=container))
     assert rate == SAMPLE_RATE
     assert abs(len(decoded) - SAMPLE_RATE) < 3000
@@ -51,7 +51,7 @@ def test_lossy_containers_keep_the_sound(container: str) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_bytes_that_are_no_sound_are_refused(data: bytes) -> None:
+def test_bytes_that_are_no_audio_are_refused(data: bytes) -> None:
     with pytest.raises(AudioError, match=f"not a readable audio file \\({len(data)} bytes\\)"):
         decode_audio(data)
 
@@ -61,7 +61,7 @@ def test_a_header_without_samples_is_empty() -> None:
         decode_audio(encode_audio(np.zeros(0, np.float32), SAMPLE_RATE, container="wav"))
 
 
-def test_sound_longer_than_the_limit_is_refused() -> None:
+def test_audio_longer_than_the_limit_is_refused() -> None:
     data = encode_audio(tone(2.0), SAMPLE_RATE)
     assert len(decode_audio(data, max_seconds=2.0)[0]) == 2 * SAMPLE_RATE
     with pytest.raises(AudioError, match=r"audio of more than 1\.9 s: expected at most 1\.9 s"):

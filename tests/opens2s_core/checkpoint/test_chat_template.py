@@ -37,11 +37,11 @@ def messages(conversation: list[tuple[str, str]]) -> list[Message]:
 def as_the_published_server(conversation: list[tuple[str, str]], style: PromptStyle) -> list[int]:
     """It renders the template, opens a spoken reply, and encodes what stands between the clips."""
     tokenizer = VOCABULARY.tokenizer
-    wire = [{"role": role, "content": content} for role, content in conversation]
+    chat = [{"role": role, "content": content} for role, content in conversation]
     if not conversation or conversation[0][0] != "system":
-        wire.insert(0, {"role": "system", "content": DEFAULT_SYSTEM})
+        chat.insert(0, {"role": "system", "content": DEFAULT_SYSTEM})
     prompt = tokenizer.apply_chat_template(
-        wire, chat_template=chat_template(style), add_generation_prompt=True, tokenize=False, enable_thinking=False
+        chat, chat_template=chat_template(style), add_generation_prompt=True, tokenize=False, enable_thinking=False
     )
     ids: list[int] = []
     for i, segment in enumerate((prompt + "<|im_tts_start|>").split("<|im_audio|>")):

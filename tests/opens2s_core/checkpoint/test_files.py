@@ -14,7 +14,6 @@ from torch import Tensor
 from opens2s_core.checkpoint.errors import CheckpointError
 from opens2s_core.checkpoint.files import open_tensors, read_json, write_json, write_tensors
 from opens2s_core.checkpoint.shards import LazyTensor
-from opens2s_core.models.vocoder import fold_weight_norm
 
 TENSORS = {
     "a.weight": torch.arange(12.0).reshape(3, 4),
@@ -175,14 +174,6 @@ def test_the_index_says_which_file_a_tensor_is_read_from(tmp_path: Path) -> None
         write_json(tmp_path / "model.safetensors.index.json", {"weight_map": weight_map})
         expected = torch.zeros(1) if first == "one" else torch.ones(1)
         assert same(read_all(tmp_path), {"a": expected, "b": torch.ones(1)})
-
-
-def test_weight_norm_has_its_older_names(tmp_path: Path) -> None:
-    newer = torch.nn.utils.parametrizations.weight_norm(torch.nn.Conv1d(2, 3, 5))
-    save_file(dict(newer.state_dict()), tmp_path / "model.safetensors")
-    tensors = read_all(tmp_path)
-    assert tensors.keys() == {"bias", "weight_g", "weight_v"}
-    torch.testing.assert_close(fold_weight_norm(tensors)["weight"], newer.weight.detach())
 
 
 def test_an_index_must_name_what_its_shards_hold(tmp_path: Path) -> None:

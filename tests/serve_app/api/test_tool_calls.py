@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opens2s_core.prompt import ToolCall
-from opens2s_core.tools import parse_tool_calls
+from serve_app.api.tool_calls import parse_tool_calls
 
 ULM, COLOGNE = '{"name": "weather", "arguments": {"city": "Ulm"}}', '{"arguments":{"days":2},"name":"forecast"}'
 WORDS = st.text().filter(lambda text: "<" not in text)
