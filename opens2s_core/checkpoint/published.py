@@ -110,16 +110,16 @@ def _publish_opens2s(model: OpenS2S, source: Path, target: Path) -> None:
     read_vocabulary(source)
     state = opens2s_files.published_state(model)
     copies = {head: state[head].clone() for head in opens2s_files.shared_heads(model)}
-    config = model.config.to_dict()
-    trained_as = {key: config[key] for key in ("audio_padding", "prompt_style")}
+    own = model.config.to_dict()
+    trained_as = {key: own[key] for key in ("audio_padding", "prompt_style")}
     opens2s_files.write_opens2s(state | copies, model.config.published() | trained_as, target)
     _copy_opens2s_settings(source, target, model.config.audio_encoder.num_mel_bins)
     for config in target.rglob("tokenizer_config.json"):
         write_json(config, _former_tokenizer_config(read_json(config)))
     if not has_chat_template(target):
         template = chat_template(model.config.prompt_style)
-        settings = target / "tokenizer_config.json"
-        write_json(settings, read_json(settings) | {"chat_template": template})
+        tokenizer = target / "tokenizer_config.json"
+        write_json(tokenizer, read_json(tokenizer) | {"chat_template": template})
     for settings in target.rglob("generation_config.json"):
         values = read_json(settings)
         if isinstance(values.get("eos_token_id"), int):  # the published code looks into a list
