@@ -45,9 +45,9 @@ def open_tensors(directory: str | Path, stem: str = "model") -> dict[str, LazyTe
 
     They lie in ``model.safetensors``, in ``model-00001-of-00002.safetensors`` and so on, with or without
     ``model.safetensors.index.json`` (where there is one, only the tensors that it names are read, each from the file
-    that it names), or in ``.pt`` or ``.bin`` files of the same names (or ``pytorch_model.bin``). What is read may share
-    the file's memory map, so do not write to the file. Raises :class:`CheckpointError` where there are none, where one is
-    missing, leaves the directory or holds anything but a flat mapping of names to tensors.
+    that it names), or in ``.pt`` or ``.bin`` files of the same names (or ``pytorch_model.bin``). What is read may
+    share the file's memory map, so do not write to the file. Raises :class:`CheckpointError` where there are none,
+    where one is missing, leaves the directory or holds anything but a flat mapping of names to tensors.
     """
     tensors: dict[str, LazyTensor] = {}
     for path, indexed in _shard_paths(Path(directory), stem).items():
