@@ -72,6 +72,12 @@ def close_relative(name: str, actual: float, expected: float, tolerance: float, 
     )
 
 
+def rounding(expected: Any, share: float = 5e-3) -> float:
+    """How far two computations of one signal may differ that sum in another order: a share of its peak, since rounding
+    grows with the sizes of the model. Other noise or another neighbour differ by about the peak itself."""
+    return share * float(abs(expected).max()) if expected.shape[0] else share
+
+
 def note(name: str, error: float, tolerance: float) -> None:
     group = re.sub(r"(?<=[._])\d+", "*", name)
     LARGEST_ERRORS[group] = max(LARGEST_ERRORS[group], (error, tolerance))

@@ -43,6 +43,7 @@ from tests.opens2s_core.golden_conversations import GOLDEN, VOCABULARY, served
 from tests.opens2s_core.inference.oracle import by_engines, by_oracle, prompt_embeddings
 from tests.opens2s_core.inference.random_engines import SIZES, Sizes, random_engines
 from tests.opens2s_core.opens2s_tiny import model
+from tests.opens2s_core.parity import rounding
 
 Engines = tuple[ThinkerEngine, SpeechDecoderEngine]
 HELLO = (Message("user", (Text("Hello."),)),)
@@ -170,7 +171,7 @@ def whole(messages: Sequence[StageMessage]) -> tuple[str, NDArray[Any]]:
 def assert_alike(messages: Sequence[StageMessage], expected: Sequence[StageMessage]) -> None:
     (text, samples), (expected_text, expected_samples) = whole(messages), whole(expected)
     assert text == expected_text
-    np.testing.assert_allclose(samples, expected_samples, atol=1e-4)
+    np.testing.assert_allclose(samples, expected_samples, atol=rounding(expected_samples))
 
 
 @settings(max_examples=8)

@@ -33,11 +33,10 @@ from opens2s_core.inference.token2wav import Token2WavEngine
 from opens2s_core.inference.vocoder_stream import look_ahead, open_vocoder_stream, source_noise, vocode
 from opens2s_core.models.flow import Flow, mel_frames
 from opens2s_core.models.vocoder import Vocoder, decode_context, samples_per_frame
-from tests.opens2s_core.parity import Golden
+from tests.opens2s_core.parity import Golden, rounding
 
 GOLDEN = Golden("token2wav_tiny")
 WAVE = GOLDEN.tolerance("wav", 1e-3)
-ROUNDING = 5e-5
 VOCABULARY = 32
 
 
@@ -230,7 +229,7 @@ def test_replies_spoken_together_are_each_as_if_alone(vocoder, replies, choose):
     drain(even)
     for wave, new, (n, seed) in zip(waves, new_samples(even, *streams), replies, strict=True):
         alone = speak(Token2WavEngine(even.flow, vocoder, capacity=1), [units(n, seed)], seed)
-        np.testing.assert_allclose(np.concatenate([*wave, new]), alone, atol=ROUNDING)
+        np.testing.assert_allclose(np.concatenate([*wave, new]), alone, atol=rounding(alone))
 
 
 def test_chunks_of_equal_shapes_are_one_batch_however_far_the_replies_are(even):
@@ -461,7 +460,7 @@ def test_a_reply_can_be_resumed_by_another_engine_at_any_moment(engine, asked, n
         drain(fresh)
         (rest,) = new_samples(fresh, resumed)
         assert made + len(rest) == len(whole)
-        np.testing.assert_allclose(rest, whole[made:], atol=1 if asked.samples == "int16" else ROUNDING)
+        np.testing.assert_allclose(rest, whole[made:], atol=rounding(whole) + (asked.samples == "int16"))
         left.add(len(rest))
     assert {0, len(whole)} <= left
 
@@ -549,7 +548,7 @@ def test_a_poisoned_reply_ends_alone(even, poisoned, found_in):
         even.record(streams[1])
     expected = speak(Token2WavEngine(even.flow, even.vocoder, capacity=1), [units(45)], seed=1)
     for rest in new_samples(even, streams[0], streams[2]):
-        np.testing.assert_allclose(np.concatenate([first_samples, rest]), expected, atol=ROUNDING)
+        np.testing.assert_allclose(np.concatenate([first_samples, rest]), expected, atol=rounding(expected))
 
 
 def test_full_engine_refuses_until_a_reply_is_closed_or_made(tiny):
