@@ -192,7 +192,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _KNOWN_HELP = "how the model was trained, where its config.json does not say it (then: chat, full)"
-_STYLE_HELP = "how assistant turns open, stored with the model (opens2s_core/prompt.py); default %(default)s"
+_STYLE_HELP = "how assistant turns open, stored with the model (opens2s_core/prompt/writer.py); default %(default)s"
 _PADDING_HELP = "what short clips are padded with, stored with the model (%(default)s)"
 
 
