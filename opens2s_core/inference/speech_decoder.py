@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from opens2s_core.inference.batch_layout import ScheduledChunk
 from opens2s_core.inference.engine import StreamId
 from opens2s_core.inference.kv_cache import KVSlot
 from opens2s_core.inference.lm_settings import LMSettings
@@ -16,7 +17,7 @@ from opens2s_core.inference.noise import RngStream
 from opens2s_core.inference.records import Record, UnitsRecord
 from opens2s_core.inference.sampling import SamplingInputs, choose
 from opens2s_core.inference.scheduler import StreamWork, schedule
-from opens2s_core.inference.slot_lm import ScheduledChunk, SlotLM
+from opens2s_core.inference.slot_lm import SlotLM
 from opens2s_core.inference.slots import SlotEngine
 from opens2s_core.inference.speech_length import Repetition, SpeechLimits
 from opens2s_core.models.speech_decoder import SpeechDecoder, UnitVocabulary

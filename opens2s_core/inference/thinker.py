@@ -14,6 +14,7 @@ from torch import Tensor
 
 from opens2s_core.checkpoint.vocabulary import Vocabulary
 from opens2s_core.inference.audio_cache import AudioEmbeddingCache
+from opens2s_core.inference.batch_layout import ScheduledChunk
 from opens2s_core.inference.engine import ContextLengthExceeded, StreamId
 from opens2s_core.inference.lm_settings import LMSettings
 from opens2s_core.inference.messages import Finish, FinishReason, ReplyRequest, StageMessage
@@ -21,7 +22,7 @@ from opens2s_core.inference.noise import RngStream
 from opens2s_core.inference.records import Record, TextRecord
 from opens2s_core.inference.sampling import SamplingInputs, choose
 from opens2s_core.inference.scheduler import schedule
-from opens2s_core.inference.slot_lm import ScheduledChunk, SlotLM
+from opens2s_core.inference.slot_lm import SlotLM
 from opens2s_core.inference.slots import SlotEngine
 from opens2s_core.inference.text_stream import TextStream
 from opens2s_core.inference.thinker_stream import ThinkerStream, check_clip, place_clips

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from opens2s_core.inference.batch_layout import ScheduledChunk
 from opens2s_core.inference.cuda_graphs import CudaGraphs
 from opens2s_core.inference.lm_settings import LMSettings
-from opens2s_core.inference.slot_lm import ScheduledChunk, SlotLM
+from opens2s_core.inference.slot_lm import SlotLM
 from tests.opens2s_core.inference.random_engines import SMALL, random_lm
 
 CONTEXT = 150

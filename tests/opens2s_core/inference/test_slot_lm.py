@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import Qwen3ForCausalLM
 
-from opens2s_core.inference import slot_lm
+from opens2s_core.inference.batch_layout import ScheduledChunk, bucket
 from opens2s_core.inference.kv_cache import ContentIds, KVSlot
 from opens2s_core.inference.lm_settings import LMSettings
-from opens2s_core.inference.slot_lm import ScheduledChunk, SlotLM, bucket
+from opens2s_core.inference.slot_lm import SlotLM
+from opens2s_core.models import qwen3_forward
 from tests.opens2s_core.inference.random_engines import SIZES, SMALL, Sizes, random_lm
 
 CONTEXT = 150
@@ -139,7 +140,7 @@ def in_company(
 
 def test_attention_reads_a_bucket_of_the_longest_sequence_only(monkeypatch: pytest.MonkeyPatch) -> None:
     lm, sizes = random_lm(SMALL), list[tuple[int, int]]()
-    attend = slot_lm.attend_few
+    attend = qwen3_forward.attend_few
 
     def spy(query: Tensor, keys: Tensor, values: Tensor, visible: Tensor) -> Tensor:
         sizes.append((keys.shape[0], keys.shape[2]))
@@ -148,7 +149,7 @@ def test_attention_reads_a_bucket_of_the_longest_sequence_only(monkeypatch: pyte
     engine = SlotLM(lm, slots=5, settings=LMSettings(context=400))
     long, short = begin(engine, lm, tokens(Random(0), 300)), begin(engine, lm, tokens(Random(1), 90))
     engine.forward([long.chunk(120), short.chunk(3)])
-    monkeypatch.setattr(slot_lm, "attend_few", spy)
+    monkeypatch.setattr(qwen3_forward, "attend_few", spy)
     engine.forward([long.chunk(1), short.chunk(1)])
     assert set(sizes) == {(2, 128)}
     sizes.clear()

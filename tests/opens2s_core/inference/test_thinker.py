@@ -15,12 +15,12 @@ from torch import Tensor
 from opens2s_core.checkpoint.bundle import OPENS2S
 from opens2s_core.checkpoint.opens2s import load_thinker
 from opens2s_core.checkpoint.vocabulary import Vocabulary, read_vocabulary
+from opens2s_core.inference.batch_layout import ScheduledChunk
 from opens2s_core.inference.engine import ContextLengthExceeded, EngineFull, StreamFailed
 from opens2s_core.inference.lm_settings import LMSettings
 from opens2s_core.inference.messages import Finish, Hiddens, ReplyRequest, Sampling, StageMessage, TextDelta
 from opens2s_core.inference.records import TextRecord, UnitsRecord
 from opens2s_core.inference.reference import write
-from opens2s_core.inference.slot_lm import ScheduledChunk
 from opens2s_core.inference.thinker import ThinkerEngine
 from opens2s_core.models.thinker import Thinker, expand_audio_slots
 from opens2s_core.prompt import Audio, Content, Message, PromptStyle, Spoken, Text
