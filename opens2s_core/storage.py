@@ -4,13 +4,15 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,10 @@ from fsspec.core import url_to_fs
 
 _MANIFEST = "manifest.json"
 """At a URL, each upload has a folder of its own; this file, written last, names the one that counts and its files."""
+
+_VERSION = re.compile(r"[0-9a-f]{16}")
+_ATTEMPTS = 3
+_TOKEN_BYTES = 4
 
 SETTINGS = ("*.json", "*.yaml", "*.txt", "*.jinja")
 """Patterns of the files of a bundle that are small: all but weights."""
@@ -56,7 +62,8 @@ def fetch_directory(directory: str | Path, *patterns: str) -> Path:
     """``directory`` as a path of this machine: itself if it is one, else a copy whose files are fetched once and kept.
 
     Of a URL only files are fetched that match one of the ``patterns`` (``"opens2s/*"``; ``*`` matches ``/`` too; none:
-    all files); what others have fetched may be there as well. Each file is checked against the manifest. Processes of
+    all files); what others have fetched may be there as well. Each file is checked against the manifest
+    when it is fetched. Processes of
     one machine wait for one another, so a file is fetched once. Copies lie under ``OPENS2S_CACHE`` (default
     ``~/.cache/opens2s``). Raises :class:`StorageError`.
     """
@@ -64,24 +71,26 @@ def fetch_directory(directory: str | Path, *patterns: str) -> Path:
         _finish_replacing(Path(directory))
         return Path(directory)
     filesystem, root = url_to_fs(str(directory), use_listings_cache=False)
-    manifest = _read_manifest(filesystem, root, str(directory))
     cache = Path(os.environ.get("OPENS2S_CACHE", Path.home() / ".cache" / "opens2s"))
-    target = cache / hashlib.sha256(f"{directory}\n{manifest.version}".encode()).hexdigest()[:32]
-    target.mkdir(parents=True, exist_ok=True)
-    wanted = {name for name in manifest.files if not patterns or any(fnmatchcase(name, one) for one in patterns)}
-    paths = {name: inside(target, name) for name in sorted(wanted)}
-    with _locked(target.with_suffix(".lock")):
-        for name, path in paths.items():
-            if not path.exists():
-                _fetch_file(filesystem, f"{root}/{manifest.version}/{name}", path, manifest.files[name])
+    for attempt in range(1, _ATTEMPTS + 1):
+        manifest = _read_manifest(filesystem, root, str(directory))
+        target = cache / hashlib.sha256(f"{directory}\n{manifest.version}".encode()).hexdigest()[:32]
+        try:
+            _fetch_files(filesystem, root, manifest, patterns, target)
+        except FileNotFoundError as error:
+            if attempt == _ATTEMPTS:
+                raise StorageError(f"{directory}: expected the files that its manifest names: {error}") from error
+        else:
+            break  # otherwise it was replaced meanwhile
     return target
 
 
 @contextmanager
 def new_directory(directory: str | Path) -> Iterator[Path]:
-    """A local directory to write into, which replaces ``directory`` (a path or URL) when the block ends well.
+    """A local directory to write into, which replaces ``directory`` (a path or URL) when the block ends without an
+    exception; of several writers the last one counts.
 
-    It appears whole or not at all, wherever the process is killed.
+    Where the process is killed, the next call of this module for a path finds the old directory or the new one, whole.
     """
     if is_url(directory):
         with tempfile.TemporaryDirectory() as temporary:
@@ -91,37 +100,52 @@ def new_directory(directory: str | Path) -> Iterator[Path]:
     target = Path(directory).resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     _finish_replacing(target)
-    unfinished, replaced = _unfinished(target), _replaced(target)
-    if unfinished.exists():  # left by a process that was killed
-        shutil.rmtree(unfinished)
-    unfinished.mkdir()
-    try:
-        yield unfinished
-    except BaseException:
-        shutil.rmtree(unfinished)
-        raise
-    if target.exists():
-        target.rename(replaced)
-    unfinished.rename(target)
+    token = secrets.token_hex(_TOKEN_BYTES)
+    unfinished, replaced = _sibling(target, token, "unfinished"), _sibling(target, token, "replaced")
+    with ExitStack() as held:
+        with _locked(target.parent):
+            _remove_abandoned(target)
+            unfinished.mkdir()
+            held.enter_context(_locked(unfinished))
+        try:
+            yield unfinished
+        except BaseException:
+            shutil.rmtree(unfinished)
+            raise
+        with _locked(target.parent):
+            if target.exists():
+                target.rename(replaced)
+            unfinished.rename(target)
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def _unfinished(target: Path) -> Path:
-    return target.with_name(f"{target.name}.unfinished")
+def _sibling(target: Path, token: str, state: str) -> Path:
+    return target.with_name(f".{target.name}.{token}.{state}")
 
 
-def _replaced(target: Path) -> Path:
-    return target.with_name(f"{target.name}.replaced")
+def _siblings(target: Path, state: str) -> list[Path]:
+    pattern = f".{escape(target.name)}.{'[0-9a-f]' * 2 * _TOKEN_BYTES}.{state}"
+    return sorted(target.parent.glob(pattern)) if target.name else []
 
 
-def _finish_replacing(target: Path) -> None:
-    """What a process left undone that was killed while it replaced ``target``."""
-    replaced = _replaced(target)
-    if not replaced.exists():
+def _finish_replacing(directory: Path) -> None:
+    """Complete the replacement of a directory during which a process was killed."""
+    target = directory.resolve()
+    if not _siblings(target, "replaced"):
         return
-    if not target.exists():  # then what was being written is complete
-        _move(_unfinished(target), target)
-    shutil.rmtree(replaced, ignore_errors=True)
+    with _locked(target.parent):  # else a writer may be at it
+        for replaced in _siblings(target, "replaced"):
+            if not target.exists():
+                unfinished = replaced.with_suffix(".unfinished")  # complete by then
+                (unfinished if unfinished.exists() else replaced).rename(target)
+            shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove what killed processes had begun to write; each writer that lives holds a lock."""
+    for unfinished in _siblings(target, "unfinished"):
+        with suppress(BlockingIOError), _locked(unfinished, wait=False):
+            shutil.rmtree(unfinished)
 
 
 def copy_files(source: Path, target: Path, *, skip: Callable[[Path], bool] = lambda path: False) -> None:
@@ -162,10 +186,12 @@ class _Manifest:
 def _read_manifest(filesystem: Any, root: str, url: str) -> _Manifest:
     try:
         values = json.loads(filesystem.cat_file(f"{root}/{_MANIFEST}"))
+        if not _VERSION.fullmatch(values["version"]):  # it becomes a path, which is removed later
+            raise ValueError(f"version {values['version']!r}")
         return _Manifest(values["version"], dict(values["files"]))
     except FileNotFoundError as error:
         raise StorageError(f"{url}: expected a whole directory with {_MANIFEST} in it") from error
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise StorageError(f"{url}/{_MANIFEST}: expected the manifest of a directory: {error}") from error
 
 
@@ -178,33 +204,36 @@ def _upload(source: Path, url: str) -> None:
     manifest = {"version": version, "files": {name: digest(source / name) for name in names}}
     filesystem.pipe_file(f"{root}/{_MANIFEST}", json.dumps(manifest, indent=2).encode())
     if before is not None:
-        filesystem.rm(f"{root}/{before}", recursive=True)
+        with suppress(FileNotFoundError):  # another writer was first
+            filesystem.rm(f"{root}/{before}", recursive=True)
 
 
-def _fetch_file(filesystem: Any, source: str, target: Path, expected: str) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
-        copy = Path(temporary, target.name)
-        try:
-            filesystem.get_file(source, str(copy))
-        except FileNotFoundError as error:
-            raise StorageError(f"{source}: expected a file that the manifest names; was it replaced?") from error
-        if (got := digest(copy)) != expected:
-            raise StorageError(f"{source}: expected content of SHA-256 {expected}, got {got}")
-        copy.rename(target)
+def _fetch_files(filesystem: Any, root: str, manifest: _Manifest, patterns: Sequence[str], target: Path) -> None:
+    wanted = {name for name in manifest.files if not patterns or any(fnmatchcase(name, one) for one in patterns)}
+    paths = {name: inside(target, name) for name in sorted(wanted)}
+    target.mkdir(parents=True, exist_ok=True)
+    with _locked(target), tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as temporary:
+        for name, path in paths.items():
+            if not path.is_file():
+                copy = Path(temporary, "file")
+                _fetch_file(filesystem, f"{root}/{manifest.version}/{name}", copy, manifest.files[name])
+                path.parent.mkdir(parents=True, exist_ok=True)
+                copy.rename(path)
+
+
+def _fetch_file(filesystem: Any, source: str, copy: Path, expected: str) -> None:
+    filesystem.get_file(source, str(copy))
+    if (got := digest(copy)) != expected:
+        raise StorageError(f"{source}: expected content of SHA-256 {expected}, got {got}")
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One process of this machine at a time; the lock ends with its process."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _move(source: Path, target: Path) -> None:
+def _locked(directory: Path, *, wait: bool = True) -> Iterator[None]:
+    """Exclusive among all processes of this machine; it ends with its process. Without ``wait``, ``BlockingIOError``
+    where another holds it."""
+    descriptor = os.open(directory, os.O_RDONLY)
     try:
-        source.rename(target)
-    except OSError:
-        if not target.exists():  # else another process of this machine was first
-            raise
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(descriptor)

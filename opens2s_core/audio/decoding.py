@@ -24,6 +24,11 @@ _FORMATS = "wav,w64,aiff,au,flac,ogg,mp3,aac,matroska,mov"
 _CODECS = frozenset({"aac", "flac", "mp3", "opus", "vorbis"})
 """Canonical names, next to those of PCM. All decode to short frames, so the limit on seconds bounds the work."""
 
+_DECODERS = ("aac", "flac", "mp3", "mp3float", "opus", "libopus", "vorbis", "libvorbis")
+_PCM_DECODERS = tuple(sorted(name for name in av.codecs_available if name.startswith("pcm_")))
+_OPTIONS = {"format_whitelist": _FORMATS, "codec_whitelist": ",".join(_DECODERS + _PCM_DECODERS)}
+"""Decoders are limited as well, since FFmpeg decodes pictures and video to find out what a file holds."""
+
 _FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
 
 
@@ -61,9 +66,7 @@ def decode_audio(data: bytes, *, max_seconds: float | None = None) -> tuple[Wave
 
 def _blocks(data: bytes) -> Iterator[tuple[Waveform, int]]:
     """The samples of each frame, and their rate."""
-    with av.open(
-        io.BytesIO(data), "r", metadata_errors="replace", container_options={"format_whitelist": _FORMATS}
-    ) as file:
+    with av.open(io.BytesIO(data), "r", metadata_errors="replace", container_options=_OPTIONS) as file:
         stream = next(iter(file.streams.audio), None)
         if stream is None:
             raise AudioError(f"{file.format.name} file without audio")
@@ -99,7 +102,10 @@ def _check_frame(frame: av.AudioFrame) -> None:
 
 
 def _mono(frame: av.AudioFrame) -> Waveform:
-    samples: Any = frame.to_ndarray()  # planar: (channels, n); packed: (1, n * channels)
+    try:
+        samples: Any = frame.to_ndarray()  # planar: (channels, n); packed: (1, n * channels)
+    except ValueError as error:
+        raise AudioError(f"samples of type {frame.format.name}: expected at most 32 bits") from error
     channels = frame.layout.nb_channels
     if not frame.format.is_planar:
         samples = samples.reshape(-1, channels).T

@@ -14,11 +14,14 @@ _BLOCK = 65_536
 
 
 def encode_audio(samples: Waveform, rate: int, *, container: str = "flac") -> bytes:
-    """16-bit ``wav`` or ``flac`` (or ``mp3``, ``ogg``) bytes of a mono waveform (n,) in [-1, 1] at ``rate`` Hz."""
+    """16-bit ``wav`` or ``flac`` (or ``mp3``, ``ogg``) bytes of a mono waveform (n,) at ``rate`` Hz, clipped to
+    [-1, 1]. ``ValueError`` for samples that are not finite, with which some encoders end the process."""
+    if not np.isfinite(samples).all():
+        raise ValueError("expected finite samples")
     buffer = io.BytesIO()
     subtype = "PCM_16" if container in ("wav", "flac") else None
     with soundfile.SoundFile(buffer, "w", rate, channels=1, subtype=subtype, format=container.upper()) as file:
-        write_blocks(file, samples)
+        write_blocks(file, samples.clip(-1.0, 1.0))
     return buffer.getvalue()
 
 

@@ -12,20 +12,23 @@ _NAMES = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "param
 
 
 def plain_weights(tensors: Mapping[str, LazyTensor]) -> dict[str, LazyTensor]:
-    """``tensors`` with each such pair replaced by its ``weight``, computed when it is read. A part without the other
-    stays as it is."""
+    """``tensors`` with each such pair replaced by its ``weight``, computed when it is read: the norm is over
+    every axis but 0. A part without the other stays as it is."""
     plain = dict(tensors)
     for length, direction in _NAMES:
         for name in [name for name in tensors if name.endswith(direction)]:
             layer = name.removesuffix(direction)
-            if (norm := plain.get(layer + length)) is not None:
+            norm, weight = plain.get(layer + length), tensors[name]
+            # Of any other layout it is not ours to guess; left as they are, the loader reports the names as unknown.
+            if norm is not None and norm.shape == (weight.shape[0], *[1] * (len(weight.shape) - 1)):
                 del plain[layer + length], plain[name]
-                plain[layer + "weight"] = _folded(norm, tensors[name])
+                plain[layer + "weight"] = _folded(norm, weight)
     return plain
 
 
 def _folded(length: LazyTensor, direction: LazyTensor) -> LazyTensor:
     def read() -> Tensor:
-        return fold_weight_norm({"weight_g": length.read(), "weight_v": direction.read()})["weight"]
+        folded = fold_weight_norm({"weight_g": length.read(), "weight_v": direction.read()})
+        return folded["weight"].to(direction.dtype)
 
     return LazyTensor(direction.shape, direction.dtype, read)

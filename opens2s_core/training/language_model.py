@@ -54,7 +54,7 @@ def _generation_settings(path: Path, tokenizer: PreTrainedTokenizerFast) -> dict
     file = path / "generation_config.json"
     settings = read_json(file) if file.exists() else {}
     given = _first_known(settings.get("eos_token_id"), tokenizer.eos_token_id)
-    if given is None:
+    if given is None or given == []:
         raise CheckpointError(f"{path}: expected an eos_token_id in generation_config.json or an end token")
     ends = given if isinstance(given, list) else [given]  # the published code reads lists only
     padding = _first_known(settings.get("pad_token_id"), tokenizer.pad_token_id, ends[0])

@@ -159,6 +159,20 @@ def test_a_flac_file_that_was_cut_off_is_refused_with_the_place() -> None:
         decode_audio(data[: len(data) // 2])
 
 
+@pytest.mark.parametrize("container", ["wav", "flac", "mp3", "ogg"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_samples_that_are_not_finite_are_not_written(container: str, value: float) -> None:
+    with pytest.raises(ValueError, match="expected finite samples"):
+        encode_audio(np.full(100, value, np.float32), SAMPLE_RATE, container=container)
+
+
+def test_samples_of_64_bits_are_refused() -> None:
+    data = bytearray(encode_audio(tone(0.1), SAMPLE_RATE, container="wav"))
+    data[28:36] = struct.pack("<IHH", 8 * SAMPLE_RATE, 8, 64)
+    with pytest.raises(AudioError, match="samples of type s64"):
+        decode_audio(bytes(data))
+
+
 MUTATED = {
     container: encode_audio(tone(0.3), SAMPLE_RATE, container=container) for container in ("wav", "flac", "mp3", "ogg")
 }

@@ -178,6 +178,63 @@ def test_a_process_killed_while_it_replaces_a_directory_loses_neither(
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
+def test_of_two_writers_each_has_a_directory_and_the_last_one_counts(tmp_path: Path) -> None:
+    target = tmp_path / "bundle"
+    with new_directory(target) as outer:
+        (outer / "outer").touch()
+        with new_directory(target) as inner:
+            (inner / "inner").touch()
+        assert [path.name for path in target.iterdir()] == ["inner"]
+        (outer / "too").touch()
+    assert sorted(path.name for path in target.iterdir()) == ["outer", "too"]
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_names_of_others_are_left_alone(tmp_path: Path) -> None:
+    for name in ("bundle", "bundle.replaced", "bundle.unfinished", ".bundle.b.0123abcd.replaced"):
+        (tmp_path / name).mkdir()
+    fetch_directory(tmp_path / "bundle")
+    publish(tmp_path / "bundle", "one")
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_the_working_directory_is_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert fetch_directory(".") == Path(".")
+    assert is_published(".")
+
+
+def test_a_link_is_restored_as_what_it_points_to_is(tmp_path: Path) -> None:
+    (tmp_path / ".real.0123abcd.replaced").mkdir()
+    (tmp_path / ".real.0123abcd.unfinished").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    assert is_published(tmp_path / "link")
+
+
+@pytest.mark.parametrize("version", ["", ".", "../..", 5, None])
+def test_a_version_that_is_no_folder_of_ours_is_refused(version: Any, url: str) -> None:
+    publish(url, "one")
+    filesystem, root = fsspec.core.url_to_fs(url)
+    filesystem.pipe_file(f"{root}/manifest.json", json.dumps({"version": version, "files": {}}).encode())
+    with pytest.raises(StorageError, match="expected the manifest of a directory"):
+        fetch_directory(url)
+    with pytest.raises(StorageError, match="expected the manifest of a directory"):
+        publish(url, "two")
+
+
+def test_what_is_replaced_while_it_is_fetched_is_fetched_again(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(url, "one")
+    fetch_file, again = storage._fetch_file, iter([True])
+
+    def replaced(*args: Any) -> None:
+        if next(again, False):
+            publish(url, "two")
+        fetch_file(*args)
+
+    monkeypatch.setattr(storage, "_fetch_file", replaced)
+    assert (fetch_directory(url) / "weights").read_text() == "two"
+
+
 def test_a_local_directory_is_used_where_it_is(tmp_path: Path, cache: Path) -> None:
     target = tmp_path / "deep" / "bundle"
     publish(target, "one")

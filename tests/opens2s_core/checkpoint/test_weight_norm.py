@@ -32,6 +32,12 @@ def test_both_names_of_a_pair_give_the_weight(normalise: object, tmp_path: Path)
     torch.testing.assert_close(plain["0.weight"].read(), layer[0].weight.detach())
 
 
+def test_a_norm_over_another_axis_is_not_guessed(tmp_path: Path) -> None:
+    layer = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Conv1d(2, 3, 5), dim=2))
+    save_file(dict(layer.state_dict()), tmp_path / "model.safetensors")
+    assert "0.weight" not in plain_weights(open_tensors(tmp_path))
+
+
 def test_a_part_without_the_other_stays(tmp_path: Path) -> None:
     save_file({"a.weight_v": torch.ones(2, 2), "b.weight_g": torch.ones(2, 1)}, tmp_path / "model.safetensors")
     assert plain_weights(open_tensors(tmp_path)).keys() == {"a.weight_v", "b.weight_g"}

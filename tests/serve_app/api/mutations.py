@@ -43,14 +43,14 @@ def audio_files() -> dict[str, bytes]:
 
 def valid_requests(model: str) -> list[tuple[str, dict[str, Any]]]:
     """Requests that a server of ``model`` answers, with the path that each is sent to. Spoken ones are few tokens
-    long, so that they are quick."""
+    long, so that they are quick. Most are streamed: a whole reply that has lost its limit comes late, and rightly."""
     files = {name: base64.b64encode(file).decode() for name, file in audio_files().items()}
     requests: list[tuple[str, dict[str, Any]]] = []
     for name, data in files.items():
         audio = {"type": "input_audio", "input_audio": {"data": data, "format": name}}
         messages = [{"role": "user", "content": [{"type": "text", "text": "listen"}, audio]}]
         spoken = {"modalities": ["text", "audio"], "audio": {"voice": "default", "format": "pcm16"}}
-        requests.append((CHAT, {"model": model, "messages": messages, "max_tokens": 4, **spoken}))
+        requests.append((CHAT, {"model": model, "messages": messages, "max_tokens": 4, "stream": True, **spoken}))
         reference = [{"role": "user", "content": {"audio": data, "text": "listen"}}]
         requests.append((REFERENCE, {"model": model, "messages": reference, "max_new_tokens": 4}))
     requests.append((CHAT, _conversation(model)))
