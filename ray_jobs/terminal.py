@@ -2,11 +2,14 @@
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
+
+_RENEWED_SECONDS, _REPEATED_SECONDS = 1.0, 30.0
 
 
 class Terminal:
@@ -35,15 +38,27 @@ class Terminal:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """One line for one step: its name while it runs, and how long it took at its end."""
+        """One line for one step: its name, the time while it runs, and how long it took at its end. A terminal has the
+        line renewed every second; anything else gets a line more every half minute."""
         started = time.monotonic()
+        ended = threading.Event()
+        ticking = threading.Thread(target=self._show_time, args=(name, started, ended), daemon=True)
         self._write(f"{name} ... ")
+        ticking.start()
+        outcome = "not finished"
         try:
             yield
-        except BaseException:
-            self._write("not finished\n")
-            raise
-        self._write(f"{time.monotonic() - started:.0f} s\n")
+            outcome = f"{time.monotonic() - started:.0f} s"
+        finally:
+            ended.set()
+            ticking.join()
+            self._write(f"\r{name} ... {outcome}\n" if self._output.isatty() else f"{outcome}\n")
+
+    def _show_time(self, name: str, started: float, ended: threading.Event) -> None:
+        renews = self._output.isatty()
+        while not ended.wait(_RENEWED_SECONDS if renews else _REPEATED_SECONDS):
+            running = f"{time.monotonic() - started:.0f} s"
+            self._write(f"\r{name} ... {running}" if renews else f"{running} so far\n{name} ... ")
 
     def fail(self, error: Exception) -> None:
         """One line for an error that nobody expected; Python writes its traceback, which goes to the log."""
