@@ -42,7 +42,7 @@ def complete_request() -> AsgiRequest:
 
 
 def test_idle_connections_do_not_block_complete_requests() -> None:
-    config = replace(CONFIG, gateway=GatewayConfig(body_idle_seconds=1.0))
+    config = replace(CONFIG, gateway=GatewayConfig(body_idle_seconds=3.0))
 
     async def ask(api: FastAPI, backend: LocalBackend) -> None:
         idle = [AsgiRequest() for _ in range(100)]
