@@ -62,10 +62,9 @@ def fetch_directory(directory: str | Path, *patterns: str) -> Path:
     """``directory`` as a path of this machine: itself if it is one, else a copy whose files are fetched once and kept.
 
     Of a URL only files are fetched that match one of the ``patterns`` (``"opens2s/*"``; ``*`` matches ``/`` too; none:
-    all files); what others have fetched may be there as well. Each file is checked against the manifest
-    when it is fetched. Processes of
-    one machine wait for one another, so a file is fetched once. Copies lie under ``OPENS2S_CACHE`` (default
-    ``~/.cache/opens2s``). Raises :class:`StorageError`.
+    all files); what others have fetched may be there as well. Each file is checked against the manifest when it is
+    fetched. Processes of one machine wait for one another, so a file is fetched once. Copies lie under
+    ``OPENS2S_CACHE`` (default ``~/.cache/opens2s``). Raises :class:`StorageError`.
     """
     if not is_url(directory):
         _finish_replacing(Path(directory))

@@ -110,8 +110,7 @@ def _publish_opens2s(model: OpenS2S, source: Path, target: Path) -> None:
     read_vocabulary(source)
     state = opens2s_files.published_state(model)
     copies = {head: state[head].clone() for head in opens2s_files.shared_heads(model)}
-    own = model.config.to_dict()
-    trained_as = {key: own[key] for key in ("audio_padding", "prompt_style")}
+    trained_as = {"audio_padding": model.config.audio_padding, "prompt_style": model.config.prompt_style}
     opens2s_files.write_opens2s(state | copies, model.config.published() | trained_as, target)
     _copy_opens2s_settings(source, target, model.config.audio_encoder.num_mel_bins)
     for config in target.rglob("tokenizer_config.json"):

@@ -53,7 +53,7 @@ class PromptBuilder:
             parts = [part for message in written for part in writer.past_message(message)]
         ids = writer.encode([*parts, *writer.header("assistant"), *writer.opening()])
         if speak:
-            ids.append(self._writer.special["<|im_tts_start|>"])
+            ids.append(writer.special["<|im_tts_start|>"])
         return Prompt(ids, [source for message in written for source in audio_sources(message)])
 
     def reply(self, text: str, *, speak: bool) -> list[int]:

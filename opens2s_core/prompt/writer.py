@@ -81,7 +81,7 @@ class MessageWriter:
                 return [self.special["<|im_audio_start|>"], AUDIO_SLOT, self.special["<|im_audio_end|>"]]
             case Spoken(text):
                 return [self.special["<|im_tts_start|>"], text, self.special["<|im_tts_end|>"]]
-            case ToolCall():  # only a template writes it
+            case ToolCall():
                 return []
 
     def encode(self, parts: Iterable[str | int]) -> list[int]:
