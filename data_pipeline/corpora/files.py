@@ -1,0 +1,79 @@
+"""The files of a corpus, confined to its root."""
+
+import posixpath
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, BinaryIO
+
+from fsspec.core import url_to_fs
+
+
+class CorpusError(ValueError):
+    """A corpus that cannot be read as a whole: names the path and what was expected there."""
+
+
+@dataclass(frozen=True)
+class CorpusFiles:
+    """The files under ``root``, a local directory or a URL. Paths are relative to it, with "/", and cannot leave it."""
+
+    root: str
+
+    @cached_property
+    def _opened(self) -> tuple[Any, str]:
+        filesystem, path = url_to_fs(self.root)
+        if not filesystem.isdir(path):
+            raise CorpusError(f"{self.root} is not a directory: expected the root of a corpus")
+        return filesystem, path.rstrip("/")
+
+    def __getstate__(self) -> dict[str, str]:
+        return {"root": self.root}  # every process opens its own connection
+
+    def path(self, name: str) -> str:
+        """``name`` normalised. Raises ``ValueError`` where it leads out of the root."""
+        normal = posixpath.normpath(name.replace("\\", "/"))
+        if normal.startswith(("/", "../")) or normal in ("..", "."):
+            raise ValueError(f"{name!r} leads out of the corpus: expected a path below its root")
+        return normal
+
+    def exists(self, name: str) -> bool:
+        filesystem, root = self._opened
+        return bool(filesystem.exists(f"{root}/{self.path(name)}"))
+
+    def glob(self, pattern: str) -> list[str]:
+        """Sorted paths that match, with ``*``, ``?``, ``[…]`` and ``**``."""
+        filesystem, root = self._opened
+        return sorted(found[len(root) + 1 :] for found in filesystem.glob(f"{root}/{pattern}"))
+
+    def names(self, directory: str = "") -> list[str]:
+        """Sorted names in a directory; none where it does not exist."""
+        filesystem, root = self._opened
+        where = f"{root}/{self.path(directory)}" if directory else root
+        if not filesystem.isdir(where):
+            return []
+        return sorted(posixpath.basename(found.rstrip("/")) for found in filesystem.ls(where, detail=False))
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[BinaryIO]:
+        """A file to read bytes from, with ``seek``. Raises ``FileNotFoundError``."""
+        filesystem, root = self._opened
+        with filesystem.open(f"{root}/{self.path(name)}", "rb") as file:
+            yield file
+
+    def read(self, name: str, offset: int = 0, size: int | None = None) -> bytes:
+        """The bytes of a file, or ``size`` of them from ``offset`` on. Raises ``FileNotFoundError``."""
+        filesystem, root = self._opened
+        end = None if size is None else offset + size
+        return bytes(filesystem.cat_file(f"{root}/{self.path(name)}", start=offset, end=end))
+
+    def text(self, name: str, encodings: tuple[str, ...] = ("utf-8-sig",)) -> str:
+        """A text file, by the first of ``encodings`` that decodes all of it. Raises ``FileNotFoundError`` and
+        :class:`CorpusError`."""
+        data = self.read(name)
+        for encoding in encodings:
+            try:
+                return data.decode(encoding)
+            except UnicodeDecodeError:
+                continue
+        raise CorpusError(f"{self.root}/{name}: expected text in {' or '.join(encodings)}")

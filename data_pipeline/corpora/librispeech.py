@@ -1,0 +1,77 @@
+"""LibriSpeech: read English, 16 kHz."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from data_pipeline.corpora.files import CorpusError, CorpusFiles
+from data_pipeline.corpora.reader import CorpusCard
+from data_pipeline.records import AudioReference, Gender, Reject, Utterance
+
+_GENDERS: dict[str, Gender] = {"F": "female", "M": "male"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LibriSpeech:
+    """``{split}/{speaker}/{chapter}/{id}.flac`` and, beside them, ``{speaker}-{chapter}.trans.txt``.
+
+    ``root`` holds the splits and ``SPEAKERS.TXT``, or the directory ``LibriSpeech`` that does. Texts are upper case.
+    """
+
+    name: ClassVar[str] = "librispeech"
+    card: ClassVar[CorpusCard] = CorpusCard(
+        title="LibriSpeech",
+        homepage="https://www.openslr.org/12",
+        licence="CC BY 4.0",
+        consent="Volunteers who read books for LibriVox and released the recordings to the public domain.",
+        languages=("en",),
+    )
+    splits: tuple[str, ...] = ("train-clean-100", "train-clean-360", "train-other-500")
+
+    def parts(self, files: CorpusFiles) -> list[str]:
+        """One part a speaker."""
+        top = "LibriSpeech/" if files.exists("LibriSpeech") else ""
+        found = [f"{top}{split}/{name}" for split in self.splits for name in files.names(f"{top}{split}")]
+        if not found:
+            raise CorpusError(f"{files.root}: expected directories of LibriSpeech, one of {', '.join(self.splits)}")
+        return found
+
+    def read(self, files: CorpusFiles, part: str) -> Iterator[Utterance | Reject]:
+        *_, split, speaker = part.split("/")
+        gender = _genders(files, part).get(speaker, "")
+        for chapter in files.names(part):
+            directory = f"{part}/{chapter}"
+            there = set(files.names(directory))
+            table = f"{speaker}-{chapter}.trans.txt"
+            if table not in there:
+                yield Reject(
+                    id=f"{speaker}-{chapter}", step="read", reason=f"no transcripts: expected {directory}/{table}"
+                )
+                continue
+            for line in files.text(f"{directory}/{table}").splitlines():
+                name, _, text = line.strip().partition(" ")
+                if not name:
+                    continue
+                if f"{name}.flac" not in there:
+                    yield Reject(id=name, step="read", reason=f"missing file: {directory}/{name}.flac")
+                    continue
+                yield Utterance(
+                    id=name,
+                    corpus=self.name,
+                    split=split,
+                    language="en",
+                    audio=AudioReference(path=f"{directory}/{name}.flac"),
+                    text=text.strip(),
+                    sample_rate=16_000,
+                    speaker=speaker,
+                    gender=gender,
+                )
+
+
+def _genders(files: CorpusFiles, part: str) -> dict[str, Gender]:
+    """Speaker → gender by ``SPEAKERS.TXT`` (``id | sex | subset | minutes | name``, comments from ``;`` on)."""
+    top = "LibriSpeech/" if part.startswith("LibriSpeech/") else ""
+    if not files.exists(f"{top}SPEAKERS.TXT"):
+        return {}
+    rows = (line.split("|") for line in files.text(f"{top}SPEAKERS.TXT").splitlines() if not line.startswith(";"))
+    return {row[0].strip(): _GENDERS.get(row[1].strip(), "") for row in rows if len(row) > 1}

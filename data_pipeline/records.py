@@ -1,0 +1,103 @@
+"""What a corpus is read into: one schema for single utterances, one for conversations, whatever the layout on disk."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Gender = Literal["female", "male", ""]
+Emotion = Literal[
+    "neutral",
+    "happy",
+    "sad",
+    "angry",
+    "surprised",
+    "fearful",
+    "disgusted",
+    "contemptuous",
+    "frustrated",
+    "other",
+    "",
+]
+EMOTIONS: tuple[str, ...] = tuple(label for label in get_args(Emotion) if label)
+"""The emotion labels of all prepared data, see ``docs/data.md`` for how each corpus is mapped to them."""
+Age = Literal["child", "young", "adult", "elderly", ""]
+Role = Literal["system", "user", "assistant"]
+
+
+class RejectedRow(ValueError):
+    """Why a row cannot be used, as ``<kind>: <detail>``; reports count the kinds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reject:
+    """A row that cannot be used: a step's name, and the reason as in :class:`RejectedRow`."""
+
+    id: str
+    step: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AudioReference:
+    """A clip in a corpus: a file, bytes within a file, a member of an archive, a cell of a table, or a segment of any.
+
+    Segments are read without decoding the whole file.
+    """
+
+    path: str  # relative to the root of the corpus, with "/"
+    member: str | None = None  # of a zip archive
+    offset: int | None = None  # first byte of the clip in the file, as in a tar archive; with ``size``
+    size: int | None = None  # bytes
+    row: int | None = None  # of a Parquet file; with ``column``
+    column: str | None = None
+    start: float = 0  # of a segment: seconds, or samples of the file where ``in_samples``
+    length: float | None = None  # as ``start``; None: to the end
+    in_samples: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Utterance:
+    """A clip of one speaker with what is known of it. Empty text or labels are unknown ones."""
+
+    id: str  # unique among all splits of the corpus
+    corpus: str
+    split: str
+    language: str  # ISO 639-1: "en", "zh"
+    audio: AudioReference
+    text: str = ""
+    sample_rate: int | None = None  # Hz, where the corpus tells it
+    duration: float | None = None  # seconds, where the corpus tells it
+    speaker: str = ""
+    gender: Gender = ""
+    age: Age = ""
+    emotion: Emotion = ""
+    original_emotion: str = ""  # the corpus's own label
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Content:
+    """One piece of a message: text, a clip, or both where a reply is spoken."""
+
+    text: str = ""
+    audio: AudioReference | None = None
+    units: tuple[int, ...] = ()  # speech units of ``text``, where they are made already
+    speaker_embedding: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConversationMessage:
+    role: Role
+    content: tuple[Content, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conversation:
+    """Messages in order, ending with the assistant's."""
+
+    id: str  # unique among all splits of the corpus
+    corpus: str
+    split: str
+    language: str
+    messages: tuple[ConversationMessage, ...]
+
+
+Entry = Utterance | Conversation

@@ -1,0 +1,85 @@
+"""The row that passes through the steps of data preparation."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from data_pipeline.records import (
+    AudioReference,
+    Content,
+    Conversation,
+    ConversationMessage,
+    Entry,
+    Reject,
+    RejectedRow,
+    Utterance,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreparedRow:
+    """An entry of a corpus with what the steps have made of it so far. A rejected row passes every later step as it is.
+
+    ``position`` counts the planned rows of the shard. ``clips`` are FLAC, mono, 16 kHz, one for each of
+    :func:`audio_references`. What a model made is ``None`` until its step has run.
+    """
+
+    shard: str
+    position: int
+    entry: Entry
+    clips: tuple[bytes, ...] = ()
+    clip_samples: tuple[int, ...] = ()
+    continuation: str | None = None  # of an utterance, by a language model
+    units: tuple[tuple[int, ...], ...] | None = None  # one for each of ``spoken_replies``
+    speakers: tuple[tuple[float, ...], ...] | None = None  # alike, empty where unknown
+    reject: Reject | None = None
+
+    def rejected(self, step: str, error: RejectedRow) -> "PreparedRow":
+        return replace(self, reject=Reject(id=self.entry.id, step=step, reason=str(error)))
+
+
+class RowStep(Protocol):
+    """A step on single rows, in tasks. Raises :class:`RejectedRow`."""
+
+    def __call__(self, row: PreparedRow) -> PreparedRow: ...
+
+
+class ModelStep(Protocol):
+    """A step that runs a model on batches, in an actor which loads it once.
+
+    It returns, for each row, the fields of :class:`PreparedRow` that it made, or why it could not.
+    """
+
+    def __call__(self, rows: Sequence[PreparedRow]) -> Sequence[Mapping[str, Any] | RejectedRow]: ...
+
+
+def run_step(name: str, step: RowStep, row: PreparedRow) -> PreparedRow:
+    """``step`` on a row that is not rejected; the row with its reason where the step rejects it."""
+    if row.reject is not None:
+        return row
+    try:
+        return step(row)
+    except RejectedRow as error:
+        return row.rejected(name, error)
+
+
+def audio_references(entry: Entry) -> list[AudioReference]:
+    """Every clip of an entry, in reading order."""
+    if isinstance(entry, Utterance):
+        return [entry.audio]
+    return [content.audio for _, content in _contents(entry) if content.audio is not None]
+
+
+def spoken_replies(entry: Entry) -> list[Content]:
+    """What the assistant says aloud in a conversation, in reading order: each piece with audio or units."""
+    if isinstance(entry, Utterance):
+        return []
+    return [
+        content
+        for message, content in _contents(entry)
+        if message.role == "assistant" and (content.audio is not None or content.units)
+    ]
+
+
+def _contents(entry: Conversation) -> Iterator[tuple[ConversationMessage, Content]]:
+    return ((message, content) for message in entry.messages for content in message.content)
