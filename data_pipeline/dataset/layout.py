@@ -1,0 +1,86 @@
+"""Where the files of a data set lie, and how one appears whole or not at all, on a local disk or an object store."""
+
+import json
+import os
+import re
+import uuid
+from pathlib import Path
+from typing import Any
+
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.spec import AbstractFileSystem
+
+SHARD_NAME = re.compile(r"\d{5,}-of-\d{5,}")
+MANIFEST = "dataset.json"
+
+
+class DatasetError(ValueError):
+    """A directory that does not hold the data set it should."""
+
+
+def absolute_url(url: str) -> str:
+    """``url`` with its protocol: it means the same in every process, as a relative path does not."""
+    filesystem, path = url_to_fs(url)
+    return filesystem.unstrip_protocol(path)
+
+
+def shard_name(index: int, count: int) -> str:
+    return f"{index:05d}-of-{count:05d}"
+
+
+class DatasetFiles:
+    """The files of the data set at ``url``; names are relative to it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        # Other processes publish meanwhile: a cached listing would hide it.
+        self.filesystem: AbstractFileSystem
+        self.filesystem, self.root = url_to_fs(url, use_listings_cache=False)
+
+    def __reduce__(self) -> tuple[type["DatasetFiles"], tuple[str]]:
+        return DatasetFiles, (self.url,)
+
+    def exists(self, name: str) -> bool:
+        return bool(self.filesystem.exists(f"{self.root}/{name}"))
+
+    def put(self, name: str, data: bytes) -> None:
+        """A PUT to an object store shows the whole object or none; on a disk a rename does."""
+        if not isinstance(self.filesystem, LocalFileSystem):
+            self.filesystem.pipe_file(f"{self.root}/{name}", data)
+            return
+        target, temporary = Path(self.root, name), Path(self.root, "_tmp", uuid.uuid4().hex)
+        for path in (target, temporary):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # or a power failure leaves a renamed empty file
+        os.replace(temporary, target)
+
+    def put_json(self, name: str, value: Any) -> None:
+        self.put(name, (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
+
+    def read(self, name: str) -> bytes:
+        return bytes(self.filesystem.cat_file(f"{self.root}/{name}"))
+
+    def read_json(self, name: str) -> Any:
+        return json.loads(self.read(name))
+
+    def names(self, directory: str) -> list[str]:
+        """Sorted names in a directory; none where it does not exist."""
+        path = f"{self.root}/{directory}".rstrip("/")
+        if not self.filesystem.isdir(path):
+            return []
+        return sorted(found.rstrip("/").rpartition("/")[2] for found in self.filesystem.ls(path, detail=False))
+
+    def shards(self, directory: str) -> set[str]:
+        """The shards of which a file lies in a directory."""
+        stems = (Path(name).stem for name in self.names(directory))
+        return {stem for stem in stems if SHARD_NAME.fullmatch(stem)}
+
+    def remove(self, name: str) -> None:
+        """A file or a whole directory, if it is there."""
+        path = f"{self.root}/{name}"
+        if self.filesystem.exists(path):
+            self.filesystem.rm(path, recursive=True)

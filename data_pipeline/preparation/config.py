@@ -1,0 +1,33 @@
+"""What one data set is prepared for, and how."""
+
+from dataclasses import dataclass, field
+
+from data_pipeline.preparation.models import PoolConfig
+from data_pipeline.steps.clips import ClipConfig
+from data_pipeline.steps.filters import FilterConfig
+from data_pipeline.steps.statistics import SelectionConfig
+from data_pipeline.steps.tokenise import TokeniseConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrepareConfig:
+    """``tokenise.task`` decides which models run. What concerns only speed is not part of a data set's identity."""
+
+    tokenise: TokeniseConfig
+    clips: ClipConfig = field(default_factory=ClipConfig)
+    filters: FilterConfig = field(default_factory=FilterConfig)
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    shard_rows: int = 512
+    max_reject_share: float = 0.5
+    """The job fails where a greater share of the rows cannot be used."""
+    speaker_embeddings: bool = False
+    generator: PoolConfig = field(default_factory=PoolConfig)
+    speech_tokenizer: PoolConfig = field(default_factory=PoolConfig)
+    speaker_encoder: PoolConfig = field(default_factory=PoolConfig)
+
+    def __post_init__(self) -> None:
+        if self.shard_rows < 1 or not 0 <= self.max_reject_share <= 1:
+            raise ValueError(
+                "expected shard_rows >= 1 and max_reject_share from 0 to 1, "
+                f"got {self.shard_rows} and {self.max_reject_share:g}"
+            )
