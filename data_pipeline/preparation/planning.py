@@ -21,7 +21,8 @@ from data_pipeline.dataset.layout import DatasetError, DatasetFiles, shard_name
 from data_pipeline.dataset.plan import fingerprint
 from data_pipeline.preparation.work import encode_entry
 from data_pipeline.records import Conversation, Entry, Reject, Utterance
-from data_pipeline.steps.statistics import NOT_SELECTED, SelectionConfig, select
+from data_pipeline.steps.statistics import METADATA, SelectionConfig, select
+from opens2s_core.config import parse_config
 
 PLAN = "plan.json"
 _SCAN_TASKS = 256
@@ -37,21 +38,10 @@ _ENTRY = pa.schema(
 )
 """A planned row."""
 
-_FACTS = pa.schema(
-    [
-        pa.field("corpus", pa.string()),
-        pa.field("split", pa.string()),
-        pa.field("language", pa.string()),
-        pa.field("text", pa.string()),
-        pa.field("speaker", pa.string()),
-        pa.field("emotion", pa.string()),
-        pa.field("duration", pa.float64()),
-        pa.field("dnsmos", pa.float64()),
-    ]
-)
-"""What is known of a row before its audio is read, null where it is not."""
-
-_SCANNED = pa.schema([*_ENTRY, *_FACTS])
+_SCANNED = pa.schema([*_ENTRY, *(field for field in METADATA if field.name != "id")])
+"""What is read of a corpus: planned rows, and what is known of them before their audio is read."""
+_SURPLUS = "over quota"
+"""Kind of the reason of a row that is not selected. Such rows may be many, so they are counted and not planned."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +49,7 @@ class Plan:
     """The committed plan: ``live[i]`` rows of shard ``i`` are to be prepared, the others are rejected already."""
 
     fingerprint: str
+    rows_fingerprint: str  # of the planned rows alone, whatever is made of them
     rows: int
     not_selected: int  # rows outside the quotas: they are counted and not planned
     live: tuple[int, ...]
@@ -118,12 +109,7 @@ def _committed(files: DatasetFiles, made_from: Any) -> Plan:
     if differences := _differences(plan["made_from"], made_from):
         listed = "; ".join(f"{name} was {was!r}, is {now!r}" for name, was, now in differences)
         raise DatasetError(f"{files.url} is being made from something else: {listed}. Choose another output or remove it")
-    return Plan(
-        fingerprint=plan["fingerprint"],
-        rows=plan["rows"],
-        not_selected=plan["not_selected"],
-        live=tuple(plan["live"]),
-    )
+    return parse_config(Plan, {name: value for name, value in plan.items() if name != "made_from"})
 
 
 def _differences(was: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]]:
@@ -159,11 +145,10 @@ def _scan_file(part: str) -> str:
 def _scanned(entry: Entry | Reject) -> dict[str, Any]:
     if isinstance(entry, Reject):
         return {"id": entry.id, "reject_step": entry.step, "reject_reason": entry.reason}
-    known = {"id": entry.id, "entry": encode_entry(entry), "corpus": entry.corpus}
-    known |= {"split": entry.split, "language": entry.language}
+    known: dict[str, Any] = {"id": entry.id, "entry": encode_entry(entry)}
+    known |= {"corpus": entry.corpus, "language": entry.language}
     if isinstance(entry, Utterance):
-        names = ("text", "speaker", "emotion", "duration", "dnsmos")
-        return known | {name: getattr(entry, name) for name in names}
+        return known | {name: getattr(entry, name) for name in ("text", "speaker", "duration", "dnsmos")}
     return known | {"text": _text(entry)}
 
 
@@ -174,10 +159,8 @@ def _text(conversation: Conversation) -> str:
 def _write_shards(
     files: DatasetFiles, parts: Sequence[str], selection: SelectionConfig, shard_rows: int, made_from: Any
 ) -> Plan:
-    columns = ["id", "reject_reason", *_FACTS.names]
-    facts = pa.concat_tables([_read_scan(files, part, columns) for part in parts])
-    reasons = pc.coalesce(facts["reject_reason"], select(facts.drop_columns(["reject_reason"]), selection))
-    chosen = pc.fill_null(pc.not_equal(reasons, NOT_SELECTED), True)
+    reasons = _reasons(files, parts, selection)
+    chosen = pc.invert(pc.fill_null(pc.starts_with(reasons, _SURPLUS), False))
     rows = pc.sum(chosen).as_py() or 0
     count = -(-rows // shard_rows)
     live, digests = [], []
@@ -186,16 +169,28 @@ def _write_shards(
         files.put(f"_plan/{shard_name(index, count)}.parquet", data)
         live.append(table["reject_step"].null_count)
         digests.append(hashlib.sha256(data).hexdigest())
-    plan = Plan(
-        fingerprint=fingerprint([made_from, digests]), rows=rows, not_selected=facts.num_rows - rows, live=tuple(live)
-    )
-    values = {"fingerprint": plan.fingerprint, "rows": plan.rows, "not_selected": plan.not_selected, "live": live}
+    values = {
+        "fingerprint": fingerprint([made_from, digests]),
+        "rows_fingerprint": fingerprint(digests),
+        "rows": rows,
+        "not_selected": len(reasons) - rows,
+        "live": live,
+    }
     files.put_json(PLAN, {"made_from": made_from, **values})
-    return plan
+    return parse_config(Plan, values)
+
+
+def _reasons(files: DatasetFiles, parts: Sequence[str], selection: SelectionConfig) -> pa.Array:
+    """Why each row that was read is rejected, by its reader or by the selection among the others; null where it is not."""
+    columns = ["reject_reason", *METADATA.names]
+    scanned = pa.concat_tables([_read_scan(files, part, columns) for part in parts])
+    read = pc.is_null(scanned["reject_reason"]).combine_chunks()
+    selected = select(scanned.filter(read).drop_columns(["reject_reason"]), selection)
+    return pc.replace_with_mask(scanned["reject_reason"].combine_chunks(), read, selected)
 
 
 def _shards(
-    files: DatasetFiles, parts: Sequence[str], reasons: pa.ChunkedArray, chosen: pa.ChunkedArray, shard_rows: int
+    files: DatasetFiles, parts: Sequence[str], reasons: pa.Array, chosen: pa.Array, shard_rows: int
 ) -> Iterator[pa.Table]:
     """Planned rows in the corpus's order, ``shard_rows`` at a time: what lies together is read together."""
     waiting = _ENTRY.empty_table()
@@ -213,7 +208,7 @@ def _shards(
         yield waiting
 
 
-def _with_reasons(table: pa.Table, reasons: pa.ChunkedArray) -> pa.Table:
+def _with_reasons(table: pa.Table, reasons: pa.Array) -> pa.Table:
     """``reasons`` of the selection added to those of the reader."""
     selected_out = pc.and_(pc.is_null(table["reject_step"]), pc.is_valid(reasons))
     steps = pc.if_else(selected_out, "select", table["reject_step"])
