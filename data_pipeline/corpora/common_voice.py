@@ -77,7 +77,7 @@ class CommonVoice:
                 # A clip is in one split of a release; the split in the id keeps ids apart where a table repeats one.
                 row_id = f"{split}-{clip.removesuffix('.mp3')}"
                 if row_id in ids:
-                    raise RejectedRow(f"duplicate id: {clip} stands in an earlier line of {part}")
+                    raise RejectedRow(f"duplicate id: {clip} is in an earlier line of {part}")
                 ids.add(row_id)
                 yield Utterance(
                     id=row_id,
@@ -98,9 +98,7 @@ def _header(files: CorpusFiles, table: str, lines: Iterator[tuple[int, str | Rej
     _, line = next(chain(lines, [(0, "")]))
     header = [] if isinstance(line, RejectedRow) else line.split("\t")
     if not set(_COLUMNS) <= set(header):
-        raise CorpusError(
-            f"{files.root}/{table}: expected a table with columns {', '.join(_COLUMNS)}, not {line!s:.100}"
-        )
+        raise CorpusError(f"{files.root}/{table}: expected columns {', '.join(_COLUMNS)}, not {line!s:.100}")
     return header
 
 

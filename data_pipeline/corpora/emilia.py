@@ -55,7 +55,7 @@ class Emilia:
                     raise row
                 row_id = text_field(row, "_id") or text_field(row, "id") or key
                 if row_id in ids:
-                    raise RejectedRow(f"duplicate id: {row_id} stands earlier in {part}")
+                    raise RejectedRow(f"duplicate id: {row_id} is already in {part}")
                 ids.add(row_id)
                 language = required_text(row, "language").lower()
                 if language not in self.languages:
@@ -82,14 +82,14 @@ class Emilia:
             path = f"{directory}/{name}".lstrip("/")
             if name.endswith((".tar", ".jsonl")):
                 found.append(path)
-            elif (
-                depth and not name.endswith((".mp3", ".json")) and not _BATCH.fullmatch(name) and not self._skips(name)
-            ):
+            elif depth and not self._skips(name):
                 found.extend(self._tables(files, path, depth - 1))
         return found
 
-    def _skips(self, directory: str) -> bool:
-        return directory.lower() in _LANGUAGES and directory.lower() not in self.languages
+    def _skips(self, name: str) -> bool:
+        if name.endswith((".mp3", ".json")) or _BATCH.fullmatch(name):
+            return True
+        return name.lower() in _LANGUAGES and name.lower() not in self.languages
 
 
 _Clip = tuple[str, dict[str, Any] | RejectedRow, AudioReference | RejectedRow]
@@ -126,7 +126,7 @@ def _archive(files: CorpusFiles, part: str) -> Iterator[_Clip]:
             if not member.isreg() or member.issparse() or kind not in ("mp3", "json"):
                 continue
             if key in done or key in (audios if kind == "mp3" else rows):
-                error = RejectedRow(f"duplicate id: {member.name} stands earlier in {part}")
+                error = RejectedRow(f"duplicate id: {member.name} is already in {part}")
                 yield key, error, error
                 continue
             if kind == "mp3":
@@ -161,6 +161,9 @@ def _members(file: BinaryIO) -> Iterator[tarfile.TarInfo | RejectedRow]:
         # Without ``ignore_zeros``, a damaged header ends the archive as if all of it was read.
         with tarfile.open(fileobj=file, mode="r:", ignore_zeros=True, encoding="utf-8", errors="replace") as archive:
             for member in archive:
+                if member.size < 0:  # the next member would be an earlier one, without end
+                    yield RejectedRow(f"damaged archive: {member.name} has {member.size} bytes")
+                    return
                 if _has_data(file, end, member.offset):
                     yield RejectedRow(f"damaged archive: bytes {end} to {member.offset} are no members")
                 stop = member.offset_data + (member.size if member.isreg() else 0)
@@ -169,7 +172,7 @@ def _members(file: BinaryIO) -> Iterator[tarfile.TarInfo | RejectedRow]:
                     return
                 end = -(-stop // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
                 yield member
-    except (tarfile.TarError, ValueError) as error:
+    except (tarfile.TarError, ValueError, OverflowError) as error:
         yield RejectedRow(f"damaged archive: {error} after byte {end} of {size}")
         return
     if size - end < tarfile.BLOCKSIZE:

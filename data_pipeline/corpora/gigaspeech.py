@@ -11,10 +11,10 @@ from data_pipeline.corpora.long_form import Segment, check_subset, find_table, r
 from data_pipeline.corpora.reader import CorpusCard
 from data_pipeline.records import Reject, RejectedRow, Utterance
 
-_PUNCTUATION = {"<COMMA>": ",", "<PERIOD>": ".", "<QUESTIONMARK>": "?", "<EXCLAMATIONPOINT>": "!"}
-_NO_SPEECH = ("<SIL>", "<MUSIC>", "<NOISE>", "<OTHER>")
+_PUNCTUATION = {"COMMA": ",", "PERIOD": ".", "QUESTIONMARK": "?", "EXCLAMATIONPOINT": "!"}
+_NO_SPEECH = ("SIL", "MUSIC", "NOISE", "OTHER")
 _SUBSETS = ("XS", "S", "M", "L", "XL", "DEV", "TEST")
-_TAG = re.compile(r"<[A-Z]+>")
+_TAG = re.compile(r"\s*<([A-Z]+)>")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,11 +62,13 @@ class GigaSpeech:
 
 
 def _punctuated(text: str) -> str:
-    for tag in _NO_SPEECH:
-        if tag in text:
-            raise RejectedRow(f"no speech: the text has {tag}")
-    for tag, mark in _PUNCTUATION.items():
-        text = re.sub(rf"\s*{tag}", mark, text)
-    if unknown := _TAG.search(text):
-        raise RejectedRow(f"unknown tag: the text has {unknown[0]}, expected {', '.join(_PUNCTUATION)}")
-    return text.strip()
+    return _TAG.sub(_mark, text).strip()
+
+
+def _mark(match: re.Match[str]) -> str:
+    tag = match[1]
+    if tag in _NO_SPEECH:
+        raise RejectedRow(f"no speech: the text has <{tag}>")
+    if tag not in _PUNCTUATION:
+        raise RejectedRow(f"unknown tag: the text has <{tag}>, expected one of {', '.join(_PUNCTUATION)}")
+    return _PUNCTUATION[tag]

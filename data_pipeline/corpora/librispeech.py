@@ -82,7 +82,7 @@ def _texts(files: CorpusFiles, table: str) -> dict[str, str | RejectedRow]:
             continue
         name, *rest = line.split(maxsplit=1)
         if name in texts:
-            texts[f"{table}:{number}"] = RejectedRow(f"duplicate id: {name} stands in an earlier line")
+            texts[f"{table}:{number}"] = RejectedRow(f"duplicate id: {name} is in an earlier line")
         elif not rest:
             texts[name] = RejectedRow(f"no text: line {number} of {table} is {line!r:.100}")
         else:

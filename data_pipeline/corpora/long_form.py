@@ -3,6 +3,7 @@
 import codecs
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ijson
@@ -12,10 +13,12 @@ from data_pipeline.corpora.files import CorpusError, CorpusFiles
 from data_pipeline.corpora.listing import Listing
 from data_pipeline.records import AudioReference, Reject, RejectedRow, Utterance
 
+_READ = 1 << 16  # bytes
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Segment:
-    """A segment of the subset asked for, and what the corpus tells of it and of its recording."""
+    """A segment of the subset asked for, with its row in the table and the row of its recording."""
 
     id: str
     audio: AudioReference
@@ -55,7 +58,7 @@ def read_segments(
                 raise recording
             recording_id = required_text(recording, "aid")
             if recording_id in recordings:
-                raise RejectedRow(f"duplicate id: recording {recording_id} stands earlier in {table}")
+                raise RejectedRow(f"duplicate id: recording {recording_id} is already in {table}")
             recordings.add(recording_id)
             segments = recording.get("segments")
             if not isinstance(segments, list):
@@ -63,6 +66,7 @@ def read_segments(
         except RejectedRow as error:
             yield Reject(id=recording_id, step="read", reason=str(error))
             continue
+        path = _path(listing, directory, recording)
         ids: set[str] = set()
         for count, row in enumerate(segments):
             segment_id = f"{recording_id}:{count}"
@@ -73,34 +77,41 @@ def read_segments(
                 if not segment_id.startswith(recording_id):
                     segment_id = f"{recording_id}_{segment_id}"
                 if segment_id in ids:
-                    raise RejectedRow(f"duplicate id: segment {segment_id} stands earlier in its recording")
+                    raise RejectedRow(f"duplicate id: segment {segment_id} is already in its recording")
                 ids.add(segment_id)
-                path = listing.find(required_text(recording, "path"), directory)
+                if isinstance(path, RejectedRow):
+                    raise path
                 yield utterance(_segment(segment_id, path, row, recording))
             except RejectedRow as error:
                 yield Reject(id=segment_id, step="read", reason=str(error))
 
 
 def _recordings(files: CorpusFiles, table: str) -> Iterator[tuple[int, dict[str, Any] | RejectedRow]]:
-    """The recordings up to the first error of syntax: what follows it cannot be told apart."""
+    """The recordings up to the first error of syntax, by their position."""
     position = -1
     with files.open(table) as file:
         # A byte that is not UTF-8 must not end the table: it is replaced, and the text that has it is rejected.
-        text = codecs.EncodedFile(file, "utf-8", "utf-8-sig", errors="replace")
+        text = codecs.iterdecode(iter(partial(file.read, _READ), b""), "utf-8-sig", errors="replace")
+        data = ijson.from_iter(codecs.iterencode(text, "utf-8"))
         try:
-            for position, recording in enumerate(ijson.items(text, "audios.item", use_float=True)):
-                yield (
-                    position,
-                    recording
-                    if isinstance(recording, dict)
-                    else RejectedRow(f"bad recording: {recording!r:.100}, expected an object"),
-                )
+            for position, recording in enumerate(ijson.items(data, "audios.item", use_float=True)):
+                if isinstance(recording, dict):
+                    yield position, recording
+                else:
+                    yield position, RejectedRow(f"bad recording: {recording!r:.100}, expected an object")
         except ijson.JSONError as error:
             message = " ".join(str(error).split())
             yield position + 1, RejectedRow(f"broken JSON: {table} after {position + 1} recordings: {message:.200}")
             return
     if position < 0:
         yield 0, RejectedRow(f"no recordings: {table} has none, expected a list audios")
+
+
+def _path(listing: Listing, directory: str, recording: dict[str, Any]) -> str | RejectedRow:
+    try:
+        return listing.find(required_text(recording, "path"), directory)
+    except RejectedRow as error:
+        return error
 
 
 def _in_subset(row: Any, subset: str) -> bool:
