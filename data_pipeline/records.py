@@ -71,6 +71,7 @@ class Utterance:
     age: Age = ""
     emotion: Emotion = ""
     original_emotion: str = ""  # the corpus's own label
+    dnsmos: float | None = None  # quality of the audio by DNSMOS P.835, about 1 to 5, where the corpus has it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from data_pipeline.corpora.files import CorpusError, CorpusFiles
+from data_pipeline.corpora.lines import text_lines
 from data_pipeline.corpora.reader import CorpusCard
-from data_pipeline.records import AudioReference, Gender, Reject, Utterance
+from data_pipeline.records import AudioReference, Gender, Reject, RejectedRow, Utterance
 
 _GENDERS: dict[str, Gender] = {"F": "female", "M": "male"}
 
@@ -42,30 +43,51 @@ class LibriSpeech:
         for chapter in files.names(part):
             directory = f"{part}/{chapter}"
             there = set(files.names(directory))
-            table = f"{speaker}-{chapter}.trans.txt"
-            if table not in there:
-                yield Reject(
-                    id=f"{speaker}-{chapter}", step="read", reason=f"no transcripts: expected {directory}/{table}"
-                )
+            if not there:  # a stray file
                 continue
-            for line in files.text(f"{directory}/{table}").splitlines():
-                name, _, text = line.strip().partition(" ")
-                if not name:
-                    continue
-                if f"{name}.flac" not in there:
-                    yield Reject(id=name, step="read", reason=f"missing file: {directory}/{name}.flac")
-                    continue
-                yield Utterance(
-                    id=name,
-                    corpus=self.name,
-                    split=split,
-                    language="en",
-                    audio=AudioReference(path=f"{directory}/{name}.flac"),
-                    text=text.strip(),
-                    sample_rate=16_000,
-                    speaker=speaker,
-                    gender=gender,
-                )
+            table = f"{speaker}-{chapter}.trans.txt"
+            texts = _texts(files, f"{directory}/{table}") if table in there else {}
+            for name in sorted({file.removesuffix(".flac") for file in there if file.endswith(".flac")} | texts.keys()):
+                try:
+                    if table not in there:
+                        raise RejectedRow(f"no transcripts: expected {directory}/{table}")
+                    if name not in texts:
+                        raise RejectedRow(f"no text: expected a line of it in {directory}/{table}")
+                    text = texts[name]
+                    if isinstance(text, RejectedRow):
+                        raise text
+                    if f"{name}.flac" not in there:
+                        raise RejectedRow(f"missing file: {directory}/{name}.flac")
+                    yield Utterance(
+                        id=name,
+                        corpus=self.name,
+                        split=split,
+                        language="en",
+                        audio=AudioReference(path=f"{directory}/{name}.flac"),
+                        text=text,
+                        sample_rate=16_000,
+                        speaker=speaker,
+                        gender=gender,
+                    )
+                except RejectedRow as error:
+                    yield Reject(id=name, step="read", reason=str(error))
+
+
+def _texts(files: CorpusFiles, table: str) -> dict[str, str | RejectedRow]:
+    """Id → text, or why there is none; lines that cannot be read have the id ``{table}:{line}``."""
+    texts: dict[str, str | RejectedRow] = {}
+    for number, line in text_lines(files, table):
+        if isinstance(line, RejectedRow):
+            texts[f"{table}:{number}"] = line
+            continue
+        name, *rest = line.split(maxsplit=1)
+        if name in texts:
+            texts[f"{table}:{number}"] = RejectedRow(f"duplicate id: {name} is in an earlier line")
+        elif not rest:
+            texts[name] = RejectedRow(f"no text: line {number} of {table} is {line!r:.100}")
+        else:
+            texts[name] = rest[0].strip()
+    return texts
 
 
 def _genders(files: CorpusFiles, part: str) -> dict[str, Gender]:
@@ -73,5 +95,6 @@ def _genders(files: CorpusFiles, part: str) -> dict[str, Gender]:
     top = "LibriSpeech/" if part.startswith("LibriSpeech/") else ""
     if not files.exists(f"{top}SPEAKERS.TXT"):
         return {}
-    rows = (line.split("|") for line in files.text(f"{top}SPEAKERS.TXT").splitlines() if not line.startswith(";"))
+    lines = files.text(f"{top}SPEAKERS.TXT", ("utf-8-sig", "latin-1")).split("\n")
+    rows = (line.split("|") for line in lines if not line.startswith(";"))
     return {row[0].strip(): _GENDERS.get(row[1].strip(), "") for row in rows if len(row) > 1}

@@ -66,3 +66,37 @@ def test_the_directory_above_is_accepted_as_root(tmp_path: Path) -> None:
 def test_another_layout_is_an_error_that_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="expected directories of LibriSpeech"):
         LibriSpeech().parts(CorpusFiles(str(tmp_path)))
+
+
+def test_bad_lines_are_rejected_singly(tmp_path: Path) -> None:
+    chapter = tmp_path / "dev-clean" / "84" / "121123"
+    chapter.mkdir(parents=True)
+    for number in range(5):
+        (chapter / f"84-121123-000{number}.flac").touch()
+    (chapter / "84-121123.trans.txt").write_bytes(
+        b"\xef\xbb\xbf84-121123-0000 GO\r\n84-121123-0000 AGAIN\r\n84-121123-0001\r\n"
+        b"84-121123-0002 CAF\xc9\r\n84-121123-0003\tON\r\n"
+    )
+    (tmp_path / "dev-clean" / "84" / ".DS_Store").touch()
+    files = CorpusFiles(str(tmp_path))
+    entries = list(LibriSpeech().read(files, "dev-clean/84"))
+    texts = {entry.id: entry.text for entry in entries if isinstance(entry, Utterance)}
+    reasons = {entry.id: entry.reason.partition(": ")[0] for entry in entries if isinstance(entry, Reject)}
+    assert texts == {"84-121123-0000": "GO", "84-121123-0003": "ON"}
+    table = "dev-clean/84/121123/84-121123.trans.txt"
+    assert reasons == {
+        "84-121123-0001": "no text",
+        "84-121123-0002": "no text",
+        "84-121123-0004": "no text",
+        f"{table}:2": "duplicate id",
+        f"{table}:4": "bad encoding",
+    }
+
+
+def test_names_of_speakers_may_be_in_latin_1(tmp_path: Path) -> None:
+    files = write_corpus(tmp_path)
+    table = tmp_path / "SPEAKERS.TXT"
+    table.write_bytes(table.read_bytes().replace(b"Karen", "Karén".encode("latin-1")))
+    first = read_all(files)[0]
+    assert isinstance(first, Utterance)
+    assert first.gender == "female"

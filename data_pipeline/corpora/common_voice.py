@@ -1,0 +1,111 @@
+"""Common Voice 13: sentences read by volunteers, MP3."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import ClassVar
+
+from data_pipeline.corpora.fields import required_text, text_field
+from data_pipeline.corpora.files import CorpusError, CorpusFiles
+from data_pipeline.corpora.lines import text_lines
+from data_pipeline.corpora.listing import Listing
+from data_pipeline.corpora.reader import CorpusCard
+from data_pipeline.records import Age, AudioReference, Gender, Reject, RejectedRow, Utterance
+
+_AGES: dict[str, Age] = {
+    "teens": "young",
+    "twenties": "young",
+    "thirties": "adult",
+    "forties": "adult",
+    "fourties": "adult",  # the spelling of Common Voice 13
+    "fifties": "adult",
+    "sixties": "elderly",
+    "seventies": "elderly",
+    "eighties": "elderly",
+    "nineties": "elderly",
+}
+_GENDERS: dict[str, Gender] = {"female": "female", "male": "male"}
+_COLUMNS = ("client_id", "path", "sentence")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommonVoice:
+    """``{lang}/{split}.tsv``, which names files of ``{lang}/clips/``.
+
+    ``root`` is the directory of the release, the one above, or the one of the language. The tables have no quoting:
+    a quotation mark is part of the sentence.
+    """
+
+    name: ClassVar[str] = "common_voice"
+    card: ClassVar[CorpusCard] = CorpusCard(
+        title="Common Voice 13",
+        homepage="https://commonvoice.mozilla.org",
+        licence="CC0 1.0",
+        consent="Volunteers who recorded sentences for publication. Users agree not to identify speakers.",
+        languages=("mul",),  # 108 languages, ISO 639-2
+    )
+    lang: str = "en"  # the directory's name, such as "zh-CN"
+    splits: tuple[str, ...] = ("train",)
+
+    def parts(self, files: CorpusFiles) -> list[str]:
+        """One part a split."""
+        tops = ["", f"{self.lang}/", *(f"{release}/{self.lang}/" for release in files.glob("cv-corpus-*"))]
+        found = [top for top in tops if any(files.exists(f"{top}{split}.tsv") for split in self.splits)]
+        if len(found) != 1:
+            raise CorpusError(
+                f"{files.root}: {'several releases' if found else 'no release'} of Common Voice, expected one "
+                f"directory with {' or '.join(f'{self.lang}/{split}.tsv' for split in self.splits)}"
+            )
+        tables = [f"{found[0]}{split}.tsv" for split in self.splits if files.exists(f"{found[0]}{split}.tsv")]
+        for table in tables:
+            _header(files, table, text_lines(files, table))
+        return tables
+
+    def read(self, files: CorpusFiles, part: str) -> Iterator[Utterance | Reject]:
+        directory, _, table = part.rpartition("/")
+        split = table.removesuffix(".tsv")
+        listing = Listing(files)
+        clips = f"{directory}/clips".lstrip("/")
+        lines = text_lines(files, part)
+        header = _header(files, part, lines)
+        ids: set[str] = set()
+        for number, line in lines:
+            row_id = f"{part}:{number}"
+            try:
+                row = _row(header, line)
+                clip = required_text(row, "path")
+                # A clip is in one split of a release; the split in the id keeps ids apart where a table repeats one.
+                row_id = f"{split}-{clip.removesuffix('.mp3')}"
+                if row_id in ids:
+                    raise RejectedRow(f"duplicate id: {clip} is in an earlier line of {part}")
+                ids.add(row_id)
+                yield Utterance(
+                    id=row_id,
+                    corpus=self.name,
+                    split=split,
+                    language=self.lang.partition("-")[0],
+                    audio=AudioReference(path=listing.find(clip, clips)),
+                    text=required_text(row, "sentence"),
+                    speaker=text_field(row, "client_id"),
+                    gender=_GENDERS.get(text_field(row, "gender"), ""),
+                    age=_AGES.get(text_field(row, "age"), ""),
+                )
+            except RejectedRow as error:
+                yield Reject(id=row_id, step="read", reason=str(error))
+
+
+def _header(files: CorpusFiles, table: str, lines: Iterator[tuple[int, str | RejectedRow]]) -> list[str]:
+    _, line = next(chain(lines, [(0, "")]))
+    header = [] if isinstance(line, RejectedRow) else line.split("\t")
+    if not set(_COLUMNS) <= set(header):
+        raise CorpusError(f"{files.root}/{table}: expected columns {', '.join(_COLUMNS)}, not {line!s:.100}")
+    return header
+
+
+def _row(header: list[str], line: str | RejectedRow) -> dict[str, str]:
+    if isinstance(line, RejectedRow):
+        raise line
+    fields = line.split("\t")
+    if len(fields) != len(header):
+        raise RejectedRow(f"malformed row: {len(fields)} fields, expected {len(header)}")
+    return dict(zip(header, fields, strict=True))

@@ -1,0 +1,55 @@
+"""The values of a corpus's table, checked one by one."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from data_pipeline.records import RejectedRow
+
+_UNDECODED = re.compile(r"[\0\ufffd\ud800-\udfff]")  # what a wrong encoding leaves in a text
+
+
+def text_field(row: Mapping[str, Any], name: str) -> str:
+    """A text without the white space around it, empty where it is absent or null. Raises :class:`RejectedRow`."""
+    value = row.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise RejectedRow(f"bad {name}: {value!r:.100}, expected text")
+    if _UNDECODED.search(value):
+        raise RejectedRow(f"bad encoding: {name} is {value!r:.100}, expected Unicode text")
+    return value.strip()
+
+
+def required_text(row: Mapping[str, Any], name: str) -> str:
+    """A text that is not empty. Raises :class:`RejectedRow`."""
+    text = text_field(row, name)
+    if not text:
+        raise RejectedRow(f"no {name}: it is empty or absent")
+    return text
+
+
+def number_field(row: Mapping[str, Any], name: str) -> float | None:
+    """A finite number, also where it is written as text; None where it is absent, null or empty.
+
+    Raises :class:`RejectedRow`.
+    """
+    value = row.get(name)
+    if value is None or value == "":
+        return None
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise RejectedRow(f"bad {name}: {value!r:.100}, expected a number")
+    return number
+
+
+def required_number(row: Mapping[str, Any], name: str) -> float:
+    """Raises :class:`RejectedRow`."""
+    number = number_field(row, name)
+    if number is None:
+        raise RejectedRow(f"no {name}: it is empty or absent")
+    return number
