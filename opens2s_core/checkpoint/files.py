@@ -127,8 +127,8 @@ def _shard_paths(directory: Path, stem: str) -> Mapping[Path, set[str] | None]:
 
 def _indexed(index: Path) -> dict[Path, set[str]]:
     weight_map = read_json(index).get("weight_map")
-    if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
-        raise CheckpointError(f"{index}: expected a weight_map from names to files")
+    if not (weight_map and isinstance(weight_map, dict) and all(isinstance(file, str) for file in weight_map.values())):
+        raise CheckpointError(f"{index}: expected a weight_map from names to files, got {weight_map!r:.100}")
     paths: dict[Path, set[str]] = {}
     for name, file in weight_map.items():
         try:

@@ -65,6 +65,15 @@ def check_tensors(
         raise CheckpointError(f"{where}: " + "; ".join(problems))
 
 
+def same_bits(left: Tensor, right: Tensor) -> bool:
+    """Whether two tensors are equal bit by bit. ``torch.equal`` finds a NaN different from itself."""
+    return left.dtype == right.dtype and torch.equal(_bytes(left), _bytes(right))
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    return tensor.detach().contiguous().view(torch.uint8)
+
+
 def assign(module: M, state: Mapping[str, Tensor]) -> M:
     """Make ``state`` the values of a :func:`build_empty` module, in the types they have; returns it in eval mode.
 

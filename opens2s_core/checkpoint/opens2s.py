@@ -15,7 +15,7 @@ from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
 
 from opens2s_core.checkpoint.files import open_tensors, read_json, value, write_json, write_tensors
 from opens2s_core.checkpoint.lora import merge_lora_tensors
-from opens2s_core.checkpoint.modules import assign, build_empty, check_tensors
+from opens2s_core.checkpoint.modules import assign, build_empty, check_tensors, same_bits
 from opens2s_core.checkpoint.shards import LazyTensor
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.checkpoint.weight_norm import plain_weights
@@ -146,7 +146,7 @@ def _fill(part: P, tensors: Mapping[str, Tensor | LazyTensor], dtype: torch.dtyp
     for lm in (module for module in part.modules() if isinstance(module, Qwen3ForCausalLM)):
         lm.model.rotary_emb = Qwen3RotaryEmbedding(lm.config)  # computed, so in no file
         embedding, head = lm.model.embed_tokens.weight, lm.lm_head.weight
-        if lm.config.tie_word_embeddings and (head.is_meta or torch.equal(head, embedding)):
+        if lm.config.tie_word_embeddings and (head.is_meta or same_bits(head, embedding)):
             lm.lm_head.weight = embedding
     return part
 

@@ -182,8 +182,13 @@ def test_an_index_must_name_what_its_shards_hold(tmp_path: Path) -> None:
     write_json(index, {"weight_map": {"a.weight": "model.safetensors", "z": "model.safetensors"}})
     with pytest.raises(CheckpointError, match=r"missing are \['z'\]"):
         open_tensors(tmp_path)
-    write_json(index, {"weight_map": {"a.weight": 1}})
-    with pytest.raises(CheckpointError, match="expected a weight_map from names to files"):
+
+
+@pytest.mark.parametrize("content", [{}, {"weight_map": {}}, {"weight_map": []}, {"weight_map": {"a.weight": 1}}])
+def test_an_index_without_names_of_tensors_is_refused(tmp_path: Path, content: dict[str, Any]) -> None:
+    write_tensors(TENSORS, tmp_path)
+    write_json(tmp_path / "model.safetensors.index.json", content)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors\.index\.json: expected a weight_map from names"):
         open_tensors(tmp_path)
 
 
