@@ -69,7 +69,7 @@ def test_a_copy_is_fetched_once_and_again_when_it_changes(url: str) -> None:
     assert (fetch_directory(url) / "weights").read_text() == "two"
 
 
-def test_a_half_published_directory_is_refused(url: str) -> None:
+def test_an_incomplete_directory_is_refused(url: str) -> None:
     publish(url, "one")
     filesystem, root = fsspec.core.url_to_fs(url)
     filesystem.rm_file(f"{root}/manifest.json")
@@ -252,7 +252,7 @@ def test_a_file_with_other_content_than_was_published_is_refused(url: str) -> No
     assert (fetch_directory(url, "inner/*") / "inner" / "config").read_text() == "{}"
 
 
-def test_a_manifest_that_is_none_is_refused(url: str) -> None:
+def test_an_invalid_manifest_is_refused(url: str) -> None:
     publish(url, "one")
     filesystem, root = fsspec.core.url_to_fs(url)
     filesystem.pipe_file(f"{root}/manifest.json", b"[]")
@@ -326,7 +326,7 @@ def test_a_process_killed_while_it_replaces_a_directory_loses_neither(
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
-def test_of_two_writers_each_has_a_directory_and_the_last_one_counts(tmp_path: Path) -> None:
+def test_of_two_writers_each_has_a_directory_and_the_last_one_wins(tmp_path: Path) -> None:
     target = tmp_path / "bundle"
     with new_directory(target) as outer:
         (outer / "outer").touch()
@@ -352,7 +352,7 @@ def test_the_working_directory_is_a_directory(tmp_path: Path, monkeypatch: pytes
     assert is_published(".")
 
 
-def test_a_link_is_restored_as_what_it_points_to_is(tmp_path: Path) -> None:
+def test_the_target_of_a_link_is_restored(tmp_path: Path) -> None:
     (tmp_path / ".real.0123abcd.replaced").mkdir()
     (tmp_path / ".real.0123abcd.unfinished").mkdir()
     (tmp_path / "link").symlink_to("real")
@@ -360,7 +360,7 @@ def test_a_link_is_restored_as_what_it_points_to_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("version", ["", ".", "../..", 5, None])
-def test_a_version_that_is_no_folder_of_ours_is_refused(version: Any, url: str) -> None:
+def test_an_invalid_version_is_refused(version: Any, url: str) -> None:
     publish(url, "one")
     filesystem, root = fsspec.core.url_to_fs(url)
     filesystem.pipe_file(f"{root}/manifest.json", json.dumps({"version": version, "files": {}}).encode())
@@ -417,7 +417,7 @@ def test_a_local_directory_is_used_where_it_is(tmp_path: Path, cache: Path) -> N
 
 
 @pytest.mark.parametrize("remote", [True, False])
-def test_what_fails_half_way_changes_nothing(remote: bool, url: str, tmp_path: Path) -> None:
+def test_a_failed_writer_changes_nothing(remote: bool, url: str, tmp_path: Path) -> None:
     target = url if remote else str(tmp_path / "bundle")
     publish(target, "one")
     with pytest.raises(FileExistsError):
@@ -441,7 +441,7 @@ def test_a_digest_is_of_names_and_contents(tmp_path: Path) -> None:
     assert digest(tmp_path / "one") == hashlib.sha256(b"1").hexdigest()
 
 
-def test_files_are_copied_with_the_rights_of_new_ones(tmp_path: Path) -> None:
+def test_files_are_copied_with_the_permissions_of_new_ones(tmp_path: Path) -> None:
     source = tmp_path / "source"
     publish(source, "one")
     for path in (source / "inner" / "config", source / "inner", source):
