@@ -1,7 +1,7 @@
 """Directories of weights, on this machine or at a URL (``s3://…``) that every machine of a cluster can read.
 
-At a URL, each upload is a *version*: a folder of its own. ``manifest.json`` is written last and names the current
-version and its files. Readers copy the current version into a local cache, and each file is verified.
+Each upload to a URL is a *version* in a new folder. ``manifest.json`` is written last and names the current version and
+its files. Readers copy the current version into a local cache and verify each file.
 """
 
 import fcntl
@@ -28,7 +28,7 @@ _MANIFEST = "manifest.json"
 _VERSION = re.compile(r"[0-9a-f]{16}")
 """A version's folder: eight digits for the time of its upload (Unix, in seconds), and eight random ones."""
 _UPLOAD_SECONDS = 24 * 3600
-"""A version without a manifest may still be in upload for so long; then the next upload removes it."""
+"""Versions that are younger are not removed: their uploads may still be running."""
 _ATTEMPTS = 3
 _TOKEN_BYTES = 4
 
@@ -95,8 +95,8 @@ def new_directory(directory: str | Path) -> Iterator[Path]:
 
     If the process is killed, the next call of this module for a path finds the complete old or new directory.
 
-    At a URL the previous version is kept, since it may still be downloaded. Other versions are removed once they are
-    a day old: what was replaced before, and interrupted uploads.
+    An upload to a URL keeps the previous version, which may still be downloaded. It removes other versions that are
+    older than a day: those that were replaced before, and interrupted uploads.
     """
     if is_url(directory):
         remote = _open(str(directory))
