@@ -1,4 +1,8 @@
-"""Directories of weights that may lie elsewhere: on S3, say, where every machine of a cluster finds them."""
+"""Directories of weights, on this machine or at a URL (``s3://…``) that every machine of a cluster can read.
+
+Each upload to a URL is a *version* in a new folder. ``manifest.json`` is written last and names the current version and
+its files. Readers copy the current version into a local cache and verify each file.
+"""
 
 import fcntl
 import hashlib
@@ -8,6 +12,7 @@ import re
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -16,21 +21,23 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
+from fsspec import available_protocols, get_filesystem_class
 from fsspec.core import url_to_fs
 
 _MANIFEST = "manifest.json"
-"""At a URL, each upload has a folder of its own; this file, written last, names the one that counts and its files."""
-
 _VERSION = re.compile(r"[0-9a-f]{16}")
+"""A version's folder: eight digits for the time of its upload (Unix, in seconds), and eight random ones."""
+_UPLOAD_SECONDS = 24 * 3600
+"""Versions that are younger are not removed: their uploads may still be running."""
 _ATTEMPTS = 3
 _TOKEN_BYTES = 4
 
 SETTINGS = ("*.json", "*.yaml", "*.txt", "*.jinja")
-"""Patterns of the files of a bundle that are small: all but weights."""
+"""Patterns of the small files of a bundle: all files but the weights."""
 
 
 class StorageError(ValueError):
-    """A directory that is not there or not yet whole, or a path that leaves it."""
+    """A directory that is missing or incomplete, a URL that cannot be opened, or a path that leaves its directory."""
 
 
 def is_url(directory: str | Path) -> bool:
@@ -38,15 +45,15 @@ def is_url(directory: str | Path) -> bool:
 
 
 def inside(root: str | Path, path: str, *, allow_outside: bool = False) -> Path:
-    """Where ``path``, as some file under ``root`` gives it, lies: relative paths start at ``root``.
+    """``path``, read from a file under ``root``, as an absolute path; a relative one starts at ``root``.
 
-    Judged by its letters alone: an absolute path, one that ``..`` leads out of ``root``, or one with a NUL raises
-    :class:`StorageError`. Links are followed wherever they point, since the caches of model hubs are made of links;
-    a NUL is refused even with ``allow_outside``.
+    Raises :class:`StorageError` for an absolute path, one that leaves ``root`` by ``..``, and, even with
+    ``allow_outside``, one with a NUL. Only the text of the path is checked: a symbolic link may point anywhere, since
+    the caches of model hubs consist of links.
     """
     if "\0" in path:
         raise StorageError(f"{path!r}: expected a path without a NUL")
-    base = os.path.abspath(root)  # of "." every path would be a part
+    base = os.path.abspath(root)  # "." would be a prefix of no absolute path
     resolved = Path(os.path.abspath(os.path.join(base, path)))
     if not (allow_outside or (not os.path.isabs(path) and resolved.is_relative_to(base))):
         raise StorageError(f"{path!r}: expected a relative path inside {root}")
@@ -54,47 +61,48 @@ def inside(root: str | Path, path: str, *, allow_outside: bool = False) -> Path:
 
 
 def absolute_directory(directory: str | Path) -> str:
-    """``directory`` as it is called in every process, whatever its working directory."""
+    """``directory`` as an absolute path, which does not depend on the working directory; a URL as it is."""
     return str(directory) if is_url(directory) else str(Path(directory).resolve())
 
 
 def fetch_directory(directory: str | Path, *patterns: str) -> Path:
-    """``directory`` as a path of this machine: itself if it is one, else a copy whose files are fetched once and kept.
+    """The local path of ``directory``: a local directory itself, or a copy of one at a URL.
 
-    Of a URL only files are fetched that match one of the ``patterns`` (``"opens2s/*"``; ``*`` matches ``/`` too; none:
-    all files); what others have fetched may be there as well. Each file is checked against the manifest when it is
-    fetched. Processes of one machine wait for one another, so a file is fetched once. Copies lie under
-    ``OPENS2S_CACHE`` (default ``~/.cache/opens2s``). Raises :class:`StorageError`.
+    Of a URL, only the files that match one of the ``patterns`` are fetched (``"opens2s/*"``; ``*`` matches ``/`` too;
+    without patterns: all files); files of earlier calls may be there as well. Each file is checked against the
+    manifest when it is fetched, and processes of one machine do not fetch it twice.
+
+    All files of a copy are of one version: the current one when the URL is given. Within a process, the path of a copy
+    may be given in place of the URL: it adds files of the same version, which may be outdated by then.
+
+    Copies are stored in ``OPENS2S_CACHE`` (default ``~/.cache/opens2s``). A call with a URL removes copies of its older
+    versions, except those that a running process has fetched. Raises :class:`StorageError`.
     """
-    if not is_url(directory):
+    if is_url(directory):
+        return _fetch_current(_open(str(directory)), patterns)
+    if (copy := _copies.get(Path(directory).resolve())) is not None:
+        with _locked(copy.path.parent):
+            copy.fetch(patterns)
+    else:
         _finish_replacing(Path(directory))
-        return Path(directory)
-    filesystem, root = url_to_fs(str(directory), use_listings_cache=False)
-    cache = Path(os.environ.get("OPENS2S_CACHE", Path.home() / ".cache" / "opens2s"))
-    for attempt in range(1, _ATTEMPTS + 1):
-        manifest = _read_manifest(filesystem, root, str(directory))
-        target = cache / hashlib.sha256(f"{directory}\n{manifest.version}".encode()).hexdigest()[:32]
-        try:
-            _fetch_files(filesystem, root, manifest, patterns, target)
-        except FileNotFoundError as error:
-            if attempt == _ATTEMPTS:
-                raise StorageError(f"{directory}: expected the files that its manifest names: {error}") from error
-        else:
-            break  # otherwise it was replaced meanwhile
-    return target
+    return Path(directory)
 
 
 @contextmanager
 def new_directory(directory: str | Path) -> Iterator[Path]:
     """A local directory to write into, which replaces ``directory`` (a path or URL) when the block ends without an
-    exception; of several writers the last one counts.
+    exception. Of several writers, the last one to finish wins.
 
-    Where the process is killed, the next call of this module for a path finds the old directory or the new one, whole.
+    If the process is killed, the next call of this module for a path finds the complete old or new directory.
+
+    An upload to a URL keeps the previous version, which may still be downloaded. It removes other versions that are
+    older than a day: those that were replaced before, and interrupted uploads.
     """
     if is_url(directory):
+        remote = _open(str(directory))
         with tempfile.TemporaryDirectory() as temporary:
             yield Path(temporary)
-            _upload(Path(temporary), str(directory))
+            _upload(Path(temporary), remote)
         return
     target = Path(directory).resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -128,11 +136,11 @@ def _siblings(target: Path, state: str) -> list[Path]:
 
 
 def _finish_replacing(directory: Path) -> None:
-    """Complete the replacement of a directory during which a process was killed."""
+    """Complete the replacement of a directory if the process that replaced it was killed."""
     target = directory.resolve()
     if not _siblings(target, "replaced"):
         return
-    with _locked(target.parent):  # else a writer may be at it
+    with _locked(target.parent):  # a writer may be between its two renames
         for replaced in _siblings(target, "replaced"):
             if not target.exists():
                 unfinished = replaced.with_suffix(".unfinished")  # complete by then
@@ -141,95 +149,185 @@ def _finish_replacing(directory: Path) -> None:
 
 
 def _remove_abandoned(target: Path) -> None:
-    """Remove what killed processes had begun to write; each writer that lives holds a lock."""
+    """Remove the unfinished directories of killed processes; a running writer holds a lock on its own."""
     for unfinished in _siblings(target, "unfinished"):
         with suppress(BlockingIOError), _locked(unfinished, wait=False):
             shutil.rmtree(unfinished)
 
 
 def copy_files(source: Path, target: Path, *, skip: Callable[[Path], bool] = lambda path: False) -> None:
-    """Copy a directory's files, at all levels, but those to ``skip``; the copies have the rights of new files."""
-    for path in sorted(source.rglob("*")):
-        if path.is_file() and not skip(path):
+    """Copy the files of a directory tree, except those to ``skip``; the copies have the permissions of new files."""
+    for path in _files(source):
+        if not skip(path):
             copy = target / path.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file's content, or of the names and contents of all files in a directory."""
+    """SHA-256 of a file's content, or of the names and contents of all files in a directory tree."""
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    return hashlib.sha256("".join(f"{file.relative_to(path)} {digest(file)}\n" for file in files).encode()).hexdigest()
+    lines = "".join(f"{file.relative_to(path)} {digest(file)}\n" for file in _files(path))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _files(directory: Path) -> list[Path]:
+    """The files of a directory tree, also behind symbolic links. Raises :class:`StorageError` for a dangling link."""
+    paths = sorted(Path(folder, name) for folder, _, names in os.walk(directory, followlinks=True) for name in names)
+    if dangling := [path for path in paths if not path.exists()]:
+        raise StorageError(f"{dangling[0]}: expected a file, got a symbolic link to {os.readlink(dangling[0])!r}")
+    return [path for path in paths if path.is_file()]
 
 
 def is_published(directory: str | Path) -> bool:
-    """Whether a whole directory is there."""
+    """Whether a complete directory is there."""
     if not is_url(directory):
         _finish_replacing(Path(directory))
         return Path(directory).exists()
-    filesystem, root = url_to_fs(str(directory), use_listings_cache=False)
-    return bool(filesystem.exists(f"{root}/{_MANIFEST}"))
+    return _open(str(directory)).is_published()
 
 
 @dataclass(frozen=True, slots=True)
 class _Manifest:
-    """``version`` is the folder that counts; ``files`` are its files, with their SHA-256."""
+    """The folder of a version, and the SHA-256 of its files by name."""
 
     version: str
     files: Mapping[str, str]
 
 
-def _read_manifest(filesystem: Any, root: str, url: str) -> _Manifest:
+@dataclass(frozen=True, slots=True)
+class _Remote:
+    """A directory at a URL."""
+
+    url: str
+    filesystem: Any
+    root: str  # its path in the file system, without a slash at the end
+
+    def is_published(self) -> bool:
+        return bool(self.filesystem.exists(f"{self.root}/{_MANIFEST}"))
+
+    def manifest(self) -> _Manifest:
+        try:
+            values = json.loads(self.filesystem.cat_file(f"{self.root}/{_MANIFEST}"))
+            if not _VERSION.fullmatch(values["version"]):  # it becomes a part of paths
+                raise ValueError(f"version {values['version']!r}")
+            return _Manifest(values["version"], dict(values["files"]))
+        except FileNotFoundError as error:
+            raise StorageError(f"{self.url}: expected a complete directory with {_MANIFEST} in it") from error
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            raise StorageError(f"{self.url}/{_MANIFEST}: expected the manifest of a directory: {error}") from error
+
+
+def _open(url: str) -> _Remote:
     try:
-        values = json.loads(filesystem.cat_file(f"{root}/{_MANIFEST}"))
-        if not _VERSION.fullmatch(values["version"]):  # it becomes a path, which is removed later
-            raise ValueError(f"version {values['version']!r}")
-        return _Manifest(values["version"], dict(values["files"]))
-    except FileNotFoundError as error:
-        raise StorageError(f"{url}: expected a whole directory with {_MANIFEST} in it") from error
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise StorageError(f"{url}/{_MANIFEST}: expected the manifest of a directory: {error}") from error
+        filesystem, root = url_to_fs(url, use_listings_cache=False)
+    except (ValueError, ImportError) as error:  # no such protocol, or its package is not installed
+        raise StorageError(f"{url}: {error}; expected one of the protocols {_usable_protocols()}") from error
+    return _Remote(url, filesystem, root.rstrip("/"))
 
 
-def _upload(source: Path, url: str) -> None:
-    filesystem, root = url_to_fs(url, use_listings_cache=False)
-    before = _read_manifest(filesystem, root, url).version if filesystem.exists(f"{root}/{_MANIFEST}") else None
-    version = secrets.token_hex(8)
-    names = [path.relative_to(source).as_posix() for path in sorted(source.rglob("*")) if path.is_file()]
-    filesystem.put(f"{source}/", f"{root}/{version}/", recursive=True)
+def _usable_protocols() -> list[str]:
+    usable = []
+    for protocol in available_protocols():
+        with suppress(ImportError):
+            get_filesystem_class(protocol)
+            usable.append(protocol)
+    return usable
+
+
+def _upload(source: Path, remote: _Remote) -> None:
+    filesystem, root = remote.filesystem, remote.root
+    names = [path.relative_to(source).as_posix() for path in _files(source)]
+    previous = remote.manifest().version if remote.is_published() else None
+    version = f"{int(time.time()):08x}{secrets.token_hex(4)}"
+    targets = [f"{root}/{version}/{name}" for name in names]
+    for folder in sorted({f"{root}/{version}", *(target.rpartition("/")[0] for target in targets)}):
+        filesystem.makedirs(folder, exist_ok=True)
+    filesystem.put([str(source / name) for name in names], targets)
     manifest = {"version": version, "files": {name: digest(source / name) for name in names}}
     filesystem.pipe_file(f"{root}/{_MANIFEST}", json.dumps(manifest, indent=2).encode())
-    if before is not None:
-        with suppress(FileNotFoundError):  # another writer was first
-            filesystem.rm(f"{root}/{before}", recursive=True)
+    for path in filesystem.ls(root, detail=False):
+        name = path.rstrip("/").rpartition("/")[2]
+        if _VERSION.fullmatch(name) and name not in (version, previous) and _is_abandoned(name):
+            with suppress(FileNotFoundError):  # another writer removes it too
+                filesystem.rm(path, recursive=True)
 
 
-def _fetch_files(filesystem: Any, root: str, manifest: _Manifest, patterns: Sequence[str], target: Path) -> None:
-    wanted = {name for name in manifest.files if not patterns or any(fnmatchcase(name, one) for one in patterns)}
-    paths = {name: inside(target, name) for name in sorted(wanted)}
-    target.mkdir(parents=True, exist_ok=True)
-    with _locked(target), tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as temporary:
-        for name, path in paths.items():
-            if not path.is_file():
-                copy = Path(temporary, "file")
-                _fetch_file(filesystem, f"{root}/{manifest.version}/{name}", copy, manifest.files[name])
-                path.parent.mkdir(parents=True, exist_ok=True)
-                copy.rename(path)
+def _is_abandoned(version: str) -> bool:
+    return abs(time.time() - int(version[:8], 16)) > _UPLOAD_SECONDS
 
 
-def _fetch_file(filesystem: Any, source: str, copy: Path, expected: str) -> None:
-    filesystem.get_file(source, str(copy))
-    if (got := digest(copy)) != expected:
-        raise StorageError(f"{source}: expected content of SHA-256 {expected}, got {got}")
+class _VersionRemovedError(StorageError):
+    """A version was removed from its URL before all files were fetched."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """The files of one version that have been fetched into ``path``. The folder around it must be locked."""
+
+    remote: _Remote
+    manifest: _Manifest
+    path: Path
+
+    def fetch(self, patterns: Sequence[str]) -> None:
+        names = [name for name in self.manifest.files if not patterns or any(fnmatchcase(name, p) for p in patterns)]
+        paths = {name: inside(self.path, name) for name in sorted(names)}
+        self.path.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.path.parent) as temporary:
+            for name, path in paths.items():
+                if not path.is_file():
+                    unchecked = Path(temporary, "file")
+                    self._fetch_file(name, unchecked)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    unchecked.rename(path)
+
+    def _fetch_file(self, name: str, target: Path) -> None:
+        source, expected = f"{self.remote.root}/{self.manifest.version}/{name}", self.manifest.files[name]
+        try:
+            self.remote.filesystem.get_file(source, str(target))
+        except FileNotFoundError as error:
+            raise _VersionRemovedError(
+                f"{self.remote.url}: expected the files that its manifest names: {error}"
+            ) from error
+        if (got := digest(target)) != expected:
+            raise StorageError(f"{source}: expected content of SHA-256 {expected}, got {got}")
+
+
+_copies: dict[Path, _Copy] = {}
+"""What this process has fetched, by path. It holds a shared lock on each until it ends: no process removes them."""
+
+
+def _fetch_current(remote: _Remote, patterns: Sequence[str]) -> Path:
+    cache = Path(os.environ.get("OPENS2S_CACHE", Path.home() / ".cache" / "opens2s")).resolve()
+    url = remote.filesystem.unstrip_protocol(remote.root)
+    folder = cache / hashlib.sha256(url.encode()).hexdigest()[:32]
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        for attempt in range(1, _ATTEMPTS + 1):
+            manifest = remote.manifest()
+            copy = _Copy(remote, manifest, folder / manifest.version)
+            try:
+                copy.fetch(patterns)
+                break
+            except _VersionRemovedError:  # it was replaced meanwhile
+                if attempt == _ATTEMPTS:
+                    raise
+        if copy.path not in _copies:
+            fcntl.flock(os.open(copy.path, os.O_RDONLY), fcntl.LOCK_SH)
+            _copies[copy.path] = copy
+        for other in folder.iterdir():
+            if other != copy.path:
+                with suppress(BlockingIOError), _locked(other, wait=False):
+                    shutil.rmtree(other, ignore_errors=True)
+    return copy.path
 
 
 @contextmanager
 def _locked(directory: Path, *, wait: bool = True) -> Iterator[None]:
-    """Exclusive among all processes of this machine; it ends with its process. Without ``wait``, ``BlockingIOError``
-    where another holds it."""
+    """An exclusive lock among all processes of this machine; it ends with its process. Without ``wait``, raises
+    ``BlockingIOError`` if it is held already."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -51,8 +51,9 @@ def publish_model(model: str, output: str, run: str | None = None) -> None:
         if run is None:
             publish(model, target)
             return
-        with _trained(run, opens2s_directory(model)) as (trained, _):
-            publish(model, target, trained)
+        source = fetch_directory(model)
+        with _trained(run, opens2s_directory(source)) as (trained, _):
+            publish(source, target, trained)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""An S3 that forgets: enough of its protocol, on a port of its own, for a client to put, get, list and delete."""
+"""An S3 server in memory, with enough of the protocol for a client to put, get, list and delete objects."""
 
 import re
 import threading

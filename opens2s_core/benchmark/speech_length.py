@@ -26,6 +26,7 @@ from opens2s_core.inference.loading import build_engine
 from opens2s_core.inference.messages import Hiddens, ReplyRequest, Sampling, SpeechFinish, TextDelta, Units
 from opens2s_core.inference.token2wav import Token2WavEngine
 from opens2s_core.prompt import Audio, Message, reading
+from opens2s_core.storage import SETTINGS, fetch_directory
 
 T = TypeVar("T")
 
@@ -66,9 +67,10 @@ class Speech:
 
 def measure_speech_length(config: SpeechLengthBenchmark, recogniser: Recogniser) -> list[Measurement]:
     """Raises ``ValueError`` for a directory without examples."""
-    info = read_bundle_info(config.bundle)
-    thinker, decoder = (build_engine(stage, config.bundle, capacity=1) for stage in ("thinker", "speech_decoder"))
-    token2wav = build_engine("token2wav", config.bundle, capacity=1)
+    bundle = fetch_directory(config.bundle, *SETTINGS)
+    info = read_bundle_info(bundle)
+    thinker, decoder = (build_engine(stage, bundle, capacity=1) for stage in ("thinker", "speech_decoder"))
+    token2wav = build_engine("token2wav", bundle, capacity=1)
     assert isinstance(token2wav, Token2WavEngine)
     questions = read_questions(config.examples)
     rows = []

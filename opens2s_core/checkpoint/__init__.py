@@ -1,10 +1,10 @@
-"""Directories of weights, in every published form.
+"""Directories of weights, as published and as bundles.
 
 An OpenS2S directory holds ``config.json``, safetensors shards, the text tokenizer and generation settings, the speech
-decoder's tokenizer and settings in ``tts/``, and the feature extractor's settings in ``audio/``. A *bundle* is what a
-reply needs, side by side: ``opens2s/``, ``speech_tokenizer/``, ``token2wav/`` and, where it has named voices,
+decoder's tokenizer and settings in ``tts/``, and the feature extractor's settings in ``audio/``. A *bundle* is a
+directory with all models of a service: ``opens2s/``, ``speech_tokenizer/``, ``token2wav/`` and, if it has named voices,
 ``voices.safetensors``.
 
-Each name is imported from the module that defines it. Nothing is gathered here: a server's process loads one part of a
-bundle, and the libraries of the others would double the time until it answers.
+Names are imported from the modules that define them and not re-exported here: a server's process loads one part of a
+bundle, and importing the libraries of the others would double its start-up time.
 """

@@ -1,4 +1,4 @@
-"""Bundles: what a reply needs, side by side."""
+"""Bundles: directories with all models of a service."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV = "opens2s", "speech_tokenizer", "token2wav
 
 
 def opens2s_directory(model: str | Path) -> Path:
-    """``model``, a path or URL, if it is an OpenS2S directory, or the one in it if it is a bundle."""
+    """The OpenS2S directory of ``model``, a path or URL of such a directory or of a bundle with one."""
     path = fetch_directory(model)
     for directory in (path / OPENS2S, path):
         if (directory / "config.json").exists():
@@ -23,8 +23,8 @@ def opens2s_directory(model: str | Path) -> Path:
 
 
 UNITS_PER_TOKEN = 3.5
-"""Speech units for each token that is spoken where a bundle does not store that of its training data: English at
-about 3.5 tokens a second and 12.5 units."""
+"""Speech units per spoken token, for bundles that do not store the mean of their training data: English at about 3.5
+tokens and 12.5 units per second."""
 
 
 _MINUTE = 60 * SAMPLE_RATE
@@ -32,22 +32,22 @@ _MINUTE = 60 * SAMPLE_RATE
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleInfo:
-    """What a server needs of a bundle before it loads any weights."""
+    """What a server reads from a bundle before it loads any weights."""
 
-    sample_rate: int  # Hz, of the audio that comes out
+    sample_rate: int  # Hz, of the generated audio
     units_per_second: float  # speech units in a second of audio
-    units_per_token: float  # speech units for each token that is spoken, on average over its training data
+    units_per_token: float  # speech units per spoken token, on average over the training data
     voice_trained: bool
     context: int | None = None  # positions of the longest conversation that the LLM reads (None: no LLM in the bundle)
-    audio_positions: float = 0.0  # of them, that a second of a user's audio takes
+    audio_positions: float = 0.0  # positions per second of a user's audio
     units_temperature: float = 1.0  # at which speech units are sampled
     writes_tools: bool = False  # its tokenizer has a chat template, which writes tools
     voices: tuple[str, ...] = ()  # names of its speaker vectors
 
 
 def read_bundle_info(bundle: str | Path) -> BundleInfo:
-    """Of a directory or URL. Raises :class:`CheckpointError` or :class:`ConfigError`."""
-    from opens2s_core.checkpoint.opens2s import read_config  # no stage needs it, and it imports all models
+    """``bundle`` is a directory or URL. Raises :class:`CheckpointError` or :class:`ConfigError`."""
+    from opens2s_core.checkpoint.opens2s import read_config  # imports all models; the stages do not need it
 
     path = fetch_directory(bundle, *SETTINGS, VOICES_FILE)
     config = read_token2wav_config(path / TOKEN2WAV)
@@ -67,7 +67,7 @@ def read_bundle_info(bundle: str | Path) -> BundleInfo:
 
 
 def has_chat_template(directory: Path) -> bool:
-    """As transformers stores it: a file of its own, or a key of the tokenizer's settings."""
+    """Whether the tokenizer has a chat template, in a file or in its settings, as transformers stores it."""
     settings = directory / "tokenizer_config.json"
     return (directory / "chat_template.jinja").exists() or (
         settings.exists() and bool(read_json(settings).get("chat_template"))

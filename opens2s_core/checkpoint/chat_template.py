@@ -1,4 +1,4 @@
-"""The chat template that published directories carry: the prompts of :class:`PromptBuilder`, for code that has none."""
+"""The chat template of published directories: it writes the prompts of :class:`PromptBuilder` for other code."""
 
 from opens2s_core.prompt import DEFAULT_SYSTEM, SPEECH_TOKENS, THINK_TOKENS, TURN_END, TURN_START, PromptStyle
 
@@ -26,7 +26,14 @@ _TEMPLATE = """\
 
 def chat_template(style: PromptStyle) -> str:
     """A template (Jinja) that writes conversations as :class:`PromptBuilder` does in this style. Contents are strings,
-    with a user's audio as the published server marks it; those of the assistant are transcripts of spoken replies."""
+    with a user's audio as the published server marks it; those of the assistant are transcripts of spoken replies.
+
+    One difference remains in the styles ``training`` and ``plain``, for a user's or system message whose content has a
+    newline before any other character than whitespace. The published training tool and :class:`PromptBuilder` encode
+    the message's header and its content separately. A template writes one string, in which the tokenizer merges the
+    header's newline with those of the content: Qwen3's has one token for two newlines. Such contents should be stripped
+    before the template is applied.
+    """
     _, _, before, after = SPEECH_TOKENS
     chat = style == "chat"
     values = {

@@ -1,4 +1,4 @@
-"""Codebook sizes of the parts of a bundle. Apart from ``bundle``, since it needs tokenizers."""
+"""Codebook sizes of the parts of a bundle; not in ``bundle``, since this module imports tokenizers."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from opens2s_core.storage import SETTINGS, fetch_directory
 
 
 def codebook_sizes(bundle: str | Path) -> dict[str, int]:
-    """Codebook size of each part that is there; in a bundle that can speak they are equal."""
+    """Codebook size of each part that the bundle has; in a bundle that can speak they are equal."""
     path = fetch_directory(bundle, *SETTINGS)
     sizes = {
         OPENS2S: lambda part: read_vocabulary(part).units.size,

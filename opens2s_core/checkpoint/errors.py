@@ -1,5 +1,5 @@
-"""What a directory of weights can be refused for."""
+"""The error for invalid directories of weights."""
 
 
 class CheckpointError(ValueError):
-    """A directory that does not hold what it should; names what is missing, unknown, malformed or of another shape."""
+    """A directory with missing, unknown or malformed files or tensors, which the message names."""

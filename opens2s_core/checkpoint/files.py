@@ -1,6 +1,6 @@
 """Files of a checkpoint directory: JSON, and tensors in one file or many shards.
 
-Nothing is ever unpickled beyond plain tensors, and no file outside the directory is opened.
+Only plain tensors are unpickled, and no file outside the directory is opened.
 """
 
 import json
@@ -22,7 +22,7 @@ SHARD_BYTES = 5 * 10**9
 """Largest shard written, unless one tensor alone is larger."""
 
 _FORMATS = (("", ".safetensors"), ("", ".pt"), ("", ".bin"), ("pytorch_", ".bin"))
-"""What stands before and after the stem in a file's name."""
+"""Prefix and suffix of a file's name, around the stem."""
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
@@ -41,13 +41,13 @@ def write_json(path: str | Path, values: Mapping[str, Any]) -> None:
 
 
 def open_tensors(directory: str | Path, stem: str = "model") -> dict[str, LazyTensor]:
-    """The tensors ``stem`` of a directory by name, in file order: shapes and types are known, values not yet read.
+    """The tensors of a directory by name, in file order, with shapes and types; their values are read later.
 
-    They lie in ``model.safetensors``, in ``model-00001-of-00002.safetensors`` and so on, with or without
-    ``model.safetensors.index.json`` (where there is one, only the tensors that it names are read, each from the file
-    that it names), or in ``.pt`` or ``.bin`` files of the same names (or ``pytorch_model.bin``). What is read may
-    share the file's memory map, so do not write to the file. Raises :class:`CheckpointError` where there are none,
-    where one is missing, leaves the directory or holds anything but a flat mapping of names to tensors.
+    They are stored in ``model.safetensors``, in ``model-00001-of-00002.safetensors`` and so on, with or without
+    ``model.safetensors.index.json`` (with an index, only the tensors that it names are read, each from the file that it
+    names), or in ``.pt`` or ``.bin`` files of the same names (or ``pytorch_model.bin``). Values may share the file's
+    memory map, so do not write to the file. Raises :class:`CheckpointError` if there are no such files, or if one is
+    missing, is outside the directory or holds anything but a flat mapping of names to tensors.
     """
     tensors: dict[str, LazyTensor] = {}
     for path, indexed in _shard_paths(Path(directory), stem).items():
@@ -70,8 +70,8 @@ def write_tensors(
 ) -> None:
     """Write ``tensors`` as one safetensors file, or as shards of at most ``max_bytes`` with an index.
 
-    Lazy tensors are read one shard at a time. Older files of that stem are replaced, also where ``tensors`` still
-    maps them.
+    Lazy tensors are read one shard at a time. Older files of that stem are replaced, even if ``tensors`` still maps
+    them.
     """
     target = Path(directory)
     target.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def write_tensors(
 
 
 def value(tensor: Tensor | LazyTensor, dtype: torch.dtype | None = None) -> Tensor:
-    """The values of a tensor, in ``dtype`` where that is given."""
+    """The values of a tensor, converted to ``dtype`` if given."""
     values = tensor.read() if isinstance(tensor, LazyTensor) else tensor.detach()
     return values if dtype is None else values.to(dtype)
 
@@ -105,14 +105,14 @@ def _save_shard(tensors: dict[str, Tensor], path: Path) -> None:
         if (address := tensor.untyped_storage().data_ptr()) in seen and tensor.numel():
             tensors[name] = tensor.clone()
         seen.add(address)
-    path.touch()  # with the rights of any new file; safetensors would make one for its owner alone
+    path.touch()  # with the permissions of any new file; safetensors creates one for its owner only
     mode = path.stat().st_mode
     save_file(tensors, path, {"format": "pt"})
     path.chmod(mode)
 
 
 def _shard_paths(directory: Path, stem: str) -> Mapping[Path, set[str] | None]:
-    """The files to read, and which tensors of each where there is an index (else None: all)."""
+    """The files to read, each with the names of the tensors to read, or None for all (without an index)."""
     for prefix, suffix in _FORMATS:
         index = directory / f"{prefix}{stem}{suffix}.index.json"
         if index.exists():
@@ -127,8 +127,8 @@ def _shard_paths(directory: Path, stem: str) -> Mapping[Path, set[str] | None]:
 
 def _indexed(index: Path) -> dict[Path, set[str]]:
     weight_map = read_json(index).get("weight_map")
-    if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
-        raise CheckpointError(f"{index}: expected a weight_map from names to files")
+    if not (weight_map and isinstance(weight_map, dict) and all(isinstance(file, str) for file in weight_map.values())):
+        raise CheckpointError(f"{index}: expected a weight_map from names to files, got {weight_map!r:.100}")
     paths: dict[Path, set[str]] = {}
     for name, file in weight_map.items():
         try:
@@ -139,7 +139,7 @@ def _indexed(index: Path) -> dict[Path, set[str]]:
 
 
 def _numbered(directory: Path, stem: str, suffix: str) -> list[Path]:
-    """Shards of one set, all of them."""
+    """The shards of a complete set."""
     pattern = re.compile(rf"{re.escape(stem)}-(\d+)-of-(\d+){re.escape(suffix)}")
     found = {path: match for path in sorted(directory.glob("*")) if (match := pattern.fullmatch(path.name))}
     totals = {int(match[2]) for match in found.values()}
@@ -150,7 +150,7 @@ def _numbered(directory: Path, stem: str, suffix: str) -> list[Path]:
 
 
 def weight_files(directory: Path, stem: str = "model") -> list[Path]:
-    """The files of a directory in which tensors may lie, and their indexes."""
+    """The files of a directory that may hold tensors of ``stem``, and their indexes."""
     names = "|".join(rf"{prefix}{re.escape(stem)}(-\d+-of-\d+)?{re.escape(suffix)}" for prefix, suffix in _FORMATS)
     pattern = re.compile(rf"({names})(\.index\.json)?")
     return [path for path in directory.iterdir() if pattern.fullmatch(path.name)]

@@ -1,4 +1,4 @@
-"""LoRA in files: peft's own format next to a model, and weights that were saved with LoRA attached."""
+"""LoRA in files: peft's format, and weights that were saved with LoRA attached."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -49,16 +49,16 @@ def load_lora(thinker: Thinker, directory: str | Path) -> None:
 
 
 def read_lora_config(directory: str | Path) -> dict[str, Any]:
-    """What matters of a directory's ``adapter_config.json``."""
+    """The settings of plain LoRA in a directory's ``adapter_config.json``."""
     path = Path(directory) / ADAPTER_CONFIG
     return plain_lora_config(read_json(path), str(path))
 
 
 def merge_lora_tensors(tensors: Mapping[str, LazyTensor], config: object, where: str) -> dict[str, LazyTensor]:
-    """Tensors of a model saved with LoRA attached, under plain names and with LoRA merged into them as they are read.
+    """The tensors of a model saved with LoRA attached, under plain names; LoRA is merged when they are read.
 
-    ``config`` is ``lora_config`` of the directory's ``config.json``. Tensors without LoRA pass as they are. Raises
-    :class:`CheckpointError` where A or B is missing or does not fit the base weight.
+    ``config`` is ``lora_config`` of the directory's ``config.json``. Tensors without LoRA are not changed. Raises
+    :class:`CheckpointError` if A or B is missing or does not fit the base weight.
     """
     parts = lora_parts(tensors)
     attached = {name: names for name, names in parts.items() if len(names) > 1}

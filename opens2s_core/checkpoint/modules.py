@@ -14,7 +14,7 @@ from opens2s_core.checkpoint.shards import LazyTensor
 M = TypeVar("M", bound=nn.Module)
 
 COMPUTED = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
-"""Types of weights; quantised ones mean nothing without their scales."""
+"""Types of weights; quantised ones cannot be used without their scales."""
 
 
 def build_empty(build: Callable[[], M]) -> M:
@@ -24,8 +24,8 @@ def build_empty(build: Callable[[], M]) -> M:
 
 
 class _NoNormalInit(TorchFunctionMode):
-    """Skips the one initialisation that torch does in Python for tensors without values: its first call imports
-    torch's compiler, which takes as long as torch itself."""
+    """Skips the initialisation that torch implements in Python for tensors without values: its first call imports
+    torch's compiler, which takes as long as importing torch."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -37,7 +37,7 @@ def differences(
     expected: Mapping[str, Tensor | LazyTensor],
     optional: Collection[str] = (),
 ) -> list[str]:
-    """What is missing, unknown, mis-shaped or no number of a type that is computed with among ``given``, a line each;
+    """A line for each tensor of ``given`` that is missing, unknown, or of another shape or an unsupported type;
     ``optional`` names may be absent."""
     problems = [f"missing {name}" for name in sorted(set(expected) - set(given) - set(optional))]
     problems += [f"unknown {name}" for name in sorted(set(given) - set(expected))]
@@ -65,10 +65,19 @@ def check_tensors(
         raise CheckpointError(f"{where}: " + "; ".join(problems))
 
 
-def assign(module: M, state: Mapping[str, Tensor]) -> M:
-    """Make ``state`` the values of a :func:`build_empty` module, in the types they have; returns it in eval mode.
+def same_bits(left: Tensor, right: Tensor) -> bool:
+    """Whether two tensors are equal bit by bit. ``torch.equal`` finds a NaN different from itself."""
+    return left.dtype == right.dtype and torch.equal(_bytes(left), _bytes(right))
 
-    Parameters that ``state`` lacks share the values of others; tie them afterwards.
+
+def _bytes(tensor: Tensor) -> Tensor:
+    return tensor.detach().contiguous().view(torch.uint8)
+
+
+def assign(module: M, state: Mapping[str, Tensor]) -> M:
+    """Set the parameters of a :func:`build_empty` module to ``state``, whose types they take; returns it in eval mode.
+
+    Parameters that ``state`` lacks have no values: tie them to others afterwards.
     """
     module.load_state_dict(state, strict=False, assign=True)
     return module.eval()

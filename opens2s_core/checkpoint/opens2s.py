@@ -1,7 +1,7 @@
 """OpenS2S directories: ``config.json``, safetensors in one file or many, tokenizers, ``tts/`` and ``audio/``.
 
-Heads that the configuration ties to their embeddings may be absent, and are tied then; the reference drops them when
-it saves and forgets them when it loads.
+A head that the configuration ties to its embeddings may be absent and is tied when it is loaded. The reference omits
+such heads when it saves, but does not tie them when it loads.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
 
 from opens2s_core.checkpoint.files import open_tensors, read_json, value, write_json, write_tensors
 from opens2s_core.checkpoint.lora import merge_lora_tensors
-from opens2s_core.checkpoint.modules import assign, build_empty, check_tensors
+from opens2s_core.checkpoint.modules import assign, build_empty, check_tensors, same_bits
 from opens2s_core.checkpoint.shards import LazyTensor
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.checkpoint.weight_norm import plain_weights
@@ -30,7 +30,7 @@ from opens2s_core.prompt import PromptBuilder
 P = TypeVar("P", Thinker, SpeechDecoder)
 
 EMBEDDINGS, HEAD = "model.embed_tokens.weight", "lm_head.weight"
-"""Tables of a language model, by name within it."""
+"""Names of a language model's tables."""
 
 _CONFIG = "config.json"
 _PARTS = ("thinker.", "speech_decoder.")
@@ -72,7 +72,7 @@ def load_opens2s(directory: str | Path, dtype: torch.dtype | None = None) -> Ope
 def load_state(directory: str | Path, state: Mapping[str, Tensor]) -> OpenS2S:
     """The model that ``directory`` describes with the weights of a training run, in the names of :class:`OpenS2S`.
 
-    Weights take the types that those of ``directory`` have: what was trained in full precision is served as before.
+    Weights are converted to the types of those in ``directory``, since a run trains in full precision.
     """
     path = Path(directory)
     model, stored = _open(path)
@@ -105,19 +105,19 @@ def write_opens2s(
 
 
 def published_state(model: OpenS2S) -> dict[str, Tensor]:
-    """The tensors of ``model`` under their published names; a tied head is the very tensor of its embedding."""
+    """The tensors of ``model`` under their published names; a tied head is the same object as its embeddings."""
     state: dict[str, Tensor] = dict(model.state_dict(keep_vars=True))
     return {_published_name(name): tensor for name, tensor in state.items()}
 
 
 def saved_state(model: OpenS2S) -> dict[str, Tensor]:
-    """As :func:`published_state`, without the heads that are tied again when they are absent."""
+    """As :func:`published_state`, without tied heads, which are tied again when they are loaded."""
     shared = shared_heads(model)
     return {name: tensor for name, tensor in published_state(model).items() if name not in shared}
 
 
 def shared_heads(model: OpenS2S) -> set[str]:
-    """The heads, by published name, that should be tied to their embeddings and are."""
+    """Published names of the heads that are tied to their embeddings, as the configuration says."""
     state = published_state(model)
     return {head for head in _tied_heads(model.config) if state[head] is state[_embedding(head)]}
 
@@ -130,7 +130,7 @@ def _parse_config(values: Mapping[str, Any], where: Path) -> OpenS2SConfig:
 
 
 def _open(path: Path) -> tuple[OpenS2S, Mapping[str, LazyTensor]]:
-    """The model without values, and the tensors that it needs, found to be complete."""
+    """The model without values, and its tensors, which have been checked for completeness."""
     values = read_json(path / _CONFIG)
     config = _parse_config(values, path / _CONFIG)
     model = build_empty(lambda: OpenS2S(config))
@@ -140,13 +140,13 @@ def _open(path: Path) -> tuple[OpenS2S, Mapping[str, LazyTensor]]:
 
 
 def _fill(part: P, tensors: Mapping[str, Tensor | LazyTensor], dtype: torch.dtype | None) -> P:
-    """Give ``part`` its values. A head that should be tied but is another matrix stays one."""
+    """Load the values of ``part``. A head that should be tied but is stored with other values stays separate."""
     own = [name for name in part.state_dict() if name in tensors]
     assign(part, {name: value(tensors[name], dtype) for name in own})
     for lm in (module for module in part.modules() if isinstance(module, Qwen3ForCausalLM)):
         lm.model.rotary_emb = Qwen3RotaryEmbedding(lm.config)  # computed, so in no file
         embedding, head = lm.model.embed_tokens.weight, lm.lm_head.weight
-        if lm.config.tie_word_embeddings and (head.is_meta or torch.equal(head, embedding)):
+        if lm.config.tie_word_embeddings and (head.is_meta or same_bits(head, embedding)):
             lm.lm_head.weight = embedding
     return part
 

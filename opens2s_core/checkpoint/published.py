@@ -1,9 +1,9 @@
 """Between bundles and the directories that the published code reads.
 
-Ours: safetensors, the vocoder folded, tied heads left out, and in ``config.json`` how audio is padded and how prompts
-open. Published: every tensor under its published name and in the file format that the published code asks for. That
-code ignores those two settings; they are for who reads the directory later. A tokenizer without a chat template gets
-one that writes the prompts that the model was trained with.
+Bundles: safetensors, the vocoder's weight normalisation folded, tied heads left out, and in ``config.json`` the
+settings ``audio_padding`` and ``prompt_style``. Published: every tensor under its published name and in the file format
+that the published code reads. That code ignores the two settings; they are kept for other readers. A tokenizer without
+a chat template gets one that writes the prompts of training (see :func:`chat_template` for one difference).
 """
 
 import shutil
@@ -55,9 +55,8 @@ def publish(model: str | Path, output: str | Path, trained: OpenS2S | None = Non
     """Write ``opens2s/``, ``speech_tokenizer/`` and ``token2wav/`` as the published code reads them into ``output``.
 
     ``model`` is a bundle, of which those parts are written that are there, or an OpenS2S directory; a path or URL.
-    ``trained`` takes the place of its OpenS2S. Named voices are copied.
-    Heads that are tied are written out, since the published code does not tie them. Raises :class:`CheckpointError`
-    or :class:`ConfigError`.
+    ``trained`` replaces its OpenS2S. Named voices are copied. Tied heads are written too, since the published code does
+    not tie them. Raises :class:`CheckpointError` or :class:`ConfigError`.
     """
     source, target = fetch_directory(model), Path(output)
     others = [part for part in (SPEECH_TOKENIZER, TOKEN2WAV) if (source / part).is_dir()]
@@ -84,13 +83,13 @@ def import_published(
 ) -> None:
     """Write a bundle into ``output`` from published directories (paths or URLs); what is not given is left out of it.
 
-    ``prompt_style`` and ``audio_padding`` say how the model was trained, where its files do not (then ``chat`` and
-    ``full``) or say it wrong. Raises :class:`CheckpointError` or :class:`ConfigError`.
+    ``prompt_style`` and ``audio_padding`` replace the settings of the directory, whose defaults are ``chat`` and
+    ``full``. Raises :class:`CheckpointError` or :class:`ConfigError`.
     """
     bundle = Path(output)
     if opens2s is not None:
         source = fetch_directory(opens2s)
-        read_vocabulary(source)  # what is missing there is said before long work
+        read_vocabulary(source)  # raises for missing files before the weights are loaded
         model = opens2s_files.load_opens2s(source)
         given = {"prompt_style": prompt_style, "audio_padding": audio_padding}
         config = model.config.to_dict() | {key: value for key, value in given.items() if value is not None}
@@ -121,7 +120,7 @@ def _publish_opens2s(model: OpenS2S, source: Path, target: Path) -> None:
         write_json(tokenizer, read_json(tokenizer) | {"chat_template": template})
     for settings in target.rglob("generation_config.json"):
         values = read_json(settings)
-        if isinstance(values.get("eos_token_id"), int):  # the published code looks into a list
+        if isinstance(values.get("eos_token_id"), int):  # the published code expects a list
             write_json(settings, values | {"eos_token_id": [values["eos_token_id"]]})
 
 
@@ -134,7 +133,7 @@ def _publish_speech_tokenizer(source: Path, target: Path) -> None:
 
 
 def _former_tokenizer_config(values: dict[str, object]) -> dict[str, object]:
-    """As transformers 4 wrote and reads it: its version 5 gave a class and a list of tokens other names."""
+    """The settings in the names of transformers 4; version 5 renamed a class and a list of tokens."""
     values = dict(values)
     if values.get("tokenizer_class") == "TokenizersBackend":
         values["tokenizer_class"] = "PreTrainedTokenizerFast"
@@ -151,7 +150,7 @@ def _copy_opens2s_settings(source: Path, target: Path, mel_bins: int) -> None:
 
 
 def _complete_extractor(directory: Path, mel_bins: int) -> None:
-    """The published code asks for the feature extractor's settings, of which there is only one set."""
+    """Write the feature extractor's settings if they are missing: the published code reads them."""
     if not (directory / "preprocessor_config.json").exists():
         WhisperFeatureExtractor(feature_size=mel_bins, sampling_rate=SAMPLE_RATE).save_pretrained(directory)
 

@@ -1,4 +1,4 @@
-"""One file of tensors: safetensors, or a pickle of nothing but tensors."""
+"""One file of tensors: safetensors, or a pickle of tensors only."""
 
 import pickle
 import struct
@@ -44,12 +44,12 @@ _UNREADABLE = (
     struct.error,
     zipfile.BadZipFile,
 )
-"""What torch raises for damaged files, and for files of more than tensors."""
+"""Raised by torch for damaged files and for files with anything but tensors."""
 
 
 @dataclass(frozen=True, slots=True)
 class LazyTensor:
-    """A tensor that can be read when it is needed; its shape and type are known before."""
+    """A tensor of known shape and type, whose values are read on demand."""
 
     shape: torch.Size
     dtype: torch.dtype
@@ -87,7 +87,7 @@ def _unpickle(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except _UNREADABLE as error:
-        raise CheckpointError(f"{path}: expected a file of nothing but tensors: {error}") from error
+        raise CheckpointError(f"{path}: expected a file of tensors only: {error}") from error
 
 
 def _flat_tensors(path: Path, values: Any) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """Speech tokenizer directories: ``config.json`` and ``model.safetensors``, as published or as we save them.
 
-Published ones may hold more of a Whisper's encoder than the layers before the quantiser, which alone are read, and
-their names may begin with ``model.encoder.``.
+Published ones may hold all layers of a Whisper's encoder, of which only those before the quantiser are read. Names of
+their tensors may begin with ``model.encoder.``.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ _FIXED = {
     "quantize_causal_encoder": False,
     "scale_embedding": False,
 }
-"""What shapes the encoder in published code and has one value here."""
+"""Settings of the published encoder that must have these values."""
 _TRAINING = {
     "encoder_layerdrop",
     "quantize_commit_coefficient",
@@ -59,7 +59,7 @@ def read_speech_tokenizer_config(directory: str | Path) -> SpeechTokenizerConfig
 def load_speech_tokenizer(directory: str | Path, dtype: torch.dtype | None = None) -> SpeechTokenizer:
     """The encoder as far as its quantiser, in eval mode, in the types of the file or all in ``dtype``.
 
-    Where units matter that is float32: near a border between codes, less precision changes them.
+    Use float32 to compute units: between two almost equally near codes, lower precision may choose the other.
 
     Raises :class:`CheckpointError` that lists missing, unknown and mis-shaped tensors.
     """
@@ -79,7 +79,7 @@ def load_speech_tokenizer(directory: str | Path, dtype: torch.dtype | None = Non
 def save_speech_tokenizer(
     model: SpeechTokenizer, config: SpeechTokenizerConfig, directory: str | Path, *, averages: bool = True
 ) -> None:
-    """``averages`` of the codebook are for training on: without them a learner begins new ones."""
+    """``averages`` of the codebook are for further training, which starts new ones without them."""
     state = model.state_dict()
     write_tensors({name: tensor for name, tensor in state.items() if averages or name not in _EMA}, directory)
     write_json(Path(directory) / "config.json", config_to_dict(config))
@@ -91,7 +91,7 @@ def published_state(model: SpeechTokenizer) -> dict[str, Tensor]:
 
 
 def published_config(config: SpeechTokenizerConfig) -> dict[str, Any]:
-    """``config.json`` as the published code reads it: a Whisper of as many layers as are there, and a quantiser."""
+    """``config.json`` as the published code reads it: a Whisper with the layers that are stored, and a quantiser."""
     return {
         "architectures": ["WhisperVQEncoder"],
         "model_type": "whisper",
@@ -105,7 +105,7 @@ def published_config(config: SpeechTokenizerConfig) -> dict[str, Any]:
 def _encoder_tensors(
     tensors: Mapping[str, LazyTensor], config: SpeechTokenizerConfig, path: Path
 ) -> dict[str, LazyTensor]:
-    """What :class:`SpeechTokenizer` needs of a file: neither the layers after the quantiser nor their norm."""
+    """The tensors of :class:`SpeechTokenizer`: without the layers after the quantiser and their norm."""
     bare = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
     if len(bare) < len(tensors):
         raise CheckpointError(f"{path}: expected names with or without {PREFIX}, got some with both")

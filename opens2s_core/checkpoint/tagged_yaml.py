@@ -1,4 +1,4 @@
-"""YAML as plain data: tags construct nothing, and ``!ref`` is looked up."""
+"""YAML as plain data: tags construct nothing, and ``!ref`` is resolved."""
 
 import re
 from collections.abc import Collection
@@ -10,7 +10,7 @@ import yaml
 from opens2s_core.checkpoint.errors import CheckpointError
 
 MAX_VALUES = 20_000
-"""Values that aliases and references may unfold to; a decoder's configuration has about a hundred."""
+"""Limit of values after aliases and references are expanded; a decoder's configuration has about a hundred."""
 
 _REF = re.compile(r"<([^<>\[\]]+)((?:\[[^<>\[\]]+\])*)>")
 
@@ -27,9 +27,9 @@ _Loader.add_implicit_resolver(
 def read_yaml(path: str | Path, sections: Collection[str]) -> dict[str, Any]:
     """Those of the top-level ``sections`` that the file has, as mappings, lists, strings, numbers, booleans and None.
 
-    The rest of the file is parsed and ignored. A value's tag (``!new:``, ``!apply:``,
-    ``!!python/object``, …) is ignored; ``!ref <name>`` and ``!ref <a[b]>`` are the value of that name.
-    Raises :class:`CheckpointError` for what is no YAML, for other references and for values that hold themselves.
+    The rest of the file is parsed and ignored. A value's tag (``!new:``, ``!apply:``, ``!!python/object``, …) is
+    ignored; ``!ref <name>`` and ``!ref <a[b]>`` are replaced by the value of that name. Raises
+    :class:`CheckpointError` for invalid YAML, other references, and values that contain themselves.
     """
     try:
         loader = _Loader(Path(path).read_text(encoding="utf-8"))

@@ -1,6 +1,6 @@
 """Decoder directories: ``config.yaml`` or ``config.json``, a flow and a vocoder (``hift``), as ``.pt`` or safetensors.
 
-Published vocoders are weight-normalised; ours are folded when they are loaded, and stay so.
+Published vocoders are weight-normalised; the normalisation is folded into plain weights when they are loaded.
 """
 
 from collections.abc import Mapping
@@ -32,14 +32,14 @@ _TAGS = {
     "hift": "!new:cosyvoice.hifigan.generator.HiFTGenerator",
     "hift.f0_predictor": "!new:cosyvoice.hifigan.f0_predictor.ConvRNNF0Predictor",
 }
-"""What the published code makes of each section; text to us."""
+"""The tag of each section in the published file: the class that the published code builds. Not interpreted here."""
 
 
 def read_token2wav_config(directory: str | Path) -> Token2WavConfig:
     """The ``flow`` and ``hift`` sections; a published file has others, which are ignored.
 
-    Raises :class:`CheckpointError` for what cannot be read, :class:`ConfigError` for settings that would give
-    another model than ours.
+    Raises :class:`CheckpointError` for a file that cannot be read, :class:`ConfigError` for settings of a model that is
+    not supported.
     """
     path = Path(directory) / "config.yaml"
     if path.exists():

@@ -37,31 +37,40 @@ def read_vocabulary(directory: str | Path) -> Vocabulary:
         raise CheckpointError(f"{path / 'tts'}: expected tokens <|audio_0|>, <|audio_1|>, … in a row, got {len(units)}")
     return Vocabulary(
         tokenizer=tokenizer,
-        text_end_ids=_ids(path, "eos_token_id"),
-        pad_id=_ids(path, "pad_token_id")[0],
+        text_end_ids=_ids(path, "eos_token_id", tokenizer),
+        pad_id=_ids(path, "pad_token_id", tokenizer)[0],
         units=UnitVocabulary(offset, len(units), _unit_end_ids(path / "tts", speech)),
     )
 
 
 def load_tokenizer(directory: Path) -> PreTrainedTokenizerFast:
-    """Of a directory of this machine, and of nothing else. Raises :class:`CheckpointError`."""
+    """The tokenizer of a local directory; nothing is downloaded. Raises :class:`CheckpointError`."""
     if not (directory / "tokenizer.json").is_file():
         raise CheckpointError(f"{directory}: expected a tokenizer.json in it")
     return PreTrainedTokenizerFast.from_pretrained(str(directory), local_files_only=True)
 
 
 def _unit_end_ids(directory: Path, tokenizer: PreTrainedTokenizerFast) -> tuple[int, ...]:
-    """The tokenizer's own end token first: it is the one that the published training tool puts after the units."""
-    ids = _ids(directory, "eos_token_id")
+    """The tokenizer's end token comes first: the published training tool puts it after the units."""
+    ids = _ids(directory, "eos_token_id", tokenizer)
     own = tokenizer.eos_token_id
     return ids if own is None else tuple(dict.fromkeys((own, *ids)))
 
 
-def _ids(directory: Path, key: str) -> tuple[int, ...]:
-    """One id or a list of them, as generation settings hold both."""
+def _ids(directory: Path, key: str, tokenizer: PreTrainedTokenizerFast) -> tuple[int, ...]:
     path = directory / "generation_config.json"
-    value = read_json(path).get(key)
-    ids = value if isinstance(value, list) else [value]
-    if not ids or not all(type(one) is int for one in ids):
-        raise CheckpointError(f"{path}: {key}: expected an id or a list of ids, got {value!r}")
+    return token_ids(read_json(path).get(key), tokenizer, f"{path}: {key}")
+
+
+def token_ids(value: object, tokenizer: PreTrainedTokenizerFast, where: str) -> tuple[int, ...]:
+    """An id or a list of ids, as generation settings hold both. Raises :class:`CheckpointError` for anything but ids
+    of the tokenizer."""
+    ids, rows = value if isinstance(value, list) else [value], table_rows(tokenizer)
+    if not ids or not all(type(one) is int and 0 <= one < rows for one in ids):
+        raise CheckpointError(f"{where}: expected an id or a list of ids from 0 to {rows - 1}, got {value!r}")
     return tuple(ids)
+
+
+def table_rows(tokenizer: PreTrainedTokenizerFast) -> int:
+    """Rows of the smallest embedding table that has one for every token."""
+    return max(tokenizer.get_vocab().values()) + 1

@@ -1,4 +1,4 @@
-"""Named voices of a bundle: speaker vectors that the speech decoder starts a reply with."""
+"""Named voices of a bundle: speaker vectors, which are the first input of the speech decoder."""
 
 import re
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ from opens2s_core.prompt import SPEAKER_DIM
 from opens2s_core.storage import fetch_directory
 
 DEFAULT_VOICE = "default"
-"""The name of the model's own voice. It has no vector, so no bundle stores one under this name."""
+"""The name of the model's default voice. It has no vector, so no bundle stores one under this name."""
 VOICES_FILE = "voices.safetensors"
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def load_voices(bundle: str | Path) -> dict[str, NDArray[np.float32]]:
-    """The speaker vectors (512,) of a bundle, a directory or URL, by name in sorted order; empty where it has none.
+    """The speaker vectors (512,) of a bundle, a directory or URL, by name in sorted order; empty if it has none.
 
-    Raises :class:`CheckpointError` for a file that cannot be read and for names or vectors that are not valid.
+    Raises :class:`CheckpointError` for a file that cannot be read and for invalid names or vectors.
     """
     path = fetch_directory(bundle, VOICES_FILE) / VOICES_FILE
     if not path.exists():
@@ -36,9 +36,9 @@ def load_voices(bundle: str | Path) -> dict[str, NDArray[np.float32]]:
 
 
 def save_voices(voices: Mapping[str, NDArray[np.float32]], bundle: str | Path) -> None:
-    """Write the speaker vectors (512,) of a bundle directory, in the place of those it has.
+    """Replace the speaker vectors (512,) of a bundle directory.
 
-    Raises :class:`CheckpointError` for names or vectors that are not valid; then nothing is written.
+    Raises :class:`CheckpointError` for invalid names or vectors; then nothing is written.
     """
     tensors = {name: torch.from_numpy(np.ascontiguousarray(vector)) for name, vector in voices.items()}
     for name, tensor in tensors.items():

@@ -9,6 +9,7 @@ from opens2s_core.inference.engine import Engine, StreamFailed, StreamId
 from opens2s_core.inference.family import OPENS2S, Records
 from opens2s_core.inference.loading import EngineSettings, build_engine
 from opens2s_core.inference.messages import AudioChunk, Finish, Hiddens, ReplyRequest, StageMessage, TextDelta, Units
+from opens2s_core.storage import SETTINGS, fetch_directory
 
 ReplyId = int
 
@@ -43,10 +44,11 @@ class Pipeline:
 
     @classmethod
     def load(cls, bundle: str | Path, *, capacity: int = 1, settings: EngineSettings | None = None) -> "Pipeline":
+        directory = fetch_directory(bundle, *SETTINGS)  # later calls add files of the same version
         return cls(
-            build_engine("thinker", bundle, capacity=capacity, settings=settings),
-            build_engine("speech_decoder", bundle, capacity=capacity, settings=settings),
-            build_engine("token2wav", bundle, capacity=capacity, settings=settings),
+            build_engine("thinker", directory, capacity=capacity, settings=settings),
+            build_engine("speech_decoder", directory, capacity=capacity, settings=settings),
+            build_engine("token2wav", directory, capacity=capacity, settings=settings),
         )
 
     def open(self, request: ReplyRequest, records: Records | None = None) -> ReplyId:

@@ -18,6 +18,7 @@ from opens2s_core.checkpoint.files import open_tensors, read_json, write_json
 from opens2s_core.checkpoint.modules import build_empty, check_tensors
 from opens2s_core.checkpoint.opens2s import EMBEDDINGS, write_opens2s
 from opens2s_core.checkpoint.shards import LazyTensor
+from opens2s_core.checkpoint.vocabulary import table_rows
 from opens2s_core.models.audio_encoder import AudioEncoder, AudioPadding
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.opens2s_config import Interleave, OpenS2SConfig
@@ -26,7 +27,7 @@ from opens2s_core.models.transformers_config import parse_transformers_config
 from opens2s_core.prompt import SPEECH_TOKENS, TURN_END, PromptBuilder, PromptStyle
 from opens2s_core.storage import StorageError, fetch_directory, is_url, new_directory
 from opens2s_core.training.language_model import LanguageModel, also_ends_at, read_language_model, resize_vocabulary
-from opens2s_core.training.tokens import add_tokens, add_unit_tokens, table_rows
+from opens2s_core.training.tokens import add_tokens, add_unit_tokens
 
 _TOWERS = ("audio_tower.", "model.audio_tower.")
 """Where a whole Qwen2-Audio holds its encoder."""

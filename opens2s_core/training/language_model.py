@@ -11,12 +11,11 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from opens2s_core.checkpoint.errors import CheckpointError
 from opens2s_core.checkpoint.files import open_tensors, read_json
-from opens2s_core.checkpoint.modules import build_empty, check_tensors
+from opens2s_core.checkpoint.modules import build_empty, check_tensors, same_bits
 from opens2s_core.checkpoint.opens2s import EMBEDDINGS, HEAD
 from opens2s_core.checkpoint.shards import LazyTensor
-from opens2s_core.checkpoint.vocabulary import load_tokenizer
+from opens2s_core.checkpoint.vocabulary import load_tokenizer, table_rows, token_ids
 from opens2s_core.models.transformers_config import parse_transformers_config
-from opens2s_core.training.tokens import table_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ def read_language_model(path: Path) -> LanguageModel:
         del expected[HEAD]
     check_tensors(tensors, expected, path)
     if config.tie_word_embeddings and HEAD in tensors:
-        if torch.equal(tensors[HEAD].read(), tensors[EMBEDDINGS].read()):
+        if same_bits(tensors[HEAD].read(), tensors[EMBEDDINGS].read()):
             del tensors[HEAD]  # some files hold a tied head too
         else:
             config = Qwen3Config(**config.to_dict() | {"tie_word_embeddings": False})
@@ -56,9 +55,13 @@ def _generation_settings(path: Path, tokenizer: PreTrainedTokenizerFast) -> dict
     given = _first_known(settings.get("eos_token_id"), tokenizer.eos_token_id)
     if given is None or given == []:
         raise CheckpointError(f"{path}: expected an eos_token_id in generation_config.json or an end token")
-    ends = given if isinstance(given, list) else [given]  # the published code reads lists only
+    ends = token_ids(given, tokenizer, f"{path}: eos_token_id")
     padding = _first_known(settings.get("pad_token_id"), tokenizer.pad_token_id, ends[0])
-    return settings | {"eos_token_id": ends, "pad_token_id": padding}
+    # The published code reads end ids from a list only.
+    return settings | {
+        "eos_token_id": [*ends],
+        "pad_token_id": token_ids(padding, tokenizer, f"{path}: pad_token_id")[0],
+    }
 
 
 def _first_known(*values: Any) -> Any:
@@ -66,8 +69,11 @@ def _first_known(*values: Any) -> Any:
 
 
 def also_ends_at(model: LanguageModel, token: str) -> LanguageModel:
-    """``token`` ends a text too: a base model knows no turns."""
-    ends, end = model.generation["eos_token_id"], model.tokenizer.convert_tokens_to_ids(token)
+    """``model`` with ``token`` among its end ids, since a base model knows no turns. Raises :class:`CheckpointError`
+    for a token that its tokenizer lacks."""
+    ends, end = model.generation["eos_token_id"], model.tokenizer.get_vocab().get(token)
+    if end is None:
+        raise CheckpointError(f"{model.source}: expected a tokenizer with the token {token!r}")
     if end in ends:
         return model
     return replace(model, generation=model.generation | {"eos_token_id": [*ends, end]})

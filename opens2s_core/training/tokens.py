@@ -32,8 +32,3 @@ def add_unit_tokens(tokenizer: PreTrainedTokenizerFast, count: int) -> bool:
             f"got {len(present)} from {min(present, key=present.__getitem__)} on"
         )
     return False
-
-
-def table_rows(tokenizer: PreTrainedTokenizerFast) -> int:
-    """Rows of the smallest table that has one for every token."""
-    return max(tokenizer.get_vocab().values()) + 1

@@ -10,6 +10,7 @@ from ray.serve.handle import DeploymentHandle
 
 from opens2s_core.checkpoint.bundle import read_bundle_info
 from opens2s_core.checkpoint.voices import load_voices
+from opens2s_core.storage import SETTINGS, fetch_directory
 from serve_app.api.context import DEFAULT_VOICE, ApiContext
 from serve_app.config import ServeConfig
 from serve_app.gateway.admission import Admission, ClientKey
@@ -31,7 +32,8 @@ class Gateway:
     async def __init__(self, config: ServeConfig, *handles: DeploymentHandle) -> None:  # type: ignore[misc]
         quiet_grpc(asyncio.get_running_loop())
         self._config = config
-        self._info = read_bundle_info(config.bundle)
+        self._bundle = fetch_directory(config.bundle, *SETTINGS)
+        self._info = read_bundle_info(self._bundle)
         self.metrics = GatewayMetrics()
         self.admission = Admission(config.running, config.gateway.queue, config.access.replies_per_key)
         self.draining = False
@@ -58,7 +60,7 @@ class Gateway:
             units_per_token=self._info.units_per_token,
             units_temperature=self._info.units_temperature,
             writes_tools=self._info.writes_tools,
-            voices={DEFAULT_VOICE: None, **load_voices(self._config.bundle)},
+            voices={DEFAULT_VOICE: None, **load_voices(self._bundle)},
         )
         return create_api(self._config, self._info, context, self)
 

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import sys
 import time
 import uuid
 from contextlib import suppress
@@ -68,30 +69,177 @@ def test_a_copy_is_fetched_once_and_again_when_it_changes(url: str) -> None:
     assert (fetch_directory(url) / "weights").read_text() == "two"
 
 
-def test_a_half_published_directory_is_refused(url: str) -> None:
+def test_an_incomplete_directory_is_refused(url: str) -> None:
     publish(url, "one")
     filesystem, root = fsspec.core.url_to_fs(url)
     filesystem.rm_file(f"{root}/manifest.json")
     assert not is_published(url)
-    with pytest.raises(StorageError, match="expected a whole directory"):
+    with pytest.raises(StorageError, match="expected a complete directory"):
         fetch_directory(url)
 
 
-def test_what_an_interrupted_upload_left_is_not_fetched(url: str) -> None:
-    publish(url, "one")
+def versions(url: str) -> dict[str, str]:
+    """The content of ``weights`` in each version at a URL."""
     filesystem, root = fsspec.core.url_to_fs(url)
-    filesystem.pipe_file(f"{root}/0123456789abcdef/model-00001-of-00009.safetensors", b"half")
+    folders = {path.removeprefix(f"{root}/").partition("/")[0] for path in filesystem.find(root)} - {"manifest.json"}
+    return {folder: filesystem.cat_file(f"{root}/{folder}/weights").decode() for folder in folders}
+
+
+def interrupt_upload(url: str, content: str, *, seconds: int) -> str:
+    """The version that an upload has left which began ``seconds`` ago and was interrupted."""
+    filesystem, root = fsspec.core.url_to_fs(url)
+    version = f"{int(time.time()) - seconds:08x}89abcdef"
+    filesystem.pipe_file(f"{root}/{version}/weights", content.encode())
+    return version
+
+
+def test_files_of_an_interrupted_upload_are_not_fetched(url: str) -> None:
+    publish(url, "one")
+    interrupt_upload(url, "half", seconds=60)
     publish(url, "two")
     copy = fetch_directory(url)
     assert sorted(path.name for path in copy.rglob("*") if path.is_file()) == ["config", "weights"]
     assert (copy / "weights").read_text() == "two"
 
 
-def test_what_was_replaced_is_removed(url: str) -> None:
-    publish(url, "one")
-    publish(url, "two")
+def test_an_upload_removes_interrupted_ones_that_are_a_day_old(url: str) -> None:
+    interrupt_upload(url, "abandoned", seconds=25 * 3600)
+    running = interrupt_upload(url, "running", seconds=3600)
     filesystem, root = fsspec.core.url_to_fs(url)
-    assert sorted(path.rpartition("/")[2] for path in filesystem.find(root)) == ["config", "manifest.json", "weights"]
+    filesystem.pipe_file(f"{root}/notes/weights", b"not a version")
+    publish(url, "one")
+    assert sorted(versions(url).values()) == ["not a version", "one", "running"]
+    assert versions(url)[running] == "running"
+
+
+def test_an_upload_keeps_the_previous_version_and_removes_older_ones(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for content in ("one", "two", "three"):
+        publish(url, content)
+    assert sorted(versions(url).values()) == ["one", "three", "two"], "they may still be downloaded"
+    monkeypatch.setattr(storage, "_UPLOAD_SECONDS", -1)
+    publish(url, "four")
+    assert sorted(versions(url).values()) == ["four", "three"]
+    assert (fetch_directory(url) / "weights").read_text() == "four"
+
+
+def test_a_copy_is_completed_with_files_of_its_own_version(url: str) -> None:
+    publish(url, "one")
+    copy = fetch_directory(url, "inner/*")
+    publish(url, "two")
+    assert fetch_directory(copy, "weights") == copy
+    assert (copy / "weights").read_text() == "one"
+    assert (fetch_directory(url) / "weights").read_text() == "two"
+
+
+def test_a_copy_of_a_version_that_was_removed_cannot_be_completed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "_UPLOAD_SECONDS", -1)
+    publish(url, "one")
+    copy = fetch_directory(url, "inner/*")
+    publish(url, "two")
+    publish(url, "three")
+    with pytest.raises(StorageError, match=f"{url}: expected the files that its manifest names"):
+        fetch_directory(copy, "weights")
+
+
+def fetch_and_wait(url: str, fetched: Any, end: Any) -> None:
+    fetch_directory(url)
+    fetched.set()
+    end.wait(60)
+
+
+def test_copies_of_older_versions_are_removed_unless_a_process_uses_them(tmp_path: Path, cache: Path) -> None:
+    url = f"file://{tmp_path}/remote"
+    fork = multiprocessing.get_context("fork")
+    end = fork.Event()
+    processes = []
+
+    def copies() -> list[str]:
+        return sorted(path.read_text() for path in cache.rglob("weights"))
+
+    for content in ("one", "two"):
+        publish(url, content)
+        fetched = fork.Event()
+        processes.append(fork.Process(target=fetch_and_wait, args=(url, fetched, end)))
+        processes[-1].start()
+        assert fetched.wait(60)
+    assert copies() == ["one", "two"]
+    end.set()
+    for process in processes:
+        process.join()
+    other = f"file://{tmp_path}/other"
+    publish(other, "other")
+    fetch_directory(other)
+    publish(url, "three")
+    (fetch_directory(url).parent / "tmp-of-a-killed-process").mkdir()
+    fetch_directory(url)
+    assert copies() == ["other", "three"]
+    assert len(list(cache.glob("*/*"))) == 2
+
+
+def test_a_slash_at_the_end_of_a_url_makes_no_difference(url: str, cache: Path) -> None:
+    publish(f"{url}/", "one")
+    assert is_published(url)
+    assert is_published(f"{url}/")
+    assert fetch_directory(f"{url}/") == fetch_directory(url)
+    assert len(list(cache.rglob("weights"))) == 1
+    publish(url, "two")
+    assert (fetch_directory(f"{url}//") / "weights").read_text() == "two"
+
+
+@pytest.mark.parametrize("url", ["nope://bucket/model", "gs://bucket/model"])
+def test_a_url_of_another_protocol_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gcsfs", None)  # not installed
+    for use in (fetch_directory, is_published, lambda url: publish(url, "one")):
+        with pytest.raises(StorageError, match=rf"^{url}: .*expected one of the protocols \[.*'file'.*'s3'") as caught:
+            use(url)
+        assert "'gs'" not in str(caught.value)
+
+
+@pytest.mark.parametrize("remote", [True, False])
+def test_directories_behind_links_are_stored_too(url: str, tmp_path: Path, remote: bool) -> None:
+    publish(tmp_path / "outside", "one")
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "part").symlink_to(tmp_path / "outside")
+    if remote:
+        with new_directory(url) as target:
+            (target / "part").symlink_to(tmp_path / "outside")
+        copy = fetch_directory(url)
+    else:
+        copy_files(source, copy := tmp_path / "copy")
+    assert sorted(str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()) == [
+        "part/inner/config",
+        "part/weights",
+    ]
+    assert digest(copy) == digest(source)
+
+
+@pytest.mark.parametrize("protocol", ["memory", "file"])
+def test_a_directory_without_files_is_stored(protocol: str, tmp_path: Path) -> None:
+    with new_directory(url := f"{protocol}://{tmp_path}/empty"):
+        pass
+    assert list(fetch_directory(url).iterdir()) == []
+
+
+def publish_link(url: str) -> None:
+    with new_directory(url) as target:
+        (target / "weights").write_text("two")
+        (target / "inner").mkdir()
+        (target / "inner" / "link").symlink_to("nowhere")
+
+
+def test_a_dangling_link_is_refused_before_anything_is_uploaded(url: str) -> None:
+    publish(url, "one")
+    with pytest.raises(StorageError, match=r"inner/link: expected a file, got a symbolic link to 'nowhere'"):
+        publish_link(url)
+    assert list(versions(url).values()) == ["one"]
+
+
+def test_a_circle_of_links_is_refused(tmp_path: Path) -> None:
+    publish(tmp_path / "bundle", "one")
+    (tmp_path / "bundle" / "again").symlink_to(".")
+    with pytest.raises(StorageError, match="again: expected a file, got a symbolic link to"):
+        copy_files(tmp_path / "bundle", tmp_path / "copy")
 
 
 def test_a_file_with_other_content_than_was_published_is_refused(url: str) -> None:
@@ -104,7 +252,7 @@ def test_a_file_with_other_content_than_was_published_is_refused(url: str) -> No
     assert (fetch_directory(url, "inner/*") / "inner" / "config").read_text() == "{}"
 
 
-def test_a_manifest_that_is_none_is_refused(url: str) -> None:
+def test_an_invalid_manifest_is_refused(url: str) -> None:
     publish(url, "one")
     filesystem, root = fsspec.core.url_to_fs(url)
     filesystem.pipe_file(f"{root}/manifest.json", b"[]")
@@ -122,7 +270,7 @@ def test_only_what_is_asked_for_is_fetched(url: str) -> None:
 
 def fetch_counted(url: str, cache: str, fetched: Any) -> None:
     os.environ["OPENS2S_CACHE"] = cache
-    fetch_file = storage._fetch_file
+    fetch_file = storage._Copy._fetch_file
 
     def slow(*args: Any) -> None:
         with fetched.get_lock():
@@ -130,7 +278,7 @@ def fetch_counted(url: str, cache: str, fetched: Any) -> None:
         time.sleep(0.3)
         fetch_file(*args)
 
-    storage._fetch_file = slow
+    storage._Copy._fetch_file = slow  # type: ignore[method-assign]
     fetch_directory(url)
 
 
@@ -178,7 +326,7 @@ def test_a_process_killed_while_it_replaces_a_directory_loses_neither(
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
-def test_of_two_writers_each_has_a_directory_and_the_last_one_counts(tmp_path: Path) -> None:
+def test_of_two_writers_each_has_a_directory_and_the_last_one_wins(tmp_path: Path) -> None:
     target = tmp_path / "bundle"
     with new_directory(target) as outer:
         (outer / "outer").touch()
@@ -204,7 +352,7 @@ def test_the_working_directory_is_a_directory(tmp_path: Path, monkeypatch: pytes
     assert is_published(".")
 
 
-def test_a_link_is_restored_as_what_it_points_to_is(tmp_path: Path) -> None:
+def test_the_target_of_a_link_is_restored(tmp_path: Path) -> None:
     (tmp_path / ".real.0123abcd.replaced").mkdir()
     (tmp_path / ".real.0123abcd.unfinished").mkdir()
     (tmp_path / "link").symlink_to("real")
@@ -212,7 +360,7 @@ def test_a_link_is_restored_as_what_it_points_to_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("version", ["", ".", "../..", 5, None])
-def test_a_version_that_is_no_folder_of_ours_is_refused(version: Any, url: str) -> None:
+def test_an_invalid_version_is_refused(version: Any, url: str) -> None:
     publish(url, "one")
     filesystem, root = fsspec.core.url_to_fs(url)
     filesystem.pipe_file(f"{root}/manifest.json", json.dumps({"version": version, "files": {}}).encode())
@@ -222,17 +370,41 @@ def test_a_version_that_is_no_folder_of_ours_is_refused(version: Any, url: str) 
         publish(url, "two")
 
 
-def test_what_is_replaced_while_it_is_fetched_is_fetched_again(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("removals", [1, 3])
+def test_a_version_that_is_removed_while_it_is_fetched_is_replaced_by_the_current_one(
+    removals: int, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "_UPLOAD_SECONDS", -1)
+    publish(url, "old")
+    fetch_file, again = storage._Copy._fetch_file, iter(range(removals))
+
+    def removed(*args: Any) -> None:
+        if next(again, None) is not None:
+            publish(url, "newer")
+            publish(url, "newest")
+        fetch_file(*args)
+
+    monkeypatch.setattr(storage._Copy, "_fetch_file", removed)
+    if removals == 1:
+        assert (fetch_directory(url) / "weights").read_text() == "newest"
+    else:
+        with pytest.raises(StorageError, match="expected the files that its manifest names"):
+            fetch_directory(url)
+
+
+def test_a_version_that_is_replaced_while_it_is_fetched_is_fetched_whole(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish(url, "one")
-    fetch_file, again = storage._fetch_file, iter([True])
+    fetch_file, again = storage._Copy._fetch_file, iter([True])
 
     def replaced(*args: Any) -> None:
         if next(again, False):
             publish(url, "two")
         fetch_file(*args)
 
-    monkeypatch.setattr(storage, "_fetch_file", replaced)
-    assert (fetch_directory(url) / "weights").read_text() == "two"
+    monkeypatch.setattr(storage._Copy, "_fetch_file", replaced)
+    assert (fetch_directory(url) / "weights").read_text() == "one"
 
 
 def test_a_local_directory_is_used_where_it_is(tmp_path: Path, cache: Path) -> None:
@@ -245,7 +417,7 @@ def test_a_local_directory_is_used_where_it_is(tmp_path: Path, cache: Path) -> N
 
 
 @pytest.mark.parametrize("remote", [True, False])
-def test_what_fails_half_way_changes_nothing(remote: bool, url: str, tmp_path: Path) -> None:
+def test_a_failed_writer_changes_nothing(remote: bool, url: str, tmp_path: Path) -> None:
     target = url if remote else str(tmp_path / "bundle")
     publish(target, "one")
     with pytest.raises(FileExistsError):
@@ -269,7 +441,7 @@ def test_a_digest_is_of_names_and_contents(tmp_path: Path) -> None:
     assert digest(tmp_path / "one") == hashlib.sha256(b"1").hexdigest()
 
 
-def test_files_are_copied_with_the_rights_of_new_ones(tmp_path: Path) -> None:
+def test_files_are_copied_with_the_permissions_of_new_ones(tmp_path: Path) -> None:
     source = tmp_path / "source"
     publish(source, "one")
     for path in (source / "inner" / "config", source / "inner", source):

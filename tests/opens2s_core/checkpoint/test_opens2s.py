@@ -31,7 +31,7 @@ from opens2s_core.checkpoint.opens2s import (
 )
 from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
 from opens2s_core.checkpoint.token2wav import load_token2wav
-from opens2s_core.checkpoint.vocabulary import read_vocabulary
+from opens2s_core.checkpoint.vocabulary import load_tokenizer, read_vocabulary, table_rows
 from opens2s_core.config import ConfigError
 from opens2s_core.models.lora import LoraSettings, add_lora, merge_lora
 from opens2s_core.models.opens2s import OpenS2S
@@ -148,6 +148,18 @@ def test_a_tied_head_that_is_there_is_used(tmp_path: Path) -> None:
     assert torch.equal(model.speech_decoder.tts_lm_model.model.embed_tokens.weight, embedding)
     save_opens2s(model, tmp_path / "again")
     assert same(load_opens2s(tmp_path / "again"), model)
+
+
+def test_a_tied_head_with_nan_is_compared_by_its_bits(tmp_path: Path) -> None:
+    save_opens2s(small(speech_tied=True), tmp_path)
+    saved = state_of(tmp_path)
+    embedding = saved["tts_lm_model.model.embed_tokens.weight"]
+    embedding[0, 0] = torch.nan
+    write_tensors(saved | {"tts_lm_model.lm_head.weight": embedding.clone()}, tmp_path)
+    lm = load_opens2s(tmp_path).speech_decoder.tts_lm_model
+    assert lm.lm_head.weight is lm.model.embed_tokens.weight
+    write_tensors(saved | {"tts_lm_model.lm_head.weight": embedding.double()}, tmp_path)
+    assert load_opens2s(tmp_path).speech_decoder.tts_lm_model.lm_head.weight.dtype == torch.float64
 
 
 def test_an_absent_head_that_is_not_tied_is_missing(tmp_path: Path) -> None:
@@ -294,6 +306,17 @@ def test_end_ids_must_be_numbers(opens2s: Path, ids: Any) -> None:
     path = opens2s / "tts" / "generation_config.json"
     write_json(path, read_json(path) | {"eos_token_id": ids})
     with pytest.raises(CheckpointError, match="eos_token_id: expected an id or a list of ids"):
+        read_vocabulary(opens2s)
+
+
+@pytest.mark.parametrize("place", [".", "tts"])
+@pytest.mark.parametrize("outside", [-1, 2**40, "rows"])
+def test_end_ids_must_be_ids_of_the_tokenizer(opens2s: Path, place: str, outside: Any) -> None:
+    path = opens2s / place / "generation_config.json"
+    rows = table_rows(load_tokenizer(opens2s / place))
+    outside = rows if outside == "rows" else outside
+    write_json(path, read_json(path) | {"eos_token_id": [rows - 1, outside]})
+    with pytest.raises(CheckpointError, match=rf"eos_token_id: expected .* from 0 to {rows - 1}, got .*{outside}\]"):
         read_vocabulary(opens2s)
 
 

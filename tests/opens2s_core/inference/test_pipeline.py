@@ -38,6 +38,7 @@ from opens2s_core.inference.thinker import ThinkerEngine
 from opens2s_core.models.flow import mel_frames
 from opens2s_core.models.vocoder import samples_per_frame
 from opens2s_core.prompt import SPEAKER_DIM, Audio, Content, Message, PromptStyle, Spoken, Text
+from opens2s_core.storage import copy_files, new_directory
 from opens2s_core.training.batch import load_clip
 from tests.opens2s_core.golden_conversations import GOLDEN, VOCABULARY, served
 from tests.opens2s_core.inference.oracle import by_engines, by_oracle, prompt_embeddings
@@ -52,6 +53,24 @@ HELLO = (Message("user", (Text("Hello."),)),)
 @pytest.fixture(scope="module")
 def pipeline(tiny_bundle: Path) -> Pipeline:
     return Pipeline.load(tiny_bundle)
+
+
+def test_the_engines_of_a_url_are_of_one_version(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENS2S_CACHE", str(tmp_path))
+    url = f"memory://{tmp_path}/bundle"
+    with new_directory(url) as bundle:
+        copy_files(tiny_bundle, bundle)
+
+    def build_and_replace(*args: Any, **options: Any) -> Engine:
+        engine = build_engine(*args, **options)
+        with new_directory(url):
+            pass  # the next version is empty
+        return engine
+
+    monkeypatch.setattr("opens2s_core.inference.pipeline.build_engine", build_and_replace)
+    assert len(Pipeline.load(url).engines) == 3
 
 
 class CountingEngine:

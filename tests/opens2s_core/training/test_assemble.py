@@ -34,6 +34,7 @@ from opens2s_core.training import assemble as assembling
 from opens2s_core.training.assemble import AssembleConfig, assemble
 from opens2s_core.training.batch import collate
 from opens2s_core.training.from_scratch import train_text_tokenizer
+from opens2s_core.training.language_model import also_ends_at, read_language_model
 from opens2s_core.training.losses import forward_losses
 from opens2s_core.training.tokens import add_tokens, add_unit_tokens
 from tests.opens2s_core.training.samples import kinds_of_samples
@@ -326,6 +327,16 @@ def test_a_tied_head_that_is_in_the_file_is_left_out(parts: Parts, tmp_path: Pat
     assert digests(replace(parts, llm=given).assemble(tmp_path / "with")) == digests(without_head)
 
 
+def test_a_tied_head_with_nan_is_compared_by_its_bits(tmp_path: Path) -> None:
+    given = save_language_model(tmp_path / "given", tokenizer(), width=40, tied=True, dtype=torch.float32)
+    embeddings = tensors(given)["model.embed_tokens.weight"].clone()
+    embeddings[0, 0] = torch.nan
+    rewrite_tensors(given, tensors(given) | dict.fromkeys(("model.embed_tokens.weight", "lm_head.weight"), embeddings))
+    model = read_language_model(given)
+    assert model.config.tie_word_embeddings
+    assert "lm_head.weight" not in model.tensors
+
+
 def test_a_head_that_was_trained_apart_from_its_embeddings_is_kept(parts: Parts, tmp_path: Path) -> None:
     words = tokenizer()
     given = save_language_model(tmp_path / "given", words, width=40, tied=True, dtype=torch.float32)
@@ -349,6 +360,12 @@ def test_a_base_model_learns_where_turns_end(own: Parts, tmp_path: Path) -> None
     assert vocabulary.text_end_ids == (words.pad_token_id, words.eos_token_id)
     assert vocabulary.pad_id == words.pad_token_id
     assert vocabulary.units.end_ids == (words.eos_token_id,)
+
+
+def test_an_end_token_that_the_tokenizer_lacks_is_refused(parts: Parts) -> None:
+    model = read_language_model(parts.llm)
+    with pytest.raises(CheckpointError, match=rf"{parts.llm}: expected a tokenizer with the token '<\|nowhere\|>'"):
+        also_ends_at(model, "<|nowhere|>")
 
 
 def rewrite_tensors(path: Path, state: dict[str, Tensor]) -> None:
@@ -399,6 +416,14 @@ def without_think_tokens(path: Path) -> None:
     (path / "tokenizer.json").write_text(text.replace("think>", "thought>"))
 
 
+def with_generation(**changes: object) -> Edit:
+    def edit(path: Path) -> None:
+        values = json.loads((path / "generation_config.json").read_text())
+        (path / "generation_config.json").write_text(json.dumps(values | changes))
+
+    return edit
+
+
 def without_file(name: str) -> Edit:
     return lambda path: (path / name).unlink()
 
@@ -419,6 +444,9 @@ WRONG_PARTS: list[tuple[str, Edit, str]] = [
     ("audio", with_settings(encoder_attention_heads=5), r"audio.config\.json.*expected a multiple of .* 5, got 32"),
     ("llm", with_settings(num_key_value_heads=3), r"llm.config\.json.*expected a multiple of .* 3, got 4"),
     ("llm", with_settings(quantization_config={"bits": 4}), r"llm.config\.json.*not quantized, got {'bits': 4}"),
+    ("llm", with_generation(eos_token_id=[0, 999]), r"llm: eos_token_id: expected .* from 0 to \d+, got \[0, 999\]"),
+    ("speech", with_generation(eos_token_id="end"), r"speech: eos_token_id: expected .*, got 'end'"),
+    ("llm", with_generation(pad_token_id=-1), r"llm: pad_token_id: expected .*, got -1"),
     ("llm", without_think_tokens, r"llm: prompt style 'training': .*<think>"),
 ]
 

@@ -5,10 +5,10 @@ import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from opens2s_core.checkpoint.errors import CheckpointError
-from opens2s_core.checkpoint.vocabulary import load_tokenizer
+from opens2s_core.checkpoint.vocabulary import load_tokenizer, table_rows
 from opens2s_core.prompt import SPEECH_TOKENS
 from opens2s_core.training.from_scratch import train_text_tokenizer
-from opens2s_core.training.tokens import add_tokens, add_unit_tokens, table_rows
+from opens2s_core.training.tokens import add_tokens, add_unit_tokens
 
 TEXT = "hello <think> <|im_tts_start|>there<|im_tts_end|><|audio_3|>"
 
