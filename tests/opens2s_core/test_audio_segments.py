@@ -83,7 +83,7 @@ def test_few_bytes_of_a_long_file_are_read(extension: str) -> None:
     """Of an mp3 the packets before the segment are read too, as it has no table of places."""
     file = CountingFile(noise_file(extension, 180.0))
     decode_segment(file, 150.0, 1.0)
-    assert file.count < 0.2 * len(file.getvalue())
+    assert file.count < 0.4 * len(file.getvalue())
 
 
 @pytest.mark.parametrize("extension", FRAMES)
