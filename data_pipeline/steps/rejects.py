@@ -5,11 +5,8 @@ from typing import Protocol, TypeVar
 
 import pyarrow as pa
 
+from data_pipeline.records import RejectedRow
 from data_pipeline.schema import REJECT
-
-
-class Unusable(ValueError):
-    """Why a step cannot use a row, as ``<kind>: <detail>``; reports count the kinds."""
 
 
 class Row(Protocol):
@@ -27,13 +24,14 @@ class Rejects:
     def __init__(self) -> None:
         self.rows: list[dict[str, str]] = []
 
-    def sift(self, step: str, use: Callable[[RowT], Out], rows: Iterable[RowT]) -> list[Out]:
-        """``use`` of every row that it accepts, in order; the others are noted with their reason."""
+    def apply(self, step: str, use: Callable[[RowT], Out], rows: Iterable[RowT]) -> list[Out]:
+        """``use`` of every row that it accepts, in order. A row for which it raises :class:`RejectedRow` is noted with
+        the reason."""
         kept = []
         for row in rows:
             try:
                 kept.append(use(row))
-            except Unusable as error:
+            except RejectedRow as error:
                 self.rows.append({"id": row.id, "step": step, "reason": str(error)})
         return kept
 

@@ -1,5 +1,6 @@
 """The row that passes through the steps of data preparation."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -14,6 +15,8 @@ from data_pipeline.records import (
     RejectedRow,
     Utterance,
 )
+
+from opens2s_core.audio import Waveform, decode_audio
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +33,7 @@ class PreparedRow:
     clips: tuple[bytes, ...] = ()
     clip_samples: tuple[int, ...] = ()
     continuation: str | None = None  # of an utterance, by a language model
-    units: tuple[tuple[int, ...], ...] | None = None  # one for each of ``spoken_replies``
+    units: tuple[tuple[int, ...], ...] | None = None  # one for each of ``speech_clips``
     speakers: tuple[tuple[float, ...], ...] | None = None  # alike, empty where unknown
     reject: Reject | None = None
 
@@ -79,6 +82,27 @@ def spoken_replies(entry: Entry) -> list[Content]:
         for message, content in _contents(entry)
         if message.role == "assistant" and (content.audio is not None or content.units)
     ]
+
+
+def speech_clips(entry: Entry) -> list[int | None]:
+    """Where the speech to be learned lies in :func:`audio_references`: an utterance's own clip, or that of each of
+    :func:`spoken_replies`, None for a reply whose units alone are known."""
+    if isinstance(entry, Utterance):
+        return [0]
+    count = itertools.count()
+    numbered = [
+        (message, content, None if content.audio is None else next(count)) for message, content in _contents(entry)
+    ]
+    return [
+        number
+        for message, content, number in numbered
+        if message.role == "assistant" and (content.audio is not None or content.units)
+    ]
+
+
+def decode_clip(row: PreparedRow, number: int) -> Waveform:
+    """A prepared clip as 16 kHz samples (n,)."""
+    return decode_audio(row.clips[number])[0]
 
 
 def _contents(entry: Conversation) -> Iterator[tuple[ConversationMessage, Content]]:

@@ -1,10 +1,10 @@
-"""Reply waveforms → speech units."""
+"""Speech → speech units."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
-from data_pipeline.steps.decode import DecodedTurn
+from data_pipeline.records import RejectedRow
+from data_pipeline.steps.row import PreparedRow, decode_clip, speech_clips, spoken_replies
 from opens2s_core.audio import Waveform
 
 
@@ -16,35 +16,35 @@ class UnitEncoder(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UnitTurn:
-    """A turn whose reply is speech units."""
+class SpeechUnits:
+    """A model step that makes ``units``: those of an utterance's clip, or of each spoken reply of a conversation. Units
+    that a corpus brings are kept."""
 
-    id: str
-    user_text: str
-    user_audio: bytes
-    user_samples: int
-    reply_text: str
-    reply_units: tuple[int, ...]
-    audio_samples: int  # of both sounds together
+    def __init__(self, encoder: UnitEncoder) -> None:
+        self._encoder = encoder
+
+    def __call__(self, rows: Sequence[PreparedRow]) -> list[Mapping[str, Any] | RejectedRow]:
+        """All clips of the batch are encoded at once. A row of which a clip has no units is rejected."""
+        known = [_known_units(row) for row in rows]
+        clips = [
+            (row, clip)
+            for row, units in zip(rows, known, strict=True)
+            for clip, found in zip(speech_clips(row.entry), units, strict=True)
+            if not found and clip is not None
+        ]
+        made = iter(self._encoder.encode([decode_clip(row, clip) for row, clip in clips]) if clips else [])
+        results: list[Mapping[str, Any] | RejectedRow] = []
+        for units in known:
+            encoded = tuple(found or tuple(next(made)) for found in units)
+            empty = [number for number, ids in enumerate(encoded) if not ids]
+            results.append(
+                RejectedRow(f"no units: clip {empty[0]} of {len(encoded)}, expected at least one unit")
+                if empty
+                else {"units": encoded}
+            )
+        return results
 
 
-def encode_turns(turns: Sequence[DecodedTurn], encoder: UnitEncoder, *, batch_size: int) -> list[UnitTurn]:
-    """The turns, in order, their replies encoded ``batch_size`` at a time."""
-    units = [
-        ids
-        for start in range(0, len(turns), batch_size)
-        for ids in encoder.encode([turn.reply for turn in turns[start : start + batch_size]])
-    ]
-    return [
-        UnitTurn(
-            id=turn.id,
-            user_text=turn.user_text,
-            user_audio=turn.user_audio,
-            user_samples=len(turn.user),
-            reply_text=turn.reply_text,
-            reply_units=tuple(ids),
-            audio_samples=len(turn.user) + len(turn.reply),
-        )
-        for turn, ids in zip(turns, units, strict=True)
-    ]
+def _known_units(row: PreparedRow) -> list[tuple[int, ...]]:
+    """Units in the corpus for each of :func:`speech_clips`, empty where it has none."""
+    return [content.units for content in spoken_replies(row.entry)] or [() for _ in speech_clips(row.entry)]

@@ -8,9 +8,10 @@ from typing import Any
 import pyarrow as pa
 
 from data_pipeline.report import Report, count_rejects
+from data_pipeline.records import RejectedRow
 from data_pipeline.schema import DIALOGUE
 from data_pipeline.sinks import Shard, ShardContent, plan_shards
-from data_pipeline.steps.rejects import Rejects, Unusable
+from data_pipeline.steps.rejects import Rejects
 from data_pipeline.synthesis.voices import REPLY_VOICE, USER_VOICES, Feeling, Speaker, Voice, VoiceError
 from data_pipeline.synthesis.writers import Writer
 from opens2s_core.audio import SAMPLE_RATE, encode_audio, resample
@@ -74,7 +75,7 @@ def make_dialogues(inputs: str, *, speaker: Speaker) -> ShardContent:
     """The rows (schema DIALOGUE) of one planned shard."""
     planned = [parse_config(PlannedTurn, turn) for turn in json.loads(inputs)]
     rejects = Rejects()
-    spoken = rejects.sift("speak", lambda turn: _speak(turn, speaker), planned)
+    spoken = rejects.apply("speak", lambda turn: _speak(turn, speaker), planned)
     return ShardContent(
         rows=pa.Table.from_pylist([row for row, _ in spoken], schema=DIALOGUE),
         rejects=rejects.table(),
@@ -107,5 +108,5 @@ def _say(speaker: Speaker, text: str, voice: Voice, feeling: Feeling) -> tuple[b
     try:
         samples, rate = speaker.speak(text, voice, feeling)
     except VoiceError as error:
-        raise Unusable(f"cannot be spoken: {error}") from error
+        raise RejectedRow(f"cannot be spoken: {error}") from error
     return encode_audio(resample(samples, rate, SAMPLE_RATE), SAMPLE_RATE), len(samples) / rate

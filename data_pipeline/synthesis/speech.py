@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipeline.report import Report, count_rejects
+from data_pipeline.records import RejectedRow
 from data_pipeline.schema import UTTERANCE
 from data_pipeline.sinks import Shard, ShardContent, plan_shards
-from data_pipeline.steps.filter import SILENCE
-from data_pipeline.steps.rejects import Rejects, Unusable
+from data_pipeline.steps.prepare import SILENCE
+from data_pipeline.steps.rejects import Rejects
 from data_pipeline.synthesis.everyday import EVERYDAY
 from data_pipeline.synthesis.flite import FLITE_VOICES, SLT
 from data_pipeline.synthesis.sentences import write_sentences
@@ -117,7 +118,7 @@ def make_speech(inputs: str, *, speaker: Speaker) -> ShardContent:
     """The rows (schema UTTERANCE) of one planned shard."""
     planned = [parse_config(PlannedUtterance, utterance) for utterance in json.loads(inputs)]
     rejects = Rejects()
-    rows = rejects.sift("speak", lambda utterance: _speak(utterance, speaker), planned)
+    rows = rejects.apply("speak", lambda utterance: _speak(utterance, speaker), planned)
     return ShardContent(
         rows=pa.Table.from_pylist(rows, schema=UTTERANCE),
         rejects=rejects.table(),
@@ -134,9 +135,9 @@ def _speak(utterance: PlannedUtterance, speaker: Speaker) -> dict[str, Any]:
     try:
         samples, rate = speaker.speak(utterance.text, utterance.voice, utterance.feeling)
     except VoiceError as error:
-        raise Unusable(f"cannot be spoken: {error}") from error
+        raise RejectedRow(f"cannot be spoken: {error}") from error
     if (peak := float(np.abs(samples).max(initial=0.0))) < SILENCE:
-        raise Unusable(f"silent: peak {peak:.1e}, expected at least {SILENCE:g}")
+        raise RejectedRow(f"silent: peak {peak:.1e}, expected at least {SILENCE:g}")
     return {
         "id": utterance.id,
         "text": utterance.text,

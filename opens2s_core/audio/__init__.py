@@ -3,6 +3,7 @@
 from opens2s_core.audio.decoding import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioError, decode_audio
 from opens2s_core.audio.encoding import encode_audio, write_blocks
 from opens2s_core.audio.log_mel import HOP, N_FFT, SEGMENT_FRAMES, SEGMENT_SECONDS, log_mel
+from opens2s_core.audio.segments import AudioTooLong, decode_segment
 from opens2s_core.audio.waveform import SAMPLE_RATE, Waveform, resample
 
 __all__ = [
@@ -15,8 +16,10 @@ __all__ = [
     "SEGMENT_FRAMES",
     "SEGMENT_SECONDS",
     "AudioError",
+    "AudioTooLong",
     "Waveform",
     "decode_audio",
+    "decode_segment",
     "encode_audio",
     "log_mel",
     "resample",

@@ -1,0 +1,61 @@
+"""What data preparation takes from a bundle: the text tokenizer with its settings, and the speech tokenizer."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from data_pipeline.steps.speech_units import SpeechUnits
+from opens2s_core.checkpoint.bundle import OPENS2S, SPEECH_TOKENIZER
+from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.opens2s import load_prompt_builder, read_config
+from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
+from opens2s_core.prompt import PromptBuilder
+from opens2s_core.storage import SETTINGS, digest, fetch_directory
+
+_SETTINGS = tuple(f"{OPENS2S}/{pattern}" for pattern in SETTINGS)
+
+
+@dataclass(frozen=True, slots=True)
+class TextSettings:
+    """What decides how a conversation becomes ids."""
+
+    prompts: PromptBuilder
+    audio_positions: Callable[[int], int]  # LLM positions of a clip of so many samples
+
+
+def text_fingerprint(bundle: str) -> str:
+    """A hash of the text tokenizer and the settings. Raises :class:`CheckpointError`."""
+    root = fetch_directory(bundle, *_SETTINGS)
+    # Of a URL, others may have fetched more.
+    return _fingerprint(bundle, root, sorted({path for name in SETTINGS for path in (root / OPENS2S).glob(name)}))
+
+
+def speech_fingerprint(bundle: str) -> str:
+    """A hash of the speech tokenizer. Raises :class:`CheckpointError`."""
+    root = fetch_directory(bundle, f"{SPEECH_TOKENIZER}/*")
+    return _fingerprint(bundle, root, sorted((root / SPEECH_TOKENIZER).glob("*")))
+
+
+@lru_cache(maxsize=1)
+def load_text_settings(bundle: str, fingerprint: str) -> TextSettings:
+    """Kept in a worker between its tasks. ``fingerprint`` is that of :func:`text_fingerprint`: a worker that holds
+    another one loads anew."""
+    directory = fetch_directory(bundle, *_SETTINGS) / OPENS2S
+    return TextSettings(load_prompt_builder(directory), read_config(directory).audio_positions)
+
+
+def load_speech_units(bundle: str) -> SpeechUnits:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    directory = fetch_directory(bundle, f"{SPEECH_TOKENIZER}/*") / SPEECH_TOKENIZER
+    return SpeechUnits(load_speech_tokenizer(directory, torch.float32).to(device))
+
+
+def _fingerprint(bundle: str, root: Path, files: list[Path]) -> str:
+    if not files:
+        raise CheckpointError(f"{bundle} is not a bundle: expected {OPENS2S}/ and {SPEECH_TOKENIZER}/ in it")
+    lines = "".join(f"{path.relative_to(root)} {digest(path)}\n" for path in files)
+    return hashlib.sha256(lines.encode()).hexdigest()

@@ -1,0 +1,70 @@
+"""How a language model continues what a speaker says: the text that alignment stages learn from."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from data_pipeline.records import EMOTIONS, RejectedRow, Utterance
+from data_pipeline.steps.row import PreparedRow
+
+MAX_NEW_TOKENS = 1024
+"""Tokens of a continuation at most."""
+
+ContinuationKind = Literal["semantic", "emotional"]
+"""``semantic`` continues the words, as the alignment on speech recognition does; ``emotional`` in the speaker's
+emotion, as that on emotion recognition does."""
+
+_THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
+
+
+class TextGenerator(Protocol):
+    """A language model that answers greedily and without thinking."""
+
+    def generate(self, prompts: Sequence[str]) -> list[str | RejectedRow]:
+        """The answer to each prompt, or why there is none."""
+        ...
+
+
+class Continuations:
+    """A model step that makes the ``continuation`` of utterances."""
+
+    def __init__(self, generator: TextGenerator, kind: ContinuationKind) -> None:
+        self._generator = generator
+        self._kind = kind
+
+    def __call__(self, rows: Sequence[PreparedRow]) -> list[Mapping[str, Any] | RejectedRow]:
+        """Rejected are rows of ``no text``, of ``unknown emotion`` where it matters, with an ``empty continuation``, and
+        those that the generator rejects."""
+        prompts = [self._prompt(row) for row in rows]
+        answers = iter(self._generator.generate([prompt for prompt in prompts if isinstance(prompt, str)]))
+        return [prompt if isinstance(prompt, RejectedRow) else _result(next(answers)) for prompt in prompts]
+
+    def _prompt(self, row: PreparedRow) -> str | RejectedRow:
+        entry = row.entry
+        assert isinstance(entry, Utterance), f"{entry.id}: expected an utterance, conversations have their replies"
+        if not entry.text.strip():
+            return RejectedRow("no text: expected the words of the utterance")
+        if self._kind == "semantic":
+            return semantic_prompt(entry.text)
+        if not entry.emotion:
+            return RejectedRow(
+                f"unknown emotion: in the corpus {entry.original_emotion!r}, expected one of {', '.join(EMOTIONS)}"
+            )
+        return emotional_prompt(entry.text, entry.emotion)
+
+
+def semantic_prompt(text: str) -> str:
+    return f"Continue the following sentence in a coherent style: {text}"
+
+
+def emotional_prompt(text: str, emotion: str) -> str:
+    return f"Continue the following sentence that reflects a '{emotion}' emotion tone in a coherent style: {text}"
+
+
+def _result(answer: str | RejectedRow) -> Mapping[str, Any] | RejectedRow:
+    if isinstance(answer, RejectedRow):
+        return answer
+    text = _THOUGHT.sub("", answer, count=1).strip()  # some servers return an empty thought
+    if not text or text.startswith("<think>"):
+        return RejectedRow(f"empty continuation: got {answer[:80]!r}, expected text")
+    return {"continuation": text}

@@ -1,0 +1,60 @@
+"""The clips of a row as every later step reads them: mono, 16 kHz, FLAC."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from data_pipeline.corpora.files import CorpusFiles
+from data_pipeline.records import AudioReference, RejectedRow
+from data_pipeline.steps.clips import read_clip
+from data_pipeline.steps.loudness import LoudnessConfig, set_loudness
+from data_pipeline.steps.row import PreparedRow, audio_references
+from data_pipeline.steps.voice_activity import TrimConfig, trim_silence
+from opens2s_core.audio import SAMPLE_RATE, Waveform, encode_audio, resample
+
+SILENCE = 1e-3
+"""Peak below which a waveform in [-1, 1] holds no speech (-60 dB)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipConfig:
+    """Clips are at most ``max_seconds`` long as they are read, and at least ``min_seconds`` once they are trimmed.
+
+    None leaves loudness, or silence before and after speech, as it is: both may tell an emotion.
+    """
+
+    min_seconds: float = 0.5
+    max_seconds: float = 30.0
+    loudness: LoudnessConfig | None = None
+    trim: TrimConfig | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_seconds <= self.max_seconds:
+            raise ValueError(
+                f"expected 0 < min_seconds <= max_seconds, got {self.min_seconds:g} and {self.max_seconds:g}"
+            )
+
+
+def prepare_clips(row: PreparedRow, files: CorpusFiles, config: ClipConfig) -> PreparedRow:
+    """The row with its ``clips``. Raises :class:`RejectedRow`, as :func:`read_clip` and :func:`trim_silence` do, and
+    for ``silent`` or ``too short`` clips."""
+    waveforms = [_prepare(files, reference, config) for reference in audio_references(row.entry)]
+    return replace(
+        row,
+        clips=tuple(encode_audio(samples, SAMPLE_RATE) for samples in waveforms),
+        clip_samples=tuple(len(samples) for samples in waveforms),
+    )
+
+
+def _prepare(files: CorpusFiles, reference: AudioReference, config: ClipConfig) -> Waveform:
+    samples, rate = read_clip(files, reference, max_seconds=config.max_seconds)
+    samples = resample(samples, rate, SAMPLE_RATE)
+    if (peak := float(np.abs(samples).max(initial=0.0))) < SILENCE:
+        raise RejectedRow(f"silent: peak {peak:.1e}, expected at least {SILENCE:g}")
+    if config.trim is not None:
+        samples = trim_silence(samples, config.trim)
+    if (seconds := len(samples) / SAMPLE_RATE) < config.min_seconds:
+        raise RejectedRow(f"too short: {seconds:.3f} s, expected at least {config.min_seconds:g} s")
+    if config.loudness is not None:
+        samples = set_loudness(samples, config.loudness)
+    return samples
