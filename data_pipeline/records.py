@@ -27,6 +27,10 @@ class RejectedRow(ValueError):
     """Why a row cannot be used, as ``<kind>: <detail>``; reports count the kinds."""
 
 
+class Unavailable(RejectedRow):
+    """A row that could not be used because a service did not answer: another run of the job may have it."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reject:
     """A row that cannot be used: a step's name, and the reason as in :class:`RejectedRow`."""

@@ -27,7 +27,7 @@ def finished_shards(url: str) -> dict[str, str]:
 
 def read_report(url: str) -> Report:
     """The report of a finished data set. Raises :class:`DatasetError`."""
-    return Report(**read_manifest(url)["report"])
+    return Report.from_dict(read_manifest(url)["report"])
 
 
 def read_shard(url: str, name: str, schema: pa.Schema) -> pa.Table:

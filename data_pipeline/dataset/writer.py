@@ -44,6 +44,15 @@ class DatasetWriter:
                 files.remove(f"{directory}{name}.parquet")
         return pending
 
+    def pending(self, names: Sequence[str], fingerprint: str) -> list[str]:
+        """Those of the shards that are not published yet."""
+        files = DatasetFiles(self.url)
+        files.remove("_tmp")
+        done = files.shards("_shards")
+        return [
+            name for name in names if name not in done or files.read_json(_marker(name))["fingerprint"] != fingerprint
+        ]
+
     def publish(self, name: str, fingerprint: str, content: ShardContent) -> None:
         """Make a shard visible: rows, then rejects, then the marker that says they are complete."""
         assert content.rejects.schema.equals(REJECT), f"rejects have columns {content.rejects.schema}"
@@ -55,13 +64,13 @@ class DatasetWriter:
     def report(self, names: Sequence[str]) -> Report:
         """The reports of published shards, added up."""
         files = DatasetFiles(self.url)
-        return merge_reports(Report(**files.read_json(_marker(name))["report"]) for name in names)
+        return merge_reports(Report.from_dict(files.read_json(_marker(name))["report"]) for name in names)
 
     def finish(self, names: Sequence[str], facts: dict[str, Any] | None = None) -> Report:
         """Mark the data set as finished, with ``facts`` about it in its manifest (writes nothing where it already is)."""
         files = DatasetFiles(self.url)
         if files.exists(MANIFEST):
-            return Report(**files.read_json(MANIFEST)["report"])
+            return Report.from_dict(files.read_json(MANIFEST)["report"])
         report = self.report(names)
         files.put_json(MANIFEST, {"report": report.to_dict(), "shards": list(names), **(facts or {})})
         files.remove("_tmp")

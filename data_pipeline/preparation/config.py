@@ -1,17 +1,19 @@
 """What one data set is prepared for, and how."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from data_pipeline.preparation.models import PoolConfig
-from data_pipeline.steps.clips import ClipConfig
+from data_pipeline.steps.prepare import ClipConfig
 from data_pipeline.steps.filters import FilterConfig
 from data_pipeline.steps.statistics import SelectionConfig
 from data_pipeline.steps.tokenise import TokeniseConfig
+from opens2s_core.config import config_to_dict
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrepareConfig:
-    """``tokenise.task`` decides which models run. What concerns only speed is not part of a data set's identity."""
+    """How the rows of a corpus become samples; ``tokenise.task`` decides which models run."""
 
     tokenise: TokeniseConfig
     clips: ClipConfig = field(default_factory=ClipConfig)
@@ -31,3 +33,8 @@ class PrepareConfig:
                 "expected shard_rows >= 1 and max_reject_share from 0 to 1, "
                 f"got {self.shard_rows} and {self.max_reject_share:g}"
             )
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide what a data set holds: not those of the actors, nor when a job fails."""
+        others = ("max_reject_share", "generator", "speech_tokenizer", "speaker_encoder")
+        return {name: value for name, value in config_to_dict(self).items() if name not in others}

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from data_pipeline.dataset.layout import DatasetFiles
 from data_pipeline.preparation.work import WORK, from_table, to_table
-from data_pipeline.records import RejectedRow
+from data_pipeline.records import RejectedRow, Unavailable
 from data_pipeline.steps.row import ModelStep, PreparedRow
 
 _MADE = ("continuation", "units", "speakers")
@@ -58,7 +58,10 @@ class ModelOutputs:
     url: str
 
     def write(self, stage: ModelStage, shard: str, made: Mapping[int, Mapping[str, Any] | RejectedRow]) -> None:
-        """Store the outputs for some rows of a shard, by position."""
+        """Store the outputs for some rows of a shard, by position, but for those that another run may have."""
+        made = {position: output for position, output in made.items() if not isinstance(output, Unavailable)}
+        if not made:
+            return
         rows = [
             {"position": position}
             | ({"reject_reason": str(output)} if isinstance(output, RejectedRow) else dict(output))

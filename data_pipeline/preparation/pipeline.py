@@ -17,10 +17,9 @@ import ray.data
 from ray.data import ActorPoolStrategy
 
 from data_pipeline.preparation.models import ModelActor, ModelOutputs, ModelStage
-from typing import TYPE_CHECKING
-if TYPE_CHECKING:
-    from data_pipeline.preparation.planning import Plan
+from data_pipeline.preparation.planning import Plan
 from data_pipeline.preparation.work import WORK, from_table, to_table
+from data_pipeline.records import RejectedRow
 from data_pipeline.steps.row import PreparedRow
 
 _PASSED = pa.schema(
@@ -38,11 +37,15 @@ _PUBLISHERS = 4
 """Shards that are published at once by tasks of their own: each holds a whole shard in memory."""
 
 
+_NOT_STORED = RejectedRow("no answer: the service of the model did not answer")
+"""Such an answer is not stored, see :class:`~data_pipeline.records.Unavailable`."""
+
+
 class Preparation(Protocol):
     """What the tasks of one job need to know; sent to each of them."""
 
     @property
-    def plan(self) -> "Plan": ...
+    def plan(self) -> Plan: ...
 
     @property
     def stages(self) -> Sequence[ModelStage]:
@@ -50,8 +53,8 @@ class Preparation(Protocol):
         ...
 
     @property
-    def model_outputs(self) -> str:
-        """URL at which their outputs are stored."""
+    def output(self) -> str:
+        """URL of the data set, where the outputs of models are stored too."""
         ...
 
     def load(self, shard: str) -> list[PreparedRow]:
@@ -99,7 +102,7 @@ def _stream(preparation: Preparation, shards: Sequence[str]) -> Iterator[dict[st
     data = ray.data.from_items(rows, override_num_blocks=len(rows))
     data = data.map_batches(partial(load_shards, preparation=preparation), batch_size=None, batch_format="pyarrow")
     for stage in preparation.stages:
-        data = _with_model(data, stage, ModelOutputs(preparation.model_outputs))
+        data = _with_model(data, stage, ModelOutputs(preparation.output))
     data = data.map_batches(partial(finish_rows, preparation=preparation), batch_size=None, batch_format="pyarrow")
     for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         yield from batch.to_pylist()
@@ -166,4 +169,7 @@ class _Publisher:
 
 @ray.remote
 def _publish_alone(preparation: Preparation, shard: str) -> None:
-    preparation.publish(shard, preparation.load(shard))
+    rows = preparation.load(shard)
+    for stage in preparation.stages:
+        rows = [row.rejected(stage.name, _NOT_STORED) if stage.needs(row) else row for row in rows]
+    preparation.publish(shard, rows)

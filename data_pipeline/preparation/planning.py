@@ -108,7 +108,9 @@ def _committed(files: DatasetFiles, made_from: Any) -> Plan:
     plan = files.read_json(PLAN)
     if differences := _differences(plan["made_from"], made_from):
         listed = "; ".join(f"{name} was {was!r}, is {now!r}" for name, was, now in differences)
-        raise DatasetError(f"{files.url} is being made from something else: {listed}. Choose another output or remove it")
+        raise DatasetError(
+            f"{files.url} is being made from something else: {listed}. Choose another output or remove it"
+        )
     return parse_config(Plan, {name: value for name, value in plan.items() if name != "made_from"})
 
 

@@ -2,24 +2,47 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
 from data_pipeline.corpora import CorpusFiles
 from data_pipeline.dataset.writer import DatasetWriter, ShardContent
-from data_pipeline.preparation.bundle import load_tokeniser
+from data_pipeline.preparation.bundle import load_text_settings
 from data_pipeline.preparation.config import PrepareConfig
 from data_pipeline.preparation.models import ModelOutputs, ModelStage
 from data_pipeline.preparation.planning import Plan, read_planned
 from data_pipeline.preparation.work import decode_entry
-from data_pipeline.records import Conversation, Reject, RejectedRow, Utterance
-from data_pipeline.report import RowFacts, SampleFacts, count_rows
+from data_pipeline.records import Entry, Reject, RejectedRow, Utterance
+from data_pipeline.report import Report, RowFacts, SampleFacts, count_rows
 from data_pipeline.schema import REJECT, SAMPLE
 from data_pipeline.steps.filters import filter_continuation, filter_row
 from data_pipeline.steps.prepare import prepare_clips
 from data_pipeline.steps.row import PreparedRow, run_step
+from data_pipeline.steps.tokenise import tokenise
+
+
+_ENOUGH_ROWS = 100
+"""A smaller shard may have many rejected rows by chance."""
+
+
+class TooManyRejects(RuntimeError):
+    """So many rows cannot be used that something else must be wrong."""
+
+    def __reduce__(self) -> tuple[type["TooManyRejects"], tuple[object, ...]]:
+        return TooManyRejects, self.args
+
+
+def check_rejects(name: str, rejected: int, rows: int, share: float, report: Report) -> None:
+    """Raise :class:`TooManyRejects` where more than ``share`` of the rows are rejected."""
+    if rejected <= share * rows:
+        return
+    reasons = ", ".join(f"{count} x {kind}" for kind, count in report.most_rejected()[:3])
+    raise TooManyRejects(
+        f"{name}: {rejected} of {rows} rows cannot be used, expected at most {share:.0%}: {reasons}. "
+        "Mend what is wrong and start again, or allow more by max_reject_share"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +56,6 @@ class Preparation:
     stages: tuple[ModelStage, ...]
     bundle: str  # directory or URL whose text tokenizer and settings are used
     bundle_fingerprint: str
-    model_outputs: str  # URL of the data set in which they are stored
 
     def load(self, shard: str) -> list[PreparedRow]:
         """The rows of a shard that the plan does not reject: their clips, and what models have made for them before."""
@@ -43,19 +65,25 @@ class Preparation:
         for position, entry in read_planned(self.output, shard).entries.items():
             row = PreparedRow(shard=shard, position=position, entry=decode_entry(entry))
             rows.append(run_step("filter", check, run_step("clips", clips, row)))
-        outputs = ModelOutputs(self.model_outputs)
+        outputs = ModelOutputs(self.output)
         for stage in self.stages:
             rows = outputs.add_to(rows, stage)
         return rows
 
     def publish(self, shard: str, rows: Sequence[PreparedRow]) -> int:
-        """Tokenise and publish a shard, given all its rows after the models; returns how many rows are rejected."""
+        """Tokenise and publish a shard, given all its rows after the models; returns how many of them are rejected.
+
+        Raises :class:`TooManyRejects` for a shard that is more likely to show a fault of the job than of its rows.
+        """
         content = self._content(shard, rows)
+        rejected = content.rejects.num_rows - len(read_planned(self.output, shard).rejects)
+        if len(rows) >= _ENOUGH_ROWS:
+            check_rejects(f"shard {shard}", rejected, len(rows), self.config.max_reject_share, content.report)
         DatasetWriter(self.output).publish(shard, self.plan.fingerprint, content)
-        return content.rejects.num_rows
+        return rejected
 
     def _content(self, shard: str, rows: Sequence[PreparedRow]) -> ShardContent:
-        tokenise = load_tokeniser(self.bundle, self.bundle_fingerprint, self.config.tokenise)
+        text = load_text_settings(self.bundle, self.bundle_fingerprint)
         rejects = read_planned(self.output, shard).rejects
         samples: list[dict[str, Any]] = []
         facts: list[RowFacts] = []
@@ -65,7 +93,7 @@ class Preparation:
                 row = run_step("filter", filter_continuation, row)
             if row.reject is None:
                 try:
-                    made = tokenise(row)
+                    made = tokenise(row, text.prompts, text.audio_positions, self.config.tokenise)
                 except RejectedRow as error:
                     row = row.rejected("tokenise", error)
                 else:
@@ -103,7 +131,10 @@ def _facts(row: PreparedRow, samples: Sequence[dict[str, Any]]) -> RowFacts:
     )
 
 
-def _speaker_labels(entry: Utterance | Conversation) -> dict[str, Any]: ...
+def _speaker_labels(entry: Entry) -> dict[str, Any]:
+    """Those of an utterance, or of a conversation's first user."""
+    speakers = [entry] if isinstance(entry, Utterance) else [m for m in entry.messages if m.role == "user"]
+    return {name: getattr(speakers[0], name) if speakers else "" for name in ("emotion", "gender", "age")}
 
 
 def _reject_row(reject: Reject) -> dict[str, str]:

@@ -1,0 +1,144 @@
+"""Preparing a data set from a corpus: plan, pipeline, and what describes the whole."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+
+from data_pipeline.corpora import CorpusReader
+from data_pipeline.dataset.layout import DatasetFiles, absolute_url
+from data_pipeline.dataset.plan import fingerprint
+from data_pipeline.dataset.writer import DatasetWriter
+from data_pipeline.preparation.bundle import load_speech_units, speech_fingerprint, text_fingerprint
+from data_pipeline.preparation.config import PrepareConfig
+from data_pipeline.preparation.description import describe
+from data_pipeline.preparation.generators import GeneratorConfig, load_continuations
+from data_pipeline.preparation.models import ModelStage
+from data_pipeline.preparation.pipeline import Passed, prepare_shards
+from data_pipeline.preparation.planning import Plan, make_plan
+from data_pipeline.preparation.shard import Preparation
+from data_pipeline.report import Report
+from data_pipeline.steps.speaker_embedding import ResemblyzerEncoder, SpeakerEmbeddings
+from opens2s_core.config import config_to_dict
+from opens2s_core.storage import absolute_directory
+
+VERSION = 3
+"""Raised when the same corpus, configuration and models give other samples."""
+_KINDS = {"continuation": "semantic", "emotional continuation": "emotional"}
+
+
+class PreparationError(ValueError):
+    """A job that cannot go on: says what is missing, or which rows cannot be used."""
+
+
+def prepare_dataset(
+    config: PrepareConfig,
+    reader: CorpusReader,
+    root: str,
+    bundle: str,
+    output: str,
+    *,
+    generator: GeneratorConfig | None = None,
+    on_start: Callable[[int, int], None] = lambda rows, done: None,
+    on_progress: Callable[[Passed], None] = lambda passed: None,
+) -> Report:
+    """Publish samples of the corpus at ``root`` as the data set ``output``; both are directories or URLs.
+
+    A job that was killed goes on where it was when it is started again; a finished one changes nothing. ``on_start``
+    is called with the number of rows to prepare and how many of them are done already. Raises
+    :class:`PreparationError` and :class:`~data_pipeline.dataset.DatasetError`.
+    """
+    url, bundle = absolute_url(output), absolute_directory(bundle)
+    writer = DatasetWriter(url)
+    made_from = _made_from(config, reader, bundle, generator)
+    plan = make_plan(
+        url, reader, absolute_url(root), config.selection, shard_rows=config.shard_rows, made_from=made_from
+    )
+    preparation = Preparation(
+        output=url,
+        root=absolute_url(root),
+        config=config,
+        plan=plan,
+        stages=_stages(config, bundle, generator, plan),
+        bundle=bundle,
+        bundle_fingerprint=made_from["text_settings"],
+    )
+    pending = writer.pending(plan.shards, plan.fingerprint)
+    rows = sum(plan.live)
+    on_start(rows, rows - sum(plan.live_rows(shard) for shard in pending))
+    prepare_shards(preparation, pending, on_progress)
+    return describe(writer, plan, reader, made_from)
+
+
+def _made_from(
+    config: PrepareConfig, reader: CorpusReader, bundle: str, generator: GeneratorConfig | None
+) -> dict[str, Any]:
+    """All that decides what a data set holds, as plain data."""
+    needs_units = _needs_units(config)
+    return {
+        "version": VERSION,
+        "corpus": {"name": reader.name, "settings": config_to_dict(reader)},
+        "config": config.identity(),
+        "text_settings": text_fingerprint(bundle),
+        "speech_tokenizer": speech_fingerprint(bundle) if needs_units else None,
+        "generator": {"model": generator.model} if generator and _needs_generator(config) else None,
+    }
+
+
+def _stages(
+    config: PrepareConfig, bundle: str, generator: GeneratorConfig | None, plan: Plan
+) -> tuple[ModelStage, ...]:
+    """The models that the task needs, in order."""
+    before = {"rows": plan.rows_fingerprint, "clips": config_to_dict(config.clips)}
+    stages = []
+    if _needs_generator(config):
+        if generator is None:
+            raise PreparationError(
+                f"the task {config.tokenise.task!r} needs a language model that continues what is said: expected a "
+                "generator"
+            )
+        stages.append(
+            ModelStage(
+                name="continuation",
+                field="continuation",
+                build=partial(load_continuations, generator, _KINDS[config.tokenise.task]),
+                pool=config.generator,
+                fingerprint=fingerprint(
+                    [before, _KINDS[config.tokenise.task], generator.model, generator.max_new_tokens]
+                ),
+            )
+        )
+    if _needs_units(config):
+        stages.append(
+            ModelStage(
+                name="units",
+                field="units",
+                build=partial(load_speech_units, bundle),
+                pool=config.speech_tokenizer,
+                fingerprint=fingerprint([before, speech_fingerprint(bundle)]),
+            )
+        )
+    if config.speaker_embeddings:
+        stages.append(
+            ModelStage(
+                name="speakers",
+                field="speakers",
+                build=_load_speaker_encoder,
+                pool=config.speaker_encoder,
+                fingerprint=fingerprint([before, "resemblyzer"]),
+            )
+        )
+    return tuple(stages)
+
+
+def _needs_generator(config: PrepareConfig) -> bool:
+    return config.tokenise.task in _KINDS
+
+
+def _needs_units(config: PrepareConfig) -> bool:
+    return config.tokenise.task in ("conversation", "text to speech")
+
+
+def _load_speaker_encoder() -> SpeakerEmbeddings:
+    return SpeakerEmbeddings(ResemblyzerEncoder("cuda" if torch.cuda.is_available() else "cpu"))
