@@ -1,6 +1,7 @@
 """The files of a corpus, confined to its root."""
 
 import posixpath
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,9 +10,19 @@ from typing import Any, BinaryIO
 
 from fsspec.core import url_to_fs
 
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[/\\]")  # a URL or a drive
+
 
 class CorpusError(ValueError):
     """A corpus that cannot be read as a whole: names the path and what was expected there."""
+
+
+def path_below_root(name: str) -> str:
+    """``name`` normalised, with "/". Raises ``ValueError`` where it is not a path below the root of a corpus."""
+    normal = posixpath.normpath(name.replace("\\", "/"))
+    if normal.startswith(("/", "../")) or normal in ("..", ".") or _ABSOLUTE.match(name) or "\0" in name:
+        raise ValueError(f"{name!r} leads out of the corpus: expected a path below its root")
+    return normal
 
 
 @dataclass(frozen=True)
@@ -32,10 +43,7 @@ class CorpusFiles:
 
     def path(self, name: str) -> str:
         """``name`` normalised. Raises ``ValueError`` where it leads out of the root."""
-        normal = posixpath.normpath(name.replace("\\", "/"))
-        if normal.startswith(("/", "../")) or normal in ("..", "."):
-            raise ValueError(f"{name!r} leads out of the corpus: expected a path below its root")
-        return normal
+        return path_below_root(name)
 
     def exists(self, name: str) -> bool:
         filesystem, root = self._opened

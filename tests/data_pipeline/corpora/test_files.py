@@ -5,7 +5,9 @@ import pytest
 from data_pipeline.corpora.files import CorpusError, CorpusFiles
 
 
-@pytest.mark.parametrize("name", ["/etc/passwd", "../other", "a/../../other", "..", "..\\other"])
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "../other", "a/../../other", "..", "..\\other", "s3://other/a", "C:\\a", "a\0b"]
+)
 def test_paths_cannot_leave_the_root(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="leads out of the corpus"):
         CorpusFiles(str(tmp_path)).read(name)
