@@ -80,7 +80,7 @@ class Utterance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Content:
-    """One piece of a message: text, a clip, or both where a reply is spoken."""
+    """One piece of a message: text, a clip, or a clip with the text that is spoken in it."""
 
     text: str = ""
     audio: AudioReference | None = None
@@ -90,8 +90,14 @@ class Content:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConversationMessage:
+    """What one side says, and what is known of who says it. Empty labels are unknown ones."""
+
     role: Role
     content: tuple[Content, ...]
+    gender: Gender = ""
+    age: Age = ""
+    emotion: Emotion = ""
+    original_emotion: str = ""  # the corpus's own label
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

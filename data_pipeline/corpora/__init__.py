@@ -1,25 +1,42 @@
 """Readers of corpora as they are distributed, one module each."""
 
 from data_pipeline.corpora.common_voice import CommonVoice
+from data_pipeline.corpora.dialogues import Dialogues
 from data_pipeline.corpora.emilia import Emilia
+from data_pipeline.corpora.esd import Esd
 from data_pipeline.corpora.files import CorpusError, CorpusFiles
 from data_pipeline.corpora.gigaspeech import GigaSpeech
+from data_pipeline.corpora.iemocap import Iemocap
+from data_pipeline.corpora.instructions import Instructions
+from data_pipeline.corpora.instructs2s import InstructS2S
 from data_pipeline.corpora.librispeech import LibriSpeech
 from data_pipeline.corpora.manifest import Manifest
+from data_pipeline.corpora.mead import Mead
+from data_pipeline.corpora.meld import Meld
+from data_pipeline.corpora.mosei import Mosei
 from data_pipeline.corpora.reader import CorpusCard, CorpusReader
+from data_pipeline.corpora.voice_assistant import VoiceAssistant
 from data_pipeline.corpora.wenetspeech import WenetSpeech
 
-CORPORA: dict[str, type[CorpusReader]] = {
-    reader.name: reader
-    for reader in (
-        LibriSpeech,
-        CommonVoice,
-        GigaSpeech,
-        WenetSpeech,
-        Emilia,
-        Manifest,
-    )
-}
+_READERS: tuple[type[CorpusReader], ...] = (
+    CommonVoice,
+    Dialogues,
+    Emilia,
+    Esd,
+    GigaSpeech,
+    Iemocap,
+    InstructS2S,
+    Instructions,
+    LibriSpeech,
+    Manifest,
+    Mead,
+    Meld,
+    Mosei,
+    VoiceAssistant,
+    WenetSpeech,
+)
+
+CORPORA: dict[str, type[CorpusReader]] = {reader.name: reader for reader in _READERS}
 """Reader of each corpus by its name on the command line."""
 
 __all__ = ["CORPORA", "CorpusCard", "CorpusError", "CorpusFiles", "CorpusReader"]

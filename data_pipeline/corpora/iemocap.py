@@ -1,0 +1,130 @@
+"""IEMOCAP: acted dialogues in English with emotion labels, 16 kHz."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from data_pipeline.corpora.files import CorpusError, CorpusFiles
+from data_pipeline.corpora.reader import CorpusCard
+from data_pipeline.corpora.rows import bad_row, reject_repeated_ids, top_directory
+from data_pipeline.records import AudioReference, Emotion, Gender, Reject, Utterance
+
+LABELS: dict[str, Emotion] = {
+    "ang": "angry",
+    "hap": "happy",
+    "exc": "happy",  # excited: commonly merged with happy
+    "sad": "sad",
+    "neu": "neutral",
+    "fru": "frustrated",
+    "fea": "fearful",
+    "sur": "surprised",
+    "dis": "disgusted",
+    "oth": "other",
+    "xxx": "",  # the annotators disagree
+}
+_GENDERS: dict[str, Gender] = {"F": "female", "M": "male"}
+_EVALUATION = re.compile(r"\[\s*(\d+\.?\d*)\s*-\s*(\d+\.?\d*)\s*\]\s+(\S+)\s+(\S+)(?:\s+\[.*\])?\s*")
+_TRANSCRIPT = re.compile(r"(\S+)\s+\[[^\]]*\]:?\s*(.*)")
+_ENCODINGS = ("utf-8-sig", "cp1252", "latin-1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Iemocap:
+    """``Session{1-5}/sentences/wav/{dialog}/{id}.wav``, labels in ``Session{1-5}/dialog/EmoEvaluation/{dialog}.txt``
+    and texts in ``Session{1-5}/dialog/transcriptions/{dialog}.txt``.
+
+    ``root`` holds the sessions, or the directory ``IEMOCAP_full_release`` that does. The session is the split: each
+    has two speakers of its own, so that a session makes a fold. The speaker and the gender are those of the utterance
+    (``_F000``, ``_M000``); ``Ses01F`` only says who wore the markers. Utterances without a transcript have no text.
+    """
+
+    name: ClassVar[str] = "iemocap"
+    card: ClassVar[CorpusCard] = CorpusCard(
+        title="IEMOCAP",
+        homepage="https://sail.usc.edu/iemocap/",
+        licence="Data release form of the University of Southern California, to be signed by each user",
+        consent="Ten actors, recorded for this corpus. Terms of consent: not stated.",
+        languages=("en",),
+    )
+    splits: tuple[str, ...] = ("Session1", "Session2", "Session3", "Session4", "Session5")
+
+    def parts(self, files: CorpusFiles) -> list[str]:
+        """One part a dialogue."""
+        top = top_directory(files, "IEMOCAP_full_release")
+        found = [f"{top}{split}/{dialog}" for split in self.splits for dialog in _dialogs(files, f"{top}{split}")]
+        if not found:
+            raise CorpusError(
+                f"{files.root}: expected directories of IEMOCAP, one of {', '.join(self.splits)}, "
+                "with dialog/EmoEvaluation and sentences/wav"
+            )
+        return found
+
+    def read(self, files: CorpusFiles, part: str) -> Iterator[Utterance | Reject]:
+        yield from reject_repeated_ids(self._read(files, part))
+
+    def _read(self, files: CorpusFiles, part: str) -> Iterator[Utterance | Reject]:
+        session, _, dialog = part.rpartition("/")
+        wavs = f"{session}/sentences/wav/{dialog}"
+        unlabelled = {name.removesuffix(".wav") for name in files.names(wavs) if _is_clip(name)}
+        there = frozenset(unlabelled)
+        texts = _texts(files, f"{session}/dialog/transcriptions/{dialog}.txt")
+        for number, line in _evaluations(files, f"{session}/dialog/EmoEvaluation/{dialog}.txt"):
+            match = _EVALUATION.fullmatch(line)
+            if match is None:
+                expected = "[start - end] id code [valence, activation, dominance]"
+                yield bad_row(f"{dialog}:{number}", f"corrupt row: {line!r}, expected {expected}")
+                continue
+            start, end, id, code = float(match[1]), float(match[2]), match[3], match[4]
+            unlabelled.discard(id)
+            gender = _GENDERS.get(id.rpartition("_")[2][:1])
+            if gender is None:
+                yield bad_row(id, f"bad id: {id!r}, expected one that ends with _F or _M and a number")
+            elif code not in LABELS:
+                yield bad_row(id, f"unknown emotion: {code!r}, expected one of {', '.join(LABELS)}")
+            elif id not in there:
+                yield bad_row(id, f"missing file: {wavs}/{id}.wav")
+            elif end <= start:
+                yield bad_row(id, f"bad times: from {start} s to {end} s, expected the end after the start")
+            else:
+                yield Utterance(
+                    id=id,
+                    corpus=self.name,
+                    split=session.rpartition("/")[2],
+                    language="en",
+                    audio=AudioReference(path=f"{wavs}/{id}.wav"),
+                    text=texts.get(id, ""),
+                    sample_rate=16_000,
+                    duration=round(end - start, 4),
+                    speaker=f"{id[:5]}{id.rpartition('_')[2][0]}",
+                    gender=gender,
+                    emotion=LABELS[code],
+                    original_emotion=code,
+                )
+        for id in sorted(unlabelled):
+            yield bad_row(id, f"no label: {wavs}/{id}.wav has none in dialog/EmoEvaluation/{dialog}.txt")
+
+
+def _is_clip(name: str) -> bool:
+    return name.endswith(".wav") and not name.startswith(".")  # the release has "._" files of macOS
+
+
+def _dialogs(files: CorpusFiles, session: str) -> list[str]:
+    labelled = {name.removesuffix(".txt") for name in files.names(f"{session}/dialog/EmoEvaluation")}
+    recorded = set(files.names(f"{session}/sentences/wav"))
+    return sorted(name for name in labelled | recorded if name.startswith("Ses"))
+
+
+def _evaluations(files: CorpusFiles, path: str) -> list[tuple[int, str]]:
+    """The lines that sum up an utterance; the votes of single annotators and the header start otherwise."""
+    if not files.exists(path):
+        return []
+    lines = enumerate(files.text(path, _ENCODINGS).splitlines(), 1)
+    return [(number, line.strip()) for number, line in lines if line.startswith("[")]
+
+
+def _texts(files: CorpusFiles, path: str) -> dict[str, str]:
+    if not files.exists(path):
+        return {}
+    matches = (_TRANSCRIPT.fullmatch(line.strip()) for line in files.text(path, _ENCODINGS).splitlines())
+    return {match[1]: match[2].strip() for match in matches if match}

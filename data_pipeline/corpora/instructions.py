@@ -1,0 +1,162 @@
+"""Instruction JSONL of OpenS2S: conversations of text, clips and speech units, as its offline tool reads them."""
+
+import io
+import math
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from data_pipeline.corpora.audio_strings import parse_audio
+from data_pipeline.corpora.files import CorpusError, CorpusFiles, path_below_root
+from data_pipeline.corpora.json_records import json_records
+from data_pipeline.corpora.reader import CorpusCard
+from data_pipeline.corpora.rows import Listing, bad_row
+from data_pipeline.records import AudioReference, Content, Conversation, ConversationMessage, Reject, RejectedRow
+
+_KEYS = ("text", "audio", "speech_units")  # and "spk_emb", which the offline tool lets out
+_UNITS = re.compile(r"(?:\s*<\|audio_\d+\|>)+\s*")
+_UNIT = re.compile(r"<\|audio_(\d+)\|>")
+_ROLES = ("system", "user", "assistant")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Instructions:
+    """JSON Lines, one object a line:
+    ``{"messages": [{"role": …, "content": [{"text": …, "audio": …, "speech_units": …, "spk_emb": …}]}]}``.
+
+    All four are strings, empty where there is nothing. ``audio`` is one of the forms of
+    :func:`~data_pipeline.corpora.audio_strings.parse_audio`, ``speech_units`` is ``<|audio_12|><|audio_7|>…``, and
+    ``spk_emb`` is the path of a NumPy file (``.npy``) or numbers separated by commas or spaces. Paths are relative to
+    ``root``, or absolute and below it. ``manifests`` is a pattern of paths below ``root``; each manifest is a part and
+    a split. The format names no language: it is ``language`` for all of them.
+    """
+
+    name: ClassVar[str] = "instructions"
+    card: ClassVar[CorpusCard] = CorpusCard(
+        title="Instruction JSONL",
+        homepage="https://github.com/CASIA-LM/OpenS2S",
+        licence="not stated: that of the clips and texts in the manifests",
+        consent="not stated",
+        languages=("en", "zh"),
+    )
+    manifests: str = "*.jsonl"
+    language: str = "en"
+
+    def parts(self, files: CorpusFiles) -> list[str]:
+        """One part a manifest."""
+        found = files.glob(self.manifests)
+        if not found:
+            raise CorpusError(f"{files.root}: expected manifests in JSON Lines that match {self.manifests!r}")
+        return found
+
+    def read(self, files: CorpusFiles, part: str) -> Iterator[Conversation | Reject]:
+        loader = _Loader(files=files, listing=Listing(files))
+        split = part.rpartition(".")[0] or part
+        for number, record in json_records(files, part):
+            id = f"{split}-{number:08d}"
+            try:
+                if isinstance(record, RejectedRow):
+                    raise record
+                yield Conversation(
+                    id=id, corpus=self.name, split=split, language=self.language, messages=_messages(record, loader)
+                )
+            except RejectedRow as error:
+                yield bad_row(id, error)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Loader:
+    """Resolves the strings of content. Speaker vectors are few and shared by many rows, so they are kept."""
+
+    files: CorpusFiles
+    listing: Listing
+    vectors: dict[str, tuple[float, ...]] = field(default_factory=dict)
+
+    def content(self, item: Any) -> Content:
+        if not isinstance(item, dict) or any(not isinstance(item.get(key), str) for key in _KEYS):
+            raise RejectedRow(f"corrupt row: content {str(item)[:80]!r}, expected the strings {', '.join(_KEYS)}")
+        text, audio, units = (item[key] for key in _KEYS)
+        if not (text or audio or units):
+            raise RejectedRow("empty content: text, audio and speech_units are all empty")
+        return Content(
+            text=text,
+            audio=None if not audio else self._clip(audio),
+            units=_units(units),
+            speaker_embedding=self._vector(item.get("spk_emb", "")),
+        )
+
+    def _clip(self, text: str) -> AudioReference:
+        clip = parse_audio(self._relative(text))
+        self.listing.require(clip.path)
+        return clip
+
+    def _relative(self, path: str) -> str:
+        root = self.files.root if "://" in self.files.root else os.path.abspath(self.files.root)
+        return path.removeprefix(f"{root.rstrip('/')}/")
+
+    def _vector(self, text: Any) -> tuple[float, ...]:
+        if not isinstance(text, str):
+            raise RejectedRow(f"corrupt row: spk_emb is {str(text)[:80]!r}, expected a string")
+        if not text:
+            return ()
+        if text not in self.vectors:
+            self.vectors[text] = _numbers(text) or self._stored(text)
+        return self.vectors[text]
+
+    def _stored(self, text: str) -> tuple[float, ...]:
+        try:
+            path = path_below_root(self._relative(text))
+        except ValueError as error:
+            raise RejectedRow(f"path outside the corpus: {error}") from None
+        self.listing.require(path)
+        try:
+            values = np.load(io.BytesIO(self.files.read(path)), allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise RejectedRow(f"bad speaker vector: {path}: expected a NumPy file: {error}") from None
+        if values.size != max(values.shape, default=0) or not np.issubdtype(values.dtype, np.floating):
+            raise RejectedRow(f"bad speaker vector: {path} has shape {values.shape} and type {values.dtype}")
+        if not np.isfinite(values).all():
+            raise RejectedRow(f"bad speaker vector: {path} holds numbers that are not finite")
+        return tuple(values.reshape(-1).tolist())
+
+
+def _messages(record: dict[str, Any], loader: _Loader) -> tuple[ConversationMessage, ...]:
+    messages = record.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise RejectedRow(f"corrupt row: expected the key messages with a list, found {sorted(record)}")
+    parsed = tuple(_message(message, loader) for message in messages)
+    if any(message.role == "system" for message in parsed[1:]):
+        raise RejectedRow("bad order: a message of the system stands behind others")
+    if parsed[-1].role != "assistant":
+        raise RejectedRow(f"no reply: the last message is the {parsed[-1].role}'s, expected the assistant's")
+    return parsed
+
+
+def _message(message: Any, loader: _Loader) -> ConversationMessage:
+    if not isinstance(message, dict) or message.get("role") not in _ROLES:
+        raise RejectedRow(f"bad role: {str(message)[:80]!r}, expected a role of {', '.join(_ROLES)}")
+    content = message.get("content")
+    if not isinstance(content, list) or not content:
+        raise RejectedRow(f"corrupt row: content is {str(content)[:80]!r}, expected a list of objects")
+    return ConversationMessage(role=message["role"], content=tuple(loader.content(item) for item in content))
+
+
+def _units(text: str) -> tuple[int, ...]:
+    if text and not _UNITS.fullmatch(text):
+        raise RejectedRow(f"bad units: {text[:80]!r}, expected <|audio_0|><|audio_1|>…")
+    return tuple(int(unit) for unit in _UNIT.findall(text))
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    """The numbers of a vector written out; none where ``text`` is a path."""
+    try:
+        values = tuple(float(number) for number in text.strip("[] ").replace(",", " ").split())
+    except ValueError:
+        return ()
+    if not all(math.isfinite(value) for value in values):
+        raise RejectedRow(f"bad speaker vector: {text[:80]!r} holds numbers that are not finite")
+    return values

@@ -1,0 +1,81 @@
+"""What the readers share: rejects, repeated ids, rounds of a conversation, and which files there are."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from data_pipeline.corpora.files import CorpusFiles
+from data_pipeline.records import Conversation, Reject, RejectedRow, Utterance
+
+E = TypeVar("E", Utterance, Conversation)
+R = TypeVar("R")
+
+
+def bad_row(id: str, reason: str | RejectedRow) -> Reject:
+    """A row that reading rejects. ``reason`` is ``<kind>: <detail>``."""
+    return Reject(id=id, step="read", reason=str(reason))
+
+
+def reject_repeated_ids(entries: Iterable[E | Reject]) -> Iterator[E | Reject]:
+    """``entries``, where each one with the id of an earlier one is rejected."""
+    seen: set[str] = set()
+    for entry in entries:
+        if isinstance(entry, Reject):
+            yield entry
+        elif entry.id in seen:
+            yield bad_row(entry.id, f"duplicate id: {entry.id} stands earlier in the same part")
+        else:
+            seen.add(entry.id)
+            yield entry
+
+
+def top_directory(files: CorpusFiles, *names: str) -> str:
+    """``<name>/`` of the first directory below the root that is there, or nothing where the root holds the corpus."""
+    return next((f"{name}/" for name in names if files.names(name)), "")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Which files are there. Each directory is listed once, since asking for single files is slow on object stores."""
+
+    files: CorpusFiles
+    _names: dict[str, set[str]] = field(default_factory=dict)
+
+    def has(self, path: str) -> bool:
+        directory, _, name = path.rpartition("/")
+        if directory not in self._names:
+            self._names[directory] = set(self.files.names(directory))
+        return name in self._names[directory]
+
+    def require(self, path: str) -> None:
+        """Raises :class:`RejectedRow` where the file is missing."""
+        if not self.has(path):
+            raise RejectedRow(f"missing file: {path}")
+
+
+def split_rounds(rows: Sequence[R], round_of: Callable[[R], str]) -> tuple[list[R], list[tuple[R, str]]]:
+    """The rows of one conversation in the order of their rounds, and those that cannot follow with the reason.
+
+    Rounds count from 0 or 1 without a gap: after a fault, later rounds lack what they answer to.
+    """
+    numbered: list[tuple[int, R]] = []
+    faults: list[tuple[R, str]] = []
+    for row in rows:
+        text = round_of(row).strip()
+        if text.isdecimal():
+            numbered.append((int(text), row))
+        else:
+            faults.append((row, f"bad round: {text!r}, expected a whole number"))
+    kept: list[R] = []
+    last: int | None = None
+    for number, row in sorted(numbered, key=lambda pair: pair[0]):
+        if number == last:
+            faults.append((row, f"duplicate round: {number}"))
+        elif last is None and number > 1:
+            faults.append((row, f"missing round: found {number}, expected the first to be 0 or 1"))
+        elif last is not None and number != last + 1:
+            faults.append((row, f"missing round: found {number}, expected {last + 1}"))
+        else:
+            kept.append(row)
+            last = number
+    return kept, faults

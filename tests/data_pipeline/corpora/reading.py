@@ -1,0 +1,34 @@
+"""What the tests of readers share."""
+
+from pathlib import Path
+
+from data_pipeline.corpora import CorpusFiles, CorpusReader
+from data_pipeline.records import Conversation, Reject, Utterance
+
+
+def write(path: Path, content: str | bytes = b"") -> Path:
+    """A file with its directories."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def read_all(reader: CorpusReader, root: Path) -> list[Utterance | Conversation | Reject]:
+    files = CorpusFiles(str(root))
+    return [entry for part in reader.parts(files) for entry in reader.read(files, part)]
+
+
+def utterances(reader: CorpusReader, root: Path) -> dict[str, Utterance]:
+    return {entry.id: entry for entry in read_all(reader, root) if isinstance(entry, Utterance)}
+
+
+def conversations(reader: CorpusReader, root: Path) -> dict[str, Conversation]:
+    return {entry.id: entry for entry in read_all(reader, root) if isinstance(entry, Conversation)}
+
+
+def rejects(reader: CorpusReader, root: Path) -> dict[str, str]:
+    """Id → reason."""
+    found = [entry for entry in read_all(reader, root) if isinstance(entry, Reject)]
+    assert all(reject.step == "read" and ": " in reject.reason for reject in found)
+    assert len({reject.id for reject in found}) == len(found), "two rejects share an id"
+    return {reject.id: reject.reason for reject in found}

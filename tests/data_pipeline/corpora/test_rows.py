@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+
+from data_pipeline.corpora import CorpusFiles
+from data_pipeline.corpora.rows import Listing, bad_row, reject_repeated_ids, split_rounds, top_directory
+from data_pipeline.records import AudioReference, Reject, RejectedRow, Utterance
+from tests.data_pipeline.corpora.reading import write
+
+
+def utterance(id: str, text: str = "") -> Utterance:
+    return Utterance(id=id, corpus="c", split="s", language="en", audio=AudioReference(path="a.wav"), text=text)
+
+
+def test_the_first_of_two_entries_with_one_id_stays() -> None:
+    first, second, other = utterance("a", "first"), utterance("a", "second"), bad_row("a", "kind: detail")
+    kept, reject, third = reject_repeated_ids([first, other, second])
+    assert (kept, reject) == (first, other)
+    assert isinstance(third, Reject)
+    assert third.reason == "duplicate id: a stands earlier in the same part"
+
+
+def test_rounds_are_ordered() -> None:
+    assert split_rounds(["10", "9", "0", *"12345678"], str) == ([str(number) for number in range(11)], [])
+    assert split_rounds(["2", "1"], str) == (["1", "2"], [])
+
+
+@pytest.mark.parametrize(
+    ("rounds", "kept", "faults"),
+    [
+        (["1", "3", "4"], ["1"], ["missing round: found 3, expected 2", "missing round: found 4, expected 2"]),
+        (["2", "3"], [], ["missing round: found 2, expected the first to be 0 or 1"] * 1 +
+         ["missing round: found 3, expected the first to be 0 or 1"]),
+        (["1", "1", "2"], ["1", "2"], ["duplicate round: 1"]),
+        (["one", "1"], ["1"], ["bad round: 'one', expected a whole number"]),
+    ],
+)  # fmt: skip
+def test_rounds_after_a_fault_are_left_out(rounds: list[str], kept: list[str], faults: list[str]) -> None:
+    found, left_out = split_rounds(rounds, str)
+    assert found == kept
+    assert [reason for _, reason in left_out] == faults
+    assert len(found) + len(left_out) == len(rounds)
+
+
+def test_a_missing_file_is_a_rejected_row(tmp_path: Path) -> None:
+    write(tmp_path / "a/b.wav")
+    write(tmp_path / "c.wav")
+    listing = Listing(CorpusFiles(str(tmp_path)))
+    listing.require("a/b.wav")
+    listing.require("c.wav")
+    with pytest.raises(RejectedRow, match=r"missing file: a/d\.wav"):
+        listing.require("a/d.wav")
+    with pytest.raises(RejectedRow, match=r"missing file: e/f\.wav"):
+        listing.require("e/f.wav")
+
+
+def test_the_root_may_be_the_directory_above(tmp_path: Path) -> None:
+    assert top_directory(CorpusFiles(str(tmp_path)), "MEAD", "mead") == ""
+    write(tmp_path / "mead/file")
+    assert top_directory(CorpusFiles(str(tmp_path)), "MEAD", "mead") == "mead/"
