@@ -1,5 +1,6 @@
 """Encoded audio → samples, by FFmpeg, frame by frame: what a limit on the length refuses is never decoded whole."""
 
+import ctypes
 import io
 import math
 from collections.abc import Iterator
@@ -28,6 +29,11 @@ _DECODERS = ("aac", "flac", "mp3", "mp3float", "opus", "libopus", "vorbis", "lib
 _PCM_DECODERS = tuple(sorted(name for name in av.codecs_available if name.startswith("pcm_")))
 _OPTIONS = {"format_whitelist": _FORMATS, "codec_whitelist": ",".join(_DECODERS + _PCM_DECODERS)}
 """Decoders are limited as well, since FFmpeg decodes pictures and video to find out what a file holds."""
+
+_MAX_ALLOCATION = 128 * 2**20
+"""Bytes that FFmpeg may reserve at once, since where it reads tags it reserves what a header claims. The index of 30
+hours of AAC fits. The setting is of the process, and PyAV has no function for it."""
+ctypes.CDLL(av._core.__file__).av_max_alloc(ctypes.c_size_t(_MAX_ALLOCATION))
 
 _FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
 
