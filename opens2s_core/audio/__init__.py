@@ -1,4 +1,4 @@
-"""Waveforms: reading and writing them, changing their rate, and the Whisper log-mel features of the encoders."""
+"""Decode, encode and resample waveforms, and compute the Whisper log-mel features of the encoders."""
 
 from opens2s_core.audio.decoding import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioError, decode_audio
 from opens2s_core.audio.encoding import encode_audio, write_blocks

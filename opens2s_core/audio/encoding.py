@@ -1,4 +1,4 @@
-"""Samples → encoded audio, by libsndfile."""
+"""Samples → encoded audio, with libsndfile."""
 
 import io
 from typing import Any
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from opens2s_core.audio.waveform import Waveform
 
 _BLOCK = 65_536
-"""Samples in one call of libsndfile: with some millions its Vorbis encoder overflows the stack and the process dies."""
+"""Samples per call of libsndfile. With millions its Vorbis encoder overflows the stack and crashes the process."""
 
 
 def encode_audio(samples: Waveform, rate: int, *, container: str = "flac") -> bytes:
     """16-bit ``wav`` or ``flac`` (or ``mp3``, ``ogg``) bytes of a mono waveform (n,) at ``rate`` Hz, clipped to
-    [-1, 1]. ``ValueError`` for samples that are not finite, with which some encoders end the process."""
+    [-1, 1]. ``ValueError`` for samples that are not finite: they crash some encoders."""
     if not np.isfinite(samples).all():
         raise ValueError("expected finite samples")
     buffer = io.BytesIO()

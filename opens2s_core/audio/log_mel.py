@@ -16,7 +16,7 @@ SEGMENT_FRAMES = SEGMENT_SECONDS * SAMPLE_RATE // HOP
 
 @lru_cache(maxsize=4)
 def _filters(mel_bins: int) -> torch.Tensor:
-    from transformers.audio_utils import mel_filter_bank  # its package is large, and most that read audio need no mel
+    from transformers.audio_utils import mel_filter_bank  # slow to import, and most callers need no mel
 
     bank = mel_filter_bank(
         num_frequency_bins=N_FFT // 2 + 1,
@@ -31,10 +31,10 @@ def _filters(mel_bins: int) -> torch.Tensor:
 
 
 def log_mel(samples: torch.Tensor, mel_bins: int) -> torch.Tensor:
-    """Whisper features of one 16 kHz waveform (n,): float32 (mel_bins, n // 160), as transformers' extractor has them.
+    """Whisper features of one 16 kHz waveform (n,): float32 (mel_bins, n // 160), equal to those of transformers.
 
     Periodic Hann of 400, hop 160, centred with reflection, last frame dropped, slaney filters, log10 floored at
-    1e-10 and at the clip's own maximum minus 8, then (x + 4) / 4. The caller pads: the floor sees what it is given.
+    1e-10 and at the clip's own maximum minus 8, then (x + 4) / 4. Padding is up to the caller and counts for it.
     """
     window = torch.hann_window(N_FFT, device=samples.device)
     spectrum = torch.stft(samples, N_FFT, HOP, window=window, center=True, pad_mode="reflect", return_complex=True)

@@ -6,7 +6,7 @@ import torchaudio.functional
 from numpy.typing import NDArray
 
 SAMPLE_RATE = 16_000
-"""Hz, what every encoder reads."""
+"""Hz. The rate of every encoder's input."""
 
 Waveform = NDArray[np.float32]
 
