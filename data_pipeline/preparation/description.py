@@ -1,21 +1,21 @@
 """What describes a finished data set: its index, manifest, report and card."""
 
-import hashlib
+import itertools
 from collections.abc import Iterator
 from typing import Any
-
-import pyarrow.parquet as pq
 
 from data_pipeline.card import render_card
 from data_pipeline.corpora import CorpusReader
 from data_pipeline.dataset.index import build_index, write_index
 from data_pipeline.dataset.layout import MANIFEST, DatasetFiles
-from data_pipeline.dataset.reader import read_rejects, read_report
+from data_pipeline.dataset.reader import read_rejects, read_report, read_shard
 from data_pipeline.dataset.writer import DatasetWriter
 from data_pipeline.html_report import EXAMPLES, Example, render_html
-from data_pipeline.preparation.planning import Plan
-from data_pipeline.records import Reject
+from data_pipeline.preparation.planning import Plan, read_planned
+from data_pipeline.preparation.work import decode_entry
+from data_pipeline.records import Entry, Reject, Utterance
 from data_pipeline.report import Report
+from data_pipeline.schema import SAMPLE
 
 
 def describe(writer: DatasetWriter, plan: Plan, reader: CorpusReader, made_from: dict[str, Any]) -> Report:
@@ -26,12 +26,55 @@ def describe(writer: DatasetWriter, plan: Plan, reader: CorpusReader, made_from:
         return read_report(writer.url)
     report = writer.report(plan.shards)
     write_index(files.filesystem, files.root, build_index(files.filesystem, files.root, plan.shards))
-    title = f"{reader.card.title}: {made_from['config']['tokenise']['task']}"
-    html = render_html(title, report, _examples(files, plan), _rejects(files, plan))
-    files.put("report.html", html.encode())
-    card = render_card(
-        title, report, {reader.name: reader.card}, recipe=made_from["config"]["tokenise"]["task"], fingerprint=plan.fingerprint
-    )
+    task = made_from["config"]["tokenise"]["task"]
+    title = f"{reader.card.title}: {task}"
+    files.put("report.html", render_html(title, report, _examples(files.url, plan), _rejects(files.url, plan)).encode())
+    card = render_card(title, report, {reader.name: reader.card}, recipe=task, fingerprint=plan.fingerprint)
     files.put("card.md", card.encode())
     facts = {"fingerprint": plan.fingerprint, "made_from": made_from, "not_selected": plan.not_selected}
     return writer.finish(plan.shards, facts)
+
+
+def _rejects(url: str, plan: Plan) -> Iterator[Reject]:
+    for shard in plan.shards:
+        for row in read_rejects(url, shard).to_pylist():
+            yield Reject(**row)
+
+
+def _examples(url: str, plan: Plan) -> list[Example]:
+    """The first sample with audio of shards that lie evenly over the data set, then further ones of the first shards."""
+    step = max(len(plan.shards) // EXAMPLES, 1)
+    shards = plan.shards[::step]
+    found = [list(itertools.islice(_shard_examples(url, shard), EXAMPLES)) for shard in shards]
+    in_turns = itertools.chain.from_iterable(itertools.zip_longest(*found))
+    return [example for example in in_turns if example is not None][:EXAMPLES]
+
+
+def _shard_examples(url: str, shard: str) -> Iterator[Example]:
+    entries = {entry.id: entry for entry in map(decode_entry, read_planned(url, shard).entries.values())}
+    for sample in read_shard(url, shard, SAMPLE).to_pylist():
+        if sample["audios"] and sample["id"] in entries:
+            yield _example(entries[sample["id"]], sample["audios"])
+
+
+def _example(entry: Entry, clips: list[bytes]) -> Example:
+    if isinstance(entry, Utterance):
+        labelled, text, reply = entry, entry.text, ""
+    else:
+        labelled = next(message for message in entry.messages if message.role == "user")
+        texts = {
+            role: " ".join(content.text for m in entry.messages if m.role == role for content in m.content)
+            for role in ("user", "assistant")
+        }
+        text, reply = texts["user"], texts["assistant"]
+    return Example(
+        id=entry.id,
+        corpus=entry.corpus,
+        language=entry.language,
+        text=text,
+        reply=reply,
+        clips=tuple(clips),
+        emotion=labelled.emotion,
+        gender=labelled.gender,
+        age=labelled.age,
+    )
