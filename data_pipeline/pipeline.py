@@ -10,15 +10,14 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from data_pipeline.report import Report, count_rejects
+from data_pipeline.report import RowFacts, SampleFacts, count_rows
 from data_pipeline.schema import DIALOGUE, SAMPLE
 from data_pipeline.sinks import Shard, ShardContent, finished_shards, plan_shards, read_shard
 from data_pipeline.steps.decode import decode_turn, encoded_turn
 from data_pipeline.steps.filter import check_turn
 from data_pipeline.steps.rejects import Rejects
 from data_pipeline.steps.speech_units import UnitEncoder, encode_turns
-from data_pipeline.steps.tokenise import tokenise_turn
-from opens2s_core.audio import SAMPLE_RATE
+from data_pipeline.steps.tokenise import TokenisedTurn, tokenise_turn
 from opens2s_core.checkpoint.bundle import OPENS2S, SPEECH_TOKENIZER
 from opens2s_core.checkpoint.errors import CheckpointError
 from opens2s_core.checkpoint.opens2s import load_prompt_builder, read_config
@@ -30,8 +29,8 @@ from opens2s_core.storage import SETTINGS, digest, fetch_directory
 _MODEL_FILES = (*(f"{OPENS2S}/{pattern}" for pattern in SETTINGS), f"{SPEECH_TOKENIZER}/*")
 """Patterns of the files of a bundle that :class:`PrepareModel` reads."""
 
-VERSION = 2
-"""Raised when the same dialogues, configuration and model give other samples."""
+VERSION = 3
+"""Raised when the same dialogues, configuration and model give other samples or another report."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,13 +93,25 @@ def prepare_turns(rows: Iterable[Mapping[str, Any]], config: PrepareConfig, mode
     return ShardContent(
         rows=pa.Table.from_pylist(samples, schema=SAMPLE),
         rejects=rejects.table(),
-        report=Report(
-            rows_in=len(turns),
-            rows_out=len(samples),
-            rejected=count_rejects(rejects.rows),
-            audio_seconds=round(sum(turn.audio_samples for turn in tokenised) / SAMPLE_RATE, 3),
-            units=sum(turn.units for turn in tokenised),
-            spoken_tokens=sum(turn.spoken_tokens for turn in tokenised),
+        report=count_rows(map(_facts, tokenised), rejects.rows),
+    )
+
+
+def _facts(turn: TokenisedTurn) -> RowFacts:
+    return RowFacts(
+        corpus="dialogues",
+        split="train",
+        language="en",
+        clip_samples=turn.clip_samples,
+        samples=tuple(
+            SampleFacts(
+                length=sample["length"],
+                text_labels=sample["text_labels"],
+                unit_labels=sample["unit_labels"],
+                units=sum(map(len, sample["units"])),
+                spoken_tokens=sum(sample["token_types"]),
+            )
+            for sample in turn.samples
         ),
     )
 

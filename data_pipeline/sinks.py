@@ -23,6 +23,7 @@ from fsspec.spec import AbstractFileSystem
 
 from data_pipeline.report import Report, merge_reports
 from data_pipeline.schema import REJECT
+from opens2s_core.config import ConfigError
 
 ROW_GROUP = 64
 """Rows that are read together: a reader of single samples, as training is, fetches little else."""
@@ -107,7 +108,7 @@ class Sink:
         """Add up the shards' reports and mark the dataset as finished (writes nothing where it already is)."""
         filesystem, root = _open(self.url)
         markers = [_read_json(filesystem, _marker(root, shard.name)) for shard in plan]
-        report = merge_reports(Report(**marker["report"]) for marker in markers)
+        report = merge_reports(Report.from_dict(marker["report"]) for marker in markers)
         if not filesystem.exists(f"{root}/_report.json"):
             _put(filesystem, root, "_report.json", _json(report.to_dict()))
             _remove_temporaries(filesystem, root)
@@ -127,7 +128,10 @@ def read_report(url: str) -> Report:
     filesystem, root = _open(url)
     if not filesystem.exists(f"{root}/_report.json"):
         raise DatasetError(f"{url} is not a finished dataset: expected {root}/_report.json")
-    return Report(**_read_json(filesystem, f"{root}/_report.json"))
+    try:
+        return Report.from_dict(_read_json(filesystem, f"{root}/_report.json"))
+    except ConfigError as error:
+        raise DatasetError(f"{root}/_report.json: expected the report of this version ({error})") from error
 
 
 def read_shard(url: str, name: str, schema: pa.Schema) -> pa.Table:

@@ -37,7 +37,7 @@ def finished_report(directory: Path, plan: Sequence[Shard]) -> Report | None:
     if not (directory / MADE).is_file():
         raise DatasetError(f"{directory} is there and no spoken corpus: expected {MADE} in it, or nothing of that name")
     made = json.loads((directory / MADE).read_bytes())
-    return Report(**made["report"]) if made["fingerprint"] == _fingerprint(plan) else None
+    return Report.from_dict(made["report"]) if made["fingerprint"] == _fingerprint(plan) else None
 
 
 def publish_corpus(directory: Path, plan: Sequence[Shard], report: Report, config: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ class UnitTurn:
     user_samples: int
     reply_text: str
     reply_units: tuple[int, ...]
-    audio_samples: int  # of both sounds together
+    reply_samples: int
 
 
 def encode_turns(turns: Sequence[DecodedTurn], encoder: UnitEncoder, *, batch_size: int) -> list[UnitTurn]:
@@ -44,7 +44,7 @@ def encode_turns(turns: Sequence[DecodedTurn], encoder: UnitEncoder, *, batch_si
             user_samples=len(turn.user),
             reply_text=turn.reply_text,
             reply_units=tuple(ids),
-            audio_samples=len(turn.user) + len(turn.reply),
+            reply_samples=len(turn.reply),
         )
         for turn, ids in zip(turns, units, strict=True)
     ]
