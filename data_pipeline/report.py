@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from data_pipeline.quantities import audio_length
 from data_pipeline.records import Age, Emotion, Gender, Reject
 from opens2s_core.audio import SAMPLE_RATE
 from opens2s_core.config import ConfigError, config_to_dict, parse_config
@@ -94,6 +95,10 @@ class Report:
     def units_per_token(self) -> float | None:
         """On average over all spoken replies; None where nothing is spoken."""
         return self.units / self.spoken_tokens if self.units and self.spoken_tokens else None
+
+    def most_rejected(self) -> list[tuple[str, int]]:
+        """Kinds of rejected rows with their counts, the most frequent first."""
+        return sorted(self.rejected.items(), key=lambda item: (-item[1], item[0]))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -191,18 +196,17 @@ def _label_counts(rows: Mapping[tuple[Any, ...], int]) -> tuple[LabelCount, ...]
 
 def render_report(report: Report) -> str:
     """A few lines for the terminal."""
-    rejected = sorted(report.rejected.items(), key=lambda item: (-item[1], item[0]))
     lines = [
         ("rows", f"{report.rows_in:,} in, {report.rows_out:,} prepared, {sum(report.rejected.values()):,} rejected"),
-        *(("", f"{rows:,} x {kind}") for kind, rows in rejected),
-        ("audio", f"{_hours(report.audio_seconds)}"),
+        *(("", f"{rows:,} x {kind}") for kind, rows in report.most_rejected()),
+        ("audio", audio_length(report.audio_seconds)),
     ]
     by_corpus: Counter[tuple[str, str]] = Counter()
     for split in report.splits:
         by_corpus[split.corpus, split.language] += split.audio_samples
     if len(by_corpus) > 1:
         lines += [
-            ("", f"{_hours(samples / SAMPLE_RATE)} {corpus} ({language})")
+            ("", f"{audio_length(samples / SAMPLE_RATE)} {corpus} ({language})")
             for (corpus, language), samples in by_corpus.items()
         ]
     if report.samples:
@@ -211,7 +215,3 @@ def render_report(report: Report) -> str:
     if report.units_per_token:
         lines.append(("speech", f"{report.units:,} units, {report.units_per_token:.2f} for each token"))
     return "\n".join(f"{name:8} {value}" for name, value in lines)
-
-
-def _hours(seconds: float) -> str:
-    return f"{seconds / 3600:,.3f} h"

@@ -143,9 +143,9 @@ def test_the_summary_names_the_most_frequent_reason_first() -> None:
         "rows     7 in, 4 prepared, 3 rejected",
         "         2 x filter: too short",
         "         1 x decode: empty",
-        "audio    4.000 h",
-        "         3.000 h esd (zh)",
-        "         1.000 h meld (en)",
+        "audio    4.0 h",
+        "         3.0 h esd (zh)",
+        "         1.0 h meld (en)",
         "samples  4 of 200 positions in all",
         "labels   36 of text, 124 of units",
         "speech   120 units, 2.50 for each token",
@@ -153,4 +153,4 @@ def test_the_summary_names_the_most_frequent_reason_first() -> None:
 
 
 def test_the_summary_of_nothing_is_short() -> None:
-    assert render_report(Report()).splitlines() == ["rows     0 in, 0 prepared, 0 rejected", "audio    0.000 h"]
+    assert render_report(Report()).splitlines() == ["rows     0 in, 0 prepared, 0 rejected", "audio    0.0 s"]
