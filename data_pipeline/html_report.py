@@ -98,7 +98,7 @@ def _plots(report: Report) -> list[_Plot]:
     plots: list[_Plot] = []
 
     def add(title: str, drawing: str, note: str = "") -> None:
-        plots.append(_Plot(title=title, note=note, drawing=Markup(drawing)))  # noqa: S704
+        plots.append(_Plot(title=title, note=note, drawing=Markup(drawing)))
 
     if any(report.durations):
         add("Clip durations", plot_durations("durations", "Histogram of clip durations", report.durations))
@@ -119,7 +119,7 @@ def _plots(report: Report) -> list[_Plot]:
         rows = sum(count.rows for count in report.labels if count.language == language)
         unlabelled = rows - sum(count.rows for count in counts)
         add(
-            f"Emotion × gender × age: {language}",
+            f"Emotion by gender and age: {language}",
             plot_labels(f"labels-{number}", "Rows by emotion, gender and age", counts),
             f"{unlabelled:,} rows without any of these labels are not shown." if unlabelled else "",
         )

@@ -7,7 +7,9 @@ so that a plot follows its light and dark scheme. The same counts give the same 
 import io
 import math
 import re
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -21,11 +23,11 @@ from data_pipeline.report import DURATION_BINS, LabelCount
 INK, MUTED, LINE, ACCENT = "#010101", "#020202", "#030303", "#040404"
 _VARIABLES = {INK: "--ink", MUTED: "--muted", LINE: "--line", ACCENT: "--accent"}
 _WIDTH = 5.6  # inches, for a column of 560 pixels; on a phone it is two thirds as large
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.family": "DejaVu Sans",
-    "font.size": 10.5,
+    "font.size": 12,
     "text.color": INK,
     "axes.labelcolor": MUTED,
     "xtick.color": MUTED,
@@ -40,11 +42,12 @@ def plot_bars(name: str, title: str, bars: Sequence[tuple[str, float, str]]) -> 
     and counted."""
     shown = bars[:_MOST_BARS]
     with rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 0.2 + 0.46 * len(shown) + 0.3 * (len(bars) > len(shown))))
+        rows = len(shown) + (len(bars) > len(shown))
+        figure = Figure(figsize=(_WIDTH, 0.48 * rows))
         ax = figure.add_axes((0, 0, 1, 1))
         ax.set_axis_off()
         ax.set_xlim(0, max(length for _, length, _ in bars) or 1)
-        ax.set_ylim(len(shown) - 0.4 + 0.6 * (len(bars) > len(shown)), -0.8)
+        ax.set_ylim(rows - 0.8, -0.8)
         places = range(len(shown))
         ax.barh(places, [ax.get_xlim()[1]] * len(shown), height=0.22, color=LINE)
         ax.barh(places, [length for _, length, _ in shown], height=0.22, color=ACCENT)
@@ -53,7 +56,7 @@ def plot_bars(name: str, title: str, bars: Sequence[tuple[str, float, str]]) -> 
             ax.text(1, place - 0.24, text, ha="right", color=MUTED, transform=ax.get_yaxis_transform())
         if len(bars) > len(shown):
             more = f"and {len(bars) - len(shown):,} more"
-            ax.text(0, len(shown), more, color=MUTED, transform=ax.get_yaxis_transform())
+            ax.text(0, len(shown) - 0.24, more, color=MUTED, transform=ax.get_yaxis_transform())
         return _svg(figure, name, title)
 
 
@@ -81,11 +84,14 @@ def plot_labels(name: str, title: str, counts: Sequence[LabelCount]) -> str:
     emotions = [emotion for emotion in (*EMOTIONS, "") if any(count.emotion == emotion for count in counts)]
     groups = sorted(
         {(count.gender, count.age) for count in counts},
-        key=lambda group: (("female", "male", "").index(group[0]), ("child", "young", "adult", "elderly", "").index(group[1])),
+        key=lambda group: (
+            ("female", "male", "").index(group[0]),
+            ("child", "young", "adult", "elderly", "").index(group[1]),
+        ),
     )
     largest = max(count.rows for count in counts)
     with rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 0.8 + 0.34 * len(emotions)), layout="constrained")
+        figure = Figure(figsize=(_WIDTH, 0.9 + 0.35 * len(emotions)), layout="constrained")
         ax = figure.subplots()
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
@@ -98,12 +104,12 @@ def plot_labels(name: str, title: str, counts: Sequence[LabelCount]) -> str:
             column, row = groups.index((count.gender, count.age)), emotions.index(count.emotion)
             depth = 0.15 + 0.6 * math.sqrt(count.rows / largest)
             ax.add_patch(Rectangle((column + 0.03, row + 0.04), 0.94, 0.92, color=ACCENT, alpha=depth, linewidth=0))
-            ax.text(column + 0.5, row + 0.53, compact(count.rows), ha="center", va="center", fontsize=9.5)
+            ax.text(column + 0.5, row + 0.53, compact(count.rows), ha="center", va="center", fontsize=10.5)
         ax.set_yticks([row + 0.5 for row in range(len(emotions))], [emotion or "unknown" for emotion in emotions])
         ax.set_xticks(
             [column + 0.5 for column in range(len(groups))],
-            [f"{gender or 'unknown'}\n{age or 'any age'}" for gender, age in groups],
-            fontsize=9.5,
+            [f"{gender or 'gender ?'}\n{age or 'age ?'}" for gender, age in groups],
+            fontsize=10.5,
             rotation=90 if len(groups) > 6 else 0,
         )
         return _svg(figure, name, title)
@@ -117,7 +123,9 @@ def _one_line(text: str) -> str:
 def _svg(figure: Figure, name: str, title: str) -> str:
     """``name`` keeps ids apart from those of other plots in the page; ``title`` is for screen readers, plain words."""
     buffer = io.StringIO()
-    with rc_context({"svg.hashsalt": name}):
+    with rc_context({"svg.hashsalt": name}), warnings.catch_warnings():
+        # It measures text in a font without Chinese; the browser chooses one that has it.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     drawing = buffer.getvalue()
     for colour, variable in _VARIABLES.items():
@@ -125,5 +133,4 @@ def _svg(figure: Figure, name: str, title: str) -> str:
     drawing = drawing[drawing.index("<svg") :]
     drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
     drawing = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", drawing)
-    drawing = re.sub(r'^<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img" aria-label="{title}">', drawing)
-    return drawing
+    return re.sub(r'^<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img" aria-label="{title}">', drawing)
