@@ -13,8 +13,8 @@ _LIMITS = """\
 ## Use and limits
 
 - The licence and the consent of each source hold for what was made of it; for the whole, all of them hold together.
-- Emotion, gender and age are labels of the corpora, mapped to one set of names; each corpus's own label is kept. They
-  are what annotators perceived or actors played, not what a person felt. Unknown labels are empty.
+- Emotion, gender and age are labels of the corpora, mapped to one set of names. They are what annotators perceived or
+  actors played, not what a person felt. Unknown labels are empty.
 - What no corpus supplies was made by models: continuations, speech units and speaker vectors carry their errors.
 - The shares of languages, genders, ages and emotions are those counted here, not those of any population.
 - The data are meant to train and study speech models. They are not meant to identify speakers, or to judge people by
@@ -57,7 +57,7 @@ def _source(name: str, card: CorpusCard, report: Report) -> str:
     return "\n".join(
         [
             f"### {_escaped(card.title)}\n",
-            f"- Homepage: <{card.homepage}>",
+            f"- Homepage: {_link(card.homepage)}",
             f"- Licence: {_escaped(card.licence)}",
             f"- Consent: {_escaped(card.consent)}",
             f"- Languages: {_listed(card.languages)}",
@@ -126,6 +126,10 @@ def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, numbers:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(map(_escaped, names))
+
+
+def _link(address: str) -> str:
+    return f"<{address}>" if address.startswith(("https://", "http://")) else _escaped(address) or "none"
 
 
 def _code(text: str) -> str:

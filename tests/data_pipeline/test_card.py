@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from data_pipeline.card import render_card
@@ -78,6 +80,11 @@ def test_a_source_of_which_no_row_was_left_is_named_as_well() -> None:
     assert "- Used here: 0 rows, 0.0 s" in empty
     assert "None of 0 rows was rejected." in empty
     assert "## Labels" not in empty
+
+
+def test_a_source_without_a_homepage_says_so() -> None:
+    own = replace(ESD, homepage="")
+    assert "- Homepage: none\n" in render_card("t", Report(), {"own": own}, recipe="r", fingerprint="f")
 
 
 def test_a_corpus_without_a_card_is_an_error() -> None:
