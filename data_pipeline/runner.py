@@ -7,13 +7,13 @@ from typing import Any
 import ray.data
 
 from data_pipeline.report import Report
-from data_pipeline.sinks import Shard, ShardContent, Sink
+from data_pipeline.dataset import Shard, ShardContent, DatasetWriter
 
 Make = Callable[[str], ShardContent]
 """Makes a shard from its ``inputs``; runs in any worker, any number of times, always with the same result."""
 
 
-def run_shards(plan: Sequence[Shard], make: Make, sink: Sink) -> Report:
+def run_shards(plan: Sequence[Shard], make: Make, sink: DatasetWriter) -> Report:
     """Make and publish the shards of ``plan`` that are not yet there, one Ray task each."""
     pending = sink.start(plan)
     if pending:
@@ -22,7 +22,7 @@ def run_shards(plan: Sequence[Shard], make: Make, sink: Sink) -> Report:
     return sink.finish(plan)
 
 
-def publish_shard(row: dict[str, Any], *, make: Make, sink: Sink) -> dict[str, Any]:
+def publish_shard(row: dict[str, Any], *, make: Make, sink: DatasetWriter) -> dict[str, Any]:
     """What one task does; the progress bar shows this name."""
     shard = Shard(**row)
     sink.publish(shard, make(shard.inputs))

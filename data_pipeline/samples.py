@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 
-from data_pipeline.sinks import absolute_url, finished_shards
+from data_pipeline.dataset import absolute_url, finished_shards
 from opens2s_core.training.batch import EncodedSample
 
 _CACHED_GROUPS = 64

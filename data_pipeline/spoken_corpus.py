@@ -13,7 +13,7 @@ from typing import Any
 
 from data_pipeline.report import Report
 from data_pipeline.schema import REJECT, UTTERANCE
-from data_pipeline.sinks import DatasetError, Shard, Sink, absolute_url, read_shard
+from data_pipeline.dataset import DatasetError, Shard, DatasetWriter, absolute_url, read_shard
 from opens2s_core.storage import new_directory
 from opens2s_core.training.voice.corpus import Utterance, write_manifest
 
@@ -22,22 +22,22 @@ REJECTS = "rejects.jsonl"
 _SOUNDS = "audio"
 
 
-def shards_sink(directory: Path) -> Sink:
+def shards_sink(directory: Path) -> DatasetWriter:
     """Where the shards lie until the corpus is whole: beside it, so that a killed job's are found again."""
-    return Sink(absolute_url(str(_shards(directory))))
+    return DatasetWriter(absolute_url(str(_shards(directory))))
 
 
 def finished_report(directory: Path, plan: Sequence[Shard]) -> Report | None:
     """The report of the corpus that is there already; None where there is none or one of another plan.
 
-    Raises :class:`~data_pipeline.sinks.DatasetError` for a directory that is no corpus: it would be replaced.
+    Raises :class:`~data_pipeline.dataset.DatasetError` for a directory that is no corpus: it would be replaced.
     """
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         return None
     if not (directory / MADE).is_file():
         raise DatasetError(f"{directory} is there and no spoken corpus: expected {MADE} in it, or nothing of that name")
     made = json.loads((directory / MADE).read_bytes())
-    return Report(**made["report"]) if made["fingerprint"] == _fingerprint(plan) else None
+    return Report.from_dict(made["report"]) if made["fingerprint"] == _fingerprint(plan) else None
 
 
 def publish_corpus(directory: Path, plan: Sequence[Shard], report: Report, config: dict[str, Any]) -> None:

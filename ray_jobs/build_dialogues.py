@@ -7,7 +7,7 @@ from functools import partial
 
 from data_pipeline.report import Report, render_report
 from data_pipeline.runner import run_shards
-from data_pipeline.sinks import Sink, absolute_url
+from data_pipeline.dataset import DatasetWriter, absolute_url
 from data_pipeline.synthesis.dialogues import DialogueConfig, make_dialogues, plan_dialogues
 from data_pipeline.synthesis.flite import EmbeddedSpeaker
 from data_pipeline.synthesis.writers import ClosedDomainWriter
@@ -18,7 +18,7 @@ from ray_jobs.recipes import RECIPES
 def build_dialogues(config: DialogueConfig, output: str) -> Report:
     """Publish the corpus as Parquet shards of schema DIALOGUE at ``output`` (a directory or URL)."""
     make = partial(make_dialogues, speaker=EmbeddedSpeaker())
-    return run_shards(plan_dialogues(config, ClosedDomainWriter()), make, Sink(absolute_url(output)))
+    return run_shards(plan_dialogues(config, ClosedDomainWriter()), make, DatasetWriter(absolute_url(output)))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from data_pipeline.report import Report, render_report
 from data_pipeline.runner import run_shards
-from data_pipeline.sinks import DatasetError
+from data_pipeline.dataset import DatasetError
 from data_pipeline.spoken_corpus import (
     describe_corpus,
     finished_report,
@@ -31,7 +31,7 @@ def build_speech(config: SpeechConfig, output: str) -> Report:
     """Publish the corpus in the directory ``output``, which every worker must reach under the same name.
 
     Raises :class:`~data_pipeline.synthesis.flite.FliteMissing` before anything is made, and
-    :class:`~data_pipeline.sinks.DatasetError` where ``output`` holds something else.
+    :class:`~data_pipeline.dataset.DatasetError` where ``output`` holds something else.
     """
     if is_url(output):
         raise DatasetError(f"{output}: expected a directory, since training reads plain files")

@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from data_pipeline.schema import DIALOGUE
-from data_pipeline.sinks import read_rows
+from data_pipeline.dataset import read_rows
 from opens2s_core.audio import decode_audio
 from serve_app.ui.client import ChatEndpoint, Settings
 from serve_app.ui.timed_reply import TimedReply, timed_reply

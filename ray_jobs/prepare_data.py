@@ -8,7 +8,7 @@ from functools import partial
 from data_pipeline.pipeline import PrepareConfig, bundle_fingerprint, make_samples, plan_samples
 from data_pipeline.report import Report, render_report
 from data_pipeline.runner import run_shards
-from data_pipeline.sinks import Sink, absolute_url
+from data_pipeline.dataset import DatasetWriter, absolute_url
 from opens2s_core.storage import absolute_directory
 from ray_jobs.cluster import connect
 from ray_jobs.recipes import RECIPES
@@ -18,7 +18,7 @@ def prepare_data(config: PrepareConfig, dialogues: str, model: str, output: str)
     """Publish samples (schema SAMPLE) of the ``dialogues`` dataset at ``output``, by the bundle directory ``model``."""
     source, bundle = absolute_url(dialogues), absolute_directory(model)
     make = partial(make_samples, config=config, dialogues=source, bundle=bundle, fingerprint=bundle_fingerprint(bundle))
-    return run_shards(plan_samples(config, source, bundle), make, Sink(absolute_url(output)))
+    return run_shards(plan_samples(config, source, bundle), make, DatasetWriter(absolute_url(output)))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,7 +8,7 @@ import ray.train
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from data_pipeline.sinks import absolute_url
+from data_pipeline.dataset import absolute_url
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,13 @@
 
 import os
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-_RENEWED_SECONDS, _REPEATED_SECONDS = 1.0, 30.0
+from ray_jobs.live_line import live_line
 
 
 class Terminal:
@@ -34,37 +33,26 @@ class Terminal:
         return cls(output, log)
 
     def say(self, text: str) -> None:
-        self._write(f"{text}\n")
+        self._output.write(f"{text}\n")
+        self._output.flush()
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """One line for one step: its name, the time while it runs, and how long it took at its end. A terminal has the
-        line renewed every second; anything else gets a line more every half minute."""
-        started = time.monotonic()
-        ended = threading.Event()
-        ticking = threading.Thread(target=self._show_time, args=(name, started, ended), daemon=True)
-        self._write(f"{name} ... ")
-        ticking.start()
-        outcome = "not finished"
-        try:
-            yield
-            outcome = f"{time.monotonic() - started:.0f} s"
-        finally:
-            ended.set()
-            ticking.join()
-            self._write(f"\r{name} ... {outcome}\n" if self._output.isatty() else f"{outcome}\n")
+        """One line for one step, see :func:`~ray_jobs.live_line.live_line`: its name, the time while it runs, and how
+        long it took at its end."""
+        started, outcome = time.monotonic(), ""
 
-    def _show_time(self, name: str, started: float, ended: threading.Event) -> None:
-        renews = self._output.isatty()
-        while not ended.wait(_RENEWED_SECONDS if renews else _REPEATED_SECONDS):
-            running = f"{time.monotonic() - started:.0f} s"
-            self._write(f"\r{name} ... {running}" if renews else f"{running} so far\n{name} ... ")
+        def text() -> str:
+            return f"{name} ... {outcome or f'{time.monotonic() - started:.0f} s so far'}"
+
+        with live_line(self._output, text):
+            try:
+                yield
+                outcome = f"{time.monotonic() - started:.0f} s"
+            finally:
+                outcome = outcome or "not finished"
 
     def fail(self, error: Exception) -> None:
         """One line for an error that nobody expected; Python writes its traceback, which goes to the log."""
         summary = str(error).strip().splitlines()
         self.say(f"error: {type(error).__name__}: {summary[0] if summary else ''} (details: {self.log})")
-
-    def _write(self, text: str) -> None:
-        self._output.write(text)
-        self._output.flush()

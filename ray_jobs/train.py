@@ -18,7 +18,7 @@ from ray.experimental import tqdm_ray
 from ray.train.torch import TorchTrainer
 
 from data_pipeline.samples import ParquetSamples
-from data_pipeline.sinks import absolute_url, read_report
+from data_pipeline.dataset import absolute_url, read_report
 from opens2s_core.checkpoint.bundle import opens2s_directory
 from opens2s_core.checkpoint.opens2s import load_opens2s
 from opens2s_core.checkpoint.vocabulary import read_vocabulary

@@ -11,12 +11,10 @@ from opens2s_core.prompt import IGNORED, Audio, Content, Message, PromptBuilder,
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenisedTurn:
-    """Rows of schema SAMPLE, and how much audio and how long a reply they are made of."""
+    """Rows of schema SAMPLE, and the samples at 16 kHz of the two clips that they are made of."""
 
     samples: list[dict[str, Any]]
-    units: int
-    spoken_tokens: int  # of the reply, the marks around its text included
-    audio_samples: int
+    clip_samples: tuple[int, int]
 
 
 def tokenise_turn(
@@ -39,12 +37,7 @@ def tokenise_turn(
     samples = [_sample(turn.id, turn, Audio(turn.user_audio), clip, prompts)]
     if written_questions:
         samples.append(_sample(f"{turn.id}-written", turn, Text(turn.user_text), 0, prompts))
-    return TokenisedTurn(
-        samples=samples,
-        units=len(turn.reply_units),
-        spoken_tokens=sum(samples[0]["token_types"]),
-        audio_samples=turn.audio_samples,
-    )
+    return TokenisedTurn(samples=samples, clip_samples=(turn.user_samples, turn.reply_samples))
 
 
 def _sample(name: str, turn: UnitTurn, question: Content, extra: int, prompts: PromptBuilder) -> dict[str, Any]:

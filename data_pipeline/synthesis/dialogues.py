@@ -7,18 +7,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from data_pipeline.report import Report, count_rejects
+from data_pipeline.dataset import Shard, ShardContent, plan_shards
 from data_pipeline.records import RejectedRow
+from data_pipeline.report import RowFacts, count_rows
 from data_pipeline.schema import DIALOGUE
-from data_pipeline.sinks import Shard, ShardContent, plan_shards
 from data_pipeline.steps.rejects import Rejects
-from data_pipeline.synthesis.voices import REPLY_VOICE, USER_VOICES, Feeling, Speaker, Voice, VoiceError
+from data_pipeline.synthesis.voices import EMOTIONS, REPLY_VOICE, USER_VOICES, Feeling, Speaker, Voice, VoiceError
 from data_pipeline.synthesis.writers import Writer
 from opens2s_core.audio import SAMPLE_RATE, encode_audio, resample
 from opens2s_core.config import config_to_dict, parse_config
 
-VERSION = 1
-"""Raised when the same configuration gives other rows."""
+VERSION = 2
+"""Raised when the same configuration gives other rows or another report."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,19 +79,14 @@ def make_dialogues(inputs: str, *, speaker: Speaker) -> ShardContent:
     return ShardContent(
         rows=pa.Table.from_pylist([row for row, _ in spoken], schema=DIALOGUE),
         rejects=rejects.table(),
-        report=Report(
-            rows_in=len(planned),
-            rows_out=len(spoken),
-            rejected=count_rejects(rejects.rows),
-            audio_seconds=round(sum(seconds for _, seconds in spoken), 3),
-        ),
+        report=count_rows((facts for _, facts in spoken), rejects.rows),
     )
 
 
-def _speak(turn: PlannedTurn, speaker: Speaker) -> tuple[dict[str, Any], float]:
-    user_audio, user_seconds = _say(speaker, turn.user_text, turn.user_voice, turn.feeling)
+def _speak(turn: PlannedTurn, speaker: Speaker) -> tuple[dict[str, Any], RowFacts]:
+    user_audio, user_samples = _say(speaker, turn.user_text, turn.user_voice, turn.feeling)
     # One even voice: the reply's units then depend on its words alone.
-    reply_audio, reply_seconds = _say(speaker, turn.reply_text, turn.reply_voice, "neutral")
+    reply_audio, reply_samples = _say(speaker, turn.reply_text, turn.reply_voice, "neutral")
     row = {
         "id": turn.id,
         "user_text": turn.user_text,
@@ -101,12 +96,20 @@ def _speak(turn: PlannedTurn, speaker: Speaker) -> tuple[dict[str, Any], float]:
         "reply_text": turn.reply_text,
         "reply_audio": reply_audio,
     }
-    return row, user_seconds + reply_seconds
+    facts = RowFacts(
+        corpus="dialogues",
+        split="train",
+        language="en",
+        emotion=EMOTIONS[turn.feeling],
+        clip_samples=(user_samples, reply_samples),
+    )
+    return row, facts
 
 
-def _say(speaker: Speaker, text: str, voice: Voice, feeling: Feeling) -> tuple[bytes, float]:
+def _say(speaker: Speaker, text: str, voice: Voice, feeling: Feeling) -> tuple[bytes, int]:
     try:
         samples, rate = speaker.speak(text, voice, feeling)
     except VoiceError as error:
         raise RejectedRow(f"cannot be spoken: {error}") from error
-    return encode_audio(resample(samples, rate, SAMPLE_RATE), SAMPLE_RATE), len(samples) / rate
+    resampled = resample(samples, rate, SAMPLE_RATE)
+    return encode_audio(resampled, SAMPLE_RATE), len(resampled)

@@ -8,22 +8,32 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.report import Report, count_rejects
+from data_pipeline.dataset import Shard, ShardContent, plan_shards
 from data_pipeline.records import RejectedRow
+from data_pipeline.report import RowFacts, count_rows
 from data_pipeline.schema import UTTERANCE
-from data_pipeline.sinks import Shard, ShardContent, plan_shards
+from data_pipeline.dataset import Shard, ShardContent, plan_shards
 from data_pipeline.steps.prepare import SILENCE
 from data_pipeline.steps.rejects import Rejects
 from data_pipeline.synthesis.everyday import EVERYDAY
 from data_pipeline.synthesis.flite import FLITE_VOICES, SLT
 from data_pipeline.synthesis.sentences import write_sentences
-from data_pipeline.synthesis.voices import FEELINGS, REPLY_VOICE, USER_VOICES, Feeling, Speaker, Voice, VoiceError
-from opens2s_core.audio import encode_audio
+from data_pipeline.synthesis.voices import (
+    EMOTIONS,
+    FEELINGS,
+    REPLY_VOICE,
+    USER_VOICES,
+    Feeling,
+    Speaker,
+    Voice,
+    VoiceError,
+)
+from opens2s_core.audio import SAMPLE_RATE, encode_audio
 from opens2s_core.config import config_to_dict, parse_config
 from opens2s_core.training.voice.corpus import Split
 
-VERSION = 2
-"""Raised when the same configuration gives other utterances."""
+VERSION = 3
+"""Raised when the same configuration gives other utterances or another report."""
 
 MANY_VOICES = (
     *(Voice(name="awb"), Voice(name="rms"), Voice(name="kal16", pitch=60)),
@@ -122,12 +132,17 @@ def make_speech(inputs: str, *, speaker: Speaker) -> ShardContent:
     return ShardContent(
         rows=pa.Table.from_pylist(rows, schema=UTTERANCE),
         rejects=rejects.table(),
-        report=Report(
-            rows_in=len(planned),
-            rows_out=len(rows),
-            rejected=count_rejects(rejects.rows),
-            audio_seconds=round(sum(row["samples"] / row["rate"] for row in rows), 3),
-        ),
+        report=count_rows(map(_facts, rows), rejects.rows),
+    )
+
+
+def _facts(row: dict[str, Any]) -> RowFacts:
+    return RowFacts(
+        corpus="speech",
+        split=row["split"],
+        language="en",
+        emotion=EMOTIONS[row["feeling"]],
+        clip_samples=(row["samples"] * SAMPLE_RATE // row["rate"],),
     )
 
 

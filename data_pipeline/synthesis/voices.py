@@ -12,10 +12,20 @@ import espeakng_loader
 import numpy as np
 from numpy.typing import NDArray
 
+from data_pipeline.records import Emotion
 from opens2s_core.audio import Waveform
 
 Feeling = Literal["neutral", "happy", "sad", "angry", "afraid", "surprised"]
 FEELINGS: tuple[Feeling, ...] = ("neutral", "happy", "sad", "angry", "afraid", "surprised")
+EMOTIONS: dict[Feeling, Emotion] = {
+    "neutral": "neutral",
+    "happy": "happy",
+    "sad": "sad",
+    "angry": "angry",
+    "afraid": "fearful",
+    "surprised": "surprised",
+}
+"""Feeling → label of prepared data."""
 
 
 class VoiceError(ValueError):

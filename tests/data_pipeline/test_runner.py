@@ -8,7 +8,7 @@ from ray.exceptions import RayTaskError
 from data_pipeline.report import Report
 from data_pipeline.runner import Make, run_shards
 from data_pipeline.schema import REJECT
-from data_pipeline.sinks import DatasetError, ShardContent, Sink, absolute_url, finished_shards, plan_shards
+from data_pipeline.dataset import DatasetError, ShardContent, DatasetWriter, absolute_url, finished_shards, plan_shards
 
 pytestmark = pytest.mark.ray
 
@@ -26,13 +26,13 @@ def make() -> Make:
 
 def test_every_shard_is_made_and_counted(ray_local: str, make: Make, tmp_path: Path) -> None:
     plan = plan_shards(["a", "b", "c"], made_by=1)
-    sink = Sink(absolute_url(str(tmp_path)))
+    sink = DatasetWriter(absolute_url(str(tmp_path)))
     assert run_shards(plan, make, sink) == Report(rows_in=3, rows_out=3)
     assert list(finished_shards(sink.url)) == [shard.name for shard in plan]
 
 
 def test_a_fault_ends_the_job_and_leaves_the_dataset_unfinished(ray_local: str, make: Make, tmp_path: Path) -> None:
-    sink = Sink(absolute_url(str(tmp_path)))
+    sink = DatasetWriter(absolute_url(str(tmp_path)))
     with pytest.raises(RayTaskError, match="a fault of our own"):
         run_shards(plan_shards(["a", "faulty"], made_by=1), make, sink)
     with pytest.raises(DatasetError, match="not a finished dataset"):

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from data_pipeline import sinks
 from data_pipeline.report import Report
 from data_pipeline.schema import REJECT
-from data_pipeline.sinks import (
+from data_pipeline.dataset import (
     DatasetError,
     Shard,
     ShardContent,
-    Sink,
+    DatasetWriter,
     absolute_url,
     finished_shards,
     plan_shards,
@@ -44,7 +44,7 @@ def content(shard: Shard) -> ShardContent:
     )
 
 
-def run(sink: Sink, plan: list[Shard]) -> list[str]:
+def run(sink: DatasetWriter, plan: list[Shard]) -> list[str]:
     """Make the dataset; returns the names of the shards that were made."""
     pending = sink.start(plan)
     for shard in pending:
@@ -75,27 +75,27 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def test_every_row_is_published_once_and_counted(url: str) -> None:
     plan = plan_shards(["x", "y", "z"], made_by=1)
-    assert run(Sink(url), plan) == ["00000-of-00003", "00001-of-00003", "00002-of-00003"]
+    assert run(DatasetWriter(url), plan) == ["00000-of-00003", "00001-of-00003", "00002-of-00003"]
     assert ids(url) == ["xa", "xb", "ya", "yb", "za", "zb"]
     assert finished_shards(url) == {shard.name: shard.fingerprint for shard in plan}
-    assert Sink(url).finish(plan) == Report(rows_in=9, rows_out=6, rejected={"s: r": 3})
+    assert DatasetWriter(url).finish(plan) == Report(rows_in=9, rows_out=6, rejected={"s: r": 3})
     assert read_report(url) == Report(rows_in=9, rows_out=6, rejected={"s: r": 3})
 
 
 def test_rejects_stand_beside(tmp_path: Path) -> None:
-    run(Sink(absolute_url(str(tmp_path))), plan_shards(["x"], made_by=1))
+    run(DatasetWriter(absolute_url(str(tmp_path))), plan_shards(["x"], made_by=1))
     table = pq.read_table(tmp_path / "_rejects" / "00000-of-00001.parquet")
     assert table.to_pylist() == [{"id": "xc", "step": "s", "reason": "r"}]
 
 
 def test_a_plain_parquet_reader_sees_only_rows(url: str) -> None:
-    run(Sink(url), plan_shards(["x", "y"], made_by=1))
+    run(DatasetWriter(url), plan_shards(["x", "y"], made_by=1))
     filesystem, root = fsspec.core.url_to_fs(url)
     assert sorted(pq.read_table(root, filesystem=filesystem)["id"].to_pylist()) == ["xa", "xb", "ya", "yb"]
 
 
 def test_running_a_finished_job_again_changes_nothing(tmp_path: Path) -> None:
-    sink, plan = Sink(absolute_url(str(tmp_path))), plan_shards(["x", "y"], made_by=1)
+    sink, plan = DatasetWriter(absolute_url(str(tmp_path))), plan_shards(["x", "y"], made_by=1)
     run(sink, plan)
     before = times(tmp_path)
     assert run(sink, plan) == []
@@ -103,48 +103,48 @@ def test_running_a_finished_job_again_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_only_shards_whose_inputs_changed_are_made_again(url: str) -> None:
-    run(Sink(url), plan_shards(["x", "y", "z"], made_by=1))
-    assert run(Sink(url), plan_shards(["x", "new", "z"], made_by=1)) == ["00001-of-00003"]
+    run(DatasetWriter(url), plan_shards(["x", "y", "z"], made_by=1))
+    assert run(DatasetWriter(url), plan_shards(["x", "new", "z"], made_by=1)) == ["00001-of-00003"]
     assert ids(url) == ["xa", "xb", "newa", "newb", "za", "zb"]
 
 
 def test_another_recipe_makes_everything_again(url: str) -> None:
-    run(Sink(url), plan_shards(["x", "y"], made_by=1))
-    assert run(Sink(url), plan_shards(["x", "y"], made_by=2)) == ["00000-of-00002", "00001-of-00002"]
+    run(DatasetWriter(url), plan_shards(["x", "y"], made_by=1))
+    assert run(DatasetWriter(url), plan_shards(["x", "y"], made_by=2)) == ["00000-of-00002", "00001-of-00002"]
 
 
 def test_a_smaller_plan_leaves_nothing_of_the_larger_one(tmp_path: Path) -> None:
-    sink, smaller = Sink(absolute_url(str(tmp_path / "a"))), plan_shards(["x"], made_by=1)
+    sink, smaller = DatasetWriter(absolute_url(str(tmp_path / "a"))), plan_shards(["x"], made_by=1)
     run(sink, plan_shards(["x", "y", "z"], made_by=1))
     run(sink, smaller)
-    run(Sink(absolute_url(str(tmp_path / "b"))), smaller)
+    run(DatasetWriter(absolute_url(str(tmp_path / "b"))), smaller)
     assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
 def test_files_that_are_not_ours_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.parquet").write_bytes(b"precious")
     (tmp_path / "notes.txt").write_bytes(b"precious")
-    run(Sink(absolute_url(str(tmp_path))), plan_shards(["x"], made_by=1))
+    run(DatasetWriter(absolute_url(str(tmp_path))), plan_shards(["x"], made_by=1))
     assert (tmp_path / "mine.parquet").read_bytes() == (tmp_path / "notes.txt").read_bytes() == b"precious"
 
 
 def test_an_unfinished_dataset_is_refused(url: str) -> None:
     plan = plan_shards(["x", "y"], made_by=1)
-    Sink(url).start(plan)
-    Sink(url).publish(plan[0], content(plan[0]))
+    DatasetWriter(url).start(plan)
+    DatasetWriter(url).publish(plan[0], content(plan[0]))
     with pytest.raises(DatasetError, match=r"not a finished dataset: expected .*_report\.json"):
         finished_shards(url)
 
 
 def test_a_dataset_that_is_being_remade_is_unfinished(url: str) -> None:
-    run(Sink(url), plan_shards(["x"], made_by=1))
-    Sink(url).start(plan_shards(["y"], made_by=1))
+    run(DatasetWriter(url), plan_shards(["x"], made_by=1))
+    DatasetWriter(url).start(plan_shards(["y"], made_by=1))
     with pytest.raises(DatasetError, match="not a finished dataset"):
         finished_shards(url)
 
 
 def test_foreign_columns_are_refused(url: str) -> None:
-    run(Sink(url), plan_shards(["x"], made_by=1))
+    run(DatasetWriter(url), plan_shards(["x"], made_by=1))
     with pytest.raises(DatasetError, match=r"has columns \['id'\], expected those of the schema \['id', 'step'"):
         read_shard(url, "00000-of-00001", REJECT)
 
@@ -173,7 +173,7 @@ def test_killed_anywhere_and_run_again_nothing_is_lost_or_doubled(
     wanted = plan_shards(["w", "x", "y", "z"], made_by=1)
     other = plan_shards(["w", "o", "y"], made_by=1)
     base = tmp_path_factory.mktemp("kills")
-    killed, whole = Sink(absolute_url(str(base / "killed"))), Sink(absolute_url(str(base / "whole")))
+    killed, whole = DatasetWriter(absolute_url(str(base / "killed"))), DatasetWriter(absolute_url(str(base / "whole")))
     for count, change in zip(kills, changes, strict=False):
         with patch.object(sinks, "_put", kill_after(count, sinks._put)), suppress(Killed):
             run(killed, other if change else wanted)
@@ -185,8 +185,8 @@ def test_killed_anywhere_and_run_again_nothing_is_lost_or_doubled(
 SLOW_JOB = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
-from test_sinks import Sink, content, plan_shards
-sink, plan = Sink(sys.argv[1]), plan_shards(list(range(2000)), made_by=1)
+from test_sinks import DatasetWriter, content, plan_shards
+sink, plan = DatasetWriter(sys.argv[1]), plan_shards(list(range(2000)), made_by=1)
 for shard in sink.start(plan):
     sink.publish(shard, content(shard))
 sink.finish(plan)
@@ -206,6 +206,6 @@ def test_a_process_killed_while_it_writes_is_finished_by_the_next(tmp_path: Path
         assert process.wait() == -9
     made_before = len(os.listdir(markers))
     assert 180 <= made_before < 2000
-    assert len(run(Sink(url), plan)) == 2000 - made_before
-    run(Sink(absolute_url(str(tmp_path / "whole"))), plan)
+    assert len(run(DatasetWriter(url), plan)) == 2000 - made_before
+    run(DatasetWriter(absolute_url(str(tmp_path / "whole"))), plan)
     assert files(tmp_path / "killed") == files(tmp_path / "whole")

@@ -7,8 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from data_pipeline.report import Report
-from data_pipeline.sinks import Sink, absolute_url
+from data_pipeline.dataset import DatasetWriter, absolute_url
 from data_pipeline.synthesis.dialogues import DialogueConfig, make_dialogues, plan_dialogues
 from data_pipeline.synthesis.voices import EspeakSpeaker
 from data_pipeline.synthesis.writers import ClosedDomainWriter
@@ -36,7 +35,7 @@ def times(directory: Path) -> dict[str, int]:
 
 def make_all(config: DialogueConfig, directory: Path) -> None:
     """The same dataset made here, one shard after the other."""
-    sink, plan = Sink(absolute_url(str(directory))), plan_dialogues(config, ClosedDomainWriter())
+    sink, plan = DatasetWriter(absolute_url(str(directory))), plan_dialogues(config, ClosedDomainWriter())
     for shard in sink.start(plan):
         sink.publish(shard, make_dialogues(shard.inputs, speaker=EspeakSpeaker()))
     sink.finish(plan)
@@ -48,7 +47,7 @@ def test_a_corpus_is_built_once(ray_local: str, tmp_path: Path) -> None:
     rows = [row for path in sorted(tmp_path.glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
     assert [row["id"] for row in rows] == [f"turn-{index:06d}" for index in range(10)]
     assert [row["user_text"] for row in rows] == [exchange.user_text for exchange in ClosedDomainWriter().write(10, 0)]
-    assert report == Report(rows_in=10, rows_out=10, audio_seconds=report.audio_seconds)
+    assert (report.rows_in, report.rows_out, sum(report.durations)) == (10, 10, 20)
     assert 30 < report.audio_seconds < 90
     before = times(tmp_path)
     assert build_dialogues(config, str(tmp_path)) == report
@@ -79,7 +78,7 @@ def test_the_job_takes_its_recipe_and_a_number_of_turns(
     ray_local: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["--recipe", "smoke", "--output", str(tmp_path), "--turns", "3"])
-    assert "rows out      3" in capsys.readouterr().out
+    assert "3 in, 3 prepared, 0 rejected" in capsys.readouterr().out
     assert len(pq.read_table(sorted(tmp_path.glob("*.parquet")))) == 3
 
 

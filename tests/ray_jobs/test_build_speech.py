@@ -57,7 +57,7 @@ def test_a_corpus_is_built_once_and_stays_as_it_is(
     for _ in range(2):
         main(["--recipe", "voice-smoke", "--output", str(tmp_path / "corpus")])
         printed = capsys.readouterr().out
-        assert "rows out      16" in printed
+        assert "16 in, 16 prepared, 0 rejected" in printed
         assert "en-us+f2                     11 utterances" in printed
         assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
         before = times(tmp_path)

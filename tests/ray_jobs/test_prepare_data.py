@@ -7,7 +7,7 @@ import pytest
 from data_pipeline.pipeline import PrepareConfig
 from data_pipeline.report import Report
 from data_pipeline.schema import DIALOGUE, REJECT
-from data_pipeline.sinks import DatasetError, ShardContent, Sink, absolute_url, plan_shards
+from data_pipeline.dataset import DatasetError, ShardContent, DatasetWriter, absolute_url, plan_shards
 from data_pipeline.synthesis.dialogues import DialogueConfig
 from ray_jobs.build_dialogues import build_dialogues
 from ray_jobs.prepare_data import main, prepare_data
@@ -44,7 +44,7 @@ def test_every_dialogue_becomes_a_sample_once(dialogues: Path, tiny_bundle: Path
 
 def publish_dialogues(turns: list[dict], directory: Path) -> None:
     (shard,) = plan_shards(["given"], made_by="test")
-    sink = Sink(absolute_url(str(directory)))
+    sink = DatasetWriter(absolute_url(str(directory)))
     table = pa.Table.from_pylist(turns, schema=DIALOGUE)
     sink.publish(shard, ShardContent(rows=table, rejects=REJECT.empty_table(), report=Report()))
     sink.finish([shard])

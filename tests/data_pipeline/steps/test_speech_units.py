@@ -36,6 +36,6 @@ def test_every_turn_gets_its_own_replys_units_in_full_batches(lengths: list[int]
     encoder = CountingEncoder()
     encoded = encode_turns(turns, encoder, batch_size=batch_size)
     assert [(turn.id, turn.reply_units) for turn in encoded] == [(str(i), (n,)) for i, n in enumerate(lengths)]
-    assert [turn.audio_samples for turn in encoded] == [7 + n for n in lengths]
+    assert [(turn.user_samples, turn.reply_samples) for turn in encoded] == [(7, n) for n in lengths]
     assert sum(encoder.batches) == len(lengths)
     assert all(size == batch_size for size in encoder.batches[:-1])

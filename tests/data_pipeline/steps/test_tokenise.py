@@ -23,7 +23,7 @@ def turn(reply_text: str, units: tuple[int, ...] = (3, 1, 2)) -> UnitTurn:
         user_samples=16000,
         reply_text=reply_text,
         reply_units=units,
-        audio_samples=20000,
+        reply_samples=4000,
     )
 
 
