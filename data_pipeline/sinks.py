@@ -2,7 +2,8 @@
 
 ``<shard>.parquet`` holds rows, ``_rejects/<shard>.parquet`` the rows that could not be used, and
 ``_shards/<shard>.json``, written last, says that both are complete and by which fingerprint they were made.
-``_report.json`` says that the whole dataset is finished.
+``_report.json`` says that the whole dataset is finished. One of schema SAMPLE also has an index, and a manifest that
+says the same to those who read samples.
 """
 
 import hashlib
@@ -21,16 +22,14 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractFileSystem
 
+from data_pipeline.dataset.errors import DatasetError
+from data_pipeline.dataset.index import INDEX, MANIFEST, build_index, write_index
 from data_pipeline.report import Report, merge_reports
-from data_pipeline.schema import REJECT
+from data_pipeline.schema import REJECT, SAMPLE
 
 ROW_GROUP = 64
 """Rows that are read together: a reader of single samples, as training is, fetches little else."""
 _SHARD_NAME = re.compile(r"\d{5}-of-\d{5}")
-
-
-class DatasetError(ValueError):
-    """A directory that does not hold the finished dataset it should."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +85,8 @@ class Sink:
         pending = [shard for shard in plan if done.get(shard.name, {}).get("fingerprint") != shard.fingerprint]
         planned = {shard.name for shard in plan}
         if pending or set(done) != planned:
-            _remove(filesystem, f"{root}/_report.json")
+            for name in ("_report.json", MANIFEST, INDEX):
+                _remove(filesystem, f"{root}/{name}")
         for name in sorted(set(done) - planned | set(done) & {shard.name for shard in pending}):
             _remove(filesystem, _marker(root, name))
         for directory in (root, f"{root}/_rejects"):
@@ -109,6 +109,7 @@ class Sink:
         markers = [_read_json(filesystem, _marker(root, shard.name)) for shard in plan]
         report = merge_reports(Report(**marker["report"]) for marker in markers)
         if not filesystem.exists(f"{root}/_report.json"):
+            _finish_samples(filesystem, root, [shard.name for shard in plan])
             _put(filesystem, root, "_report.json", _json(report.to_dict()))
             _remove_temporaries(filesystem, root)
         return report
@@ -161,6 +162,17 @@ def _names(filesystem: AbstractFileSystem, directory: str) -> set[str]:
 
 def _marker(root: str, name: str) -> str:
     return f"{root}/_shards/{name}.json"
+
+
+def _finish_samples(filesystem: AbstractFileSystem, root: str, shards: Sequence[str]) -> None:
+    """The index and manifest of a dataset of samples; none of another."""
+    if not shards:
+        return
+    with filesystem.open(f"{root}/{shards[0]}.parquet") as file:
+        if not pq.read_schema(file).equals(SAMPLE):
+            return
+    write_index(filesystem, root, build_index(filesystem, root, shards))
+    _put(filesystem, root, MANIFEST, _json({"shards": list(shards)}))
 
 
 def _remove(filesystem: AbstractFileSystem, path: str) -> None:

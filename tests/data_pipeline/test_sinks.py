@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline import sinks
+from data_pipeline.dataset.errors import DatasetError
 from data_pipeline.report import Report
 from data_pipeline.schema import REJECT
 from data_pipeline.sinks import (
-    DatasetError,
     Shard,
     ShardContent,
     Sink,

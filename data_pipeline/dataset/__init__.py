@@ -1,0 +1,1 @@
+"""Sharded data sets: Parquet shards, an index for random access, and a manifest."""
