@@ -17,8 +17,8 @@ import torch
 from ray.experimental import tqdm_ray
 from ray.train.torch import TorchTrainer
 
-from data_pipeline.samples import ParquetSamples
 from data_pipeline.dataset import absolute_url, read_report
+from data_pipeline.dataset.samples import ShardedSamples
 from opens2s_core.checkpoint.bundle import opens2s_directory
 from opens2s_core.checkpoint.opens2s import load_opens2s
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
@@ -92,7 +92,7 @@ def _train_worker(settings: dict[str, Any]) -> None:
     if checkpoint := ray.train.get_checkpoint():
         with checkpoint.as_directory() as directory:
             first_step = backend.load(Path(directory))
-    samples = ParquetSamples(job.data)
+    samples = ShardedSamples(job.data)
     known = {} if job.units_per_token is None else {"units_per_token": job.units_per_token}
     bar = tqdm_ray.tqdm(desc="training", total=job.config.steps, unit="step") if rank == 0 else None
     if bar and first_step:

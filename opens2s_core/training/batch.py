@@ -32,6 +32,7 @@ class EncodedSample:
     units: list[list[int]]  # codebook ids of each spoken reply, in reading order, without the end unit
     speakers: list[list[float]] = field(default_factory=list)
     """Speaker vector of each spoken reply, empty where it is not known; no entry at all where none is."""
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

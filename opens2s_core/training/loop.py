@@ -1,7 +1,7 @@
 """The training loop: torch and transformers only. How gradients are reduced and where states lie is a backend's."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from opens2s_core.checkpoint.vocabulary import Vocabulary
 from opens2s_core.models.lora import LoraSettings, add_lora
 from opens2s_core.models.opens2s import OpenS2S
-from opens2s_core.training.batch import Batch, EncodedSample, collate
+from opens2s_core.training.batch import Batch
+from opens2s_core.training.loader import LoadedMicroBatch, Samples, load_ahead, load_micro_batches
 from opens2s_core.training.losses import LossSums, forward_losses
-from opens2s_core.training.plan import PlanConfig, Step, plan_steps
+from opens2s_core.training.plan import PlanConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,16 +55,6 @@ def prepare_model(model: OpenS2S, config: TrainConfig) -> OpenS2S:
     return model
 
 
-class Samples(Protocol):
-    """Prepared samples by index, with the numbers from which steps are planned."""
-
-    lengths: Sequence[int]
-    text_labels: Sequence[int]
-    unit_labels: Sequence[int]
-
-    def __getitem__(self, index: int) -> EncodedSample: ...
-
-
 class Backend(Protocol):
     """Holds the model and its optimizer on this rank among ``world``."""
 
@@ -72,11 +63,12 @@ class Backend(Protocol):
     world: int
 
     def losses(self, batch: Batch) -> LossSums:
-        """Forward pass of one pack."""
+        """Forward pass of one micro-batch."""
         ...
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
-        """Add the gradients of one pack; they are *summed* over packs and ranks. ``last``: nothing more this step."""
+        """Add the gradients of one micro-batch; they are *summed* over micro-batches and ranks. ``last``: nothing more
+        this step."""
         ...
 
     def step(self, learning_rate: float) -> None:
@@ -102,42 +94,53 @@ def fit(
     first_step: int,
     after_step: Callable[[StepReport], None],
 ) -> None:
-    """Train from ``first_step`` to ``config.steps``, calling ``after_step`` on every rank behind each.
+    """Train from ``first_step`` to ``config.steps``, calling ``after_step`` on every rank after each.
 
-    The number of workers must divide ``config.plan.packs_per_step``.
+    The number of workers must divide ``config.plan.micro_batches_per_step``. Micro-batches are read and collated ahead
+    of their step by a thread; what is wrong with one is raised by its step, as
+    :class:`~opens2s_core.training.loader.SampleError`.
     """
-    if config.plan.packs_per_step % backend.world:
-        raise ValueError(f"{backend.world} workers cannot share {config.plan.packs_per_step} packs a step evenly")
+    if config.plan.micro_batches_per_step % backend.world:
+        raise ValueError(
+            f"{backend.world} workers cannot share {config.plan.micro_batches_per_step} micro-batches a step evenly"
+        )
     backend.model.train()
-    for step in plan_steps(samples.lengths, config.plan, first=first_step, last=config.steps):
-        after_step(_train_step(config, samples, vocabulary, backend, step))
+    micro_batches = load_micro_batches(
+        samples,
+        config.plan,
+        backend.model.config,
+        vocabulary,
+        rank=backend.rank,
+        world=backend.world,
+        first=first_step,
+        last=config.steps,
+    )
+    with load_ahead(micro_batches) as loaded:
+        for step in range(first_step, config.steps):
+            after_step(_train_step(config, backend, step, loaded))
 
 
-def _train_step(
-    config: TrainConfig, samples: Samples, vocabulary: Vocabulary, backend: Backend, step: Step
-) -> StepReport:
-    everything = [index for pack in step.packs for index in pack]
-    text_labels = max(sum(samples.text_labels[i] for i in everything), 1)
-    unit_labels = max(sum(samples.unit_labels[i] for i in everything), 1)
-    own = range(backend.rank, len(step.packs), backend.world)
+def _train_step(config: TrainConfig, backend: Backend, step: int, loaded: Iterator[LoadedMicroBatch]) -> StepReport:
     text_loss = speech_loss = 0.0
-    for pack in own:
-        batch = collate([samples[index] for index in step.packs[pack]], backend.model.config, vocabulary)
-        with _random_numbers_of(config.plan.seed, step.number, pack, backend.model.thinker.device):
-            sums = backend.losses(_to_device(batch, backend.model))
-        text, speech = sums.text / text_labels, sums.speech / unit_labels
-        backend.backward(config.text_weight * text + config.speech_weight * speech, last=pack == own[-1])
+    for micro_batch in loaded:
+        assert micro_batch.step == step
+        with _random_numbers_of(config.plan.seed, step, micro_batch.lane, backend.model.thinker.device):
+            sums = backend.losses(_to_device(micro_batch.batch, backend.model))
+        text, speech = sums.text / micro_batch.text_labels, sums.speech / micro_batch.unit_labels
+        backend.backward(config.text_weight * text + config.speech_weight * speech, last=micro_batch.last)
         text_loss += float(text.detach())
         speech_loss += float(speech.detach())
-    backend.step(config.learning_rate_at(step.number))
-    return StepReport(step.number + 1, text_loss, speech_loss)
+        if micro_batch.last:
+            break
+    backend.step(config.learning_rate_at(step))
+    return StepReport(step + 1, text_loss, speech_loss)
 
 
 @contextmanager
-def _random_numbers_of(seed: int, step: int, pack: int, device: torch.device) -> Iterator[None]:
-    """Dropout within depends on the pack alone: neither on the number of workers nor on a resume."""
+def _random_numbers_of(seed: int, step: int, lane: int, device: torch.device) -> Iterator[None]:
+    """Dropout within depends on the micro-batch alone: neither on the number of workers nor on a resume."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(int(np.random.SeedSequence((seed, step, pack)).generate_state(1, np.uint64)[0]))
+        torch.manual_seed(int(np.random.SeedSequence((seed, step, lane)).generate_state(1, np.uint64)[0]))
         yield
 
 

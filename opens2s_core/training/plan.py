@@ -1,24 +1,39 @@
-"""Which samples make which step: a pure function of lengths, seed and epoch.
+"""Which samples make which step: a pure function of lengths, row groups, seed and epoch.
 
-A step is ``packs_per_step`` packs, whatever the number of workers: each takes its share, so that neither their number
-nor a resume changes what is learned.
+A step is ``micro_batches_per_step`` micro-batches, one of each lane, whatever the number of workers: each takes its
+share of the lanes, so that neither their number nor a resume changes what is learned. Samples in files are read with
+the row group that they lie in. All samples of a row group are in one lane and close together, so that one worker reads
+the group, and reads it once.
 """
+# n samples of an epoch, g row groups, s windows, b micro-batches, L lanes
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-Pack = tuple[int, ...]
+MicroBatch = tuple[int, ...]
 """Indices of the samples that share one forward pass."""
+Indices = NDArray[np.int64]
+
+_WINDOW_MICRO_BATCHES = 8
+"""The last micro-batch of a window is not full: a window of fewer would waste much of them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanConfig:
-    """``pack_positions`` bounds a pack's padded size (rows × longest row); a longer sample is alone in its pack."""
+    """``micro_batch_positions`` bounds the padded size of a micro-batch (rows × longest row); a longer sample is alone
+    in its own.
 
-    packs_per_step: int = 4
-    pack_positions: int = 2048
+    Each lane goes through its row groups by windows of ``window_groups``, or of more if that many do not fill 8
+    micro-batches. Samples of a window are shuffled, and those alike in length share a micro-batch. A worker holds the
+    windows of its lanes in memory.
+    """
+
+    micro_batches_per_step: int = 4
+    micro_batch_positions: int = 2048
+    window_groups: int = 8
     seed: int = 0
 
 
@@ -26,37 +41,186 @@ class PlanConfig:
 class Step:
     number: int  # from 0, over all epochs
     epoch: int
-    packs: tuple[Pack, ...]
+    micro_batches: tuple[MicroBatch, ...]
 
 
-def plan_epoch(lengths: Sequence[int], config: PlanConfig, epoch: int) -> list[tuple[Pack, ...]]:
-    """All samples once, in packs of neighbours in length; steps in random order, the packs of one alike in size."""
+class EpochPlan:
+    """The micro-batches of each step of an epoch."""
+
+    def __init__(self, samples: Indices, starts: Indices, table: Indices) -> None:
+        """Micro-batch i is ``samples[starts[i] : starts[i + 1]]``; ``table`` (steps, L) numbers those of each step, -1
+        where it is empty."""
+        self._samples, self._starts, self._table = samples, starts, table
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __getitem__(self, step: int) -> tuple[MicroBatch, ...]:
+        return tuple(() if batch < 0 else self._micro_batch(batch) for batch in self._table[step].tolist())
+
+    def __iter__(self) -> Iterator[tuple[MicroBatch, ...]]:
+        return (self[step] for step in range(len(self)))
+
+    def _micro_batch(self, number: int) -> MicroBatch:
+        return tuple(self._samples[self._starts[number] : self._starts[number + 1]].tolist())
+
+
+def plan_epoch(
+    lengths: ArrayLike,
+    config: PlanConfig,
+    epoch: int,
+    *,
+    groups: ArrayLike | None = None,
+    epoch_groups: ArrayLike | None = None,
+) -> EpochPlan:
+    """Every sample once, in micro-batches of neighbours in length; empty micro-batches are in the last steps.
+
+    ``groups`` (n,) is the row group of each sample; ``epoch_groups`` are those of this epoch, one that is to be read
+    twice is in it twice (None: each once). Without groups, or with so few that each worker may hold all of them, all
+    samples are in one window that the lanes share, and the micro-batches of a step are alike in size.
+    """
     rng = np.random.default_rng((config.seed, epoch))
-    shuffled = rng.permutation(len(lengths))
-    by_length = sorted(shuffled.tolist(), key=lambda index: lengths[index])
-    packs: list[Pack] = []
-    current: list[int] = []
-    for index in by_length:  # ascending, so the newcomer is always the longest
-        if current and (len(current) + 1) * lengths[index] > config.pack_positions:
-            packs.append(tuple(current))
-            current = []
-        current.append(index)
-    if current:
-        packs.append(tuple(current))
-    size = config.packs_per_step
-    packs += [()] * (-len(packs) % size)
-    steps = [tuple(packs[i : i + size]) for i in range(0, len(packs), size)]
-    return [steps[i] for i in rng.permutation(len(steps))]
+    of_sample = np.asarray(lengths, dtype=np.int64)
+    if groups is None:
+        return _plan_shared(np.arange(len(of_sample)), of_sample, config, rng)
+    members = _Members(np.asarray(groups))
+    chosen = np.arange(len(members.sizes)) if epoch_groups is None else np.asarray(epoch_groups, dtype=np.int64)
+    if len(chosen) <= max(config.window_groups, config.micro_batches_per_step):
+        return _plan_shared(members.of(chosen), of_sample, config, rng)
+    return _plan_lanes(members, chosen, of_sample, config, rng)
 
 
-def plan_steps(lengths: Sequence[int], config: PlanConfig, *, first: int, last: int) -> Iterator[Step]:
-    """Steps ``first`` to ``last`` (exclusive), epoch after epoch."""
-    if not lengths:
+def plan_steps(
+    lengths: ArrayLike,
+    config: PlanConfig,
+    *,
+    first: int,
+    last: int,
+    groups: ArrayLike | None = None,
+    epoch_groups: Callable[[int, int], ArrayLike] | None = None,
+) -> Iterator[Step]:
+    """Steps ``first`` to ``last`` (exclusive), epoch after epoch. ``epoch_groups`` gives, for an epoch and the seed,
+    what :func:`plan_epoch` takes."""
+    if not np.size(lengths):
         raise ValueError("no samples to train on")
     number = epoch = 0
     while number < last:
-        for packs in plan_epoch(lengths, config, epoch):
-            if first <= number < last:
-                yield Step(number, epoch, packs)
-            number += 1
+        chosen = None if epoch_groups is None else epoch_groups(epoch, config.seed)
+        plan = plan_epoch(lengths, config, epoch, groups=groups, epoch_groups=chosen)
+        for step in range(max(first - number, 0), min(last - number, len(plan))):
+            yield Step(number + step, epoch, plan[step])
+        number += len(plan)
         epoch += 1
+
+
+class _Members:
+    """The samples of each row group."""
+
+    def __init__(self, groups: NDArray[np.integer]) -> None:
+        self._samples = np.argsort(groups, kind="stable")
+        self.sizes = np.bincount(groups)
+        self._starts = np.cumsum(self.sizes) - self.sizes
+
+    def of(self, groups: Indices) -> Indices:
+        """Indices of the samples of some row groups, one group after another."""
+        return self._samples[_ranges(self._starts[groups], self.sizes[groups])]
+
+    def sums(self, values: Indices) -> Indices:
+        """The sum of the values (n,) of the samples of each row group (g,)."""
+        return np.diff(np.concatenate([[0], np.cumsum(values[self._samples])])[np.append(self._starts, len(values))])
+
+
+def _plan_shared(samples: Indices, lengths: Indices, config: PlanConfig, rng: np.random.Generator) -> EpochPlan:
+    """One window for all lanes."""
+    shuffled = samples[rng.permutation(len(samples))]
+    ordered = shuffled[np.argsort(lengths[shuffled], kind="stable")]
+    starts = _cut(np.zeros(len(ordered), np.int64), lengths[ordered], config.micro_batch_positions)
+    count, lanes = len(starts), config.micro_batches_per_step
+    whole = count // lanes  # steps without an empty micro-batch
+    table = np.full((-(-count // lanes), lanes), -1)
+    table.flat[:count] = np.arange(count)
+    table[:whole] = table[rng.permutation(whole)]
+    return EpochPlan(ordered, np.append(starts, len(ordered)), table)
+
+
+def _plan_lanes(
+    members: _Members, groups: Indices, lengths: Indices, config: PlanConfig, rng: np.random.Generator
+) -> EpochPlan:
+    lanes = config.micro_batches_per_step
+    groups = rng.permutation(groups)
+    totals = members.sums(lengths)[groups]
+    lane = _deal(totals, lanes, rng)
+    by_lane = np.argsort(lane, kind="stable")
+    groups, lane = groups[by_lane], lane[by_lane]
+    window = _windows(np.bincount(lane, minlength=lanes), _window_size(totals, config))
+
+    samples = members.of(groups)
+    window_of_sample = np.repeat(window, members.sizes[groups])
+    shuffled = rng.permutation(len(samples))
+    samples, window_of_sample = samples[shuffled], window_of_sample[shuffled]
+    order = np.argsort(window_of_sample * (lengths.max() + 1) + lengths[samples], kind="stable")
+    samples, window_of_sample = samples[order], window_of_sample[order]
+
+    starts = _cut(window_of_sample, lengths[samples], config.micro_batch_positions)
+    window_of_batch = window_of_sample[starts]
+    shuffled_batches = np.lexsort((rng.random(len(starts)), window_of_batch))  # within each window
+    lane_of_window = np.empty(window[-1] + 1, np.int64)
+    lane_of_window[window] = lane
+    counts = np.bincount(lane_of_window[window_of_batch], minlength=lanes)
+    table = np.full((counts.max(), lanes), -1)
+    table[_ranges(np.zeros(lanes, np.int64), counts), np.repeat(np.arange(lanes), counts)] = shuffled_batches
+    return EpochPlan(samples, np.append(starts, len(samples)), table)
+
+
+def _deal(totals: Indices, lanes: int, rng: np.random.Generator) -> Indices:
+    """The lane of each row group (g,), at random and so that the ``totals`` of two lanes differ by no more than the
+    longest group: of each ``lanes`` groups that follow one another in length, every lane gets one."""
+    rounds = -(-len(totals) // lanes)
+    dealt = rng.permuted(np.tile(np.arange(lanes), (rounds, 1)), axis=1).ravel()
+    lane = np.empty(len(totals), np.int64)
+    lane[np.argsort(totals, kind="stable")] = dealt[len(dealt) - len(totals) :]
+    return lane
+
+
+def _window_size(totals: Indices, config: PlanConfig) -> int:
+    """In row groups."""
+    filling = _WINDOW_MICRO_BATCHES * config.micro_batch_positions / max(float(totals.mean()), 1)
+    return max(config.window_groups, int(np.ceil(filling)))
+
+
+def _windows(groups_of_lane: Indices, size: int) -> Indices:
+    """The window of each row group (g,), numbered from lane to lane; those of a lane differ by one group at most."""
+    windows = -(-groups_of_lane // size)
+    first = np.repeat(np.cumsum(windows) - windows, groups_of_lane)
+    within = _ranges(np.zeros_like(groups_of_lane), groups_of_lane)
+    return first + within * np.repeat(windows, groups_of_lane) // np.repeat(groups_of_lane, groups_of_lane)
+
+
+def _cut(windows: Indices, lengths: Indices, positions: int) -> Indices:
+    """Where the micro-batches start (b,), for samples in the order of their windows and then of their lengths.
+
+    Each is filled as far as it can be before the next is begun. Samples of one length and window, a run, are handled
+    at once, and all windows are gone through together, run by run.
+    """
+    changes = np.flatnonzero((np.diff(windows) != 0) | (np.diff(lengths) != 0)) + 1
+    run_starts = np.concatenate([[0], changes])[: len(lengths)]
+    run_sizes = np.diff(np.append(run_starts, len(lengths)))
+    capacity = np.maximum(positions // np.maximum(lengths[run_starts], 1), 1)  # rows of a micro-batch
+    _, first_run, run_count = np.unique(windows[run_starts], return_index=True, return_counts=True)
+    first_start = np.empty_like(run_starts)  # of a micro-batch in the run, counted from the run's start
+    rows = np.zeros(len(first_run), np.int64)  # of the micro-batch that is being filled
+    for i in range(run_count.max(initial=0)):
+        active = np.flatnonzero(run_count > i)
+        run = first_run[active] + i
+        room = np.where(rows[active] > 0, np.maximum(capacity[run] - rows[active], 0), 0)
+        left = run_sizes[run] - room
+        rows[active] = np.where(left > 0, (left - 1) % capacity[run] + 1, rows[active] + run_sizes[run])
+        first_start[run] = room
+    after = _ranges(np.zeros_like(run_starts), run_sizes) - np.repeat(first_start, run_sizes)
+    return np.flatnonzero((after >= 0) & (after % np.repeat(capacity, run_sizes) == 0))
+
+
+def _ranges(starts: Indices, sizes: Indices) -> Indices:
+    """``start, start + 1, …`` of each size, one range after another."""
+    ends = np.cumsum(sizes)
+    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - sizes), sizes)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from data_pipeline.samples import ParquetSamples
+from data_pipeline.dataset.samples import ShardedSamples
 from opens2s_core.checkpoint.bundle import OPENS2S
 from opens2s_core.checkpoint.opens2s import load_opens2s
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
@@ -69,7 +69,7 @@ def in_one_process(workspace: Path, config: TrainConfig) -> tuple[OpenS2S, list[
     """What one plain process learns, and its text losses."""
     model = load_opens2s(workspace / "start" / OPENS2S)
     vocabulary = read_vocabulary(workspace / "start" / OPENS2S)
-    samples = ParquetSamples(str(workspace / "samples"))
+    samples = ShardedSamples(str(workspace / "samples"))
     losses: list[float] = []
     fit(
         config,

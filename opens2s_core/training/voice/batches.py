@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from opens2s_core.training.plan import Pack, PlanConfig, plan_epoch
+from opens2s_core.training.plan import MicroBatch, PlanConfig, plan_epoch
 
 
 class Batches:
@@ -14,15 +14,14 @@ class Batches:
 
     def __init__(self, lengths: Sequence[int], positions: int, *, seed: int, bucket: int = 1) -> None:
         self._lengths = [-(-length // bucket) * bucket for length in lengths]
-        self._plan = PlanConfig(packs_per_step=1, pack_positions=positions, seed=seed)
-        self._epoch, self._packs = 0, self._packs_of(0)
+        self._plan = PlanConfig(micro_batches_per_step=1, micro_batch_positions=positions, seed=seed)
+        self._epoch, self._steps = 0, plan_epoch(self._lengths, self._plan, 0)
 
-    def at(self, step: int) -> Pack:
+    def at(self, step: int) -> MicroBatch:
         """Indices of the utterances of ``step``, from 0."""
-        epoch, place = divmod(step, len(self._packs))  # every epoch has as many: packs follow from sorted lengths
+        # Every epoch has as many: micro-batches follow from sorted lengths.
+        epoch, step_of_epoch = divmod(step, len(self._steps))
         if epoch != self._epoch:
-            self._epoch, self._packs = epoch, self._packs_of(epoch)
-        return self._packs[place]
-
-    def _packs_of(self, epoch: int) -> list[Pack]:
-        return [packs[0] for packs in plan_epoch(self._lengths, self._plan, epoch)]
+            self._epoch, self._steps = epoch, plan_epoch(self._lengths, self._plan, epoch)
+        (micro_batch,) = self._steps[step_of_epoch]
+        return micro_batch

@@ -1,0 +1,1 @@
+"""Measurements of data preparation and reading."""
