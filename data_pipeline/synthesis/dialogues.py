@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from data_pipeline.report import Report, count_rejects
 from data_pipeline.records import RejectedRow
+from data_pipeline.report import Report, count_rejects
 from data_pipeline.schema import DIALOGUE
 from data_pipeline.sinks import Shard, ShardContent, plan_shards
 from data_pipeline.steps.rejects import Rejects
