@@ -43,3 +43,21 @@ def noise_file(extension: str, seconds: float) -> bytes:
             output.mux(stream.encode(part))
         output.mux(stream.encode(None))
     return file.getvalue()
+
+
+def video_file(seconds: float) -> bytes:
+    """An mp4 with pictures and :func:`noise` in stereo, as clips of films are."""
+    samples, rate = noise(seconds, 48_000), 48_000
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as output:
+        pictures = output.add_stream("mpeg4", rate=25, width=64, height=64, pix_fmt="yuv420p")
+        sound = output.add_stream("aac", rate=rate, layout="stereo")
+        for number in range(int(seconds * 25)):
+            output.mux(pictures.encode(av.VideoFrame.from_ndarray(np.full((64, 64, 3), number % 255, np.uint8))))
+            block = samples[number * rate // 25 : (number + 1) * rate // 25]
+            frame = av.AudioFrame.from_ndarray(np.stack([block, block]), format="fltp", layout="stereo")
+            frame.sample_rate, frame.pts = rate, number * rate // 25
+            output.mux(sound.encode(frame))
+        output.mux(pictures.encode(None))
+        output.mux(sound.encode(None))
+    return file.getvalue()

@@ -33,8 +33,8 @@ class Continuations:
         self._kind = kind
 
     def __call__(self, rows: Sequence[PreparedRow]) -> list[Mapping[str, Any] | RejectedRow]:
-        """Rejected are rows of ``no text``, of ``unknown emotion`` where it matters, with an ``empty continuation``, and
-        those that the generator rejects."""
+        """Rejected are rows of ``no text``, of ``unknown emotion`` where it matters, with an ``empty continuation``,
+        and those that the generator rejects."""
         prompts = [self._prompt(row) for row in rows]
         answers = iter(self._generator.generate([prompt for prompt in prompts if isinstance(prompt, str)]))
         return [prompt if isinstance(prompt, RejectedRow) else _result(next(answers)) for prompt in prompts]

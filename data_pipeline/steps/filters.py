@@ -7,6 +7,9 @@ from data_pipeline.records import EMOTIONS, RejectedRow, Utterance
 from data_pipeline.steps.row import PreparedRow
 from opens2s_core.audio import SAMPLE_RATE
 
+SILENCE = 1e-3
+"""Peak below which a waveform in [-1, 1] holds no speech (-60 dB)."""
+
 _REFUSALS = re.compile(
     r"""
     \bas\ an?\ (?:\w+\ )?(?:ai|artificial\ intelligence|language\ model|large\ language\ model)\b

@@ -12,6 +12,8 @@ from data_pipeline.steps.continuation import MAX_NEW_TOKENS
 
 _OF_THE_JOB = (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError)
 """Errors that every row would have: the job fails with them."""
+_RETRIED = (408, 409, 429)
+"""Status codes below 500 after which the client asks again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,13 +74,14 @@ class OpenAIGenerator:
         except _OF_THE_JOB:
             raise
         except openai.APIError as error:
-            return RejectedRow(f"no answer: {config.base_url}, after {config.retries} retries: {_describe(error)}")
+            return RejectedRow(f"no answer: {config.base_url}, {self._describe(error)}")
         if not response.choices:
             return RejectedRow(f"no answer: {config.base_url} returned no choice, expected one")
         return response.choices[0].message.content or ""
 
-
-def _describe(error: openai.APIError) -> str:
-    if isinstance(error, openai.APIStatusError):
-        return f"status {error.status_code}: {error.message[:200]}"
-    return error.message
+    def _describe(self, error: openai.APIError) -> str:
+        retried = f"after {self._config.retries} retries: "
+        if not isinstance(error, openai.APIStatusError):
+            return retried + error.message
+        code = error.status_code
+        return f"{retried if code in _RETRIED or code >= 500 else ''}status {code}: {error.message[:200]}"

@@ -7,13 +7,11 @@ import numpy as np
 from data_pipeline.corpora.files import CorpusFiles
 from data_pipeline.records import AudioReference, RejectedRow
 from data_pipeline.steps.clips import read_clip
+from data_pipeline.steps.filters import SILENCE
 from data_pipeline.steps.loudness import LoudnessConfig, set_loudness
 from data_pipeline.steps.row import PreparedRow, audio_references
 from data_pipeline.steps.voice_activity import TrimConfig, trim_silence
 from opens2s_core.audio import SAMPLE_RATE, Waveform, encode_audio, resample
-
-SILENCE = 1e-3
-"""Peak below which a waveform in [-1, 1] holds no speech (-60 dB)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

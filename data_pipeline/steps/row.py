@@ -15,7 +15,6 @@ from data_pipeline.records import (
     RejectedRow,
     Utterance,
 )
-
 from opens2s_core.audio import Waveform, decode_audio
 
 

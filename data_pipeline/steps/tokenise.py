@@ -1,56 +1,181 @@
-"""Turns → training samples."""
+"""Prepared rows → training samples, by the prompt builder that serves replies too."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from data_pipeline.steps.rejects import Unusable
-from data_pipeline.steps.speech_units import UnitTurn
-from opens2s_core.prompt import IGNORED, Audio, Content, Message, PromptBuilder, Spoken, Text
+from data_pipeline.records import Content, Conversation, RejectedRow, Utterance
+from data_pipeline.steps.row import PreparedRow, spoken_replies
+from opens2s_core.prompt import IGNORED, SPEAKER_DIM, Audio, Message, PromptBuilder, Spoken, Text, reading
+from opens2s_core.prompt import Content as PromptContent
+
+CONTINUE = "Continue the following sentence in a coherent style: "
+"""Before the clip of an utterance whose words are continued."""
+CONTINUE_EMOTION = "Continue the following sentence based on the conveyed emotion tone in a coherent style: "
+"""Before the clip of an utterance that is continued in its emotion."""
+
+Task = Literal["conversation", "continuation", "emotional continuation", "text to speech"]
+"""What is learned from a row: the replies of a conversation; what follows an utterance's words, or these words in its
+emotion; to read aloud the text of an utterance or of every spoken reply."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TokenisedTurn:
-    """Rows of schema SAMPLE, and the samples at 16 kHz of the two clips that they are made of."""
+class TokeniseConfig:
+    """Samples of rows. ``text_prompts`` adds one that answers the user's words in place of the clips (paper section
+    3.2: trained on speech alone, the speech decoder fails on text). Speaker vectors have ``speaker_dim`` numbers.
 
-    samples: list[dict[str, Any]]
-    clip_samples: tuple[int, int]
+    ``max_text_tokens`` limits each text of a row, ``max_length`` the LLM positions of a sample.
+    """
+
+    task: Task
+    text_prompts: bool = False
+    max_text_tokens: int = 1024
+    max_length: int = 8192
+    speaker_dim: int = SPEAKER_DIM
+
+    def __post_init__(self) -> None:
+        if self.max_text_tokens < 1 or self.max_length < 1 or self.speaker_dim < 1:
+            raise ValueError(
+                "expected max_text_tokens, max_length and speaker_dim of at least 1, got "
+                f"{self.max_text_tokens}, {self.max_length} and {self.speaker_dim}"
+            )
+        if self.text_prompts and self.task != "conversation":
+            raise ValueError(f"text_prompts of the task {self.task!r}: expected them for conversations only")
 
 
-def tokenise_turn(
-    turn: UnitTurn,
+@dataclass(frozen=True, slots=True)
+class _Clip:
+    """A prepared clip, as the source of an :class:`Audio`."""
+
+    flac: bytes
+    samples: int
+
+
+def tokenise(
+    row: PreparedRow, prompts: PromptBuilder, audio_positions: Callable[[int], int], config: TokeniseConfig
+) -> list[dict[str, Any]]:
+    """Rows of schema SAMPLE. ``audio_positions`` gives the LLM positions of a clip of so many 16 kHz samples.
+
+    Raises :class:`RejectedRow`: ``text too long``, ``sample too long``, ``bad conversation``, ``bad speaker vector``,
+    ``no units`` or ``no text``.
+    """
+    samples = []
+    for name, messages in _conversations(row, config):
+        for message in messages:
+            for item in message.content:
+                _check_item(item, prompts, config)
+        samples.append(_sample(name, row, messages, prompts, audio_positions, config))
+    return samples
+
+
+def _conversations(row: PreparedRow, config: TokeniseConfig) -> list[tuple[str, Sequence[Message]]]:
+    """The conversation of each sample, by the sample's id."""
+    entry = row.entry
+    if config.task == "text to speech":
+        spoken = _spoken(row)
+        if isinstance(entry, Utterance):
+            return [(entry.id, _read_aloud(spoken[0]))]
+        return [(f"{entry.id}-{number}", _read_aloud(reply)) for number, reply in enumerate(spoken)]
+    if config.task == "conversation":
+        assert isinstance(entry, Conversation), f"{entry.id}: expected a conversation for the task {config.task!r}"
+        heard = _messages(row, entry, written=False)
+        with_words = config.text_prompts and row.clips and _words_are_known(entry)
+        written = [(f"{entry.id}-written", _messages(row, entry, written=True))] if with_words else []
+        return [(entry.id, heard), *written]
+    assert isinstance(entry, Utterance), f"{entry.id}: expected an utterance for the task {config.task!r}"
+    assert row.continuation is not None, f"{entry.id}: expected a continuation"
+    words = CONTINUE if config.task == "continuation" else CONTINUE_EMOTION
+    clip = Audio(_Clip(row.clips[0], row.clip_samples[0]))
+    return [
+        (entry.id, (Message("user", (Text(words), clip)), Message("assistant", (Text(row.continuation),)))),
+    ]
+
+
+def _read_aloud(spoken: Spoken) -> Sequence[Message]:
+    return (*reading(spoken.text), Message("assistant", (spoken,)))
+
+
+def _messages(row: PreparedRow, entry: Conversation, *, written: bool) -> list[Message]:
+    """``written`` has the user's words where else their clips are."""
+    clips = iter(zip(row.clips, row.clip_samples, strict=True))
+    spoken = iter(_spoken(row))
+    messages = []
+    for message in entry.messages:
+        items: list[PromptContent] = []
+        for content in message.content:
+            clip = None if content.audio is None else next(clips)
+            if message.role == "assistant" and (clip is not None or content.units):
+                items.append(next(spoken))
+            elif clip is None or written:
+                items.append(Text(content.text))
+            else:
+                items.append(Audio(_Clip(*clip)))
+        messages.append(Message(message.role, tuple(items)))
+    return messages
+
+
+def _words_are_known(entry: Conversation) -> bool:
+    """Whether a user speaks, and all that users say aloud is known in words."""
+    said = [
+        content.text
+        for message in entry.messages
+        if message.role == "user"
+        for content in message.content
+        if content.audio is not None
+    ]
+    return bool(said) and all(text.strip() for text in said)
+
+
+def _spoken(row: PreparedRow) -> list[Spoken]:
+    """An utterance, or the spoken replies of a conversation."""
+    entry = row.entry
+    said = [Content(text=entry.text)] if isinstance(entry, Utterance) else spoken_replies(entry)
+    units = row.units if row.units is not None else tuple(content.units for content in said)
+    speakers = row.speakers if row.speakers is not None else tuple(content.speaker_embedding for content in said)
+    return [Spoken(content.text, ids, speaker) for content, ids, speaker in zip(said, units, speakers, strict=True)]
+
+
+def _check_item(item: PromptContent, prompts: PromptBuilder, config: TokeniseConfig) -> None:
+    if isinstance(item, Spoken):
+        if not item.text.strip():
+            raise RejectedRow(f"no text: a spoken reply of {len(item.units)} units has no words")
+        if not item.units:
+            raise RejectedRow(f"no units: expected some of the spoken reply {item.text[:40]!r}")
+        if item.speaker and len(item.speaker) != config.speaker_dim:
+            raise RejectedRow(f"bad speaker vector: {len(item.speaker)} numbers, expected {config.speaker_dim}")
+    if isinstance(item, Text | Spoken):
+        count = len(prompts.encode_text(item.text))
+        if count > config.max_text_tokens:
+            raise RejectedRow(f"text too long: {count} tokens, expected at most {config.max_text_tokens}")
+
+
+def _sample(
+    name: str,
+    row: PreparedRow,
+    messages: Sequence[Message],
     prompts: PromptBuilder,
     audio_positions: Callable[[int], int],
-    *,
-    max_text_tokens: int,
-    written_questions: bool = False,
-) -> TokenisedTurn:
-    """One sample that answers the user's voice and, with ``written_questions``, one that answers the user's words
-    (paper section 3.2: trained on speech alone, the speech decoder fails on text).
-
-    ``audio_positions`` gives the LLM positions of a clip of so many samples. Raises :class:`Unusable`.
-    """
-    text_tokens = len(prompts.encode_text(turn.reply_text))
-    if text_tokens > max_text_tokens:
-        raise Unusable(f"reply text too long: {text_tokens} tokens, expected at most {max_text_tokens}")
-    clip = audio_positions(turn.user_samples) - 1  # the clip fills its slot
-    samples = [_sample(turn.id, turn, Audio(turn.user_audio), clip, prompts)]
-    if written_questions:
-        samples.append(_sample(f"{turn.id}-written", turn, Text(turn.user_text), 0, prompts))
-    return TokenisedTurn(samples=samples, clip_samples=(turn.user_samples, turn.reply_samples))
-
-
-def _sample(name: str, turn: UnitTurn, question: Content, extra: int, prompts: PromptBuilder) -> dict[str, Any]:
-    reply = Spoken(turn.reply_text, turn.reply_units)
-    said = prompts.training_sample([Message("user", (question,)), Message("assistant", (reply,))])
+    config: TokeniseConfig,
+) -> dict[str, Any]:
+    try:
+        sample = prompts.training_sample(messages)
+    except ValueError as error:
+        raise RejectedRow(f"bad conversation: {error}") from error
+    # Each clip fills its slot, which is one position.
+    length = len(sample.input_ids) + sum(audio_positions(clip.samples) - 1 for clip in sample.audios)
+    if length > config.max_length:
+        raise RejectedRow(f"sample too long: {length} positions, expected at most {config.max_length}")
     return {
         "id": name,
-        "input_ids": said.input_ids,
-        "token_types": said.token_types,
-        "labels": said.labels,
-        "audios": said.audios,
-        "units": [list(units) for units in said.units],
-        "length": len(said.input_ids) + extra,
-        "text_labels": sum(label != IGNORED for label in said.labels),
-        "unit_labels": sum(len(units) + 1 for units in said.units),  # each reply ends with the end unit
+        "input_ids": sample.input_ids,
+        "token_types": sample.token_types,
+        "labels": sample.labels,
+        "audios": [clip.flac for clip in sample.audios],
+        "units": [list(units) for units in sample.units],
+        "speakers": [list(speaker) for speaker in sample.speakers],
+        "corpus": row.entry.corpus,
+        "language": row.entry.language,
+        "length": length,
+        "text_labels": sum(label != IGNORED for label in sample.labels),
+        "unit_labels": sum(len(units) + 1 for units in sample.units),  # each reply ends with the end unit
     }

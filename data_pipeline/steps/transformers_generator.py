@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
@@ -37,8 +37,8 @@ class TransformersGenerator:
         self._tokenizer = AutoTokenizer.from_pretrained(config.model, padding_side="left")
         if self._tokenizer.chat_template is None:
             raise ValueError(f"{config.model}: the tokenizer has no chat template: expected a chat model")
-        model = AutoModelForCausalLM.from_pretrained(config.model, dtype=getattr(torch, config.dtype))
-        self._model = model.to(config.device).eval()
+        self._model = AutoModelForCausalLM.from_pretrained(config.model, dtype=getattr(torch, config.dtype)).eval()
+        self._model.to(torch.device(config.device))
         end = self._model.generation_config.eos_token_id
         ends = end if isinstance(end, list) else [self._tokenizer.eos_token_id if end is None else end]
         if self._tokenizer.pad_token_id is None:
@@ -58,14 +58,15 @@ class TransformersGenerator:
             chats = [
                 [{"role": "user", "content": prompt}] for prompt in prompts[start : start + self._config.batch_size]
             ]
-            inputs = self._tokenizer.apply_chat_template(
+            inputs: Any = self._tokenizer.apply_chat_template(
                 chats,
                 add_generation_prompt=True,
                 enable_thinking=False,
                 padding=True,
                 return_tensors="pt",
                 return_dict=True,
-            ).to(self._config.device)
+            )
+            inputs = inputs.to(self._config.device)
             ids = self._model.generate(**inputs, generation_config=self._generation)
             new = ids[:, inputs["input_ids"].shape[1] :]
             answers += self._tokenizer.batch_decode(new, skip_special_tokens=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from opens2s_core.audio import AudioError, AudioTooLong, decode_audio, decode_segment, encode_audio, segments
-from tests.audio_files import noise, noise_file
+from tests.audio_files import noise, noise_file, video_file
 
 SECONDS = 60.0
 FRAMES = {"wav": 0, "flac": 0, "mp3": 1152, "opus": 960, "m4a": 1024, "mp4": 1024, "webm": 960, "aac": 1024}
@@ -55,6 +55,13 @@ def test_lossy_segments_with_exact_time_stamps_are_in_place_to_the_sample(extens
     segment, _ = decode_segment(data, 41.7, 1.5)
     begin = round(41.7 * rate)
     assert lag(segment[: rate // 4], whole, begin, 60) == 0
+
+
+def test_the_sound_of_a_video_is_read() -> None:
+    data = video_file(30.0)
+    whole, rate = decode_audio(data)
+    np.testing.assert_array_equal(decode_segment(data, 0, None)[0], whole)
+    assert lag(decode_segment(data, 20.4, 1.0)[0][: rate // 4], whole, round(20.4 * rate), 60) == 0
 
 
 def test_places_can_be_samples() -> None:
