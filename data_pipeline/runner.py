@@ -6,8 +6,8 @@ from typing import Any
 
 import ray.data
 
+from data_pipeline.dataset import DatasetWriter, Shard, ShardContent
 from data_pipeline.report import Report
-from data_pipeline.dataset import Shard, ShardContent, DatasetWriter
 
 Make = Callable[[str], ShardContent]
 """Makes a shard from its ``inputs``; runs in any worker, any number of times, always with the same result."""
@@ -19,11 +19,11 @@ def run_shards(plan: Sequence[Shard], make: Make, sink: DatasetWriter) -> Report
     if pending:
         rows = [{"name": shard.name, "inputs": shard.inputs, "fingerprint": shard.fingerprint} for shard in pending]
         ray.data.from_items(rows).map(partial(publish_shard, make=make, sink=sink)).materialize()
-    return sink.finish(plan)
+    return sink.finish([shard.name for shard in plan])
 
 
 def publish_shard(row: dict[str, Any], *, make: Make, sink: DatasetWriter) -> dict[str, Any]:
     """What one task does; the progress bar shows this name."""
     shard = Shard(**row)
-    sink.publish(shard, make(shard.inputs))
+    sink.publish(shard.name, shard.fingerprint, make(shard.inputs))
     return {"name": shard.name}

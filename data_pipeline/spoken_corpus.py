@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from data_pipeline.dataset import DatasetError, DatasetWriter, Shard, absolute_url, read_shard
 from data_pipeline.report import Report
 from data_pipeline.schema import REJECT, UTTERANCE
-from data_pipeline.dataset import DatasetError, Shard, DatasetWriter, absolute_url, read_shard
 from opens2s_core.storage import new_directory
 from opens2s_core.training.voice.corpus import Utterance, write_manifest
 

@@ -5,9 +5,9 @@ import dataclasses
 from collections.abc import Sequence
 from functools import partial
 
+from data_pipeline.dataset import DatasetWriter, absolute_url
 from data_pipeline.report import Report, render_report
 from data_pipeline.runner import run_shards
-from data_pipeline.dataset import DatasetWriter, absolute_url
 from data_pipeline.synthesis.dialogues import DialogueConfig, make_dialogues, plan_dialogues
 from data_pipeline.synthesis.flite import EmbeddedSpeaker
 from data_pipeline.synthesis.writers import ClosedDomainWriter

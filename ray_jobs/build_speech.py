@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from data_pipeline.dataset import DatasetError
 from data_pipeline.report import Report, render_report
 from data_pipeline.runner import run_shards
-from data_pipeline.dataset import DatasetError
 from data_pipeline.spoken_corpus import (
     describe_corpus,
     finished_report,

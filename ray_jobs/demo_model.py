@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from data_pipeline.schema import DIALOGUE
 from data_pipeline.dataset import read_rows
+from data_pipeline.schema import DIALOGUE
 from data_pipeline.synthesis.dialogues import DialogueConfig
 from data_pipeline.synthesis.flite import SLT, find_flite
 from opens2s_core.audio import decode_audio, encode_audio

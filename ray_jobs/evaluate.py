@@ -12,8 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data_pipeline.schema import DIALOGUE
 from data_pipeline.dataset import read_rows
+from data_pipeline.schema import DIALOGUE
 from opens2s_core.audio import decode_audio
 from serve_app.ui.client import ChatEndpoint, Settings
 from serve_app.ui.timed_reply import TimedReply, timed_reply

@@ -8,8 +8,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_pipeline.schema import DIALOGUE
 from data_pipeline.dataset import read_rows
+from data_pipeline.schema import DIALOGUE
 from opens2s_core.storage import fetch_directory, is_published, new_directory
 from opens2s_core.training.from_scratch import ScratchConfig, create_bundle
 from opens2s_core.voices import SLT

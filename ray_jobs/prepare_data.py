@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from data_pipeline.pipeline import PrepareConfig, bundle_fingerprint, make_samples, plan_samples
+
+from data_pipeline.dataset import DatasetWriter, absolute_url
 from data_pipeline.report import Report, render_report
 from data_pipeline.runner import run_shards
-from data_pipeline.dataset import DatasetWriter, absolute_url
 from opens2s_core.storage import absolute_directory
 from ray_jobs.cluster import connect
 from ray_jobs.recipes import RECIPES

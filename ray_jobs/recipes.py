@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from data_pipeline.pipeline import PrepareConfig
+
 from data_pipeline.synthesis.dialogues import DialogueConfig
 from opens2s_core.models.lora import LoraSettings
 from opens2s_core.training.from_scratch import ScratchConfig, TransformerSize

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractFileSystem
 
-from data_pipeline.dataset.index import INDEX_SCHEMA, MANIFEST, build_index, with_shards, write_index
+from data_pipeline.dataset.index import INDEX_SCHEMA, build_index, with_shards, write_index
+from data_pipeline.dataset.layout import MANIFEST
 from data_pipeline.dataset.samples import ShardedSamples
 from data_pipeline.schema import SAMPLE
 from opens2s_core.benchmark.report import Bound, Measurement

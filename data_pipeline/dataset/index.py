@@ -14,6 +14,7 @@ from fsspec.core import url_to_fs
 from fsspec.spec import AbstractFileSystem
 from numpy.typing import NDArray
 
+from data_pipeline.dataset.layout import MANIFEST, DatasetError
 from data_pipeline.dataset.shards import read_footer, read_row_groups, shard_path
 
 INDEX = "index.parquet"

@@ -20,7 +20,7 @@ def parquet_bytes(table: pa.Table, *, group_bytes: int = GROUP_BYTES) -> bytes:
         use_dictionary=False,
         write_statistics=False,  # nothing is searched by value
         # FLAC does not get smaller.
-        compression={name: "zstd" for name in encoded} if encoded else "none",
+        compression=dict.fromkeys(encoded, "zstd") if encoded else "none",
     )
     with writer:
         for start, count in _groups(table, group_bytes):

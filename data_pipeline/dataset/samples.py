@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 from numpy.typing import NDArray
 
-from data_pipeline.dataset.layout import DatasetError
 from data_pipeline.dataset.index import Index, read_index
+from data_pipeline.dataset.layout import DatasetError
 from data_pipeline.dataset.shards import read_footer, read_row_groups, shard_path
 from opens2s_core.training.batch import EncodedSample
 

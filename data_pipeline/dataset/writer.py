@@ -67,7 +67,7 @@ class DatasetWriter:
         return merge_reports(Report.from_dict(files.read_json(_marker(name))["report"]) for name in names)
 
     def finish(self, names: Sequence[str], facts: dict[str, Any] | None = None) -> Report:
-        """Mark the data set as finished, with ``facts`` about it in its manifest (writes nothing where it already is)."""
+        """Mark the data set as finished, with ``facts`` in its manifest. Does nothing where it already is."""
         files = DatasetFiles(self.url)
         if files.exists(MANIFEST):
             return Report.from_dict(files.read_json(MANIFEST)["report"])

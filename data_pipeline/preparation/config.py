@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data_pipeline.preparation.models import PoolConfig
-from data_pipeline.steps.prepare import ClipConfig
 from data_pipeline.steps.filters import FilterConfig
+from data_pipeline.steps.prepare import ClipConfig
 from data_pipeline.steps.statistics import SelectionConfig
 from data_pipeline.steps.tokenise import TokeniseConfig
 from opens2s_core.config import config_to_dict

@@ -16,6 +16,7 @@ from data_pipeline.preparation.work import decode_entry
 from data_pipeline.records import Entry, Reject, Utterance
 from data_pipeline.report import Report
 from data_pipeline.schema import SAMPLE
+from data_pipeline.steps.row import labelled_speaker
 
 
 def describe(writer: DatasetWriter, plan: Plan, reader: CorpusReader, made_from: dict[str, Any]) -> Report:
@@ -42,7 +43,7 @@ def _rejects(url: str, plan: Plan) -> Iterator[Reject]:
 
 
 def _examples(url: str, plan: Plan) -> list[Example]:
-    """The first sample with audio of shards that lie evenly over the data set, then further ones of the first shards."""
+    """Samples with audio, from shards that lie evenly over the data set."""
     step = max(len(plan.shards) // EXAMPLES, 1)
     shards = plan.shards[::step]
     found = [list(itertools.islice(_shard_examples(url, shard), EXAMPLES)) for shard in shards]
@@ -58,10 +59,10 @@ def _shard_examples(url: str, shard: str) -> Iterator[Example]:
 
 
 def _example(entry: Entry, clips: list[bytes]) -> Example:
+    speaker = labelled_speaker(entry)
     if isinstance(entry, Utterance):
-        labelled, text, reply = entry, entry.text, ""
+        text, reply = entry.text, ""
     else:
-        labelled = next(message for message in entry.messages if message.role == "user")
         texts = {
             role: " ".join(content.text for m in entry.messages if m.role == role for content in m.content)
             for role in ("user", "assistant")
@@ -74,7 +75,7 @@ def _example(entry: Entry, clips: list[bytes]) -> Example:
         text=text,
         reply=reply,
         clips=tuple(clips),
-        emotion=labelled.emotion,
-        gender=labelled.gender,
-        age=labelled.age,
+        emotion=speaker.emotion,
+        gender=speaker.gender,
+        age=speaker.age,
     )

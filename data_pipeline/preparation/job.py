@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from data_pipeline.corpora import CorpusReader
-from data_pipeline.dataset.layout import DatasetFiles, absolute_url
+from data_pipeline.dataset.layout import absolute_url
 from data_pipeline.dataset.plan import fingerprint
 from data_pipeline.dataset.writer import DatasetWriter
 from data_pipeline.preparation.bundle import load_speech_units, speech_fingerprint, text_fingerprint
@@ -19,13 +19,14 @@ from data_pipeline.preparation.pipeline import Passed, prepare_shards
 from data_pipeline.preparation.planning import Plan, make_plan
 from data_pipeline.preparation.shard import Preparation
 from data_pipeline.report import Report
+from data_pipeline.steps.continuation import ContinuationKind
 from data_pipeline.steps.speaker_embedding import ResemblyzerEncoder, SpeakerEmbeddings
 from opens2s_core.config import config_to_dict
 from opens2s_core.storage import absolute_directory
 
 VERSION = 3
 """Raised when the same corpus, configuration and models give other samples."""
-_KINDS = {"continuation": "semantic", "emotional continuation": "emotional"}
+_KINDS: dict[str, ContinuationKind] = {"continuation": "semantic", "emotional continuation": "emotional"}
 
 
 class PreparationError(ValueError):

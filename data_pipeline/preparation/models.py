@@ -39,7 +39,7 @@ class PoolConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelStage:
-    """A model in the pipeline. ``field`` of :class:`PreparedRow` is what it makes; ``build`` loads it, once an actor."""
+    """A model in the pipeline. It makes a ``field`` of :class:`PreparedRow`; ``build`` loads it, once an actor."""
 
     name: str
     field: str
@@ -97,7 +97,8 @@ def with_output(row: PreparedRow, stage: ModelStage, output: Mapping[str, Any] |
     if isinstance(output, RejectedRow):
         return row.rejected(stage.name, output)
     value = output[stage.field]
-    return replace(row, **{stage.field: value if isinstance(value, str) else tuple(map(tuple, value))})
+    made: Any = {stage.field: value if isinstance(value, str) else tuple(map(tuple, value))}
+    return replace(row, **made)
 
 
 class ModelActor:

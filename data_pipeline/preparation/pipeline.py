@@ -99,12 +99,13 @@ def _stream(preparation: Preparation, shards: Sequence[str]) -> Iterator[dict[st
     if not shards:
         return
     rows = [{"shard": shard} for shard in shards]
-    data = ray.data.from_items(rows, override_num_blocks=len(rows))
+    data: ray.data.Dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
     data = data.map_batches(partial(load_shards, preparation=preparation), batch_size=None, batch_format="pyarrow")
     for stage in preparation.stages:
         data = _with_model(data, stage, ModelOutputs(preparation.output))
     data = data.map_batches(partial(finish_rows, preparation=preparation), batch_size=None, batch_format="pyarrow")
     for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        assert isinstance(batch, pa.Table)
         yield from batch.to_pylist()
 
 
@@ -137,10 +138,7 @@ def finish_rows(table: pa.Table, *, preparation: Preparation) -> pa.Table:
 
 def _finish(preparation: Preparation, shard: str, rows: list[PreparedRow]) -> dict[str, Any]:
     whole = len({row.position for row in rows}) == preparation.plan.live_rows(shard)
-    if whole:
-        rejected = preparation.publish(shard, rows)
-    else:
-        rejected = sum(row.reject is not None for row in rows)
+    rejected = preparation.publish(shard, rows) if whole else sum(row.reject is not None for row in rows)
     return {
         "shard": shard,
         "positions": [row.position for row in rows],

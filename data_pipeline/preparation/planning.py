@@ -75,8 +75,8 @@ def make_plan(
 ) -> Plan:
     """The plan at ``output``; made now where there is none.
 
-    ``made_from`` is plain data that decides what the data set holds. Raises :class:`DatasetError` where the plan that is
-    there was made from something else, naming the difference.
+    ``made_from`` is plain data that decides what the data set holds. Raises :class:`DatasetError` where the plan that
+    is there was made from something else, naming the difference.
     """
     files = DatasetFiles(output)
     if files.exists(PLAN):
@@ -183,7 +183,7 @@ def _write_shards(
 
 
 def _reasons(files: DatasetFiles, parts: Sequence[str], selection: SelectionConfig) -> pa.Array:
-    """Why each row that was read is rejected, by its reader or by the selection among the others; null where it is not."""
+    """Why each row of the corpus is rejected, by the reader or by the selection; null where it is not."""
     columns = ["reject_reason", *METADATA.names]
     scanned = pa.concat_tables([_read_scan(files, part, columns) for part in parts])
     read = pc.is_null(scanned["reject_reason"]).combine_chunks()

@@ -14,14 +14,13 @@ from data_pipeline.preparation.config import PrepareConfig
 from data_pipeline.preparation.models import ModelOutputs, ModelStage
 from data_pipeline.preparation.planning import Plan, read_planned
 from data_pipeline.preparation.work import decode_entry
-from data_pipeline.records import Entry, Reject, RejectedRow, Utterance
+from data_pipeline.records import Reject, RejectedRow
 from data_pipeline.report import Report, RowFacts, SampleFacts, count_rows
 from data_pipeline.schema import REJECT, SAMPLE
 from data_pipeline.steps.filters import filter_continuation, filter_row
 from data_pipeline.steps.prepare import prepare_clips
-from data_pipeline.steps.row import PreparedRow, run_step
+from data_pipeline.steps.row import PreparedRow, labelled_speaker, run_step
 from data_pipeline.steps.tokenise import tokenise
-
 
 _ENOUGH_ROWS = 100
 """A smaller shard may have many rejected rows by chance."""
@@ -111,7 +110,7 @@ class Preparation:
 
 def _facts(row: PreparedRow, samples: Sequence[dict[str, Any]]) -> RowFacts:
     entry = row.entry
-    labels = _speaker_labels(entry)
+    speaker = labelled_speaker(entry)
     return RowFacts(
         corpus=entry.corpus,
         split=entry.split,
@@ -127,14 +126,10 @@ def _facts(row: PreparedRow, samples: Sequence[dict[str, Any]]) -> RowFacts:
             )
             for sample in samples
         ),
-        **labels,
+        emotion=speaker.emotion,
+        gender=speaker.gender,
+        age=speaker.age,
     )
-
-
-def _speaker_labels(entry: Entry) -> dict[str, Any]:
-    """Those of an utterance, or of a conversation's first user."""
-    speakers = [entry] if isinstance(entry, Utterance) else [m for m in entry.messages if m.role == "user"]
-    return {name: getattr(speakers[0], name) if speakers else "" for name in ("emotion", "gender", "age")}
 
 
 def _reject_row(reject: Reject) -> dict[str, str]:

@@ -104,5 +104,13 @@ def decode_clip(row: PreparedRow, number: int) -> Waveform:
     return decode_audio(row.clips[number])[0]
 
 
+def labelled_speaker(entry: Entry) -> Utterance | ConversationMessage:
+    """Who carries the labels of an entry: the speaker of an utterance, or the first user of a conversation."""
+    if isinstance(entry, Utterance):
+        return entry
+    users = [message for message in entry.messages if message.role == "user"]
+    return (users or list(entry.messages))[0]
+
+
 def _contents(entry: Conversation) -> Iterator[tuple[ConversationMessage, Content]]:
     return ((message, content) for message in entry.messages for content in message.content)

@@ -12,8 +12,7 @@ from data_pipeline.dataset import Shard, ShardContent, plan_shards
 from data_pipeline.records import RejectedRow
 from data_pipeline.report import RowFacts, count_rows
 from data_pipeline.schema import UTTERANCE
-from data_pipeline.dataset import Shard, ShardContent, plan_shards
-from data_pipeline.steps.prepare import SILENCE
+from data_pipeline.steps.filters import SILENCE
 from data_pipeline.steps.rejects import Rejects
 from data_pipeline.synthesis.everyday import EVERYDAY
 from data_pipeline.synthesis.flite import FLITE_VOICES, SLT

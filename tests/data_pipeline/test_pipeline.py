@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from data_pipeline.pipeline import PrepareConfig, PrepareModel, bundle_fingerprint, prepare_turns
+
 from data_pipeline.report import Report
 from data_pipeline.schema import SAMPLE
 from opens2s_core.audio import Waveform, encode_audio

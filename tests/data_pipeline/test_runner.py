@@ -5,10 +5,10 @@ import pyarrow as pa
 import pytest
 from ray.exceptions import RayTaskError
 
+from data_pipeline.dataset import DatasetError, DatasetWriter, ShardContent, absolute_url, finished_shards, plan_shards
 from data_pipeline.report import Report
 from data_pipeline.runner import Make, run_shards
 from data_pipeline.schema import REJECT
-from data_pipeline.dataset import DatasetError, ShardContent, DatasetWriter, absolute_url, finished_shards, plan_shards
 
 pytestmark = pytest.mark.ray
 

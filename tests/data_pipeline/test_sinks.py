@@ -17,19 +17,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline import sinks
-from data_pipeline.report import Report
-from data_pipeline.schema import REJECT
 from data_pipeline.dataset import (
     DatasetError,
+    DatasetWriter,
     Shard,
     ShardContent,
-    DatasetWriter,
     absolute_url,
     finished_shards,
     plan_shards,
     read_report,
     read_shard,
 )
+from data_pipeline.report import Report
+from data_pipeline.schema import REJECT
 
 ROWS = pa.schema([pa.field("id", pa.string(), nullable=False)])
 

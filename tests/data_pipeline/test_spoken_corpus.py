@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipeline.report import Report
 from data_pipeline.dataset import DatasetError, Shard
+from data_pipeline.report import Report
 from data_pipeline.spoken_corpus import describe_corpus, finished_report, publish_corpus, remove_shards, shards_sink
 from data_pipeline.synthesis.speech import SpeechConfig, VoiceShare, make_speech, plan_speech
 from data_pipeline.synthesis.voices import REPLY_VOICE, USER_VOICES, Feeling, Voice, VoiceError

@@ -14,8 +14,8 @@ import psutil
 import pytest
 import soundfile
 
-from data_pipeline.schema import DIALOGUE
 from data_pipeline.dataset import read_rows
+from data_pipeline.schema import DIALOGUE
 from data_pipeline.synthesis.flite import find_flite
 from opens2s_core.audio import decode_audio, resample
 from opens2s_core.benchmark.recogniser import RATE, PocketSphinx

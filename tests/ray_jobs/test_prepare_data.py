@@ -3,11 +3,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
 from data_pipeline.pipeline import PrepareConfig
+
+from data_pipeline.dataset import DatasetError, DatasetWriter, ShardContent, absolute_url, plan_shards
 from data_pipeline.report import Report
 from data_pipeline.schema import DIALOGUE, REJECT
-from data_pipeline.dataset import DatasetError, ShardContent, DatasetWriter, absolute_url, plan_shards
 from data_pipeline.synthesis.dialogues import DialogueConfig
 from ray_jobs.build_dialogues import build_dialogues
 from ray_jobs.prepare_data import main, prepare_data

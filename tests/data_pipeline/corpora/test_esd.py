@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001 (the corpus's own quotes and punctuation)
 from pathlib import Path
 
 import pytest

@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from fsspec.core import url_to_fs
 
+from data_pipeline.dataset import DatasetError
 from data_pipeline.dataset.index import INDEX, INDEX_SCHEMA, MANIFEST, build_index, read_index, write_index
 from data_pipeline.schema import REJECT
 from tests.data_pipeline.dataset.small import rows_of, sample_row, write_dataset

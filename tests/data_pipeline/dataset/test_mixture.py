@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_pipeline.dataset import DatasetError
 from data_pipeline.dataset.mixture import MixedSamples, Mixture, MixtureSource, _repeated
 from opens2s_core.training.loader import GroupedSamples
 from opens2s_core.training.plan import PlanConfig, plan_epoch

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
+from data_pipeline.dataset import DatasetError
 from data_pipeline.dataset import samples as module
 from data_pipeline.dataset.samples import ShardedSamples
 from opens2s_core.training.batch import EncodedSample

@@ -4,6 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
+from data_pipeline.dataset import DatasetError
 from data_pipeline.dataset.shards import read_footer, read_row_groups
 from tests.data_pipeline.dataset.small import rows_of, write_dataset
 
