@@ -7,23 +7,34 @@ from typing import Any
 import ray.data
 
 from data_pipeline.dataset import DatasetWriter, Shard, ShardContent
+from data_pipeline.progress import Passed, ShowProgress
+from data_pipeline.ray_output import quiet_ray_data
 from data_pipeline.report import Report
+from opens2s_core.audio import SAMPLE_RATE
 
 Make = Callable[[str], ShardContent]
 """Makes a shard from its ``inputs``; runs in any worker, any number of times, always with the same result."""
 
 
-def run_shards(plan: Sequence[Shard], make: Make, sink: DatasetWriter) -> Report:
+def run_shards(plan: Sequence[Shard], make: Make, writer: DatasetWriter, progress: ShowProgress) -> Report:
     """Make and publish the shards of ``plan`` that are not yet there, one Ray task each."""
-    pending = sink.start(plan)
-    if pending:
-        rows = [{"name": shard.name, "inputs": shard.inputs, "fingerprint": shard.fingerprint} for shard in pending]
-        ray.data.from_items(rows).map(partial(publish_shard, make=make, sink=sink)).materialize()
-    return sink.finish([shard.name for shard in plan])
+    quiet_ray_data()
+    pending = writer.start(plan)
+    rows = sum(shard.rows for shard in plan)
+    with progress(rows, rows - sum(shard.rows for shard in pending)) as passed:
+        if pending:
+            inputs = [{"shard": shard} for shard in pending]
+            shards = ray.data.from_items(inputs, override_num_blocks=len(inputs))
+            for made in shards.map(partial(publish_shard, make=make, writer=writer)).iter_rows():
+                passed(Passed(**made))
+    return writer.finish([shard.name for shard in plan])
 
 
-def publish_shard(row: dict[str, Any], *, make: Make, sink: DatasetWriter) -> dict[str, Any]:
-    """What one task does; the progress bar shows this name."""
-    shard = Shard(**row)
-    sink.publish(shard.name, shard.fingerprint, make(shard.inputs))
-    return {"name": shard.name}
+def publish_shard(row: dict[str, Any], *, make: Make, writer: DatasetWriter) -> dict[str, Any]:
+    """What one task does."""
+    shard: Shard = row["shard"]
+    content = make(shard.inputs)
+    writer.publish(shard.name, shard.fingerprint, content)
+    report = content.report
+    rejected = sum(report.rejected.values())
+    return {"rows": report.rows_in, "rejected": rejected, "audio_samples": round(report.audio_seconds * SAMPLE_RATE)}

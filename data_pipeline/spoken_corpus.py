@@ -22,7 +22,7 @@ REJECTS = "rejects.jsonl"
 _SOUNDS = "audio"
 
 
-def shards_sink(directory: Path) -> DatasetWriter:
+def shards_writer(directory: Path) -> DatasetWriter:
     """Where the shards lie until the corpus is whole: beside it, so that a killed job's are found again."""
     return DatasetWriter(absolute_url(str(_shards(directory))))
 
@@ -47,8 +47,8 @@ def publish_corpus(directory: Path, plan: Sequence[Shard], report: Report, confi
     with new_directory(directory) as target:
         (target / _SOUNDS).mkdir()
         for shard in plan:
-            utterances += _unpack(shards_sink(directory).url, shard, target)
-            rejects += read_shard(f"{shards_sink(directory).url}/_rejects", shard.name, REJECT).to_pylist()
+            utterances += _unpack(shards_writer(directory).url, shard, target)
+            rejects += read_shard(f"{shards_writer(directory).url}/_rejects", shard.name, REJECT).to_pylist()
         write_manifest(target, utterances)
         (target / REJECTS).write_text("".join(json.dumps(reject) + "\n" for reject in rejects), encoding="utf-8")
         made = {"config": config, "fingerprint": _fingerprint(plan), "report": report.to_dict()}

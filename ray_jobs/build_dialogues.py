@@ -12,13 +12,16 @@ from data_pipeline.synthesis.dialogues import DialogueConfig, make_dialogues, pl
 from data_pipeline.synthesis.flite import EmbeddedSpeaker
 from data_pipeline.synthesis.writers import ClosedDomainWriter
 from ray_jobs.cluster import connect
+from ray_jobs.progress import show_progress
 from ray_jobs.recipes import RECIPES
 
 
 def build_dialogues(config: DialogueConfig, output: str) -> Report:
     """Publish the corpus as Parquet shards of schema DIALOGUE at ``output`` (a directory or URL)."""
     make = partial(make_dialogues, speaker=EmbeddedSpeaker())
-    return run_shards(plan_dialogues(config, ClosedDomainWriter()), make, DatasetWriter(absolute_url(output)))
+    return run_shards(
+        plan_dialogues(config, ClosedDomainWriter()), make, DatasetWriter(absolute_url(output)), show_progress
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

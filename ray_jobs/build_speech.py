@@ -16,7 +16,7 @@ from data_pipeline.spoken_corpus import (
     finished_report,
     publish_corpus,
     remove_shards,
-    shards_sink,
+    shards_writer,
 )
 from data_pipeline.synthesis.flite import EmbeddedSpeaker, FliteMissing, require_flite
 from data_pipeline.synthesis.speech import SpeechConfig, make_speech, plan_speech
@@ -24,6 +24,7 @@ from opens2s_core.config import config_to_dict
 from opens2s_core.storage import is_url
 from opens2s_core.training.voice.corpus import read_manifest
 from ray_jobs.cluster import connect
+from ray_jobs.progress import show_progress
 from ray_jobs.speech_recipes import CORPORA
 
 
@@ -41,7 +42,9 @@ def build_speech(config: SpeechConfig, output: str) -> Report:
         if config.needs_flite:
             require_flite()
         connect()
-        report = run_shards(plan, partial(make_speech, speaker=EmbeddedSpeaker()), shards_sink(directory))
+        report = run_shards(
+            plan, partial(make_speech, speaker=EmbeddedSpeaker()), shards_writer(directory), show_progress
+        )
         publish_corpus(directory, plan, report, config_to_dict(config))
     remove_shards(directory)
     return report

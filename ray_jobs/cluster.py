@@ -13,7 +13,6 @@ def connect(*, quiet: bool = False) -> None:
     Does nothing when the process is connected already. Progress is shown; of Ray's own messages only warnings, and with
     ``quiet`` nothing of what other processes write.
     """
-    logging.getLogger("ray.data._internal.execution").setLevel(logging.WARNING)
     if ray.is_initialized():
         return
     # `ray job submit` sets RAY_ADDRESS for the job's own process.

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from data_pipeline.corpora.dialogues import Dialogues
 from data_pipeline.dataset import read_rows
 from data_pipeline.schema import DIALOGUE
 from data_pipeline.synthesis.dialogues import DialogueConfig
@@ -26,7 +27,7 @@ def make_model(workspace: Path, terminal: Terminal) -> Path:
     steps: list[tuple[str, Callable[[], object]]] = [
         ("building a small spoken corpus", lambda: build_dialogues(spoken, dialogues)),
         ("starting a model from nothing", lambda: init_model(recipe.scratch, dialogues, start)),
-        ("preparing training samples", lambda: prepare_data(recipe.prepare, dialogues, start, samples)),
+        ("preparing training samples", lambda: prepare_data(recipe.prepare, Dialogues(), dialogues, start, samples)),
         ("training with DeepSpeed", lambda: train(recipe.train, recipe.workers, samples, start, run)),
         ("writing examples", lambda: write_examples(dialogues, workspace / "examples")),
         ("exporting the model", lambda: export(run, start, str(bundle))),

@@ -4,11 +4,13 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TextIO
 
+from data_pipeline.progress import Passed
+from opens2s_core.audio import SAMPLE_RATE
 from ray_jobs.live_line import live_line
 
 _WINDOW_SECONDS = 60.0
@@ -113,3 +115,10 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:,}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+@contextmanager
+def show_progress(rows: int, done: int) -> Iterator[Callable[[Passed], None]]:
+    """The progress of a data job, see :data:`~data_pipeline.progress.ShowProgress`."""
+    with Progress(rows, done_before=done) as line:
+        yield lambda passed: line.add(passed.rows, passed.audio_samples / SAMPLE_RATE, passed.rejected)

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from data_pipeline.pipeline import PrepareConfig
-
+from data_pipeline.preparation.config import PrepareConfig
 from data_pipeline.synthesis.dialogues import DialogueConfig
 from opens2s_core.models.lora import LoraSettings
 from opens2s_core.training.from_scratch import ScratchConfig, TransformerSize
 from opens2s_core.training.loop import TrainConfig
 from opens2s_core.training.plan import PlanConfig
+from ray_jobs import data_recipes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +35,7 @@ def demo() -> Recipe:
     """64 spoken turns, learned by heart on two CPU cores in minutes: every part of the platform, small."""
     return Recipe(
         dialogues=DialogueConfig(turns=64),
-        prepare=PrepareConfig(written_questions=True),
+        prepare=data_recipes.dialogues(),
         scratch=_small_models(width=192, layers=3),
         train=TrainConfig(
             steps=220,
@@ -52,7 +52,7 @@ def smoke() -> Recipe:
     """The same jobs at the size of a test: seconds, and nothing learned."""
     return Recipe(
         dialogues=DialogueConfig(turns=8, shard_turns=4),
-        prepare=PrepareConfig(written_questions=True),
+        prepare=replace(data_recipes.dialogues(), shard_rows=4),
         scratch=_small_models(width=32, layers=2),
         train=TrainConfig(
             steps=6,

@@ -16,6 +16,7 @@ class Shard:
     name: str
     inputs: str
     fingerprint: str
+    rows: int = 1  # that are planned
 
 
 def fingerprint(value: Any) -> str:
@@ -31,6 +32,7 @@ def plan_shards(inputs: Sequence[Any], *, made_by: Any) -> list[Shard]:
             name=shard_name(index, len(inputs)),
             inputs=json.dumps(value, sort_keys=True),
             fingerprint=fingerprint([made_by, value]),
+            rows=len(value) if isinstance(value, list) else 1,
         )
         for index, value in enumerate(inputs)
     ]

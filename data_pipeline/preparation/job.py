@@ -1,6 +1,5 @@
 """Preparing a data set from a corpus: plan, pipeline, and what describes the whole."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,9 +14,11 @@ from data_pipeline.preparation.config import PrepareConfig
 from data_pipeline.preparation.description import describe
 from data_pipeline.preparation.generators import GeneratorConfig, load_continuations
 from data_pipeline.preparation.models import ModelStage
-from data_pipeline.preparation.pipeline import Passed, prepare_shards
+from data_pipeline.preparation.pipeline import prepare_shards
 from data_pipeline.preparation.planning import Plan, make_plan
-from data_pipeline.preparation.shard import Preparation
+from data_pipeline.preparation.shard import Preparation, check_rejects
+from data_pipeline.progress import ShowProgress
+from data_pipeline.ray_output import quiet_ray_data
 from data_pipeline.report import Report
 from data_pipeline.steps.continuation import ContinuationKind
 from data_pipeline.steps.speaker_embedding import ResemblyzerEncoder, SpeakerEmbeddings
@@ -41,20 +42,20 @@ def prepare_dataset(
     output: str,
     *,
     generator: GeneratorConfig | None = None,
-    on_start: Callable[[int, int], None] = lambda rows, done: None,
-    on_progress: Callable[[Passed], None] = lambda passed: None,
+    progress: ShowProgress,
 ) -> Report:
     """Publish samples of the corpus at ``root`` as the data set ``output``; both are directories or URLs.
 
-    A job that was killed goes on where it was when it is started again; a finished one changes nothing. ``on_start``
-    is called with the number of rows to prepare and how many of them are done already. Raises
-    :class:`PreparationError` and :class:`~data_pipeline.dataset.DatasetError`.
+    A job that was killed continues where it was when it is started again; a finished one changes nothing. Raises
+    :class:`PreparationError`, :class:`~data_pipeline.preparation.shard.TooManyRejects` and
+    :class:`~data_pipeline.dataset.DatasetError`.
     """
+    quiet_ray_data()
     url, bundle = absolute_url(output), absolute_directory(bundle)
     writer = DatasetWriter(url)
     made_from = _made_from(config, reader, bundle, generator)
     plan = make_plan(
-        url, reader, absolute_url(root), config.selection, shard_rows=config.shard_rows, made_from=made_from
+        url, reader, absolute_url(root), config.tokenise.task, config.selection, config.shard_rows, made_from
     )
     preparation = Preparation(
         output=url,
@@ -67,8 +68,10 @@ def prepare_dataset(
     )
     pending = writer.pending(plan.shards, plan.fingerprint)
     rows = sum(plan.live)
-    on_start(rows, rows - sum(plan.live_rows(shard) for shard in pending))
-    prepare_shards(preparation, pending, on_progress)
+    with progress(rows, rows - sum(plan.live_rows(shard) for shard in pending)) as passed:
+        prepare_shards(preparation, pending, passed)
+    report = writer.report(plan.shards)
+    check_rejects(url, rows - report.rows_out, rows, config.max_reject_share, report)
     return describe(writer, plan, reader, made_from)
 
 

@@ -7,7 +7,6 @@ driver has it published by a task of its own once all have passed, from what the
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -19,6 +18,7 @@ from ray.data import ActorPoolStrategy
 from data_pipeline.preparation.models import ModelActor, ModelOutputs, ModelStage
 from data_pipeline.preparation.planning import Plan
 from data_pipeline.preparation.work import WORK, from_table, to_table
+from data_pipeline.progress import Passed
 from data_pipeline.records import RejectedRow
 from data_pipeline.steps.row import PreparedRow
 
@@ -64,15 +64,6 @@ class Preparation(Protocol):
     def publish(self, shard: str, rows: Sequence[PreparedRow]) -> int:
         """Publish a shard, given all its live rows after the models; returns how many of them were rejected."""
         ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Passed:
-    """Progress: so many more rows have passed the pipeline."""
-
-    rows: int
-    rejected: int
-    audio_samples: int
 
 
 def prepare_shards(preparation: Preparation, shards: Sequence[str], on_progress: Callable[[Passed], None]) -> None:

@@ -16,12 +16,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import ray.data
 
-from data_pipeline.corpora import CorpusFiles, CorpusReader
+from data_pipeline.corpora import CorpusError, CorpusFiles, CorpusReader
 from data_pipeline.dataset.layout import DatasetError, DatasetFiles, shard_name
 from data_pipeline.dataset.plan import fingerprint
 from data_pipeline.preparation.work import encode_entry
 from data_pipeline.records import Conversation, Entry, Reject, Utterance
 from data_pipeline.steps.statistics import METADATA, SelectionConfig, select
+from data_pipeline.steps.tokenise import ENTRIES, Task
 from opens2s_core.config import parse_config
 
 PLAN = "plan.json"
@@ -71,9 +72,15 @@ class PlannedRows:
 
 
 def make_plan(
-    output: str, reader: CorpusReader, root: str, selection: SelectionConfig, *, shard_rows: int, made_from: Any
+    output: str,
+    reader: CorpusReader,
+    root: str,
+    task: Task,
+    selection: SelectionConfig,
+    shard_rows: int,
+    made_from: Any,
 ) -> Plan:
-    """The plan at ``output``; made now where there is none.
+    """The plan at ``output`` for a corpus that fits the task; made now where there is none.
 
     ``made_from`` is plain data that decides what the data set holds. Raises :class:`DatasetError` where the plan that
     is there was made from something else, naming the difference.
@@ -84,7 +91,7 @@ def make_plan(
     files.remove("_plan")  # of a planning that did not finish
     corpus = CorpusFiles(root)
     parts = list(reader.parts(corpus))
-    _scan(files, reader, corpus, parts)
+    _scan(files, reader, corpus, parts, task)
     plan = _write_shards(files, parts, selection, shard_rows, made_from)
     files.remove("_scan")
     return plan
@@ -122,20 +129,26 @@ def _differences(was: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any
     return [] if was == now else [(name, was, now)]
 
 
-def _scan(files: DatasetFiles, reader: CorpusReader, corpus: CorpusFiles, parts: Sequence[str]) -> None:
+def _scan(files: DatasetFiles, reader: CorpusReader, corpus: CorpusFiles, parts: Sequence[str], task: Task) -> None:
     """A table of each part that has none yet."""
     done = {f"_scan/{name}" for name in files.names("_scan")}
     pending = [{"part": part} for part in parts if _scan_file(part) not in done]
     if pending:
-        scan = partial(_scan_parts, reader=reader, corpus=corpus, output=files.url)
+        scan = partial(_scan_parts, reader=reader, corpus=corpus, task=task, output=files.url)
         tasks = min(len(pending), _SCAN_TASKS)
         ray.data.from_items(pending, override_num_blocks=tasks).map_batches(scan, batch_size=None).materialize()
 
 
-def _scan_parts(batch: dict[str, Any], *, reader: CorpusReader, corpus: CorpusFiles, output: str) -> dict[str, Any]:
+def _scan_parts(
+    batch: dict[str, Any], *, reader: CorpusReader, corpus: CorpusFiles, task: Task, output: str
+) -> dict[str, Any]:
     files = DatasetFiles(output)
     for part in map(str, batch["part"]):
-        rows = [_scanned(entry) for entry in reader.read(corpus, part)]
+        rows = []
+        for entry in reader.read(corpus, part):
+            if not isinstance(entry, (Reject, *ENTRIES[task])):
+                raise CorpusError(f"{reader.name} has no entries for the task {task!r}: got a {type(entry).__name__}")
+            rows.append(_scanned(entry))
         files.put(_scan_file(part), _bytes(pa.Table.from_pylist(rows, schema=_SCANNED)))
     return batch
 

@@ -14,9 +14,18 @@ CONTINUE = "Continue the following sentence in a coherent style: "
 CONTINUE_EMOTION = "Continue the following sentence based on the conveyed emotion tone in a coherent style: "
 """Before the clip of an utterance that is continued in its emotion."""
 
-Task = Literal["conversation", "continuation", "emotional continuation", "text to speech"]
-"""What is learned from a row: the replies of a conversation; what follows an utterance's words, or these words in its
-emotion; to read aloud the text of an utterance or of every spoken reply."""
+Task = Literal["conversation", "transcription", "continuation", "emotional continuation", "text to speech"]
+"""What is learned from a row: the replies of a conversation; the words of an utterance; what follows these words, or
+follows them in the speaker's emotion; to read aloud the text of an utterance or of every spoken reply."""
+
+ENTRIES: dict[Task, tuple[type[Utterance] | type[Conversation], ...]] = {
+    "conversation": (Conversation,),
+    "transcription": (Utterance,),
+    "continuation": (Utterance,),
+    "emotional continuation": (Utterance,),
+    "text to speech": (Utterance, Conversation),
+}
+"""What each task is learned from."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,9 +92,11 @@ def _conversations(row: PreparedRow, config: TokeniseConfig) -> list[tuple[str, 
         written = [(f"{entry.id}-written", _messages(row, entry, written=True))] if with_words else []
         return [(entry.id, heard), *written]
     assert isinstance(entry, Utterance), f"{entry.id}: expected an utterance for the task {config.task!r}"
+    clip = Audio(_Clip(row.clips[0], row.clip_samples[0]))
+    if config.task == "transcription":
+        return [(entry.id, (Message("user", (clip,)), Message("assistant", (Text(entry.text),))))]
     assert row.continuation is not None, f"{entry.id}: expected a continuation"
     words = CONTINUE if config.task == "continuation" else CONTINUE_EMOTION
-    clip = Audio(_Clip(row.clips[0], row.clip_samples[0]))
     return [
         (entry.id, (Message("user", (Text(words), clip)), Message("assistant", (Text(row.continuation),)))),
     ]

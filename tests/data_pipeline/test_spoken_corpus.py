@@ -6,7 +6,7 @@ import pytest
 
 from data_pipeline.dataset import DatasetError, Shard
 from data_pipeline.report import Report
-from data_pipeline.spoken_corpus import describe_corpus, finished_report, publish_corpus, remove_shards, shards_sink
+from data_pipeline.spoken_corpus import describe_corpus, finished_report, publish_corpus, remove_shards, shards_writer
 from data_pipeline.synthesis.speech import SpeechConfig, VoiceShare, make_speech, plan_speech
 from data_pipeline.synthesis.voices import REPLY_VOICE, USER_VOICES, Feeling, Voice, VoiceError
 from opens2s_core.audio import Waveform
@@ -33,7 +33,7 @@ class Hummer:
 
 
 def make(directory: Path, plan: list[Shard] = PLAN) -> Report:
-    sink = shards_sink(directory)
+    sink = shards_writer(directory)
     for shard in sink.start(plan):
         sink.publish(shard, make_speech(shard.inputs, speaker=Hummer()))
     report = sink.finish(plan)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.spoken_corpus import publish_corpus, shards_sink
+from data_pipeline.spoken_corpus import publish_corpus, shards_writer
 from data_pipeline.synthesis.flite import EmbeddedSpeaker, FliteMissing
 from data_pipeline.synthesis.speech import SpeechConfig, VoiceShare, make_speech, plan_speech
 from data_pipeline.synthesis.voices import REPLY_VOICE, USER_VOICES
@@ -45,7 +45,7 @@ def times(directory: Path) -> dict[str, int]:
 
 def make_here(directory: Path) -> None:
     """The same corpus, one shard after the other."""
-    sink, plan = shards_sink(directory), plan_speech(CONFIG)
+    sink, plan = shards_writer(directory), plan_speech(CONFIG)
     for shard in sink.start(plan):
         sink.publish(shard, make_speech(shard.inputs, speaker=EmbeddedSpeaker()))
     publish_corpus(directory, plan, sink.finish(plan), config_to_dict(CONFIG))
