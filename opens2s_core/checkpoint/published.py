@@ -22,6 +22,7 @@ from opens2s_core.checkpoint.bundle import (
     opens2s_directory,
 )
 from opens2s_core.checkpoint.chat_template import chat_template
+from opens2s_core.checkpoint.errors import CheckpointError
 from opens2s_core.checkpoint.files import read_json, write_json, write_tensors
 from opens2s_core.checkpoint.token2wav import (
     load_token2wav,
@@ -33,7 +34,7 @@ from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.checkpoint.voices import VOICES_FILE
 from opens2s_core.models.audio_encoder import AudioPadding
 from opens2s_core.models.opens2s import OpenS2S
-from opens2s_core.prompt import PromptStyle
+from opens2s_core.prompt import SPEAKER_DIM, PromptStyle
 from opens2s_core.storage import fetch_directory
 
 _BESIDE_WEIGHTS = (
@@ -107,6 +108,10 @@ def import_published(
 
 def _publish_opens2s(model: OpenS2S, source: Path, target: Path) -> None:
     read_vocabulary(source)
+    if model.config.speaker_dim != SPEAKER_DIM:
+        raise CheckpointError(
+            f"{source}: speaker vectors of {model.config.speaker_dim} numbers: the published code expects {SPEAKER_DIM}"
+        )
     state = opens2s_files.published_state(model)
     copies = {head: state[head].clone() for head in opens2s_files.shared_heads(model)}
     trained_as = {"audio_padding": model.config.audio_padding, "prompt_style": model.config.prompt_style}

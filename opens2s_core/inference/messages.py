@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from opens2s_core.prompt import SPEAKER_DIM, Message
+from opens2s_core.prompt import Message
 
 FinishReason = Literal["stop", "length"]
 SpeechFinish = Literal["stop", "length", "loop"]
@@ -95,8 +95,8 @@ class ReplyRequest:
     Every stage is opened with it; only the thinker needs ``messages``. ``say`` is the reply's text where it is given:
     then no token is chosen. ``tools`` are what a written reply may call, see :meth:`PromptBuilder.prompt`. The text
     ends before the first of the ``stop`` strings. Units are sampled as by the published server, at temperature 1:
-    greedy units often end in a loop. ``seed`` is that of the audio. ``speaker``, float32 (512,), is the vector of a
-    named voice; None is the model's own voice. ``ValueError`` for a vector of another shape or not finite, an empty
+    greedy units often end in a loop. ``seed`` is that of the audio. ``speaker``, float32 (speaker_dim,), is the vector
+    of a named voice; None is the model's own voice. ``ValueError`` for a vector of another rank or not finite, an empty
     stop string, an empty ``say`` and a negative seed.
     """
 
@@ -119,8 +119,8 @@ class ReplyRequest:
             raise ValueError("say holds no words: expected some")
         if self.speaker is None:
             return
-        if self.speaker.shape != (SPEAKER_DIM,):
-            raise ValueError(f"speaker vector of shape {self.speaker.shape}: expected ({SPEAKER_DIM},)")
+        if len(self.speaker.shape) != 1:
+            raise ValueError(f"speaker vector of shape {self.speaker.shape}: expected one dimension")
         if not np.isfinite(self.speaker).all():
             raise ValueError(
                 f"speaker vector holds {self.speaker[~np.isfinite(self.speaker)][0]}: expected finite numbers"

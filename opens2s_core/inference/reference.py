@@ -88,7 +88,8 @@ def speak(
     """Units for the LLM hidden states (n, D_llm) of a whole reply, and how many groups of M hidden states were read.
 
     Each group is followed by at most N units, the last one by all that are left; an end unit ends its round only.
-    ``speaker`` (512,) is honoured (None: the zero vector). ``choices`` are the ids that may be chosen (None: all).
+    ``speaker`` (speaker_dim,) is honoured (None: the zero vector). ``choices`` are the ids that may be chosen (None:
+    all).
     ``interleave`` replaces the checkpoint's M and N.
     """
     ratio, ends = interleave or decoder.config.interleave, _several(end_ids)

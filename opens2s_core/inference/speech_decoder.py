@@ -82,8 +82,9 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
 
     @torch.inference_mode()
     def open(self, request: ReplyRequest, record: Record | None = None) -> StreamId:
-        """``ValueError`` for a record that is not of this model and request and for a ``logit_bias`` outside the
-        vocabulary (of a token that is neither a unit nor an end it has no effect); :class:`EngineFull`."""
+        """``ValueError`` for a record that is not of this model and request, for a ``logit_bias`` outside the
+        vocabulary (of a token that is neither a unit nor an end it has no effect) and for a speaker vector of another
+        size than the model's; :class:`EngineFull`."""
         sampling = self._sampling(request.units)
         record = self._check_record(record, request.units.max_tokens)
         self._check_room()
@@ -144,6 +145,8 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
         """The embedding with which a reply begins, (1, D)."""
         if request.speaker is None:
             return self.model.no_speaker(1)
+        if request.speaker.shape != (expected := (self.model.config.speaker_dim,)):
+            raise ValueError(f"speaker vector of shape {request.speaker.shape}: expected {expected}")
         speaker = torch.tensor(request.speaker[None], dtype=self._like.dtype, device=self._like.device)
         return self.model.embed_speaker(speaker)
 

@@ -13,13 +13,13 @@ from opens2s_core.config import ConfigError
 from opens2s_core.models.adapter import adapter_frames
 from opens2s_core.models.audio_encoder import AudioPadding, clip_encoder_frames
 from opens2s_core.models.transformers_config import parse_transformers_config, published_config
-from opens2s_core.prompt import PromptStyle
+from opens2s_core.prompt import SPEAKER_DIM, PromptStyle
 
 _FOREIGN_KEYS = {"architectures", "torch_dtype", "dtype", "transformers_version", "lora_config", "model_type"}
 """What the published config.json also holds and what does not concern the architecture."""
 _SUB_CONFIGS = ("audio_encoder_config", "llm_config", "tts_lm_config")
 _PUBLISHED_KEYS = {*_SUB_CONFIGS, "adapter_inner_dim", "conv_kernel_sizes", "interleave_strategy"}
-_OWN_KEYS = {"audio_padding", "prompt_style", "units_per_token", "units_temperature"}
+_OWN_KEYS = {"audio_padding", "prompt_style", "units_per_token", "units_temperature", "speaker_dim"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,10 @@ class Interleave:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenS2SConfig:
-    """The published ``config.json``, and four facts it lacks: how audio is padded, which prompt style was trained, how
-    many speech units the training data had for each hidden state that the speech decoder reads (None: unknown), and the
-    temperature at which units are to be sampled (the published server's is 1; 0 is greedy)."""
+    """The published ``config.json``, and five facts it lacks: how audio is padded, which prompt style was trained, how
+    many speech units the training data had for each hidden state that the speech decoder reads (None: unknown), the
+    temperature at which units are to be sampled (the published server's is 1; 0 is greedy), and how many numbers a
+    speaker vector has."""
 
     audio_encoder: Qwen2AudioEncoderConfig
     llm: Qwen3Config
@@ -70,6 +71,7 @@ class OpenS2SConfig:
     prompt_style: PromptStyle = "chat"
     units_per_token: float | None = None
     units_temperature: float = 1.0
+    speaker_dim: int = SPEAKER_DIM
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "OpenS2SConfig":
@@ -92,6 +94,7 @@ class OpenS2SConfig:
             prompt_style=_one_of(PromptStyle, "prompt_style", values.get("prompt_style", "chat")),
             units_per_token=_units_per_token(values.get("units_per_token")),
             units_temperature=_temperature(values.get("units_temperature", 1.0)),
+            speaker_dim=_positive("speaker_dim", values.get("speaker_dim", SPEAKER_DIM)),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -101,6 +104,8 @@ class OpenS2SConfig:
             own["units_per_token"] = self.units_per_token
         if self.units_temperature != 1.0:
             own["units_temperature"] = self.units_temperature
+        if self.speaker_dim != SPEAKER_DIM:
+            own["speaker_dim"] = self.speaker_dim
         return self.published() | own
 
     def published(self) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from opens2s_core.models.opens2s_config import OpenS2SConfig
-from opens2s_core.prompt import SPEAKER_DIM
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +21,11 @@ class UnitVocabulary:
 
 
 class SpeechLM(Qwen3ForCausalLM):
-    """Qwen3 LM with a projection of speaker vectors."""
+    """Qwen3 LM with a projection of speaker vectors of ``speaker_dim`` numbers."""
 
-    def __init__(self, config: Qwen3Config) -> None:
+    def __init__(self, config: Qwen3Config, speaker_dim: int) -> None:
         super().__init__(config)
-        self.spk2tts = nn.Linear(SPEAKER_DIM, config.hidden_size, bias=False)
+        self.spk2tts = nn.Linear(speaker_dim, config.hidden_size, bias=False)
         self.spk_ln = nn.LayerNorm(config.hidden_size)
         self.post_init()
 
@@ -40,7 +39,7 @@ class SpeechDecoder(nn.Module):
         width = config.speech_decoder.hidden_size
         self.llm2tts = nn.Linear(config.llm.hidden_size, width, bias=False)
         self.llm_ln = nn.LayerNorm(width)
-        self.tts_lm_model = SpeechLM(config.speech_decoder)
+        self.tts_lm_model = SpeechLM(config.speech_decoder, config.speaker_dim)
 
     def embed_hiddens(self, hiddens: Tensor) -> Tensor:
         """LLM hidden states (…, D_llm) as the speech LM reads them (…, D)."""
@@ -51,10 +50,10 @@ class SpeechDecoder(nn.Module):
         return self.tts_lm_model.get_input_embeddings()(ids)
 
     def embed_speaker(self, vectors: Tensor) -> Tensor:
-        """Speaker vectors (…, 512) → (…, D). The zero vector, a speaker not known, gives the bias of the norm."""
+        """Speaker vectors (…, speaker_dim) → (…, D). The zero vector, an unknown speaker, gives the norm's bias."""
         projection = self.tts_lm_model.spk2tts
         return self.tts_lm_model.spk_ln(projection(vectors.to(projection.weight.dtype)))
 
     def no_speaker(self, batch: int) -> Tensor:
         """The embedding of a missing speaker, (batch, D)."""
-        return self.embed_speaker(self.llm2tts.weight.new_zeros(batch, SPEAKER_DIM))
+        return self.embed_speaker(self.llm2tts.weight.new_zeros(batch, self.config.speaker_dim))

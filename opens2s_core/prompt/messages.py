@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 DEFAULT_SYSTEM = "You are a helpful assistant."
 SPEAKER_DIM = 512
-"""Size of a speaker's vector, which is zero for an unknown speaker."""
+"""Numbers in a speaker vector of the published weights; those of a model are ``OpenS2SConfig.speaker_dim``."""
 READ_ALOUD = "Read the following text aloud, word for word:\n"
 """The user's text before one that is to be read, see :func:`reading`."""
 
@@ -31,7 +31,7 @@ class Audio:
 @dataclass(frozen=True, slots=True)
 class Spoken:
     """A spoken reply: its text and, for training, its speech units (codebook ids) and its speaker's
-    vector (``SPEAKER_DIM`` numbers; empty where unknown)."""
+    vector (empty where unknown)."""
 
     text: str
     units: tuple[int, ...] = ()

@@ -24,7 +24,7 @@ from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.opens2s_config import Interleave, OpenS2SConfig
 from opens2s_core.models.seeding import seeded
 from opens2s_core.models.transformers_config import parse_transformers_config
-from opens2s_core.prompt import SPEECH_TOKENS, TURN_END, PromptBuilder, PromptStyle
+from opens2s_core.prompt import SPEAKER_DIM, SPEECH_TOKENS, TURN_END, PromptBuilder, PromptStyle
 from opens2s_core.storage import StorageError, fetch_directory, is_url, new_directory
 from opens2s_core.training.language_model import LanguageModel, also_ends_at, read_language_model, resize_vocabulary
 from opens2s_core.training.tokens import add_tokens, add_unit_tokens
@@ -45,6 +45,7 @@ class AssembleConfig:
     interleave: Interleave = field(default_factory=Interleave)
     audio_padding: AudioPadding = "full"
     prompt_style: PromptStyle = "training"
+    speaker_dim: int = SPEAKER_DIM
     seed: int = 0
 
 
@@ -147,6 +148,7 @@ def _opens2s_config(
         interleave=config.interleave,
         audio_padding=config.audio_padding,
         prompt_style=config.prompt_style,
+        speaker_dim=config.speaker_dim,
     )
     return OpenS2SConfig.from_dict(assembled.to_dict())  # refuses what could not be loaded
 
@@ -163,6 +165,7 @@ def _new_modules(config: OpenS2SConfig, dtype: torch.dtype, seed: int) -> dict[s
         speech_decoder=_without_layers(config.speech_decoder),
         adapter_inner_dim=config.adapter_inner_dim,
         adapter_kernel_sizes=config.adapter_kernel_sizes,
+        speaker_dim=config.speaker_dim,
     )
     with seeded(seed):
         model = OpenS2S(without_layers)

@@ -18,7 +18,7 @@ from opens2s_core.checkpoint.vocabulary import Vocabulary
 from opens2s_core.models.audio_encoder import AudioFeatures, extract_features
 from opens2s_core.models.opens2s_config import Interleave, OpenS2SConfig
 from opens2s_core.models.thinker import expand_audio_slots
-from opens2s_core.prompt import IGNORED, SPEAKER_DIM
+from opens2s_core.prompt import IGNORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Replies:
 
     hidden_index: Tensor  # int64 (R, H) into the flattened (B · T) hidden states
     speech_ids: Tensor  # int64 (R, U) in the speech decoder's vocabulary, the end unit included
-    speakers: Tensor  # float32 (R, 512), zeros where not known
+    speakers: Tensor  # float32 (R, speaker_dim), zeros where not known
     order: Tensor  # int64 (R, L) into [speaker, hiddens, units] of each reply
     mask: Tensor  # bool (R, L)
     labels: Tensor  # int64 (R, L)
@@ -70,7 +70,8 @@ def load_clip(data: bytes) -> Waveform:
 def collate(samples: Sequence[EncodedSample], config: OpenS2SConfig, vocabulary: Vocabulary) -> Batch:
     """Right-padded tensors of some samples (possibly none).
 
-    Raises ``ValueError`` for a speaker vector that is not 512 numbers, or speakers that do not match the replies.
+    Raises ``ValueError`` for a speaker vector of another size than ``config.speaker_dim``, or speakers that do not
+    match the replies.
     """
     clips = [load_clip(audio) for sample in samples for audio in sample.audios]
     lengths = iter([config.audio_positions(len(clip)) for clip in clips])
@@ -88,7 +89,7 @@ def collate(samples: Sequence[EncodedSample], config: OpenS2SConfig, vocabulary:
         labels=_pad(labels, IGNORED),
         audio=extract_features(clips or [silence], config.audio_encoder.num_mel_bins, config.audio_padding),
         audio_is_dummy=not clips,
-        replies=_replies(samples, types, config.interleave, vocabulary),
+        replies=_replies(samples, types, config, vocabulary),
     )
 
 
@@ -108,7 +109,7 @@ def collate_replies(
     """Index tensors of R ≥ 1 spoken replies.
 
     ``runs``: positions of each one's hidden states, as :func:`spoken_runs` gives them. ``speech``: ids of each in the
-    speech decoder's vocabulary, learned as they are, so normally with the end unit. ``speakers``: (R, 512).
+    speech decoder's vocabulary, learned as they are, so normally with the end unit. ``speakers``: (R, speaker_dim).
     """
     hidden_index, speech_ids = _pad(runs, 0), _pad(speech, 0)
     orders, labels = [], []
@@ -129,7 +130,7 @@ def collate_replies(
 
 
 def _replies(
-    samples: Sequence[EncodedSample], types: list[list[int]], interleave: Interleave, vocabulary: Vocabulary
+    samples: Sequence[EncodedSample], types: list[list[int]], config: OpenS2SConfig, vocabulary: Vocabulary
 ) -> Replies:
     """Runs of token type 1, matched to the units in reading order."""
     offset, end = vocabulary.units.offset, vocabulary.units.end_ids[0]
@@ -137,22 +138,22 @@ def _replies(
     runs = spoken_runs(types)
     assert len(runs) == len(speech), "as many spoken stretches as replies with units"
     if not runs:
-        dummy = collate_replies([[0]], [[end]], torch.zeros(1, SPEAKER_DIM), interleave)
+        dummy = collate_replies([[0]], [[end]], torch.zeros(1, config.speaker_dim), config.interleave)
         return replace(dummy, labels=torch.full_like(dummy.labels, IGNORED))
-    speakers = [vector for sample in samples for vector in _speakers(sample)]
-    return collate_replies(runs, speech, torch.tensor(speakers, dtype=torch.float32), interleave)
+    speakers = [vector for sample in samples for vector in _speakers(sample, config.speaker_dim)]
+    return collate_replies(runs, speech, torch.tensor(speakers, dtype=torch.float32), config.interleave)
 
 
-def _speakers(sample: EncodedSample) -> list[list[float]]:
+def _speakers(sample: EncodedSample, size: int) -> list[list[float]]:
     """A vector of every spoken reply."""
     if not sample.speakers:
-        return [[0.0] * SPEAKER_DIM] * len(sample.units)
+        return [[0.0] * size] * len(sample.units)
     if len(sample.speakers) != len(sample.units):
         raise ValueError(f"{len(sample.speakers)} speakers for {len(sample.units)} spoken replies: expected one each")
     for vector in sample.speakers:
-        if len(vector) not in (0, SPEAKER_DIM):
-            raise ValueError(f"speaker vector of {len(vector)} numbers: expected {SPEAKER_DIM}, or none if not known")
-    return [vector or [0.0] * SPEAKER_DIM for vector in sample.speakers]
+        if len(vector) not in (0, size):
+            raise ValueError(f"speaker vector of {len(vector)} numbers: expected {size}, or none if not known")
+    return [vector or [0.0] * size for vector in sample.speakers]
 
 
 def _pad(rows: Sequence[Sequence[int]], value: int) -> Tensor:

@@ -26,7 +26,7 @@ from opens2s_core.models.audio_encoder import AudioPadding
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.opens2s_config import Interleave, OpenS2SConfig
 from opens2s_core.models.seeding import seeded
-from opens2s_core.prompt import SPEECH_TOKENS, THINK_TOKENS, TURN_END, TURN_START
+from opens2s_core.prompt import SPEAKER_DIM, SPEECH_TOKENS, THINK_TOKENS, TURN_END, TURN_START
 from opens2s_core.training.tokens import add_tokens, add_unit_tokens
 
 _PAD = "<|endoftext|>"
@@ -63,6 +63,7 @@ class ScratchConfig:
     interleave: Interleave = field(default_factory=Interleave)
     audio_padding: AudioPadding = "masked"
     mel_bins: int = 128  # of the audio encoder's input
+    speaker_dim: int = SPEAKER_DIM
     units_temperature: float = 1.0  # at which the model's speech is to be sampled
     seed: int = 0
 
@@ -133,6 +134,7 @@ def opens2s_config(config: ScratchConfig, text_tokens: int, speech_tokens: int) 
         audio_padding=config.audio_padding,
         prompt_style="training",
         units_temperature=config.units_temperature,
+        speaker_dim=config.speaker_dim,
     )
 
 

@@ -199,7 +199,7 @@ def _windows(groups_of_lane: Indices, size: int) -> Indices:
 def _cut(windows: Indices, lengths: Indices, positions: int) -> Indices:
     """Where the micro-batches start (b,), for samples in the order of their windows and then of their lengths.
 
-    Each is filled as far as it can be before the next is begun. Samples of one length and window, a run, are handled
+    Each is filled as far as it can be before the next one starts. Samples of one length and window, a run, are handled
     at once, and all windows are gone through together, run by run.
     """
     changes = np.flatnonzero((np.diff(windows) != 0) | (np.diff(lengths) != 0)) + 1

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from safetensors.torch import save_file
 
 from opens2s_core.checkpoint.bundle import read_bundle_info
 from opens2s_core.checkpoint.errors import CheckpointError
+from opens2s_core.checkpoint.files import read_json, write_json
 from opens2s_core.checkpoint.voices import load_voices, save_voices
 from opens2s_core.prompt import SPEAKER_DIM
 
@@ -23,6 +25,19 @@ def test_voices_are_read_as_they_were_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(voices["zoe"], vector(0))
     save_voices({"ben": vector(2)}, tmp_path)
     assert list(load_voices(tmp_path)) == ["ben"]
+
+
+def test_the_vectors_have_the_size_that_the_model_reads(tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    config = bundle / "opens2s" / "config.json"
+    write_json(config, read_json(config) | {"speaker_dim": 192})
+    with pytest.raises(CheckpointError, match=r"voice 'zoe': expected float32 of shape \(192,\), got .* \(512,\)"):
+        save_voices({"zoe": vector()}, bundle)
+    save_voices({"zoe": vector()[:192]}, bundle)
+    assert load_voices(bundle)["zoe"].shape == (192,)
+    write_json(config, read_json(config) | {"speaker_dim": 512})
+    with pytest.raises(CheckpointError, match=r"expected float32 of shape \(512,\), got .* \(192,\)"):
+        load_voices(bundle)
 
 
 def test_a_bundle_without_the_file_has_no_named_voices(tmp_path: Path) -> None:

@@ -363,7 +363,6 @@ def test_a_speaker_changes_the_units(engines: Engines) -> None:
 @pytest.mark.parametrize(
     ("vector", "named"),
     [
-        (np.zeros(256, np.float32), r"shape \(256,\)"),
         (np.zeros((1, SPEAKER_DIM), np.float32), r"shape \(1, 512\)"),
         (np.full(SPEAKER_DIM, np.nan, np.float32), "holds nan"),
         (np.full(SPEAKER_DIM, -np.inf, np.float32), "holds -inf"),
@@ -372,6 +371,16 @@ def test_a_speaker_changes_the_units(engines: Engines) -> None:
 def test_a_speaker_that_is_none_is_refused(vector: NDArray[np.float32], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         ReplyRequest(messages=HELLO, speaker=vector)
+
+
+def test_a_speaker_of_another_size_than_the_models_is_refused(engines: Engines) -> None:
+    _, decoder = engines
+    asked = ReplyRequest(messages=HELLO, speaker=np.zeros(256, np.float32))
+    with pytest.raises(ValueError, match=r"speaker vector of shape \(256,\): expected \(512,\)"):
+        decoder.open(asked)
+    streams = [decoder.open(replace(asked, speaker=None)) for _ in range(decoder.capacity)]  # no slot is lost
+    for stream in streams:
+        decoder.close(stream)
 
 
 PROMPTS = [row for row in GOLDEN.lines("prompts") if "raises" not in row]

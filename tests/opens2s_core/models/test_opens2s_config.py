@@ -77,6 +77,14 @@ def test_a_written_configuration_reads_back_equal(published: dict[str, Any]) -> 
     assert set(config.to_dict()) - set(config.published()) == {"audio_padding", "prompt_style"}
 
 
+def test_the_size_of_speaker_vectors_is_written_where_it_is_not_the_published_one(published: dict[str, Any]) -> None:
+    config = OpenS2SConfig.from_dict(published)
+    assert config.speaker_dim == 512
+    assert "speaker_dim" not in config.to_dict()
+    other = OpenS2SConfig.from_dict(published | {"speaker_dim": 192})
+    assert OpenS2SConfig.from_dict(other.to_dict()) == other != config
+
+
 def test_the_given_values_are_not_changed(published: dict[str, Any]) -> None:
     published["llm_config"]["rope_scaling"] = {"type": "linear", "factor": 2.0}
     for values in (published, as_version_5(published)):
@@ -92,6 +100,7 @@ def test_the_given_values_are_not_changed(published: dict[str, Any]) -> None:
         ("interleave_strategy", None, "interleave_strategy None"),
         ("conv_kernel_sizes", "5,x", "conv_kernel_sizes: expected positive numbers .* got '5,x'"),
         ("conv_kernel_sizes", "", "conv_kernel_sizes"),
+        ("speaker_dim", 0, "speaker_dim: expected a positive whole number, got 0"),
         ("adapter_inner_dim", 0, "adapter_inner_dim: expected a positive whole number, got 0"),
         ("audio_padding", "some", r"audio_padding: expected one of \['full', 'masked'\], got 'some'"),
         ("prompt_style", "loud", "prompt_style: expected one of .* got 'loud'"),

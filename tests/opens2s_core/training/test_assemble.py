@@ -281,6 +281,11 @@ def test_settings_are_those_of_the_parts_and_of_the_configuration(
     assert load_opens2s(tmp_path / "other")
 
 
+def test_speaker_vectors_may_have_another_size(parts: Parts, tmp_path: Path) -> None:
+    model = load_opens2s(parts.assemble(tmp_path / "other", replace(CONFIG, speaker_dim=192)))
+    assert model.speech_decoder.tts_lm_model.spk2tts.in_features == model.config.speaker_dim == 192
+
+
 @pytest.mark.parametrize("prefix", ["", "model.audio_tower."])
 def test_an_encoder_is_found_alone_and_under_its_newer_name(
     own: Parts, assembled: Path, tmp_path: Path, prefix: str

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -110,6 +112,15 @@ def test_unknown_speakers_are_zeros() -> None:
 def test_a_speaker_of_another_width_is_refused() -> None:
     with pytest.raises(ValueError, match=f"speaker vector of 192 numbers: expected {SPEAKER_DIM}"):
         collate([speaking([], [0.0] * 192)], CONFIG, VOCABULARY)
+
+
+def test_the_size_of_speaker_vectors_is_the_models() -> None:
+    config = replace(CONFIG, speaker_dim=192)
+    speakers = collate([speaking([], [0.5] * 192), speaking()], config, VOCABULARY).replies.speakers
+    assert speakers.tolist() == [[0.0] * 192, [0.5] * 192, [0.0] * 192, [0.0] * 192]
+    assert collate([], config, VOCABULARY).replies.speakers.shape == (1, 192)
+    with pytest.raises(ValueError, match="speaker vector of 512 numbers: expected 192"):
+        collate([speaking([], [0.0] * 512)], config, VOCABULARY)
 
 
 def test_as_many_speakers_as_replies() -> None:

@@ -106,7 +106,7 @@ def test_a_micro_batch_stays_within_its_size_unless_one_sample_is_larger(sizes: 
 
 
 @given(lengths, plans)
-def test_a_micro_batch_is_filled_before_the_next_is_begun(lengths: list[int], plan: PlanConfig) -> None:
+def test_a_micro_batch_is_full_before_the_next_one_starts(lengths: list[int], plan: PlanConfig) -> None:
     """By the definition, one sample after another."""
     expected: list[list[int]] = []
     for length in sorted(lengths):
