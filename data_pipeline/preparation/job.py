@@ -55,7 +55,8 @@ def prepare_dataset(
     writer = DatasetWriter(url)
     if generator is None and _needs_generator(config):
         raise PreparationError(
-            f"the task {config.tokenise.task!r} needs a language model that continues what is said: expected a generator"
+            f"the task {config.tokenise.task!r} needs a language model that continues what is said: expected "
+            "a generator"
         )
     made_from = _made_from(config, reader, bundle, generator)
     plan = make_plan(
