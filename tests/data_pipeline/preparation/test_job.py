@@ -98,7 +98,7 @@ def test_a_shard_that_is_missing_is_made_again_with_equal_bytes(
 ) -> None:
     damaged = tmp_path / "damaged"
     shutil.copytree(transcripts, damaged)
-    for name in ("dataset.json", "index.parquet", "_shards/00001-of-00003.json", "00001-of-00003.parquet"):
+    for name in ("_dataset.json", "_index.parquet", "_shards/00001-of-00003.json", "00001-of-00003.parquet"):
         (damaged / name).unlink()
     kept = (damaged / "00000-of-00003.parquet").stat().st_mtime_ns
     prepare(TRANSCRIPTS, corpus, tiny_bundle, damaged)
@@ -137,7 +137,7 @@ def test_a_job_whose_rows_cannot_be_used_fails(ray_local: str, corpus: Path, tin
     config = replace(TRANSCRIPTS, clips=replace(TRANSCRIPTS.clips, min_seconds=20.0))
     with pytest.raises(TooManyRejects, match="10 of 10 rows cannot be used, expected at most 50%"):
         prepare(config, corpus, tiny_bundle, tmp_path / "out")
-    assert not (tmp_path / "out" / "dataset.json").exists()
+    assert not (tmp_path / "out" / "_dataset.json").exists()
 
 
 def test_a_corpus_of_another_kind_is_refused(ray_local: str, corpus: Path, tiny_bundle: Path, tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_language_model_is_asked_once_for_each_row(
         # As if the job had been killed before its shards were published.
         for path in [*output.glob("0*.parquet"), *(output / "_shards").iterdir(), *(output / "_rejects").iterdir()]:
             path.unlink()
-        for name in ("dataset.json", "index.parquet"):
+        for name in ("_dataset.json", "_index.parquet"):
             (output / name).unlink()
         prepare(CONTINUATIONS, corpus, tiny_bundle, output, generator=server.config)
         assert len(server.prompts) == 10

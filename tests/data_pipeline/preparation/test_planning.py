@@ -132,7 +132,7 @@ def test_a_scan_that_was_ended_continues_with_the_parts_that_are_missing(ray_loc
 def test_nothing_of_the_scan_is_left(ray_local: str, corpus: Path) -> None:
     made = plan(corpus)
     names = {path.name for path in (corpus.parent / "out").iterdir()}
-    assert names - {"_tmp"} == {"_plan", "plan.json"}
+    assert names - {"_tmp"} == {"_plan", "_plan.json"}
     shards = sorted(path.stem for path in (corpus.parent / "out" / "_plan").iterdir())
     assert shards == made.shards
     assert pq.read_table(corpus.parent / "out" / "_plan" / f"{shards[0]}.parquet").num_rows == 2
