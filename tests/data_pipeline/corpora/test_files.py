@@ -32,3 +32,11 @@ def test_a_text_in_no_known_encoding_is_an_error(tmp_path: Path) -> None:
 def test_a_root_that_is_no_directory_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="is not a directory"):
         CorpusFiles(str(tmp_path / "nothing")).names()
+
+
+@pytest.mark.parametrize("name", ["corpus [v2]", "what?", "a*b", "[!x]"])
+def test_a_root_is_no_pattern(tmp_path: Path, name: str) -> None:
+    for directory in (name, "axb", "corpus v"):
+        (tmp_path / directory / "data").mkdir(parents=True)
+        (tmp_path / directory / "data" / "1.txt").touch()
+    assert CorpusFiles(str(tmp_path / name)).glob("data/*.txt") == ["data/1.txt"]
