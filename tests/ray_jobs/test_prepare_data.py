@@ -58,9 +58,7 @@ def test_a_job_that_can_use_no_row_fails(spoken: Path, tiny_bundle: Path, tmp_pa
     publish_dialogues([row | {"reply_audio": b""} for row in rows(spoken)[:2]], tmp_path / "in")
     paths = {"--root": tmp_path / "in", "--model": tiny_bundle, "--output": tmp_path / "out"}
     arguments = ["--recipe", "smoke", "--corpus", "dialogues", *(str(part) for pair in paths.items() for part in pair)]
-    with pytest.raises(
-        SystemExit, match="error: .*2 of 2 rows cannot be used, expected at most 50%: 2 x clips: bad audio"
-    ):
+    with pytest.raises(SystemExit, match=r"error: .*2 of 2 rows cannot be used, .*: 2 x clips: bad audio"):
         main(arguments)
     with pytest.raises(SystemExit, match="no samples: all 2 rows were rejected"):
         main([*arguments, "--max-reject-share", "1"])
