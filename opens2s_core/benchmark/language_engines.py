@@ -13,7 +13,7 @@ from opens2s_core.benchmark.engine_models import EngineModels, question, spoken
 from opens2s_core.benchmark.report import Bound, Measurement
 from opens2s_core.benchmark.timing import alternate, now
 from opens2s_core.inference.lm_settings import LMSettings
-from opens2s_core.inference.messages import Hiddens, ReplyRequest, Sampling
+from opens2s_core.inference.messages import HiddenStates, ReplyRequest, Sampling
 from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
 from opens2s_core.inference.thinker import ThinkerEngine
 from opens2s_core.models.thinker import expand_audio_slots
@@ -193,10 +193,10 @@ def copy_bandwidth(device: torch.device) -> float:
     return 2 * source.nbytes / alternate({"copy": copy}, 9, "memory")["copy"]
 
 
-def _groups(engine: SpeechDecoderEngine, count: int) -> Sequence[Hiddens]:
-    size, width = engine.model.config.interleave.hiddens, engine.model.llm2tts.in_features
+def _groups(engine: SpeechDecoderEngine, count: int) -> Sequence[HiddenStates]:
+    size, width = engine.model.config.interleave.hidden_states, engine.model.llm2tts.in_features
     values = np.random.default_rng(0).normal(0, 1, (count, size, width)).astype(np.float32)
-    return [Hiddens(group, final=i == count - 1) for i, group in enumerate(values)]
+    return [HiddenStates(group, final=i == count - 1) for i, group in enumerate(values)]
 
 
 def _time_speech_decoder(engine: SpeechDecoderEngine, count: int, apart: int) -> float:
@@ -225,7 +225,7 @@ def _time_engines(thinker: ThinkerEngine, decoder: SpeechDecoderEngine) -> float
     thinking, speaking = thinker.open(request), decoder.open(request)
     while thinker.step() | decoder.step():
         for message in thinker.chunks(thinking):
-            if isinstance(message, Hiddens):
+            if isinstance(message, HiddenStates):
                 decoder.push(speaking, message)
     seconds = now() - started
     thinker.close(thinking)
@@ -240,11 +240,11 @@ def _time_generate(thinker: ThinkerEngine, decoder: SpeechDecoderEngine) -> floa
     started = now()
     text, text_cache = _prompt(thinker, _request(0, _TOKENS)), DynamicCache()
     speech, speech_cache = model.no_speaker(1)[None], DynamicCache()
-    rounds = _TOKENS // ratio.hiddens
+    rounds = _TOKENS // ratio.hidden_states
     for i in range(rounds):
-        ids, hiddens = _generate(thinker.model.llm_model, text, text_cache, ratio.hiddens)
+        ids, hidden_states = _generate(thinker.model.llm_model, text, text_cache, ratio.hidden_states)
         text = torch.cat([text, thinker.model.llm_model.model.embed_tokens(ids)], dim=1)
-        speech = torch.cat([speech, model.embed_hiddens(hiddens)], dim=1)
+        speech = torch.cat([speech, model.embed_hidden_states(hidden_states)], dim=1)
         count = ratio.units if i < rounds - 1 else _UNITS - (rounds - 1) * ratio.units
         units, _ = _generate(model.tts_lm_model, speech, speech_cache, count)
         speech = torch.cat([speech, model.embed_units(units)], dim=1)

@@ -23,9 +23,9 @@ from opens2s_core.benchmark.word_error import bootstrap_percent, count_word_erro
 from opens2s_core.checkpoint.bundle import BundleInfo, read_bundle_info
 from opens2s_core.inference.engine import Engine
 from opens2s_core.inference.loading import build_engine
-from opens2s_core.inference.messages import Hiddens, ReplyRequest, Sampling, SpeechFinish, TextDelta, Units
+from opens2s_core.inference.messages import HiddenStates, ReplyRequest, Sampling, SpeechFinish, TextDelta, Units
 from opens2s_core.inference.token2wav import Token2WavEngine
-from opens2s_core.prompt import Audio, Message, reading
+from opens2s_core.prompt import Audio, Message, read_aloud
 
 T = TypeVar("T")
 
@@ -55,13 +55,13 @@ class Speech:
     """What was generated for one request."""
 
     text: str
-    hiddens: int
+    hidden_states: int
     units: NDArray[np.int64]
     finish: SpeechFinish
 
     def length(self, info: BundleInfo) -> float:
         """As a multiple of the length expected for the text."""
-        return len(self.units) / (info.units_per_token * self.hiddens)
+        return len(self.units) / (info.units_per_token * self.hidden_states)
 
 
 def measure_speech_length(config: SpeechLengthBenchmark, recogniser: Recogniser) -> list[Measurement]:
@@ -79,7 +79,7 @@ def measure_speech_length(config: SpeechLengthBenchmark, recogniser: Recogniser)
             for question, own in _seeded(tqdm(questions, desc=f"{name}: answers", unit="reply"), sampling, config.seed)
         ]
         read = [
-            generate(thinker, decoder, ReplyRequest(messages=reading(text), say=text, units=own))
+            generate(thinker, decoder, ReplyRequest(messages=read_aloud(text), reply_text=text, units=own))
             for text, own in _seeded(READINGS, sampling, config.seed)
         ]
         rows += [*_length_rows(f"{name}, answers", answered, info), *_length_rows(f"{name}, readings", read, info)]
@@ -100,7 +100,7 @@ def read_questions(examples: Path) -> list[NDArray[np.float32]]:
 def generate(thinker: Engine, decoder: Engine, request: ReplyRequest) -> Speech:
     """The units of one reply, by engines without other streams."""
     thinking, speaking = thinker.open(request), decoder.open(request)
-    text, hiddens, units = "", 0, list[int]()
+    text, hidden_states, units = "", 0, list[int]()
     finish: SpeechFinish | None = None
     while finish is None:
         thinker.step()
@@ -109,15 +109,15 @@ def generate(thinker: Engine, decoder: Engine, request: ReplyRequest) -> Speech:
             match message:
                 case TextDelta(delta):
                     text += delta
-                case Hiddens(values):
-                    hiddens += len(values)
+                case HiddenStates(values):
+                    hidden_states += len(values)
                     decoder.push(speaking, message)
                 case Units(ids):
                     units += ids.tolist()
                     finish = message.finish
     thinker.close(thinking)
     decoder.close(speaking)
-    return Speech(text=text, hiddens=hiddens, units=np.array(units, dtype=np.int64), finish=finish)
+    return Speech(text=text, hidden_states=hidden_states, units=np.array(units, dtype=np.int64), finish=finish)
 
 
 def _seeded(items: Iterable[T], sampling: Sampling, first: int) -> Iterator[tuple[T, Sampling]]:

@@ -67,7 +67,7 @@ class FlowDecoder(nn.Module):
         ``noise`` is standard normal; the configured temperature is applied here.
         """
         x, t = self.params.temperature * noise, noise.new_zeros(())
-        mu, speaker, cond = (and_without(given) for given in (mu, speaker, cond))
+        mu, speaker, cond = (with_unconditional(given) for given in (mu, speaker, cond))
         for target in time_steps(steps, noise)[1:]:
             step = target - t
             x = x + step * self.velocity(x, mu, t, speaker, cond)
@@ -77,7 +77,7 @@ class FlowDecoder(nn.Module):
     def velocity(self, x: Tensor, mu: Tensor, t: Tensor, speaker: Tensor, cond: Tensor) -> Tensor:
         """Velocity (B, mel, F) with guidance away from the unconditioned one; both come from one batch.
 
-        x (B, mel, F), t () in [0, 1]; mu, cond (2 B, mel, F) and speaker (2 B, mel) from :func:`and_without`.
+        x (B, mel, F), t () in [0, 1]; mu, cond (2 B, mel, F) and speaker (2 B, mel) from :func:`with_unconditional`.
         """
         both = self.estimator(torch.cat([x, x]), None, mu, t.expand(len(mu)), speaker, cond)
         given, free = both.chunk(2)
@@ -125,24 +125,26 @@ class Flow(nn.Module):
         hidden = self.encode(units, torch.ones_like(units, dtype=torch.bool))
         mu = self.length_regulator(hidden, frames)
         cond = functional.pad(prompt, (0, frames - known))
-        return self.decoder(mu, self.voice(speaker), cond, noise)[:, :, known:]
+        return self.decoder(mu, self.embed_speaker(speaker), cond, noise)[:, :, known:]
 
-    def excerpt(self, units: Tensor, unit_of_frame: Tensor, cond: Tensor, noise: Tensor, speaker: Tensor) -> Tensor:
+    def forward_window(
+        self, units: Tensor, unit_of_frame: Tensor, cond: Tensor, noise: Tensor, speaker: Tensor
+    ) -> Tensor:
         """Mel (B, mel, F) of frames somewhere in a longer reply.
 
         units (B, N) there; unit_of_frame (B, F), which of these each frame belongs to; cond (B, mel, F), the mel where
         it is already known and zero elsewhere; noise (B, mel, F); speaker (B, spk_embed_dim).
         """
         hidden = self.encode(units, torch.ones_like(units, dtype=torch.bool))
-        mu = self.length_regulator.place(hidden, unit_of_frame)
-        return self.decoder(mu, self.voice(speaker), cond, noise)
+        mu = self.length_regulator.forward_indexed(hidden, unit_of_frame)
+        return self.decoder(mu, self.embed_speaker(speaker), cond, noise)
 
     def encode(self, units: Tensor, valid: Tensor) -> Tensor:
         """Units (B, N) with validity (B, N) → (B, N, mel). Negative ids count as 0."""
         embedded = self.input_embedding(units.clamp(min=0)) * valid[:, :, None]
         return self.encoder_proj(self.encoder(embedded, valid))
 
-    def voice(self, speaker: Tensor) -> Tensor:
+    def embed_speaker(self, speaker: Tensor) -> Tensor:
         """Speaker vectors (B, spk_embed_dim), of any length or zero → (B, mel). Only their direction counts."""
         return self.spk_embed_affine_layer(functional.normalize(speaker, dim=1))
 
@@ -153,10 +155,10 @@ class Flow(nn.Module):
         mask = _valid(batch.mel_lengths, frames)[:, None].to(hidden.dtype)  # (B, 1, F)
         mu = self.length_regulator(hidden, frames) * mask
         cond = batch.mel * _valid(noise.prefix, frames)[:, None]
-        return self.decoder.loss(batch.mel, mask, mu, self.voice(batch.speaker), cond, noise)
+        return self.decoder.loss(batch.mel, mask, mu, self.embed_speaker(batch.speaker), cond, noise)
 
 
-def and_without(given: Tensor) -> Tensor:
+def with_unconditional(given: Tensor) -> Tensor:
     """Conditions (B, ...) → (2 B, ...): as given, and then none at all."""
     return torch.cat([given, torch.zeros_like(given)])
 

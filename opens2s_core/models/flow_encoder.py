@@ -150,6 +150,6 @@ class LengthRegulator(nn.Module):
     def forward(self, x: Tensor, frames: int) -> Tensor:
         return self.model(functional.interpolate(x.transpose(1, 2), size=frames, mode="nearest"))  # (B, C, F)
 
-    def place(self, x: Tensor, unit_of_frame: Tensor) -> Tensor:
+    def forward_indexed(self, x: Tensor, unit_of_frame: Tensor) -> Tensor:
         """The same where it is given which unit each frame repeats: x (B, N, C), unit_of_frame (B, F) → (B, C, F)."""
         return self.model(x.take_along_dim(unit_of_frame[:, :, None], dim=1).transpose(1, 2))

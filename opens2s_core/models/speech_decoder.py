@@ -42,9 +42,9 @@ class SpeechDecoder(nn.Module):
         self.llm_ln = nn.LayerNorm(width)
         self.tts_lm_model = SpeechLM(config.speech_decoder)
 
-    def embed_hiddens(self, hiddens: Tensor) -> Tensor:
+    def embed_hidden_states(self, hidden_states: Tensor) -> Tensor:
         """LLM hidden states (…, D_llm) as the speech LM reads them (…, D)."""
-        return self.llm_ln(self.llm2tts(hiddens))
+        return self.llm_ln(self.llm2tts(hidden_states))
 
     def embed_units(self, ids: Tensor) -> Tensor:
         """Ids of the speech LM's vocabulary (…) → (…, D)."""

@@ -41,7 +41,7 @@ class Replies:
     hidden_index: Tensor  # int64 (R, H) into the flattened (B · T) hidden states
     speech_ids: Tensor  # int64 (R, U) in the speech decoder's vocabulary, the end unit included
     speakers: Tensor  # float32 (R, 512), zeros where not known
-    order: Tensor  # int64 (R, L) into [speaker, hiddens, units] of each reply
+    order: Tensor  # int64 (R, L) into [speaker, hidden states, units] of each reply
     mask: Tensor  # bool (R, L)
     labels: Tensor  # int64 (R, L)
 

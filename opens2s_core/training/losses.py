@@ -60,13 +60,13 @@ def read_batch(thinker: Thinker, batch: Batch, audio: list[Tensor]) -> Tensor:
 
 
 def speech_inputs(decoder: SpeechDecoder, hidden: Tensor, replies: Replies) -> Tensor:
-    """What the speech LM reads (R, L, D) of hidden states (B, T, D_llm): speaker, then hiddens and units in turn.
+    """What the speech LM reads (R, L, D) of hidden states (B, T, D_llm): speaker, then hidden states and units in turn.
 
     Behind a reply's own length, where ``replies.mask`` is false, stands something finite that means nothing.
     """
     parts = [
         decoder.embed_speaker(replies.speakers)[:, None],
-        decoder.embed_hiddens(hidden.flatten(0, 1)[replies.hidden_index]),
+        decoder.embed_hidden_states(hidden.flatten(0, 1)[replies.hidden_index]),
         decoder.embed_units(replies.speech_ids),
     ]
     sources = torch.cat(parts, dim=1)  # (R, 1 + H + U, D)

@@ -27,7 +27,7 @@ from opens2s_core.prompt import (
     Text,
     ToolCall,
     TrainingSample,
-    reading,
+    read_aloud,
 )
 from opens2s_core.training.tokens import add_tokens
 from tests.opens2s_core.golden_conversations import GOLDEN, VOCABULARY, as_items, parse_messages, served, speaker
@@ -129,16 +129,16 @@ REFUSED = {"error:units_by_user", "error:audio_by_assistant", "error:units_witho
 @pytest.mark.parametrize("row", [row for row in TOKENISED if row["name"] in REFUSED], ids=row_id)
 def test_what_the_published_tool_refuses_is_refused(row: dict[str, Any]) -> None:
     messages = parse_messages(row["messages"])
-    with pytest.raises(ValueError, match=r"message cannot hold|has no words"):
+    with pytest.raises(ValueError, match=r"message cannot hold|has no text"):
         builder("training").training_sample(messages)
-    with pytest.raises(ValueError, match=r"message cannot hold|has no words"):
+    with pytest.raises(ValueError, match=r"message cannot hold|has no text"):
         builder("chat").prompt(messages, speak=True)
 
 
 @pytest.mark.parametrize("between", [(), (Text(""),)])
 def test_two_spoken_replies_in_a_row_are_refused(between: tuple[Text, ...]) -> None:
     reply = Message("assistant", (Spoken("One.", (1,)), *between, Spoken("Two.", (2,))))
-    with pytest.raises(ValueError, match="two spoken replies in a row"):
+    with pytest.raises(ValueError, match="two consecutive spoken replies"):
         builder("training").training_sample([reply])
     apart = Message("assistant", (Spoken("One.", (1,)), Text(" and "), Spoken("Two.", (2,))))
     assert builder("training").training_sample([apart]).units == [(1,), (2,)]
@@ -301,21 +301,21 @@ def test_a_conversation_has_the_special_tokens_of_its_turns_alone(
 
 
 def test_a_text_is_read_at_the_users_request() -> None:
-    prompt = builder("training").prompt(reading("Good <|im_end|> night."), speak=True)
+    prompt = builder("training").prompt(read_aloud("Good <|im_end|> night."), speak=True)
     assert decode(prompt.input_ids) == (
         f"<|im_start|>system\n{DEFAULT_SYSTEM}<|im_end|>\n"
         "<|im_start|>user\nRead the following text aloud, word for word:\nGood <|im_end|> night.<|im_end|>\n"
         "<|im_start|>assistant\n<think></think><|im_tts_start|>"
     )
-    assert specials(prompt.input_ids) == specials(builder("training").prompt(reading("Hm."), speak=True).input_ids)
+    assert specials(prompt.input_ids) == specials(builder("training").prompt(read_aloud("Hm."), speak=True).input_ids)
 
 
 def test_instructions_say_how_a_text_is_read() -> None:
-    assert reading("Good night.", "Whisper.") == (
+    assert read_aloud("Good night.", "Whisper.") == (
         Message("system", (Text("Whisper."),)),
-        *reading("Good night.")[1:],
+        *read_aloud("Good night.")[1:],
     )
-    assert reading("Good night.", "") == reading("Good night.")
+    assert read_aloud("Good night.", "") == read_aloud("Good night.")
 
 
 # Tools
@@ -553,17 +553,17 @@ def test_tools_need_a_template_that_writes_the_conversation() -> None:
     with pytest.raises(ValueError, match="the tokenizer has no chat template"):
         PromptBuilder(tool_tokenizer(template=None), "chat").prompt(ASKED, speak=False, tools=[weather()])
     deaf = PromptBuilder(tool_tokenizer("{{ messages[1].content }}"), "chat")
-    with pytest.raises(ValueError, match="leaves out, repeats or moves messages"):
+    with pytest.raises(ValueError, match="omits, repeats or moves messages"):
         deaf.prompt(ASKED, speak=False)
     strict = PromptBuilder(tool_tokenizer("{{ raise_exception('one at a time') }}"), "chat")
-    with pytest.raises(ValueError, match="does not write this conversation: one at a time"):
+    with pytest.raises(ValueError, match="cannot render this conversation: one at a time"):
         strict.prompt(ASKED, speak=False)
 
 
 @pytest.mark.parametrize("role", ["system", "user", "tool"])
 def test_calls_are_the_assistants(role: Role) -> None:
     with pytest.raises(
-        ValueError, match=f"a {role} message cannot hold ToolCall: expected it in assistant messages only"
+        ValueError, match=f"a {role} message cannot hold ToolCall: only assistant messages can"
     ):
         tool_builder().prompt([Message(role, (call(),))], speak=False)
 

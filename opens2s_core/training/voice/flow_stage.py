@@ -198,7 +198,7 @@ def flow_losses(flow: Flow, batch: FlowBatch, noise: FlowNoise) -> tuple[Tensor,
     frames = batch.mel.shape[2]
     mu = flow.length_regulator(flow.encode(batch.units, torch.ones_like(batch.units, dtype=torch.bool)), frames)
     given = torch.arange(frames, device=mu.device) < noise.prefix[:, None]  # (B, F)
-    voice = flow.voice(batch.speaker)
+    voice = flow.embed_speaker(batch.speaker)
     matching = flow.decoder.loss(batch.mel, None, mu, voice, batch.mel * given[:, None], noise)
     return matching, (mu - batch.mel).abs().mean()
 

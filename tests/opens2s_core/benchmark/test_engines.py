@@ -76,10 +76,10 @@ def test_engines_and_calls_of_generate_write_the_same(models: EngineModels, monk
         take(engine, stream, token, hidden)
 
     def remember_generated(lm: Any, *inputs: Any) -> Any:
-        ids, hiddens = generate(lm, *inputs)
+        ids, hidden_states = generate(lm, *inputs)
         if lm is thinker.model.llm_model:
             by_calls.extend(ids[0].tolist())
-        return ids, hiddens
+        return ids, hidden_states
 
     monkeypatch.setattr(ThinkerEngine, "_take", remember_taken)
     monkeypatch.setattr(language_engines, "_generate", remember_generated)

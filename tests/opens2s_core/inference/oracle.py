@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from opens2s_core.inference.messages import Finish, Hiddens, ReplyRequest, TextDelta, Units
-from opens2s_core.inference.reference import speak, write
+from opens2s_core.inference.messages import Finish, HiddenStates, ReplyRequest, TextDelta, Units
+from opens2s_core.inference.reference import generate_text, generate_units
 from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
 from opens2s_core.inference.thinker import ThinkerEngine
 from opens2s_core.models.speech_decoder import UnitVocabulary
@@ -39,13 +39,13 @@ def teacher_forced(engine: ThinkerEngine, request: ReplyRequest, ids: Sequence[i
     llm, prompt = engine.model.llm_model, prompt_embeddings(engine, request)
     with torch.no_grad():
         embeddings = torch.cat([prompt, llm.get_input_embeddings()(torch.tensor(ids[:-1]))])
-        hiddens = llm.model(inputs_embeds=embeddings[None], use_cache=False).last_hidden_state[0]
-        return hiddens[len(prompt) - 1 :].numpy()
+        hidden_states = llm.model(inputs_embeds=embeddings[None], use_cache=False).last_hidden_state[0]
+        return hidden_states[len(prompt) - 1 :].numpy()
 
 
-def close(hiddens: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
+def close(hidden_states: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
     """Hidden states (n, D) equal but for float rounding."""
-    np.testing.assert_allclose(hiddens, expected, atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(hidden_states, expected, atol=1e-5, rtol=1e-5)
 
 
 def choices(vocabulary: UnitVocabulary) -> Collection[int]:
@@ -56,13 +56,13 @@ def choices(vocabulary: UnitVocabulary) -> Collection[int]:
 def by_oracle(thinker: ThinkerEngine, decoder: SpeechDecoderEngine, request: ReplyRequest) -> GreedyOutput:
     prompt, vocabulary = prompt_embeddings(thinker, request), decoder.vocabulary
     ends = thinker.vocabulary.text_end_ids
-    ids, hiddens = write(thinker.model, prompt, end_ids=ends, max_tokens=request.text.max_tokens)
+    ids, hidden_states = generate_text(thinker.model, prompt, end_ids=ends, max_tokens=request.text.max_tokens)
     text = str(thinker.vocabulary.tokenizer.decode(list(ids), skip_special_tokens=True))
     if not request.speak:
         return GreedyOutput(text, len(ids), [])
-    spoken, _ = speak(
+    spoken, _ = generate_units(
         decoder.model,
-        hiddens,
+        hidden_states,
         end_ids=vocabulary.end_ids,
         max_units=request.units.max_tokens,
         speaker=None if request.speaker is None else torch.from_numpy(request.speaker),
@@ -79,7 +79,7 @@ def by_engines(thinker: ThinkerEngine, decoder: SpeechDecoderEngine, request: Re
             match message:
                 case TextDelta(delta):
                     text += delta
-                case Hiddens():
+                case HiddenStates():
                     decoder.push(speaking, message)
                 case Units(ids, _):
                     units += ids.tolist()

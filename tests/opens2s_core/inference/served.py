@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from opens2s_core.inference.engine import Engine, EngineFull, StreamFailed, StreamId
-from opens2s_core.inference.messages import Finish, Hiddens, ReplyRequest, StageMessage, TextDelta, Units
+from opens2s_core.inference.messages import Finish, HiddenStates, ReplyRequest, StageMessage, TextDelta, Units
 from opens2s_core.inference.records import Record
 
 _MULTIPLY = {"linear": functional, "scaled_dot_product_attention": functional, "bmm": torch, "baddbmm": torch}
@@ -26,7 +26,7 @@ class ReplyInput:
     """A request, and what the stage before makes of it."""
 
     request: ReplyRequest
-    groups: tuple[Hiddens, ...] = ()
+    groups: tuple[HiddenStates, ...] = ()
 
 
 @dataclass(slots=True)
@@ -43,11 +43,11 @@ class ReplyResult:
         return "".join(message.text for message in self.messages if isinstance(message, TextDelta))
 
     @property
-    def groups(self) -> list[Hiddens]:
-        return [message for message in self.messages if isinstance(message, Hiddens)]
+    def groups(self) -> list[HiddenStates]:
+        return [message for message in self.messages if isinstance(message, HiddenStates)]
 
     @property
-    def hiddens(self) -> NDArray[np.float32]:
+    def hidden_states(self) -> NDArray[np.float32]:
         """(n, D); of none, (0,)."""
         return np.concatenate([group.values for group in self.groups] or [np.zeros(0, np.float32)])
 
@@ -71,7 +71,7 @@ class ReplyResult:
 @dataclass(slots=True)
 class _OpenReply:
     stream: StreamId
-    groups: deque[Hiddens]
+    groups: deque[HiddenStates]
     made: ReplyResult
 
 

@@ -31,7 +31,7 @@ from opens2s_core.inference.messages import (
     Units,
 )
 from opens2s_core.inference.pipeline import Pipeline, reply_text
-from opens2s_core.inference.reference import write
+from opens2s_core.inference.reference import generate_text
 from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
 from opens2s_core.inference.speech_length import SpeechLimits
 from opens2s_core.inference.thinker import ThinkerEngine
@@ -322,7 +322,7 @@ def test_engines_of_any_size_say_and_speak_what_the_oracle_does(
     output = by_oracle(thinker, decoder, asked)
     assert by_engines(thinker, decoder, asked) == output
     # The same again with ends that are certainly met: somewhere in the text, and early in the units.
-    ids, _ = write(thinker.model, prompt_embeddings(thinker, asked), end_ids=(), max_tokens=tokens)
+    ids, _ = generate_text(thinker.model, prompt_embeddings(thinker, asked), end_ids=(), max_tokens=tokens)
     end = ids[text_end % tokens]
     thinker.vocabulary = replace(thinker.vocabulary, text_end_ids=(end,))
     unit = output.units[unit_end % len(output.units)] + decoder.vocabulary.offset if output.units else 0

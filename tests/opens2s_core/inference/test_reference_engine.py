@@ -118,7 +118,7 @@ def test_what_it_does_not_take_is_refused(engine):
     with pytest.raises(ValueError, match="at least 1 unit, got 0"):
         ReferenceToken2WavEngine(engine.reference.flow, engine.reference.vocoder, capacity=1, chunk=0)
     stream = engine.open(request())
-    with pytest.raises(TypeError, match="keeps no records"):
+    with pytest.raises(TypeError, match="has no resume records"):
         engine.record(stream)
     with pytest.raises(TypeError, match="got TextDelta"):
         engine.push(stream, TextDelta("hello"))

@@ -120,8 +120,8 @@ def in_company(
 ) -> list[Tensor]:
     """Hidden states of one sequence, cut like this, while others join it and leave."""
     neighbours = [begin(engine, lm, tokens(chance, 60)) for _ in range(chance.randint(0, 3))]
-    own, hiddens = begin(engine, lm, content), list[Tensor]()
-    while len(hiddens) < len(cuts):
+    own, hidden_states = begin(engine, lm, content), list[Tensor]()
+    while len(hidden_states) < len(cuts):
         for neighbour in [n for n in neighbours if not n.left or chance.random() < 0.1]:
             engine.cache.free(neighbour.slot, neighbour.content)
             neighbours.remove(neighbour)
@@ -129,13 +129,13 @@ def in_company(
             neighbours.append(begin(engine, lm, tokens(chance, chance.randint(1, 60))))
         chunks = [n.chunk(min(n.left, chance.choice([1, 9]))) for n in neighbours if chance.random() < 0.8]
         if chance.random() < 0.6:
-            count = cuts[len(hiddens)]
-            hiddens.append(engine.forward([*chunks, own.chunk(count, keep=count)])[-1])
+            count = cuts[len(hidden_states)]
+            hidden_states.append(engine.forward([*chunks, own.chunk(count, keep=count)])[-1])
         elif chunks:
             engine.forward(chunks)
     for sequence in (own, *neighbours):
         engine.cache.free(sequence.slot, sequence.content)
-    return hiddens
+    return hidden_states
 
 
 def test_attention_reads_a_bucket_of_the_longest_sequence_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,11 +243,11 @@ def test_nan_stays_in_its_slot_and_is_wiped() -> None:
     first, poisoned, last = (begin(engine, lm, tokens(Random(seed), 40)) for seed in range(3))
     poisoned.embeddings[10] = torch.nan
     for _ in range(4):
-        hiddens = engine.forward([sequence.chunk(7) for sequence in (first, poisoned, last)])
-        first.check(hiddens[0])
-        last.check(hiddens[2])
+        hidden_states = engine.forward([sequence.chunk(7) for sequence in (first, poisoned, last)])
+        first.check(hidden_states[0])
+        last.check(hidden_states[2])
     engine.cache.free(first.slot, first.content)  # slots change places
-    assert not hiddens[1].isfinite().all()
+    assert not hidden_states[1].isfinite().all()
     engine.cache.wipe(poisoned.slot)
     engine.cache.free(poisoned.slot)
     last.check(compute(engine, last))

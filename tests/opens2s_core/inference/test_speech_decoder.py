@@ -18,9 +18,9 @@ from opens2s_core.checkpoint.opens2s import load_speech_decoder
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.inference.engine import EngineFull, StreamFailed
 from opens2s_core.inference.lm_settings import LMSettings
-from opens2s_core.inference.messages import Finish, Hiddens, ReplyRequest, Sampling, TextDelta, Units
+from opens2s_core.inference.messages import Finish, HiddenStates, ReplyRequest, Sampling, TextDelta, Units
 from opens2s_core.inference.records import TextRecord, UnitsRecord
-from opens2s_core.inference.reference import speak as oracle_units
+from opens2s_core.inference.reference import generate_units as oracle_units
 from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
 from opens2s_core.inference.speech_length import SpeechLimits
 from opens2s_core.models.speech_decoder import UnitVocabulary
@@ -43,12 +43,14 @@ def request(max_units: int = 30, seed: int = 0) -> ReplyRequest:
     return ReplyRequest(messages=(), units=Sampling(max_tokens=max_units, temperature=0.8, seed=seed))
 
 
-def groups(count: int, seed: int = 0) -> list[Hiddens]:
+def groups(count: int, seed: int = 0) -> list[HiddenStates]:
     values = np.random.default_rng(seed).normal(0, 1, (count, 32)).astype(np.float32)
-    return [Hiddens(values[i : i + M], final=i + M >= count) for i in range(0, count, M)]
+    return [HiddenStates(values[i : i + M], final=i + M >= count) for i in range(0, count, M)]
 
 
-def speak(engine: SpeechDecoderEngine, own: ReplyRequest, inputs: Sequence[Hiddens], *, early: bool) -> list[Units]:
+def speak(
+    engine: SpeechDecoderEngine, own: ReplyRequest, inputs: Sequence[HiddenStates], *, early: bool
+) -> list[Units]:
     """Units of one reply; ``early`` speaks after each group, else all groups wait before the first step."""
     stream = engine.open(own)
     messages: list[Units] = []
@@ -67,12 +69,12 @@ def ids(messages: Sequence[Units]) -> list[int]:
     return [int(unit) for message in messages for unit in message.ids]
 
 
-def slow_greedy(engine: SpeechDecoderEngine, inputs: Sequence[Hiddens], budget: int) -> list[int]:
+def slow_greedy(engine: SpeechDecoderEngine, inputs: Sequence[HiddenStates], budget: int) -> list[int]:
     """Codebook ids of the published loop over units and end ids only."""
     vocabulary = engine.vocabulary
-    hiddens = torch.from_numpy(np.concatenate([group.values for group in inputs]))
+    hidden_states = torch.from_numpy(np.concatenate([group.values for group in inputs]))
     allowed, ends = choices(vocabulary), vocabulary.end_ids
-    spoken, _ = oracle_units(engine.model, hiddens, end_ids=ends, max_units=budget, choices=allowed)
+    spoken, _ = oracle_units(engine.model, hidden_states, end_ids=ends, max_units=budget, choices=allowed)
     return [token - vocabulary.offset for token in spoken if token not in ends]
 
 
@@ -164,7 +166,7 @@ def fresh(engine: SpeechDecoderEngine) -> SpeechDecoderEngine:
 
 def ask(engine: SpeechDecoderEngine, chance: Random, *, greedy: bool | None = None) -> ReplyInput:
     noise = np.random.default_rng(chance.randrange(2**40))
-    m, width = engine.model.config.interleave.hiddens, engine.model.config.llm.hidden_size
+    m, width = engine.model.config.interleave.hidden_states, engine.model.config.llm.hidden_size
     values = noise.normal(0, 1, (chance.randint(1, 5 * m), width)).astype(np.float32)
     if chance.random() < 0.5 if greedy is None else greedy:
         sampling = Sampling(max_tokens=chance.randint(1, 50))
@@ -178,7 +180,7 @@ def ask(engine: SpeechDecoderEngine, chance: Random, *, greedy: bool | None = No
             seed=chance.randrange(2**40),
         )
     voice = noise.normal(0, 1, SPEAKER_DIM).astype(np.float32) if chance.random() < 0.5 else None
-    parts = [Hiddens(values[i : i + m], final=i + m >= len(values)) for i in range(0, len(values), m)]
+    parts = [HiddenStates(values[i : i + m], final=i + m >= len(values)) for i in range(0, len(values), m)]
     return ReplyInput(ReplyRequest(messages=(), units=sampling, speaker=voice), tuple(parts))
 
 
@@ -231,7 +233,7 @@ def test_units_depend_on_request_and_seed_alone(lm: LMSettings, seed: int) -> No
 def test_a_context_that_is_full_ends_a_reply() -> None:
     engine = random_decoder(settings=LMSettings(context=20), ends=0)
     values = np.random.default_rng(0).normal(0, 1, (9, engine.model.config.llm.hidden_size)).astype(np.float32)
-    groups = tuple(Hiddens(values[i : i + 4], final=i == 8) for i in (0, 4, 8))
+    groups = tuple(HiddenStates(values[i : i + 4], final=i == 8) for i in (0, 4, 8))
     asked = ReplyInput(ReplyRequest(messages=(), units=Sampling(max_tokens=50)), groups)
     made = alone(engine, asked)
     assert len(made.ids) == 20 - 1 - 8  # the last group is not even read
@@ -278,7 +280,7 @@ def test_what_was_spoken_is_taken_from_the_record_and_never_chosen_again(prefill
     engine = random_decoder(settings=LMSettings(prefill_tokens=prefill), ends=0)
     sampling = Sampling(max_tokens=40, temperature=temperature, repetition_penalty=1.2)
     values = np.random.default_rng(0).normal(0, 1, (12, engine.model.config.llm.hidden_size)).astype(np.float32)
-    groups = tuple(Hiddens(values[i : i + 4], final=i == 8) for i in (0, 4, 8))
+    groups = tuple(HiddenStates(values[i : i + 4], final=i == 8) for i in (0, 4, 8))
     asked = ReplyInput(ReplyRequest(messages=(), units=sampling), groups)
     other = ReplyInput(ReplyRequest(messages=(), units=replace(sampling, temperature=5.0, seed=5)), groups)
     recorded = alone(engine, other).ids[:13]
@@ -307,10 +309,10 @@ def test_what_is_no_input_is_refused() -> None:
     engine = random_decoder()
     stream, width = engine.open(request()), engine.model.config.llm.hidden_size
     for message in (TextDelta("a"), Finish("stop", 1, 1), Units(np.zeros(1, np.int64), final=False)):
-        with pytest.raises(TypeError, match=f"takes Hiddens, got {type(message).__name__}"):
+        with pytest.raises(TypeError, match=f"takes HiddenStates, got {type(message).__name__}"):
             engine.push(stream, message)
     with pytest.raises(ValueError, match=rf"shape \(4, {width + 1}\): expected float32 of \(m, {width}\)"):
-        engine.push(stream, Hiddens(np.zeros((4, width + 1), np.float32), final=False))
+        engine.push(stream, HiddenStates(np.zeros((4, width + 1), np.float32), final=False))
 
 
 def test_a_reply_that_is_made_holds_no_slot_while_it_is_not_closed() -> None:
@@ -348,7 +350,7 @@ def poison(asked: ReplyInput, group: int) -> ReplyInput:
     values = asked.groups[group].values.copy()
     values[-1] = np.finfo(np.float32).max  # finite, but its projection overflows
     groups = list(asked.groups)
-    groups[group] = Hiddens(values, groups[group].final)
+    groups[group] = HiddenStates(values, groups[group].final)
     return replace(asked, groups=tuple(groups))
 
 
@@ -440,9 +442,11 @@ def limited(engine: SpeechDecoderEngine, limits: SpeechLimits | None) -> SpeechD
     return SpeechDecoderEngine(engine.model, vocabulary, capacity=1, settings=engine.settings, limits=limits)
 
 
-def reply_of(engine: SpeechDecoderEngine, hiddens: int, **sampling: Any) -> ReplyInput:
-    values = np.random.default_rng(0).normal(0, 1, (hiddens, engine.model.config.llm.hidden_size)).astype(np.float32)
-    parts = tuple(Hiddens(values[i : i + M], final=i + M >= hiddens) for i in range(0, hiddens, M))
+def reply_of(engine: SpeechDecoderEngine, hidden_states: int, **sampling: Any) -> ReplyInput:
+    values = (
+        np.random.default_rng(0).normal(0, 1, (hidden_states, engine.model.config.llm.hidden_size)).astype(np.float32)
+    )
+    parts = tuple(HiddenStates(values[i : i + M], final=i + M >= hidden_states) for i in range(0, hidden_states, M))
     return ReplyInput(ReplyRequest(messages=(), units=Sampling(**sampling)), parts)
 
 
@@ -454,20 +458,20 @@ def test_the_last_units_say_why_speech_ended(seed: int, limits: SpeechLimits | N
     asked = ask(engine, Random(seed))
     made = alone(engine, asked)
     *before, finish = finishes(made)
-    hiddens = sum(len(group.values) for group in asked.groups)
+    hidden_states = sum(len(group.values) for group in asked.groups)
     ends = made.ids[-1:] and made.ids[-1] in engine.vocabulary.end_ids
     full = len(made.ids) == asked.request.units.max_tokens
-    too_long = limits is not None and len(made.ids) >= limits.longest(hiddens)
+    too_long = limits is not None and len(made.ids) >= limits.longest(hidden_states)
     assert set(before) <= {None}
     assert finish == ("length" if full or too_long else "stop") or (finish == "stop" and ends) or finish == "loop"
 
 
-@pytest.mark.parametrize("hiddens", [1, 3, 4, 9, 40])
-def test_speech_ends_at_three_times_the_expected_length(hiddens: int) -> None:
+@pytest.mark.parametrize("hidden_states", [1, 3, 4, 9, 40])
+def test_speech_ends_at_three_times_the_expected_length(hidden_states: int) -> None:
     engine = limited(random_decoder(), SpeechLimits(units_per_token=2.5))
-    asked = reply_of(engine, hiddens, temperature=1.0, max_tokens=2048)
+    asked = reply_of(engine, hidden_states, temperature=1.0, max_tokens=2048)
     made = alone(engine, asked)
-    assert len(made.units) == math.floor(7.5 * hiddens)
+    assert len(made.units) == math.floor(7.5 * hidden_states)
     assert finishes(made)[-1] == "length"
 
 
@@ -497,8 +501,8 @@ def test_speech_that_repeats_itself_ends() -> None:
 
 def test_speech_beyond_the_context_says_so() -> None:
     engine = random_decoder(settings=LMSettings(context=20), ends=0)
-    for hiddens in (9, 12, 40):
-        assert finishes(alone(engine, reply_of(engine, hiddens, max_tokens=50)))[-1] == "length"
+    for hidden_states in (9, 12, 40):
+        assert finishes(alone(engine, reply_of(engine, hidden_states, max_tokens=50)))[-1] == "length"
 
 
 @settings(max_examples=20)

@@ -18,9 +18,9 @@ from opens2s_core.checkpoint.vocabulary import Vocabulary, read_vocabulary
 from opens2s_core.inference.batch_layout import ScheduledChunk
 from opens2s_core.inference.engine import ContextLengthExceeded, EngineFull, StreamFailed
 from opens2s_core.inference.lm_settings import LMSettings
-from opens2s_core.inference.messages import Finish, Hiddens, ReplyRequest, Sampling, StageMessage, TextDelta
+from opens2s_core.inference.messages import Finish, HiddenStates, ReplyRequest, Sampling, StageMessage, TextDelta
 from opens2s_core.inference.records import TextRecord, UnitsRecord
-from opens2s_core.inference.reference import write
+from opens2s_core.inference.reference import generate_text
 from opens2s_core.inference.thinker import ThinkerEngine
 from opens2s_core.models.thinker import Thinker, expand_audio_slots
 from opens2s_core.prompt import Audio, Content, Message, PromptStyle, Spoken, Text
@@ -67,12 +67,14 @@ def run(engine: ThinkerEngine, requests: Sequence[ReplyRequest]) -> list[list[St
 def slow_greedy(engine: ThinkerEngine, request: ReplyRequest) -> tuple[tuple[int, ...], NDArray[np.float32]]:
     """Tokens and the hidden states that predicted them."""
     ends, budget = engine.vocabulary.text_end_ids, request.text.max_tokens
-    tokens, hiddens = write(engine.model, prompt_embeddings(engine, request), end_ids=ends, max_tokens=budget)
-    return tokens, hiddens.numpy()
+    tokens, hidden_states = generate_text(
+        engine.model, prompt_embeddings(engine, request), end_ids=ends, max_tokens=budget
+    )
+    return tokens, hidden_states.numpy()
 
 
-def hiddens_of(messages: Sequence[StageMessage]) -> list[Hiddens]:
-    return [message for message in messages if isinstance(message, Hiddens)]
+def hidden_states_of(messages: Sequence[StageMessage]) -> list[HiddenStates]:
+    return [message for message in messages if isinstance(message, HiddenStates)]
 
 
 def text_of(messages: Sequence[StageMessage]) -> str:
@@ -81,19 +83,23 @@ def text_of(messages: Sequence[StageMessage]) -> str:
 
 def test_it_says_what_the_slow_generator_says(engine: ThinkerEngine) -> None:
     request = spoken(0)
-    tokens, hiddens = slow_greedy(engine, request)
+    tokens, hidden_states = slow_greedy(engine, request)
     [messages] = run(engine, [request])
     assert text_of(messages) == engine.vocabulary.tokenizer.decode(list(tokens), skip_special_tokens=True)
-    np.testing.assert_allclose(np.concatenate([g.values for g in hiddens_of(messages)]), hiddens, atol=1e-5)
+    np.testing.assert_allclose(np.concatenate([g.values for g in hidden_states_of(messages)]), hidden_states, atol=1e-5)
     positions = len(engine.prompts.prompt(request.messages, speak=True).input_ids) - 1 + 3  # 0.5 s of sound
     assert messages[-1] == Finish("length", positions, 11)
 
 
 def test_hidden_states_come_in_groups_of_m_and_the_last_is_marked(engine: ThinkerEngine) -> None:
     [messages] = run(engine, [spoken(0, tokens=11)])
-    assert [(len(group.values), group.final) for group in hiddens_of(messages)] == [(4, False), (4, False), (3, True)]
+    assert [(len(group.values), group.final) for group in hidden_states_of(messages)] == [
+        (4, False),
+        (4, False),
+        (3, True),
+    ]
     [messages] = run(engine, [spoken(0, tokens=8)])
-    assert [(len(group.values), group.final) for group in hiddens_of(messages)] == [(4, False), (4, True)]
+    assert [(len(group.values), group.final) for group in hidden_states_of(messages)] == [(4, False), (4, True)]
 
 
 def test_an_end_token_stops_the_reply(engine: ThinkerEngine, endless: Vocabulary) -> None:
@@ -107,7 +113,7 @@ def test_an_end_token_stops_the_reply(engine: ThinkerEngine, endless: Vocabulary
 
 def test_a_written_reply_has_no_hidden_states(engine: ThinkerEngine) -> None:
     [messages] = run(engine, [spoken(1, speak=False)])
-    assert not hiddens_of(messages)
+    assert not hidden_states_of(messages)
     assert isinstance(messages[-1], Finish)
 
 
@@ -215,9 +221,9 @@ def ask(chance: Random, *, greedy: bool | None = None) -> ReplyInput:
 
 def slow(engine: ThinkerEngine, asked: ReplyInput) -> ReplyResult:
     """The greedy reply of the oracle."""
-    ids, hiddens = slow_greedy(engine, asked.request)
+    ids, hidden_states = slow_greedy(engine, asked.request)
     text = engine.vocabulary.tokenizer.decode(list(ids), skip_special_tokens=True)
-    groups = [Hiddens(hiddens, final=True)] if asked.request.speak else []
+    groups = [HiddenStates(hidden_states, final=True)] if asked.request.speak else []
     return ReplyResult([TextDelta(text), *groups], ids)
 
 
@@ -225,7 +231,7 @@ def same(made: ReplyResult, expected: ReplyResult) -> None:
     assert made.failure is None
     assert made.ids == expected.ids
     assert made.text == expected.text
-    close(made.hiddens, expected.hiddens)
+    close(made.hidden_states, expected.hidden_states)
 
 
 @settings(max_examples=15)
@@ -377,9 +383,9 @@ def test_a_stop_string_ends_text_and_hidden_states(seed: int, data: st.DataObjec
         texts = [engine.vocabulary.tokenizer.decode(list(made.ids[:n]), skip_special_tokens=True) for n in range(21)]
         within = [n for n, text in enumerate(texts[: len(made.ids)]) if emitted.startswith(text)]
         whole_characters = [n for n in within if not texts[n].endswith("\ufffd")]
-        assert texts.index(texts[whole_characters[-1]]) <= len(made.hiddens) - 1 <= within[-1]
-        close(made.hiddens, whole.hiddens[: len(made.hiddens)])
-        size = engine.model.config.interleave.hiddens
+        assert texts.index(texts[whole_characters[-1]]) <= len(made.hidden_states) - 1 <= within[-1]
+        close(made.hidden_states, whole.hidden_states[: len(made.hidden_states)])
+        size = engine.model.config.interleave.hidden_states
         assert [len(group.values) for group in made.groups[:-1]] == [size] * (len(made.groups) - 1)
         assert [group.final for group in made.groups] == [False] * (len(made.groups) - 1) + [True]
 
@@ -395,7 +401,7 @@ def test_no_hidden_state_is_handed_out_before_its_text() -> None:
         made.collect(engine, stream)
         assert len(made.ids) == 12 or not made.messages  # all of it may yet be a stop string
     assert made.text == whole.text
-    close(made.hiddens, whole.hiddens)
+    close(made.hidden_states, whole.hidden_states)
 
 
 # Records
@@ -427,14 +433,14 @@ def test_another_engine_resumes_a_reply_without_a_difference(
     assert before.text + after.text == whole.text
     assert after.messages[-1] == whole.messages[-1]
     if asked.request.speak and before.groups and after.groups:
-        close(np.concatenate([before.hiddens, after.hiddens]), whole.hiddens)
+        close(np.concatenate([before.hidden_states, after.hidden_states]), whole.hidden_states)
     else:
-        close(before.hiddens if before.groups else after.hiddens, whole.hiddens)
+        close(before.hidden_states if before.groups else after.hidden_states, whole.hidden_states)
 
     emitted = chance.randint(0, record.characters)
     again = resume(fresh(engine), asked, replace(record, groups=0, characters=emitted))
     assert whole.text[emitted:] == again.text
-    close(again.hiddens, whole.hiddens)
+    close(again.hidden_states, whole.hidden_states)
     assert [group.final for group in again.groups] == [group.final for group in whole.groups]
     assert [len(group.values) for group in again.groups] == [len(group.values) for group in whole.groups]
 
@@ -450,7 +456,7 @@ def test_recorded_tokens_are_replayed_and_never_chosen_again(prefill: int, tempe
     made = resume(fresh(engine), asked, TextRecord(others, groups=0, characters=0))
     assert made.ids[:13] == others
     assert made.ids == resume(engine, asked, TextRecord(made.ids[:20], groups=2, characters=3)).ids
-    close(made.hiddens, teacher_forced(engine, asked.request, made.ids))
+    close(made.hidden_states, teacher_forced(engine, asked.request, made.ids))
 
 
 def test_a_record_that_does_not_belong_here_is_refused() -> None:
@@ -572,7 +578,7 @@ def test_with_fixed_widths_a_reply_is_the_same_to_the_bit_in_any_company(seed: i
         for one, other in zip(made, expected, strict=True):
             if not one.cancelled:
                 assert one.ids == other.ids
-                np.testing.assert_array_equal(one.hiddens, other.hiddens)
+                np.testing.assert_array_equal(one.hidden_states, other.hidden_states)
 
 
 @pytest.mark.parametrize("fixed_width", [True, False])

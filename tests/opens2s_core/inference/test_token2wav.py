@@ -142,7 +142,7 @@ def oracle(engine, spoken, seed):
     ends = [0]
     while ends[-1] < len(spoken):
         ends.append(min(grid.end(ends[-1]), len(spoken)))
-    mel, voice = torch.zeros(1, size, 0), flow.voice(torch.zeros(1, config.flow.spk_embed_dim))
+    mel, voice = torch.zeros(1, size, 0), flow.embed_speaker(torch.zeros(1, config.flow.spk_embed_dim))
     for start, stop in pairwise(ends):
         first = max(0, start - grid.look_back) // block * block
         end = mel_frames(stop, config)
@@ -191,7 +191,7 @@ def test_every_reply_is_rendered_in_full(tiny, n):
 
 @settings(max_examples=8)
 @given(
-    st.integers(1, 130), st.integers(0, 9), st.sampled_from([ChunkGrid(), ChunkGrid(first=(5,), then=9, look_back=3)])
+    st.integers(1, 130), st.integers(0, 9), st.sampled_from([ChunkGrid(), ChunkGrid(first=(5,), size=9, look_back=3)])
 )
 def test_streamed_audio_is_the_flow_of_its_chunks_through_the_whole_vocoder(engine, n, seed, grid):
     other = Token2WavEngine(engine.flow, engine.vocoder, capacity=1, grid=grid)
@@ -201,8 +201,8 @@ def test_streamed_audio_is_the_flow_of_its_chunks_through_the_whole_vocoder(engi
 
 def test_in_the_first_chunk_frames_belong_to_the_units_that_the_published_model_gives_them(engine):
     """With the published rates the nearest unit, as the model repeats it, is the one in whose time the frame begins."""
-    hidden, window = torch.randn(1, 8, engine.config.flow.output_size), engine._windows.of(0, 8)
-    placed = engine.flow.length_regulator.place(hidden, torch.tensor([engine._windows.units_of(window)]))
+    hidden, window = torch.randn(1, 8, engine.config.flow.output_size), engine._windows.window(0, 8)
+    placed = engine.flow.length_regulator.forward_indexed(hidden, torch.tensor([engine._windows.units_of(window)]))
     assert torch.equal(placed, engine.flow.length_regulator(hidden, mel_frames(8, engine.config)))
 
 
@@ -346,7 +346,7 @@ def test_every_frame_of_the_flow_reaches_the_vocoder_once_in_order_and_unscaled(
         reached.extend(new)
         return vocode(vocoder, streams, new, final=final)
 
-    monkeypatch.setattr(engine.flow, "excerpt", decided)
+    monkeypatch.setattr(engine.flow, "forward_window", decided)
     monkeypatch.setattr("opens2s_core.inference.token2wav.vocode", listen)
     samples = speak(engine, [units(n)])
     assert torch.equal(torch.cat(reached, dim=1)[None], mel)
@@ -367,7 +367,7 @@ def test_harmonics_continue_over_chunks_without_a_break(engine, monkeypatch):
     assert len(sources) > 2
     frames, opened = mel_frames(50, engine.config), open_vocoder_stream(vocoder, 0)
     noise = source_noise(vocoder, 0, 0, frames)
-    whole, _ = make(torch.full((1, frames), pitch), opened.phase_u[None], noise[None], opened.cycles[None])
+    whole, _ = make(torch.full((1, frames), pitch), opened.phase_u[None], noise[None], opened.phase[None])
     torch.testing.assert_close(torch.cat(sources, dim=2), whole, atol=1e-5, rtol=0)
 
 
@@ -499,7 +499,7 @@ def test_records_of_others_are_refused(engine, tiny):
         "source float32 of shape": {"source": record.source[1:]},
         "tail of samples": {"tail": record.source[:3]},
         "expected each count at most": {"rendered": record.received + 1},
-        "each count at most the one": {"emitted": record.sourced + 1},
+        "each count at most the one": {"emitted": record.source_frames + 1},
     }
     for message, change in wrong.items():
         with pytest.raises(ValueError, match=message):

@@ -206,7 +206,7 @@ def test_parts_of_several_types_compute_together(parts: Parts, tmp_path: Path) -
     with torch.no_grad():
         [audio] = model.thinker.embed_audio(model.thinker.audio_features([noise(1)]))
         hidden = model.thinker.llm_model.model(inputs_embeds=audio[None]).last_hidden_state[0]
-        states = model.speech_decoder.embed_hiddens(hidden)
+        states = model.speech_decoder.embed_hidden_states(hidden)
     assert torch.isfinite(states).all()
     assert audio.dtype == states.dtype == torch.bfloat16
 
