@@ -562,9 +562,7 @@ def test_tools_need_a_template_that_writes_the_conversation() -> None:
 
 @pytest.mark.parametrize("role", ["system", "user", "tool"])
 def test_calls_are_the_assistants(role: Role) -> None:
-    with pytest.raises(
-        ValueError, match=f"a {role} message cannot hold ToolCall: only assistant messages can"
-    ):
+    with pytest.raises(ValueError, match=f"a {role} message cannot hold ToolCall: only assistant messages can"):
         tool_builder().prompt([Message(role, (call(),))], speak=False)
 
 

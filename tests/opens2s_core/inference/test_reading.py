@@ -182,7 +182,7 @@ def test_a_record_of_other_words_is_refused() -> None:
     engine = thinker()
     ids = tokens(engine, TEXT)
     for foreign in (tokens(engine, "Hm."), (*ids, ids[-1]), ids[1:]):
-        with pytest.raises(ValueError, match=rf"record of {len(foreign)} tokens: expected the first ones of the reply text"):
+        with pytest.raises(ValueError, match=rf"record of {len(foreign)} tokens: expected the first ones of the reply"):
             engine.open(to_read().request, replace(NONE, ids=foreign))
     assert resume(engine, to_read(), replace(NONE, ids=ids)).text == TEXT
 

@@ -144,7 +144,7 @@ def test_there_must_be_a_lora_to_merge_and_none_to_add(thinker: Thinker) -> None
 
 def test_unknown_targets_are_named(thinker: Thinker) -> None:
     keys = list(thinker.state_dict())
-    with pytest.raises(ConfigError, match=r"targets \['lm_head', 'query'\]: not in the LLM; there are \['down_proj', "):
+    with pytest.raises(ConfigError, match=r"targets \['lm_head', 'query'\]: not in the LLM, which has \['down_proj', "):
         add_lora(thinker, LoraSettings(targets=("q_proj", "query", "lm_head")), seed=0)
     assert list(thinker.state_dict()) == keys
     assert all(parameter.requires_grad for parameter in thinker.llm_model.parameters())
@@ -215,7 +215,7 @@ PEFT = LoraConfig(r=4, target_modules=["q_proj"]).to_dict() | {"target_modules":
         ({"init_lora_weights": "pissa"}, "pissa"),
         ({"peft_type": "LOHA"}, "LOHA"),
         ({"a_new_trick": 3}, "a_new_trick"),
-        ({"r": "4"}, r"as peft writes them, got \{'r': '4'\}"),
+        ({"r": "4"}, r"of peft's types, got \{'r': '4'\}"),
     ],
 )
 def test_anything_beyond_plain_lora_is_refused(change: dict[str, Any], message: str) -> None:
