@@ -1,4 +1,4 @@
-"""Speed of token2wav's engine: over the length of a reply, compared with published streaming, and in parallel."""
+"""Speed of token2wav's engine: by length of the reply, compared with the published streaming, and with many streams."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -70,7 +70,7 @@ def _units_before_audio(engine: Token2WavEngine) -> int:
 
 
 def _length_rows(engine: Token2WavEngine, repeats: int) -> list[Measurement]:
-    """Two replies alternate, chunk by chunk; one is much further on."""
+    """Time per chunk early and late in a reply, alternating between two replies."""
     streams = {_EARLY: engine.open(ReplyRequest(messages=())), _LATE: engine.open(ReplyRequest(messages=()))}
     size = engine.grid.size
     for seconds, stream in streams.items():

@@ -64,16 +64,16 @@ def test_language_models_are_held_against_plain_loops(models: EngineModels) -> N
     )
 
 
-def test_engines_and_calls_of_generate_write_the_same(models: EngineModels, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise their times could not be compared."""
+def test_engines_and_generate_return_the_same_tokens(models: EngineModels, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their times are comparable only if the tokens are equal."""
     thinker, decoder = language_engines.build_engines(models, 1)
     by_engines: list[int] = []
     by_calls: list[int] = []
-    take, generate = ThinkerEngine._take, language_engines._generate
+    append, generate = ThinkerEngine._append_token, language_engines._generate
 
-    def remember_taken(engine: ThinkerEngine, stream: Any, token: int, hidden: Any) -> None:
+    def remember_appended(engine: ThinkerEngine, stream: Any, token: int, hidden: Any) -> None:
         by_engines.append(token)
-        take(engine, stream, token, hidden)
+        append(engine, stream, token, hidden)
 
     def remember_generated(lm: Any, *inputs: Any) -> Any:
         ids, hidden_states = generate(lm, *inputs)
@@ -81,7 +81,7 @@ def test_engines_and_calls_of_generate_write_the_same(models: EngineModels, monk
             by_calls.extend(ids[0].tolist())
         return ids, hidden_states
 
-    monkeypatch.setattr(ThinkerEngine, "_take", remember_taken)
+    monkeypatch.setattr(ThinkerEngine, "_append_token", remember_appended)
     monkeypatch.setattr(language_engines, "_generate", remember_generated)
     language_engines._time_engines(thinker, decoder)
     language_engines._time_generate(thinker, decoder)

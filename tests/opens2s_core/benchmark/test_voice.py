@@ -70,7 +70,7 @@ def test_one_command_makes_the_report_the_pictures_and_the_card(
     pytest.importorskip("pocketsphinx")
     pytest.importorskip("matplotlib")
     options = ["--sentences", "1", "--processes", "1", "--json", f"{tmp_path}/out.json", "--plots", f"{tmp_path}/plots"]
-    card = ["--card", f"{tmp_path}/README.md", "--made-by", "make voice", "--material", "espeak-ng's voices."]
+    card = ["--card", f"{tmp_path}/README.md", "--made-by", "make voice", "--training-data", "espeak-ng's voices."]
     main(["voice", "--corpus", str(corpus), "--voice", str(tiny_bundle), *options, *card])
     report = json.loads((tmp_path / "out.json").read_text())
     assert report["config"]["speaker"] == SPEAKER
@@ -86,5 +86,5 @@ def test_one_command_makes_the_report_the_pictures_and_the_card(
 
 
 def test_a_card_asks_for_what_measuring_cannot_know(corpus: Path, tiny_bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="--card needs --made-by and --material"):
+    with pytest.raises(SystemExit, match="--card needs --made-by and --training-data"):
         main(f"voice --corpus {corpus} --voice {tiny_bundle} --json {tmp_path}/a --card {tmp_path}/b".split())

@@ -450,7 +450,7 @@ def test_an_adapter_that_could_not_be_loaded_is_refused(
 @pytest.mark.parametrize("place", [".", "llm", "llm/inside"])
 def test_the_output_may_not_overlap_a_part(own: Parts, tmp_path: Path, place: str) -> None:
     before = digests(tmp_path)
-    with pytest.raises(StorageError, match="expected a directory that neither holds nor lies in"):
+    with pytest.raises(StorageError, match="expected a directory that neither contains nor lies in"):
         own.assemble(tmp_path / place)
     assert digests(tmp_path) == before
 

@@ -16,7 +16,7 @@ from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.opens2s_config import Interleave, OpenS2SConfig
 from opens2s_core.prompt import AUDIO_SLOT, IGNORED, SPEAKER_DIM
 from opens2s_core.training.batch import EncodedSample, collate
-from opens2s_core.training.losses import forward_losses, read_batch
+from opens2s_core.training.losses import forward_losses, llm_hidden_states
 from tests.opens2s_core.training.golden_batches import VOCABULARY
 
 TEXT = VOCABULARY.pad_id + 1
@@ -123,7 +123,7 @@ def sample_of(parts: list[tuple[str, Any]], seed: int) -> EncodedSample:
 
 def hidden_states_and_losses(model: OpenS2S, samples: list[EncodedSample]) -> tuple[list[Tensor], float, float]:
     batch = collate(samples, model.config, VOCABULARY)
-    hidden = read_batch(model.thinker, batch, model.thinker.embed_audio(batch.audio))
+    hidden = llm_hidden_states(model.thinker, batch, model.thinker.embed_audio(batch.audio))
     sums = forward_losses(model, batch)
     kept = [row[keep] for row, keep in zip(hidden, batch.attention_mask, strict=True)]
     return kept, float(sums.text), float(sums.speech)

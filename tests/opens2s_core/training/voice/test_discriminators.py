@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opens2s_core.training.voice.discriminators import (
+    DiscriminatorOutput,
     Discriminators,
     DiscriminatorsConfig,
-    Judgement,
     PeriodDiscriminator,
     adversarial_loss,
     discriminator_loss,
@@ -79,8 +79,10 @@ def test_silence_has_a_finite_gradient(judges):
     assert wave.grad.isfinite().all()
 
 
-def judgement(score: float, feature: float) -> Judgement:
-    return Judgement(torch.full((2, 3), score), (torch.full((2, 4, 5), feature), torch.full((2, 4), 2 * feature)))
+def judgement(score: float, feature: float) -> DiscriminatorOutput:
+    return DiscriminatorOutput(
+        torch.full((2, 3), score), (torch.full((2, 4, 5), feature), torch.full((2, 4), 2 * feature))
+    )
 
 
 def test_losses_are_squares_of_what_is_missing_and_distances_of_what_was_seen():

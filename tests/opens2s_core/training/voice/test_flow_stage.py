@@ -13,7 +13,7 @@ from opens2s_core.models.flow import Flow, FlowNoise, mel_frames
 from opens2s_core.training.voice.corpus import SpeechCorpus
 from opens2s_core.training.voice.features import corpus_units, log_mel
 from opens2s_core.training.voice.flow_speech import speaker_vector
-from opens2s_core.training.voice.flow_stage import FlowStage, FlowStageConfig, flow_losses, principal_parts
+from opens2s_core.training.voice.flow_stage import FlowStage, FlowStageConfig, flow_losses, principal_components
 from opens2s_core.training.voice.loop import train_stage
 from tests.opens2s_core.training.voice.vowels import MODEL, RATE, write_tokenizer, write_vowels
 
@@ -190,7 +190,7 @@ def test_untrained_units_are_as_alike_as_their_codes(material):
 @given(size=st.integers(1, 9), seed=st.integers(0, 99))
 def test_principal_parts_keep_most_of_the_variance(size, seed):
     vectors = torch.randn(20, 6, generator=torch.Generator().manual_seed(seed)) * torch.tensor([9.0, 5, 3, 1, 0.5, 0.1])
-    parts = principal_parts(vectors, size)
+    parts = principal_components(vectors, size)
     assert parts.shape == (20, min(size, 6))
     torch.testing.assert_close(parts.mean(0), torch.zeros(parts.shape[1]), atol=1e-5, rtol=0)
     variances = parts.var(0)

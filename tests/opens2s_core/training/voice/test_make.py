@@ -155,12 +155,12 @@ def test_a_run_is_not_resumed_with_other_audio_or_other_units(made: Path, corpus
 
 
 def test_a_directory_without_a_corpus_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match=rf"{tmp_path}: expected a spoken corpus with {MANIFEST}"):
+    with pytest.raises(CorpusError, match=rf"{tmp_path}: expected a speech corpus with {MANIFEST}"):
         make_voice(voice_smoke(), tmp_path, tmp_path / "run")
 
 
 def test_a_voice_that_the_corpus_does_not_have_is_named(made: Path, corpus: Path, tmp_path: Path) -> None:
-    nobody = voice_smoke().speaking_as("nobody")
+    nobody = voice_smoke().with_voice("nobody")
     for name in ("flow", "vocoder"):
         with pytest.raises(ValueError, match=r"expected utterances of \('nobody',\)"):
             make_voice(nobody, corpus, tmp_path, start=made / "voice", stages=[name])

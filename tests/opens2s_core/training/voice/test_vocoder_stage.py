@@ -89,7 +89,7 @@ def test_the_waveform_is_the_crop_without_its_context(material):
     seen = []
     decode = stage.vocoder.decode
     stage.vocoder.decode = lambda mel, source: seen.append(decode(mel, source)) or seen[-1]
-    wave = stage._speak(0, batch, batch.pitch)
+    wave = stage._generate(0, batch, batch.pitch)
     expected = [row[o * HOP : (o + 16) * HOP] for row, o in zip(seen[0], batch.offset, strict=True)]
     assert torch.equal(wave, torch.stack(expected))
 
@@ -101,7 +101,7 @@ def test_the_predicted_pitch_replaces_the_true_one(material, step, share):
     seen = []
     source = stage.vocoder.source
     stage.vocoder.source = lambda f0, *noise: seen.append(f0) or source(f0, *noise)
-    stage._speak(step, batch, torch.full_like(batch.pitch, -1.0))
+    stage._generate(step, batch, torch.full_like(batch.pitch, -1.0))
     true = (seen[0] == batch.pitch).all(1)
     assert true.float().mean().item() == pytest.approx(share, abs=0.1)
     assert ((seen[0] == -1).all(1) == ~true).all()
@@ -140,11 +140,11 @@ def test_discriminators_join_when_they_are_due(material):
     assert late.keys() >= {"discriminator", "adversarial", "features"}
 
 
-def test_what_discriminators_think_reaches_the_vocoder_and_leaves_them_alone(material):
+def test_adversarial_losses_have_gradients_of_the_vocoder_only(material):
     stage = make(material, JUDGED)
     batch = stage._speech.batch(np.random.default_rng(0), torch.device("cpu"))
-    wave = stage._speak(0, batch, batch.pitch)
-    adversarial, features = stage._judge(stage.discriminators, batch.wave, wave)
+    wave = stage._generate(0, batch, batch.pitch)
+    adversarial, features = stage._adversarial_losses(stage.discriminators, batch.wave, wave)
     (adversarial + features).backward()
     assert all(p.grad.any() for p in stage.vocoder.ups.parameters())
     assert all(p.grad is None for p in stage.discriminators.parameters())
