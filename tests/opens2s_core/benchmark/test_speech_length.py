@@ -1,4 +1,4 @@
-"""Lengths and ends are counted correctly. The numbers themselves need a trained bundle."""
+"""Lengths and finish reasons are counted correctly. Their values are not checked, as they need a trained bundle."""
 
 import json
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ def examples(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_it_generates_what_the_pipeline_does(tiny_bundle: Path) -> None:
+def test_it_generates_the_same_as_the_pipeline(tiny_bundle: Path) -> None:
     request = ReplyRequest(
         messages=read_aloud("Hi."), reply_text="Hi.", units=Sampling(temperature=1.0, max_tokens=40, seed=3)
     )

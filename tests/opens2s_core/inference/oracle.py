@@ -1,4 +1,4 @@
-"""One greedy reply by the thinker's and the speech decoder's engines, and by the slow generator."""
+"""One greedy reply by the engines of thinker and speech decoder, and by the slow generator."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ def prompt_embeddings(engine: ThinkerEngine, request: ReplyRequest) -> Tensor:
     model = engine.model
     prompt = engine.prompts.prompt(request.messages, speak=request.speak)
     with torch.no_grad():
-        # One clip at a time: what a clip gives does not depend on those beside it.
+        # One clip at a time: the embedding of a clip does not depend on others.
         audio = [model.embed_audio(model.audio_features([clip]))[0] for clip in prompt.audios]
         expanded = expand_audio_slots(prompt.input_ids, [len(clip) for clip in audio])
         return model.embed_prompt(torch.tensor([expanded]), audio)[0]
@@ -44,12 +44,12 @@ def teacher_forced(engine: ThinkerEngine, request: ReplyRequest, ids: Sequence[i
 
 
 def close(hidden_states: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
-    """Hidden states (n, D) equal but for float rounding."""
+    """Check that hidden states (n, D) are equal up to rounding."""
     np.testing.assert_allclose(hidden_states, expected, atol=1e-5, rtol=1e-5)
 
 
 def choices(vocabulary: UnitVocabulary) -> Collection[int]:
-    """What the engine chooses among: units and what ends them."""
+    """The ids that the engine samples: units and end units."""
     return [*range(vocabulary.offset, vocabulary.offset + vocabulary.size), *vocabulary.end_ids]
 
 

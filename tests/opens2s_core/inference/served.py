@@ -1,4 +1,5 @@
-"""Replies that one engine serves in any order: they join, are fed and leave at random, and each is written down."""
+"""Serves replies with one engine: streams join, receive input and leave in random order, and their output is
+recorded."""
 
 import pickle
 from collections import deque
@@ -18,12 +19,12 @@ from opens2s_core.inference.messages import Finish, HiddenStates, ReplyRequest, 
 from opens2s_core.inference.records import Record
 
 _MULTIPLY = {"linear": functional, "scaled_dot_product_attention": functional, "bmm": torch, "baddbmm": torch}
-"""What a language model multiplies matrices with, and the module where it finds that."""
+"""Matrix multiplications of a language model, and their modules."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyInput:
-    """A request, and what the stage before makes of it."""
+    """A request and the input messages from the previous stage."""
 
     request: ReplyRequest
     groups: tuple[HiddenStates, ...] = ()
@@ -31,7 +32,7 @@ class ReplyInput:
 
 @dataclass(slots=True)
 class ReplyResult:
-    """What came of a reply."""
+    """The output of a reply."""
 
     messages: list[StageMessage] = field(default_factory=list)
     ids: tuple[int, ...] = ()
@@ -78,7 +79,7 @@ class _OpenReply:
 def serve(
     engine: Engine, asked: Sequence[ReplyInput], chance: Random | None = None, *, cancel: float = 0.0
 ) -> list[ReplyResult]:
-    """What came of each. Without ``chance`` all are there from the start, as far as there is room."""
+    """The output of each reply. Without ``chance`` all are opened at the start, up to the capacity."""
     waiting = deque((ReplyResult(), one) for one in asked)
     all_made = [made for made, _ in waiting]
     open_replies: list[_OpenReply] = []
@@ -112,7 +113,7 @@ def alone(engine: Engine, one: ReplyInput) -> ReplyResult:
 
 
 def resume(engine: Engine, one: ReplyInput, record: Record) -> ReplyResult:
-    """The rest of a reply, by an engine that knows nothing but the record."""
+    """The rest of a reply, from a new engine with the record."""
     stream = engine.open(one.request, pickle.loads(pickle.dumps(record)))
     made = ReplyResult()
     for group in one.groups:
@@ -125,9 +126,9 @@ def resume(engine: Engine, one: ReplyInput, record: Record) -> ReplyResult:
 
 
 def same_shapes(engine: Engine, asked: Sequence[ReplyInput], chance: Random | None = None) -> bool:
-    """Whether matrices have the same shapes in company as alone.
+    """Whether matrices have the same shapes with other streams as alone.
 
-    Rounding follows them, on any machine; where they differ ids are promised, and only where rounding is fine.
+    If so, rounding is the same on any machine; otherwise only ids are comparable, and only at high precision.
     """
     shapes: set[tuple[str | torch.Size, ...]] = set()
     with pytest.MonkeyPatch.context() as patched:

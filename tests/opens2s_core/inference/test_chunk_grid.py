@@ -33,7 +33,7 @@ def test_the_first_chunks_are_short_and_later_ones_have_one_size():
 
 
 @given(grids, st.integers(0, 200))
-def test_a_unit_is_in_the_chunk_that_ends_behind_it_whichever_way_it_is_asked(grid, unit):
+def test_the_end_of_a_chunk_is_the_next_boundary_for_each_of_its_units(grid, unit):
     ends = boundaries(grid, 210)
     assert grid.end(unit) == min(end for end in ends if end > unit)
 
@@ -59,7 +59,7 @@ def test_windows_hold_the_new_frames_and_what_they_look_back_to(windows, chunk, 
     assert seen[-1] < len(window.units)
 
 
-def test_all_later_windows_of_the_published_sizes_are_alike():
+def test_all_later_windows_of_the_published_sizes_have_the_same_shape():
     ends = boundaries(PUBLISHED.grid, 1000)
     shapes = [PUBLISHED.window(*pair).shape for pair in pairwise(ends)]
     assert shapes[:2] == [(8, 55), (20, 137)]
@@ -73,11 +73,11 @@ def test_cost_never_grows(unit, count):
     assert len(window.frames) <= 275
 
 
-def test_nothing_new_is_no_window():
+def test_the_window_of_no_units_is_empty():
     assert PUBLISHED.window(20, 20).shape == (0, 0)
 
 
 @pytest.mark.parametrize("wrong", [{"first": (8, 0)}, {"size": 0}, {"look_back": -1}])
-def test_grids_that_lead_nowhere_are_refused(wrong):
+def test_invalid_grids_are_refused(wrong):
     with pytest.raises(ValueError, match="at least"):
         ChunkGrid(**wrong)

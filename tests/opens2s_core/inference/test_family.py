@@ -1,4 +1,4 @@
-"""What the gateway and the stages learn of a family of models."""
+"""Model families, as used by the gateway and the stages."""
 
 from dataclasses import replace
 
@@ -47,20 +47,20 @@ def test_a_reply_ends_for_its_client_with_its_text_and_its_audio() -> None:
     assert OPENS2S.client_end_types(speak=True) == {Finish, AudioChunk}
 
 
-def test_each_stage_ends_with_the_last_of_what_it_makes() -> None:
+def test_each_stage_ends_with_its_final_messages() -> None:
     assert [stage.end_types(speak=True) for stage in OPENS2S.stages] == [{Finish, HiddenStates}, {Units}, {AudioChunk}]
     assert [stage.end_types(speak=False) for stage in OPENS2S.stages] == [{Finish}, set(), set()]
 
 
 @pytest.mark.parametrize("message", [HIDDEN_STATES, UNITS, AUDIO])
-def test_of_audio_and_what_leads_to_it_the_last_is_final(message: HiddenStates | Units | AudioChunk) -> None:
+def test_messages_are_final_by_their_flag(message: HiddenStates | Units | AudioChunk) -> None:
     assert not is_final(message)
     assert is_final(replace(message, final=True))
     assert is_final(Finish("stop", 1, 1))
     assert not is_final(TextDelta("a"))
 
 
-def test_a_reply_is_resumed_behind_what_its_client_has() -> None:
+def test_a_reply_is_resumed_after_the_output_of_its_client() -> None:
     text, units = TextRecord((1, 2, 3), groups=2, characters=9), UnitsRecord((4, 5), units=2)
     audio = FakeToken2Wav(1).record_of(FakeStream(reply_request(), done=1))
     assert isinstance(audio, AudioRecord)
@@ -69,4 +69,4 @@ def test_a_reply_is_resumed_behind_what_its_client_has() -> None:
     whole = OPENS2S.resume({"thinker": text, "speech_decoder": units, "token2wav": audio})
     assert whole == {"thinker": replace(text, groups=0), "speech_decoder": replace(units, units=1), "token2wav": audio}
     without_audio = OPENS2S.resume({"thinker": text, "speech_decoder": units})
-    assert without_audio["speech_decoder"] == replace(units, units=0), "token2wav has had none"
+    assert without_audio["speech_decoder"] == replace(units, units=0), "token2wav has received none"

@@ -1,4 +1,4 @@
-"""Messages that do not belong are refused by every engine before anything changes; neighbours continue."""
+"""Every engine refuses invalid messages before anything changes; other streams continue."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ def units(ids: Any) -> Units:
     return Units(ids, final=False)
 
 
-NO_HIDDENS = [
+NO_HIDDEN_STATES = [
     (TextDelta("a"), TypeError, "takes HiddenStates, got TextDelta"),
     (units(np.zeros(1, np.int64)), TypeError, "takes HiddenStates, got Units"),
     (None, TypeError, "takes HiddenStates, got NoneType"),
@@ -137,7 +137,7 @@ def refuse_all(case: Case, refused: Sequence[tuple[Any, type[Exception], str]]) 
 
 
 def test_the_speech_decoder_refuses_what_is_no_group_of_hidden_states() -> None:
-    refuse_all(speech_decoder(), NO_HIDDENS)
+    refuse_all(speech_decoder(), NO_HIDDEN_STATES)
 
 
 @pytest.mark.parametrize("make", [bounded, reference])
@@ -146,7 +146,7 @@ def test_token2wav_refuses_what_are_no_units(make: Callable[[], Case]) -> None:
 
 
 @pytest.mark.parametrize("make", [speech_decoder, bounded, reference])
-def test_nothing_is_taken_behind_the_final_message(make: Callable[[], Case]) -> None:
+def test_messages_after_the_final_one_are_refused(make: Callable[[], Case]) -> None:
     case = make()
     expected = serve(case, case.inputs)
     stream = case.engine.open(case.request)

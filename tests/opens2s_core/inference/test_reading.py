@@ -1,4 +1,4 @@
-"""Replies whose words are given."""
+"""Replies with a given text."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +38,7 @@ def to_read(text: str = TEXT, *, speak: bool = True) -> ReplyInput:
 
 
 def tokens(engine: ThinkerEngine, text: str, *, speak: bool = True) -> tuple[int, ...]:
-    """What training puts behind the prompt of such a reply, to the token that ends it."""
+    """The tokens after the prompt in training, up to the end token."""
     reply = Message("assistant", (Spoken(text) if speak else Text(text),))
     learned = engine.prompts.training_sample([*read_aloud(text), reply]).input_ids
     prompt = engine.prompts.prompt(read_aloud(text), speak=speak).input_ids
@@ -62,7 +62,7 @@ def same(made: ReplyResult, expected: ReplyResult) -> None:
 def test_a_given_text_is_emitted_word_for_word(text: str, lm: LMSettings, speak: bool) -> None:
     engine, asked = thinker(settings=lm), to_read(text, speak=speak)
     made = alone(engine, asked)
-    assert made.text == normalize("NFC", text)  # as the tokenizer has it, which is lossless but for that
+    assert made.text == normalize("NFC", text)  # as normalised by the tokenizer, which is lossless otherwise
     assert made.ids == tokens(engine, text, speak=speak)
     prompt = engine.prompts.prompt(asked.request.messages, speak=speak).input_ids
     assert made.messages[-1] == Finish("stop", len(prompt), len(made.ids))
@@ -112,7 +112,7 @@ def test_a_given_text_is_prefilled_in_chunks(monkeypatch: pytest.MonkeyPatch) ->
     assert sum(fed) >= len(engine.prompts.prompt(asked.request.messages, speak=True).input_ids) + len(made.ids)
 
 
-# In company
+# Concurrent replies
 
 
 def chosen(chance: Random) -> ReplyInput:
@@ -131,7 +131,7 @@ def either(chance: Random) -> ReplyInput:
 
 @settings(max_examples=8)
 @given(lm=SETTINGS, seed=st.integers(0, 2**32))
-def test_given_and_chosen_replies_do_not_change_one_another(lm: LMSettings, seed: int) -> None:
+def test_given_and_generated_replies_do_not_affect_one_another(lm: LMSettings, seed: int) -> None:
     chance = Random(seed)
     asked = [either(chance) for _ in range(6)]
     for one, made in zip(asked, serve(thinker(capacity=3, settings=lm), asked, chance, cancel=0.02), strict=True):
@@ -178,7 +178,7 @@ def test_another_engine_emits_the_rest_of_a_given_text(lm: LMSettings, steps: in
     close(again.hidden_states, whole.hidden_states)
 
 
-def test_a_record_of_other_words_is_refused() -> None:
+def test_a_record_of_another_text_is_refused() -> None:
     engine = thinker()
     ids = tokens(engine, TEXT)
     for foreign in (tokens(engine, "Hm."), (*ids, ids[-1]), ids[1:]):
@@ -190,12 +190,12 @@ def test_a_record_of_other_words_is_refused() -> None:
 # Limits
 
 
-def test_there_must_be_words_to_say() -> None:
+def test_an_empty_reply_text_is_refused() -> None:
     with pytest.raises(ValueError, match="reply text is empty"):
         to_read("")
 
 
-def test_words_beyond_the_longest_reply_are_refused() -> None:
+def test_a_text_longer_than_the_longest_reply_is_refused() -> None:
     engine = thinker()
     count = len(tokens(engine, TEXT))
     request = replace(to_read().request, text=Sampling(max_tokens=count - 1))

@@ -1,4 +1,4 @@
-"""The oracle against greedy runs of the published model, and against its own rules."""
+"""The oracle compared with greedy runs of the published model."""
 
 import copy
 import re
@@ -52,7 +52,7 @@ def golden_reply(run: dict[str, Any], **changes: Any) -> GreedyReply:
 
 
 @pytest.mark.parametrize("tag", [tag for tag in RUNS if "spk" not in tag])
-def test_it_says_and_speaks_what_the_published_model_does(tag: str) -> None:
+def test_it_generates_the_same_as_the_published_model(tag: str) -> None:
     check(tag, golden_reply(RUNS[tag]))
 
 
@@ -134,7 +134,7 @@ def test_units_are_chosen_among_those_allowed() -> None:
 
 
 @pytest.mark.parametrize(("count", "budget", "read"), [(9, 50, 9), (8, 12, 8), (1, 3, 1), (13, 16, 12), (13, 5, 8)])
-def test_without_end_ids_the_budget_is_spoken_and_cuts_the_text(count: int, budget: int, read: int) -> None:
+def test_without_end_ids_the_unit_budget_is_used_up_and_cuts_the_text(count: int, budget: int, read: int) -> None:
     """Groups of 4 hidden states for 8 units: the group before which no unit is left is the last."""
     prompt = torch.zeros(1, model().config.llm.hidden_size)
     generated = generate_reply(
@@ -150,7 +150,7 @@ def test_without_end_ids_the_budget_is_spoken_and_cuts_the_text(count: int, budg
     assert len(generated.text_ids) == len(generated.hidden_states) == read
 
 
-def test_the_lowest_of_equally_likely_choices_is_spoken() -> None:
+def test_the_lowest_of_equally_likely_units_is_generated() -> None:
     decoder = copy.deepcopy(model().speech_decoder)
     decoder.tts_lm_model.lm_head.weight = nn.Parameter(torch.zeros_like(decoder.tts_lm_model.lm_head.weight))
     hidden_states = torch.randn(2, decoder.config.llm.hidden_size)

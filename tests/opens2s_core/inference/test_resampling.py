@@ -56,7 +56,7 @@ def test_the_last_sample_is_there_where_the_whole_signal_function_counts_too_few
 
 
 @given(RATES, st.integers(0, 20_000))
-def test_little_is_held_back_and_little_is_kept(rates, n):
+def test_latency_and_state_are_small(rates, n):
     resampler = StreamResampler(*rates)
     resampler.push(np.zeros(n, np.float32), final=False)
     assert (n - resampler.produced * rates[0] / rates[1]) / rates[0] <= max(2e-3, 20 / min(rates))
@@ -89,7 +89,7 @@ def test_integers_are_rounded_and_clipped():
     assert made.tolist() == [0, 1, -1, 1, 32767, 32767, -32768, -32768]
 
 
-def test_the_own_rate_is_left_alone():
+def test_audio_at_the_native_rate_is_not_resampled():
     for asked in (OutputFormat(), OutputFormat(rate=24000)):
         output = AudioOutput(24000, asked)
         np.testing.assert_array_equal(output.push(noise(100), final=False), noise(100))

@@ -51,7 +51,7 @@ def groups(count: int, seed: int = 0) -> list[HiddenStates]:
 def speak(
     engine: SpeechDecoderEngine, own: ReplyRequest, inputs: Sequence[HiddenStates], *, early: bool
 ) -> list[Units]:
-    """Units of one reply; ``early`` speaks after each group, else all groups wait before the first step."""
+    """Units of one reply; ``early`` steps after each group, else all groups are pushed before the first step."""
     stream = engine.open(own)
     messages: list[Units] = []
     for group in inputs:
@@ -78,12 +78,12 @@ def slow_greedy(engine: SpeechDecoderEngine, inputs: Sequence[HiddenStates], bud
     return [token - vocabulary.offset for token in spoken if token not in ends]
 
 
-def test_it_speaks_what_the_slow_generator_speaks(engine: SpeechDecoderEngine) -> None:
+def test_it_generates_the_units_of_the_slow_generator(engine: SpeechDecoderEngine) -> None:
     greedy = ReplyRequest(messages=(), units=Sampling(max_tokens=40))
     assert ids(speak(engine, greedy, groups(10), early=True)) == slow_greedy(engine, groups(10), 40)
 
 
-def test_an_end_unit_ends_only_its_round_and_is_never_spoken(tiny_bundle: Path) -> None:
+def test_an_end_unit_ends_only_its_round_and_is_never_emitted(tiny_bundle: Path) -> None:
     path = tiny_bundle / OPENS2S
     model, units = load_speech_decoder(path), read_vocabulary(path).units
     plain = SpeechDecoderEngine(model, units, capacity=1)
@@ -204,7 +204,7 @@ def units_of(engine: SpeechDecoderEngine, spoken: Sequence[int]) -> list[int]:
 
 @settings(max_examples=20)
 @given(sizes=SIZES, lm=SETTINGS, capacity=st.integers(1, 4), seed=st.integers(0, 2**32))
-def test_many_at_once_that_are_fed_at_any_step_speak_what_the_oracle_speaks(
+def test_concurrent_replies_with_any_arrival_of_input_equal_the_oracle(
     sizes: Sizes, lm: LMSettings, capacity: int, seed: int
 ) -> None:
     chance = Random(seed)
@@ -276,7 +276,7 @@ def test_another_engine_resumes_a_reply_without_a_difference(
 
 @pytest.mark.parametrize("prefill", [3, 256])
 @pytest.mark.parametrize("temperature", [0.0, 2.0])
-def test_what_was_spoken_is_taken_from_the_record_and_never_chosen_again(prefill: int, temperature: float) -> None:
+def test_emitted_units_are_taken_from_the_record_and_not_sampled_again(prefill: int, temperature: float) -> None:
     engine = random_decoder(settings=LMSettings(prefill_tokens=prefill), ends=0)
     sampling = Sampling(max_tokens=40, temperature=temperature, repetition_penalty=1.2)
     values = np.random.default_rng(0).normal(0, 1, (12, engine.model.config.llm.hidden_size)).astype(np.float32)
@@ -290,7 +290,7 @@ def test_what_was_spoken_is_taken_from_the_record_and_never_chosen_again(prefill
     assert made.ids == resume(fresh(engine), asked, UnitsRecord(made.ids[:22], units=7)).ids
 
 
-def test_a_record_that_does_not_belong_here_is_refused() -> None:
+def test_a_record_of_another_model_or_request_is_refused() -> None:
     engine = random_decoder(capacity=2)
     small, unit = ReplyRequest(messages=(), units=Sampling(max_tokens=2)), engine.vocabulary.offset
     with pytest.raises(TypeError, match="resumes from a UnitsRecord, got TextRecord"):
@@ -305,7 +305,7 @@ def test_a_record_that_does_not_belong_here_is_refused() -> None:
 # Slots and failures
 
 
-def test_what_is_no_input_is_refused() -> None:
+def test_invalid_input_is_refused() -> None:
     engine = random_decoder()
     stream, width = engine.open(request()), engine.model.config.llm.hidden_size
     for message in (TextDelta("a"), Finish("stop", 1, 1), Units(np.zeros(1, np.int64), final=False)):
@@ -315,7 +315,7 @@ def test_what_is_no_input_is_refused() -> None:
         engine.push(stream, HiddenStates(np.zeros((4, width + 1), np.float32), final=False))
 
 
-def test_a_reply_that_is_made_holds_no_slot_while_it_is_not_closed() -> None:
+def test_a_complete_reply_holds_no_slot_before_it_is_closed() -> None:
     engine = random_decoder(capacity=2)
     asked = ask(engine, Random(0))
     for stream in [engine.open(asked.request) for _ in range(2)]:
@@ -356,7 +356,7 @@ def poison(asked: ReplyInput, group: int) -> ReplyInput:
 
 @pytest.mark.parametrize("prefill", [2, 256])
 @pytest.mark.parametrize("fixed_width", [False, True])
-def test_a_stream_that_fails_fails_alone(prefill: int, fixed_width: bool) -> None:
+def test_a_failed_stream_does_not_affect_others(prefill: int, fixed_width: bool) -> None:
     engine = random_decoder(settings=LMSettings(prefill_tokens=prefill, fixed_width=fixed_width, context=200), ends=0)
     asked = [ask(engine, Random(seed), greedy=True) for seed in range(7)]
     asked = [replace(one, request=replace(one.request, units=Sampling(max_tokens=60))) for one in asked]
@@ -379,7 +379,7 @@ def test_a_stream_that_fails_fails_alone(prefill: int, fixed_width: bool) -> Non
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4])
 @pytest.mark.parametrize("resumed", [False, True])
-def test_what_is_left_of_a_stream_that_was_about_to_fail_spoils_nothing(steps: int, resumed: bool) -> None:
+def test_values_that_are_not_finite_do_not_remain_in_a_slot(steps: int, resumed: bool) -> None:
     engine = random_decoder(capacity=1, settings=LMSettings(prefill_tokens=1), ends=0)
     asked = poison(ask(engine, Random(3), greedy=True), 0)
     record = UnitsRecord((engine.vocabulary.offset,) * asked.request.units.max_tokens, units=0)
@@ -398,7 +398,7 @@ def test_what_is_left_of_a_stream_that_was_about_to_fail_spoils_nothing(steps: i
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_with_fixed_widths_units_are_the_same_in_any_company_in_bfloat16(
+def test_with_fixed_widths_units_do_not_depend_on_other_streams_in_bfloat16(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lm = LMSettings(fixed_width=True, context=128, prefill_tokens=6)
@@ -423,7 +423,7 @@ def test_with_fixed_widths_units_are_the_same_in_any_company_in_bfloat16(
 
 
 @pytest.mark.parametrize("fixed_width", [True, False])
-def test_fixed_widths_compute_the_same_shapes_in_any_company(fixed_width: bool) -> None:
+def test_with_fixed_widths_shapes_do_not_depend_on_other_streams(fixed_width: bool) -> None:
     engine = random_decoder(capacity=4, settings=LMSettings(fixed_width=fixed_width, context=128, prefill_tokens=6))
     asked = [ask(engine, Random(seed)) for seed in range(6)]
     assert same_shapes(engine, asked) == fixed_width
@@ -452,7 +452,7 @@ def reply_of(engine: SpeechDecoderEngine, hidden_states: int, **sampling: Any) -
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**32), limits=st.none() | st.builds(SpeechLimits, units_per_token=st.floats(0.2, 9)))
-def test_the_last_units_say_why_speech_ended(seed: int, limits: SpeechLimits | None) -> None:
+def test_the_final_units_have_the_finish_reason(seed: int, limits: SpeechLimits | None) -> None:
     engine = random_decoder(capacity=1)
     engine.limits = limits
     asked = ask(engine, Random(seed))
@@ -490,7 +490,7 @@ def test_speech_that_is_longer_than_its_limit_before_the_text_is_read_ends_with_
 def test_speech_that_repeats_itself_ends() -> None:
     engine = limited(random_decoder(), SpeechLimits(units_per_token=100))
     with torch.no_grad():
-        engine._embeddings.zero_()  # what it says no longer depends on what it has said
+        engine._embeddings.zero_()  # its output no longer depends on its earlier output
         for layer in engine.model.tts_lm_model.model.layers:
             layer.self_attn.o_proj.weight.zero_()
     made = alone(engine, reply_of(engine, 5, max_tokens=2048))
@@ -499,7 +499,7 @@ def test_speech_that_repeats_itself_ends() -> None:
     assert len(made.units) == N + 1 + 33  # the first unit of a round still depends on the group it follows
 
 
-def test_speech_beyond_the_context_says_so() -> None:
+def test_speech_beyond_the_context_ends_by_length() -> None:
     engine = random_decoder(settings=LMSettings(context=20), ends=0)
     for hidden_states in (9, 12, 40):
         assert finishes(alone(engine, reply_of(engine, hidden_states, max_tokens=50)))[-1] == "length"

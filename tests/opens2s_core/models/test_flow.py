@@ -213,7 +213,7 @@ def test_frames_of_units_are_those_that_fit_in_their_time(units, rates):
 
 
 @torch.no_grad()
-def test_only_the_direction_of_a_speaker_vector_counts_and_none_is_the_bias(flow, config):
+def test_speaker_vectors_are_normalised_and_zero_gives_the_bias(flow, config):
     speaker = torch.randn(2, config.flow.spk_embed_dim)
     torch.testing.assert_close(flow.embed_speaker(3 * speaker), flow.embed_speaker(speaker))
     assert torch.equal(flow.embed_speaker(torch.zeros_like(speaker))[0], flow.spk_embed_affine_layer.bias)
@@ -266,7 +266,7 @@ def test_complete_blocks_are_the_same_however_many_units_follow(block, layers, p
 
 
 @torch.no_grad()
-def test_an_excerpt_of_all_frames_is_the_whole(flow, config, golden):
+def test_a_window_of_all_frames_equals_the_whole(flow, config, golden):
     units, noise = golden["flow.token"], golden["flow.zero_spk.z"]
     frames, count = noise.shape[2], units.shape[1]
     nearest = functional.interpolate(torch.arange(count)[None, None].float(), size=frames)[0].long()
@@ -277,7 +277,7 @@ def test_an_excerpt_of_all_frames_is_the_whole(flow, config, golden):
 
 
 @torch.no_grad()
-def test_excerpts_of_several_replies_are_each_as_if_alone(flow, config):
+def test_windows_of_several_replies_equal_those_alone(flow, config):
     mel, frames = config.flow.output_size, 30
     units = torch.randint(0, config.flow.vocab_size, (3, 5))
     places = torch.stack([torch.arange(frames) * 5 // (frames + i) for i in range(3)])
@@ -345,7 +345,7 @@ def random_inputs(frames, valid, mel=16):
 @settings(max_examples=30)
 @given(st.sampled_from([(16,), (8, 16), (24, 32, 40), (8, 16, 8, 16)]), st.integers(1, 40), st.data())
 @torch.no_grad()
-def test_levels_halve_any_length_rounding_up_and_come_back_to_it(channels, frames, data):
+def test_levels_halve_any_length_rounding_up_and_restore_it(channels, frames, data):
     estimator, lengths = small_estimator(channels), []
     for module in estimator.modules():
         if isinstance(module, Downsample):
@@ -403,7 +403,7 @@ def test_prompt_frames_are_given_to_the_sampler_and_taken_off_its_mel(flow, conf
 
 
 @torch.no_grad()
-def test_guidance_leads_away_from_the_velocity_without_conditions(flow, golden, monkeypatch):
+def test_guidance_extrapolates_from_the_unconditional_velocity(flow, golden, monkeypatch):
     monkeypatch.setattr(flow.decoder.estimator, "forward", lambda x, mask, mu, t, speaker, cond: mu + cond)
     mu, cond = golden["cfm.mu"], golden["cfm.cond"]
     given = [with_unconditional(value) for value in (mu, golden["cfm.spks"], cond)]

@@ -18,7 +18,7 @@ counts = st.integers(0, 40)
 
 
 @given(st.integers(1, 6), st.integers(1, 9), counts, counts)
-def test_interleaving_takes_turns_until_one_side_is_used_up(m: int, n: int, hidden_states: int, units: int) -> None:
+def test_interleaving_alternates_until_one_side_is_used_up(m: int, n: int, hidden_states: int, units: int) -> None:
     expected = [0]
     h, u = list(range(1, 1 + hidden_states)), list(range(1 + hidden_states, 1 + hidden_states + units))
     while h or u:
@@ -49,7 +49,7 @@ def as_version_5(published: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(values))
 
 
-def test_both_ways_of_writing_give_equal_configurations(published: dict[str, Any]) -> None:
+def test_both_formats_give_equal_configurations(published: dict[str, Any]) -> None:
     later = as_version_5(published)
     assert "rope_theta" in published["llm_config"]
     assert "rope_theta" not in later["llm_config"]
@@ -113,7 +113,7 @@ def test_the_given_values_are_not_changed(published: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_what_cannot_be_used_is_named(published: dict[str, Any], place: str, value: Any, message: str) -> None:
+def test_invalid_values_are_named(published: dict[str, Any], place: str, value: Any, message: str) -> None:
     *parents, key = place.split(".")
     inner = published
     for parent in parents:

@@ -34,7 +34,7 @@ def samples(vocabulary: Vocabulary) -> dict[str, EncodedSample]:
 
 @torch.no_grad()
 def slow_losses(model: OpenS2S, vocabulary: Vocabulary, sample: EncodedSample) -> tuple[float, float]:
-    """One sample at a time, position by position, as the paper says it."""
+    """One sample at a time, position by position, as described in the paper."""
     thinker, decoder = model.thinker, model.speech_decoder
     waveforms = [load_clip(audio) for audio in sample.audios]
     clips = iter(thinker.embed_audio(thinker.audio_features(waveforms)) if waveforms else [])

@@ -1,4 +1,4 @@
-"""A row of a batch is what it is alone: whatever lies beside it, at any size of the model."""
+"""A row of a batch does not depend on the other rows, for models of any size."""
 
 from typing import Any
 

@@ -40,7 +40,7 @@ def label_count(labels: Tensor) -> int:
 
 
 def mean_losses(model: OpenS2S, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Our sums as the means that the published model computes, in a batch whose clips hear their neighbours."""
+    """Our sums as the means of the published model, with clips embedded as in its batch."""
     sums = losses_given_audio(model, batch, audio_with_leaks(model.thinker, batch.audio))
     return sums.text / label_count(batch.labels), sums.speech / max(label_count(batch.replies.labels), 1)
 
