@@ -23,12 +23,12 @@ class DeepSpeedBackend:
 
     def __init__(self, model: OpenS2S, config: TrainConfig, *, rank: int, world: int, zero_stage: int) -> None:
         self.model, self.rank, self.world = prepare_model(model, config), rank, world
-        self._packs = config.plan.packs_per_step
+        self._micro_batches = config.plan.micro_batches_per_step
         # On CPUs DeepSpeed would first compile an extension of its own, which needs a compiler and most of a minute.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         settings: dict[str, Any] = {
             "train_micro_batch_size_per_gpu": 1,
-            "gradient_accumulation_steps": self._packs // world,
+            "gradient_accumulation_steps": self._micro_batches // world,
             "gradient_clipping": config.max_grad_norm,
             "zero_optimization": {"stage": zero_stage},
             "zero_allow_untested_optimizer": True,
@@ -40,10 +40,10 @@ class DeepSpeedBackend:
         return self._engine(batch)
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
-        # DeepSpeed averages over packs and ranks; the loop's losses are shares of one sum.
-        self._engine.backward(loss * self._packs)
+        # DeepSpeed averages over micro-batches and ranks; the loop's losses are shares of one sum.
+        self._engine.backward(loss * self._micro_batches)
         if not last:
-            self._engine.step()  # only counts the pack: the step itself comes behind the last
+            self._engine.step()  # only counts the micro-batch; the optimizer step follows the last one
 
     def step(self, learning_rate: float) -> None:
         for group in self._engine.optimizer.param_groups:

@@ -41,7 +41,7 @@ def demo() -> Recipe:
             learning_rate=1.5e-3,
             weight_decay=0.0,
             checkpoint_every=110,
-            plan=PlanConfig(packs_per_step=2, pack_positions=1024),
+            plan=PlanConfig(micro_batches_per_step=2, micro_batch_positions=1024),
         ),
         workers=WorkersConfig(count=2),
     )
@@ -57,7 +57,7 @@ def smoke() -> Recipe:
             steps=6,
             warmup_steps=2,
             checkpoint_every=3,
-            plan=PlanConfig(packs_per_step=2, pack_positions=256),
+            plan=PlanConfig(micro_batches_per_step=2, micro_batch_positions=256),
         ),
         workers=WorkersConfig(count=2),
     )

@@ -1,4 +1,4 @@
-"""The training loop: torch and transformers only. How gradients are reduced and where states lie is a backend's."""
+"""The training loop, with torch and transformers only. A backend reduces gradients and holds the sharded states."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -20,9 +20,9 @@ from opens2s_core.training.plan import PlanConfig, Step, plan_steps
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainConfig:
-    """One run. AdamW with linear warm-up and cosine decay to a tenth; norms of gradients are clipped.
+    """One training run: AdamW with linear warm-up, cosine decay to a tenth and clipping of the gradient norm.
 
-    With ``lora`` the LLM's own weights stay frozen and learn through LoRA; all other modules train as without.
+    With ``lora`` the LLM's own weights are frozen and LoRA is trained instead; other modules are trained as usual.
     """
 
     steps: int
@@ -48,14 +48,14 @@ class TrainConfig:
 
 
 def prepare_model(model: OpenS2S, config: TrainConfig) -> OpenS2S:
-    """``model`` with what ``config`` trains beside its own weights; a backend calls it before it makes an optimizer."""
+    """Add LoRA to ``model`` if configured; backends call it before they create the optimizer."""
     if config.lora is not None:
         add_lora(model.thinker, config.lora, seed=config.plan.seed)
     return model
 
 
 class Samples(Protocol):
-    """Prepared samples by index, with the numbers from which steps are planned."""
+    """Prepared samples by index, with their lengths and label counts for planning."""
 
     lengths: Sequence[int]
     text_labels: Sequence[int]
@@ -65,18 +65,19 @@ class Samples(Protocol):
 
 
 class Backend(Protocol):
-    """Holds the model and its optimizer on this rank among ``world``."""
+    """The model and its optimizer on one rank of ``world``."""
 
     model: OpenS2S
     rank: int
     world: int
 
     def losses(self, batch: Batch) -> LossSums:
-        """Forward pass of one pack."""
+        """Forward pass of one micro-batch."""
         ...
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
-        """Add the gradients of one pack; they are *summed* over packs and ranks. ``last``: nothing more this step."""
+        """Add the gradients of one micro-batch; they are *summed* over micro-batches and ranks. ``last``: the last one
+        of the step on this rank."""
         ...
 
     def step(self, learning_rate: float) -> None:
@@ -86,7 +87,7 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """What one step showed on this rank."""
+    """The losses of one step on this rank."""
 
     step: int  # steps done
     text_loss: float  # this rank's share of the mean over the step's labels
@@ -102,12 +103,14 @@ def fit(
     first_step: int,
     after_step: Callable[[StepReport], None],
 ) -> None:
-    """Train from ``first_step`` to ``config.steps``, calling ``after_step`` on every rank behind each.
+    """Train from ``first_step`` to ``config.steps`` and call ``after_step`` on every rank after each step.
 
-    The number of workers must divide ``config.plan.packs_per_step``.
+    The number of workers must divide ``config.plan.micro_batches_per_step``.
     """
-    if config.plan.packs_per_step % backend.world:
-        raise ValueError(f"{backend.world} workers cannot share {config.plan.packs_per_step} packs a step evenly")
+    if config.plan.micro_batches_per_step % backend.world:
+        raise ValueError(
+            f"{backend.world} workers cannot evenly share {config.plan.micro_batches_per_step} micro-batches per step"
+        )
     backend.model.train()
     for step in plan_steps(samples.lengths, config.plan, first=first_step, last=config.steps):
         after_step(_train_step(config, samples, vocabulary, backend, step))
@@ -116,17 +119,17 @@ def fit(
 def _train_step(
     config: TrainConfig, samples: Samples, vocabulary: Vocabulary, backend: Backend, step: Step
 ) -> StepReport:
-    everything = [index for pack in step.packs for index in pack]
-    text_labels = max(sum(samples.text_labels[i] for i in everything), 1)
-    unit_labels = max(sum(samples.unit_labels[i] for i in everything), 1)
-    own = range(backend.rank, len(step.packs), backend.world)
+    indices = [index for micro_batch in step.micro_batches for index in micro_batch]
+    text_labels = max(sum(samples.text_labels[i] for i in indices), 1)
+    unit_labels = max(sum(samples.unit_labels[i] for i in indices), 1)
+    own = range(backend.rank, len(step.micro_batches), backend.world)
     text_loss = speech_loss = 0.0
-    for pack in own:
-        batch = collate([samples[index] for index in step.packs[pack]], backend.model.config, vocabulary)
-        with _random_numbers_of(config.plan.seed, step.number, pack, backend.model.thinker.device):
+    for micro_batch in own:
+        batch = collate([samples[index] for index in step.micro_batches[micro_batch]], backend.model.config, vocabulary)
+        with _seeded(config.plan.seed, step.number, micro_batch, backend.model.thinker.device):
             sums = backend.losses(_to_device(batch, backend.model))
         text, speech = sums.text / text_labels, sums.speech / unit_labels
-        backend.backward(config.text_weight * text + config.speech_weight * speech, last=pack == own[-1])
+        backend.backward(config.text_weight * text + config.speech_weight * speech, last=micro_batch == own[-1])
         text_loss += float(text.detach())
         speech_loss += float(speech.detach())
     backend.step(config.learning_rate_at(step.number))
@@ -134,10 +137,10 @@ def _train_step(
 
 
 @contextmanager
-def _random_numbers_of(seed: int, step: int, pack: int, device: torch.device) -> Iterator[None]:
-    """Dropout within depends on the pack alone: neither on the number of workers nor on a resume."""
+def _seeded(seed: int, step: int, micro_batch: int, device: torch.device) -> Iterator[None]:
+    """Seed random numbers (dropout) by micro-batch, independent of the number of workers and of resuming."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(int(np.random.SeedSequence((seed, step, pack)).generate_state(1, np.uint64)[0]))
+        torch.manual_seed(int(np.random.SeedSequence((seed, step, micro_batch)).generate_state(1, np.uint64)[0]))
         yield
 
 

@@ -1,7 +1,7 @@
-"""Which samples make which step: a pure function of lengths, seed and epoch.
+"""The assignment of samples to steps, a pure function of lengths, seed and epoch.
 
-A step is ``packs_per_step`` packs, whatever the number of workers: each takes its share, so that neither their number
-nor a resume changes what is learned.
+A step has ``micro_batches_per_step`` micro-batches, which the workers share: neither their number nor resuming changes
+the result.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,16 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Pack = tuple[int, ...]
+MicroBatch = tuple[int, ...]
 """Indices of the samples that share one forward pass."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanConfig:
-    """``pack_positions`` bounds a pack's padded size (rows × longest row); a longer sample is alone in its pack."""
+    """``micro_batch_positions`` bounds the padded size of a micro-batch (rows × longest row); a longer sample gets a
+    micro-batch of its own."""
 
-    packs_per_step: int = 4
-    pack_positions: int = 2048
+    micro_batches_per_step: int = 4
+    micro_batch_positions: int = 2048
     seed: int = 0
 
 
@@ -26,26 +27,27 @@ class PlanConfig:
 class Step:
     number: int  # from 0, over all epochs
     epoch: int
-    packs: tuple[Pack, ...]
+    micro_batches: tuple[MicroBatch, ...]
 
 
-def plan_epoch(lengths: Sequence[int], config: PlanConfig, epoch: int) -> list[tuple[Pack, ...]]:
-    """All samples once, in packs of neighbours in length; steps in random order, the packs of one alike in size."""
+def plan_epoch(lengths: Sequence[int], config: PlanConfig, epoch: int) -> list[tuple[MicroBatch, ...]]:
+    """All samples once, in micro-batches of similar lengths; the micro-batches of a step are of similar sizes, and the
+    steps in random order."""
     rng = np.random.default_rng((config.seed, epoch))
     shuffled = rng.permutation(len(lengths))
     by_length = sorted(shuffled.tolist(), key=lambda index: lengths[index])
-    packs: list[Pack] = []
+    micro_batches: list[MicroBatch] = []
     current: list[int] = []
-    for index in by_length:  # ascending, so the newcomer is always the longest
-        if current and (len(current) + 1) * lengths[index] > config.pack_positions:
-            packs.append(tuple(current))
+    for index in by_length:  # ascending, so the new sample is the longest
+        if current and (len(current) + 1) * lengths[index] > config.micro_batch_positions:
+            micro_batches.append(tuple(current))
             current = []
         current.append(index)
     if current:
-        packs.append(tuple(current))
-    size = config.packs_per_step
-    packs += [()] * (-len(packs) % size)
-    steps = [tuple(packs[i : i + size]) for i in range(0, len(packs), size)]
+        micro_batches.append(tuple(current))
+    size = config.micro_batches_per_step
+    micro_batches += [()] * (-len(micro_batches) % size)
+    steps = [tuple(micro_batches[i : i + size]) for i in range(0, len(micro_batches), size)]
     return [steps[i] for i in rng.permutation(len(steps))]
 
 
@@ -55,8 +57,8 @@ def plan_steps(lengths: Sequence[int], config: PlanConfig, *, first: int, last: 
         raise ValueError("no samples to train on")
     number = epoch = 0
     while number < last:
-        for packs in plan_epoch(lengths, config, epoch):
+        for micro_batches in plan_epoch(lengths, config, epoch):
             if first <= number < last:
-                yield Step(number, epoch, packs)
+                yield Step(number, epoch, micro_batches)
             number += 1
         epoch += 1

@@ -24,7 +24,7 @@ RUN = TrainConfig(
     warmup_steps=1,
     learning_rate=5e-3,
     weight_decay=0.0,
-    plan=PlanConfig(packs_per_step=2, pack_positions=300),
+    plan=PlanConfig(micro_batches_per_step=2, micro_batch_positions=300),
     lora=LoraSettings(rank=4, dropout=0.3),
 )
 

@@ -1,28 +1,27 @@
-"""Which utterances make which step of a stage: a pure function of (seed, step), neighbours in length together."""
+"""The batch of utterances of each step of a stage, of similar lengths: a pure function of (seed, step)."""
 
 from collections.abc import Sequence
 
-from opens2s_core.training.plan import Pack, PlanConfig, plan_epoch
+from opens2s_core.training.plan import PlanConfig, plan_epoch
 
 
 class Batches:
-    """Batches of at most ``positions`` padded positions (rows × longest row); a longer utterance is alone in its own.
+    """Batches of at most ``positions`` padded positions (rows × longest row); a longer utterance gets its own batch.
 
-    Lengths are compared in steps of ``bucket`` positions: within one the order, and so the company, changes from epoch
-    to epoch.
+    Lengths are rounded up to multiples of ``bucket`` positions; utterances of one bucket are shuffled in every epoch.
     """
 
     def __init__(self, lengths: Sequence[int], positions: int, *, seed: int, bucket: int = 1) -> None:
         self._lengths = [-(-length // bucket) * bucket for length in lengths]
-        self._plan = PlanConfig(packs_per_step=1, pack_positions=positions, seed=seed)
-        self._epoch, self._packs = 0, self._packs_of(0)
+        self._plan = PlanConfig(micro_batches_per_step=1, micro_batch_positions=positions, seed=seed)
+        self._epoch, self._batches = 0, self._epoch_batches(0)
 
-    def at(self, step: int) -> Pack:
+    def at(self, step: int) -> tuple[int, ...]:
         """Indices of the utterances of ``step``, from 0."""
-        epoch, place = divmod(step, len(self._packs))  # every epoch has as many: packs follow from sorted lengths
+        epoch, index = divmod(step, len(self._batches))  # their number is the same in every epoch
         if epoch != self._epoch:
-            self._epoch, self._packs = epoch, self._packs_of(epoch)
-        return self._packs[place]
+            self._epoch, self._batches = epoch, self._epoch_batches(epoch)
+        return self._batches[index]
 
-    def _packs_of(self, epoch: int) -> list[Pack]:
-        return [packs[0] for packs in plan_epoch(self._lengths, self._plan, epoch)]
+    def _epoch_batches(self, epoch: int) -> list[tuple[int, ...]]:
+        return [batches[0] for batches in plan_epoch(self._lengths, self._plan, epoch)]

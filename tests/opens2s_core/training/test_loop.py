@@ -35,7 +35,7 @@ def parts(tiny_bundle: Path) -> tuple:
 
 
 def config(steps: int, lora: LoraSettings | None = None) -> TrainConfig:
-    plan = PlanConfig(packs_per_step=2, pack_positions=300)
+    plan = PlanConfig(micro_batches_per_step=2, micro_batch_positions=300)
     return TrainConfig(steps=steps, warmup_steps=5, learning_rate=5e-3, weight_decay=0.0, lora=lora, plan=plan)
 
 
@@ -50,7 +50,7 @@ def test_training_lowers_both_losses(parts: tuple) -> None:
     assert sum(r.speech_loss for r in last) < 0.6 * sum(r.speech_loss for r in first)
 
 
-def test_with_lora_the_llm_itself_stays_as_it_is(parts: tuple) -> None:
+def test_with_lora_the_llm_itself_is_not_changed(parts: tuple) -> None:
     model, vocabulary, samples = parts
     before = copy.deepcopy(model.state_dict())
     reports: list[StepReport] = []
@@ -68,7 +68,7 @@ def test_with_lora_the_llm_itself_stays_as_it_is(parts: tuple) -> None:
         assert not torch.equal(model.state_dict()[name], before[name]), name
 
 
-# Dropout, too, must not depend on who computes a pack.
+# Dropout, too, must not depend on which worker computes a micro-batch.
 @pytest.mark.parametrize("lora", [None, LoraSettings(rank=4, dropout=0.5)])
 def test_the_gradient_of_a_step_is_the_sum_over_workers(parts: tuple, lora: LoraSettings | None) -> None:
     model, vocabulary, samples = parts
@@ -90,7 +90,7 @@ def test_the_gradient_of_a_step_is_the_sum_over_workers(parts: tuple, lora: Lora
             torch.testing.assert_close(parameter.grad, shares, atol=1e-6, rtol=1e-4, msg=name)
 
 
-def test_training_leaves_the_random_numbers_of_others_alone(parts: tuple) -> None:
+def test_training_does_not_change_the_global_random_state(parts: tuple) -> None:
     model, vocabulary, samples = parts
     run = config(2, LoraSettings(rank=4))
     state = torch.get_rng_state()
@@ -98,10 +98,10 @@ def test_training_leaves_the_random_numbers_of_others_alone(parts: tuple) -> Non
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_workers_must_divide_the_packs(parts: tuple) -> None:
+def test_workers_must_divide_the_micro_batches(parts: tuple) -> None:
     model, vocabulary, samples = parts
-    run = TrainConfig(steps=1, plan=PlanConfig(packs_per_step=3))
-    with pytest.raises(ValueError, match="2 workers cannot share 3 packs"):
+    run = TrainConfig(steps=1, plan=PlanConfig(micro_batches_per_step=3))
+    with pytest.raises(ValueError, match="2 workers cannot evenly share 3 micro-batches"):
         fit(run, samples, vocabulary, OneOfTwo(model, run, rank=0), first_step=0, after_step=lambda report: None)
 
 
