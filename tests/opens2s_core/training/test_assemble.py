@@ -34,7 +34,7 @@ from opens2s_core.training import assemble as assembling
 from opens2s_core.training.assemble import AssembleConfig, assemble
 from opens2s_core.training.batch import collate
 from opens2s_core.training.from_scratch import train_text_tokenizer
-from opens2s_core.training.language_model import also_ends_at, read_language_model
+from opens2s_core.training.language_model import read_language_model, with_end_token
 from opens2s_core.training.losses import forward_losses
 from opens2s_core.training.tokens import add_tokens, add_unit_tokens
 from tests.opens2s_core.training.samples import kinds_of_samples
@@ -365,7 +365,7 @@ def test_a_base_model_gets_the_end_of_a_turn_as_an_end_token(own: Parts, tmp_pat
 def test_an_end_token_that_the_tokenizer_lacks_is_refused(parts: Parts) -> None:
     model = read_language_model(parts.llm)
     with pytest.raises(CheckpointError, match=rf"{parts.llm}: expected a tokenizer with the token '<\|nowhere\|>'"):
-        also_ends_at(model, "<|nowhere|>")
+        with_end_token(model, "<|nowhere|>")
 
 
 def rewrite_tensors(path: Path, state: dict[str, Tensor]) -> None:
