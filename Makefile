@@ -20,14 +20,14 @@ voice: $(VENV)/installed flite
 	$(BIN)/python -m ray_jobs.train_voice --recipe voice-tiny --corpus $(VOICE)/corpus --output $(VOICE)
 	$(BIN)/python -m opens2s_core.benchmark voice --corpus $(VOICE)/corpus --voice $(VOICE)/voice \
 		--json $(VOICE)/voice/benchmark.json --plots $(VOICE)/voice/spectrograms --card $(VOICE)/voice/README.md \
-		--made-by 'make voice' --material "$$MATERIAL"
+		--made-by 'make voice' --training-data "$$TRAINING_DATA"
 
-define MATERIAL
+define TRAINING_DATA
 Machine-made English sentences, spoken by machine (`ray_jobs.build_speech --recipe voice-tiny`): under three hours by
 `slt`, a voice of flite (Carnegie Mellon's, free to use for any purpose), and one by 38 other voices of flite and of
 espeak-ng (GPL-3, the program; it is not part of the weights). No person was recorded for it.
 endef
-export MATERIAL
+export TRAINING_DATA
 
 test: $(VENV)/installed chromium
 	$(BIN)/python -m pytest $(ARGS)
