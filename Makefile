@@ -2,6 +2,7 @@
 # make test       everything that needs no GPU and no network
 # make test-slow  what takes longer
 # make voice      how the voice of this package was made and measured: over an hour on two cores
+# make test-s3    what reads and writes an object store, against moto's server
 # make check      lint, format, types, import rules
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3))
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo voice test test-slow check chromium flite clean
+.PHONY: demo voice test test-slow test-s3 check chromium flite clean
 
 demo: $(VENV)/installed flite
 	@$(BIN)/python -m ray_jobs.demo $(ARGS)
@@ -34,6 +35,13 @@ test: $(VENV)/installed chromium
 
 test-slow: $(VENV)/installed chromium
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+# moto has an environment of its own: it needs a botocore that s3fs does not accept.
+MOTO := .venv-moto
+test-s3: $(VENV)/installed
+	@test -x $(MOTO)/bin/moto_server || \
+		{ $(PYTHON) -m venv $(MOTO) && $(MOTO)/bin/pip install --quiet --disable-pip-version-check 'moto[server,s3]>=5'; }
+	$(BIN)/python -m tests.moto $(MOTO)/bin/moto_server $(BIN)/python -m pytest -k s3 tests $(ARGS)
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .
