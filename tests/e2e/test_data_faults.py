@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -18,6 +18,7 @@ from ray.cluster_utils import Cluster
 
 from data_pipeline.corpora.librispeech import LibriSpeech
 from data_pipeline.preparation import job
+from tests.conftest import end
 from tests.data_pipeline.preparation.model_server import ModelServer, model_server
 from tests.data_pipeline.preparation.speech import write_speech
 from tests.e2e import preparation
@@ -36,10 +37,10 @@ class Nodes:
     cluster: Cluster
 
     def workers(self) -> list[psutil.Process]:
-        """Processes in which tasks and actors run."""
-        raylets = [process for process in psutil.Process().children(recursive=True) if process.name() == "raylet"]
+        """Processes that run tasks and actors of Ray Data."""
+        raylets = [process for process in psutil.Process().children() if process.name() == "raylet"]
         children = [child for raylet in raylets for child in raylet.children(recursive=True)]
-        return [child for child in children if _title(child).startswith("ray::")]
+        return [child for child in children if _title(child).startswith("ray::Map")]
 
 
 def _title(process: psutil.Process) -> str:
@@ -50,19 +51,18 @@ def _title(process: psutil.Process) -> str:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """A Ray whose first node has one CPU, so that work goes to the second one too."""
-    started = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 1, "include_dashboard": False})
+def two_nodes() -> Iterator[Cluster]:
+    started = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
     yield started
     started.shutdown()
 
 
 @pytest.fixture
-def nodes(cluster: Cluster) -> Nodes:
-    if len(cluster.list_all_nodes()) < 2:
-        cluster.add_node(**NODE)
-        cluster.wait_for_nodes()
-    return Nodes(cluster)
+def nodes(two_nodes: Cluster) -> Nodes:
+    if len(two_nodes.list_all_nodes()) < 2:
+        two_nodes.add_node(**NODE)
+        two_nodes.wait_for_nodes()
+    return Nodes(two_nodes)
 
 
 @pytest.fixture(scope="module")
@@ -95,16 +95,22 @@ class Run:
     corpus: Path
     bundle: Path
     output: Path
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, server: ModelServer) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "tests.e2e.preparation", self.corpus, self.bundle, self.output, server.url]
         environment = os.environ | {"RAY_ADDRESS": self.nodes.cluster.address}
-        return subprocess.Popen([str(part) for part in command], cwd=ROOT, env=environment, start_new_session=True)
+        process = subprocess.Popen([str(part) for part in command], cwd=ROOT, env=environment, start_new_session=True)
+        self.started.append(process)
+        return process
 
 
 @pytest.fixture
-def run(nodes: Nodes, corpus: Path, tiny_bundle: Path, tmp_path: Path) -> Run:
-    return Run(nodes, corpus, tiny_bundle, tmp_path / "out")
+def run(nodes: Nodes, corpus: Path, tiny_bundle: Path, tmp_path: Path) -> Iterator[Run]:
+    run = Run(nodes, corpus, tiny_bundle, tmp_path / "out")
+    yield run
+    for process in run.started:
+        end(process)
 
 
 def content(dataset: Path) -> dict[str, bytes]:
@@ -133,8 +139,7 @@ def test_killed_workers_change_nothing(run: Run, undisturbed: Path) -> None:
         process = run.start(server)
         for answered in (10, 30, 60):
             wait_until_answered(server, answered, process)
-            busy = [worker for worker in run.nodes.workers() if "IDLE" not in _title(worker)]
-            choose.choice(busy).kill()
+            choose.choice(run.nodes.workers()).kill()
         assert process.wait(timeout=240) == 0
     assert content(run.output) == content(undisturbed)
 
