@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from data_pipeline.corpora.files import CorpusError, CorpusFiles
-from data_pipeline.corpora.parquet_rows import parquet_rows
 from data_pipeline.corpora.reader import CorpusCard
 from data_pipeline.corpora.rows import bad_row, reject_repeated_ids
+from data_pipeline.corpora.tables import parquet_rows
 from data_pipeline.records import (
     AudioReference,
     Content,

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from data_pipeline.corpora.files import CorpusError, CorpusFiles
+from data_pipeline.corpora.files import CorpusError, CorpusFiles, top_directory
 from data_pipeline.corpora.reader import CorpusCard
-from data_pipeline.corpora.rows import bad_row, reject_repeated_ids, top_directory
+from data_pipeline.corpora.rows import bad_row, reject_repeated_ids
 from data_pipeline.records import AudioReference, Emotion, Reject, RejectedRow, Utterance
 
 LABELS: dict[str, Emotion] = {
@@ -115,7 +115,7 @@ def _table(files: CorpusFiles, path: str, language: str) -> tuple[dict[str, tupl
             if line.strip():
                 id, text, label = _fields(line)
                 if id in lines:
-                    raise RejectedRow(f"duplicate line: {id} stands earlier in {path}")
+                    raise RejectedRow(f"duplicate id: {id} is in an earlier line of {path}")
                 lines[id] = (text, label)
         except RejectedRow as error:
             rejects.append(bad_row(f"{path}:{number}", error))
@@ -146,7 +146,7 @@ def _fields(line: str) -> tuple[str, str, str]:
     if len(fields) == 1:
         fields = fields[0].split(maxsplit=1)
     if not re.fullmatch(r"\d{4}_\d+", fields[0]):
-        raise RejectedRow(f"corrupt row: {line.strip()!r}, expected an id, a text and an emotion separated by tabs")
+        raise RejectedRow(f"bad row: {line.strip()!r}, expected an id, a text and an emotion separated by tabs")
     id, *rest = fields
     if len(rest) == 1:  # the emotion is missing, or stands behind the text
         text, _, last = rest[0].rpartition(" ")

@@ -54,7 +54,7 @@ class GigaSpeech:
             split=self.subset.strip("{}"),
             language="en",
             audio=segment.audio,
-            text=_punctuated(required_text(segment.row, "text_tn")),
+            text=_punctuated(required_text(segment.row, "text_tn", "text")),
             sample_rate=None if rate is None else int(rate),
             duration=segment.duration,
             speaker="" if speaker == "N/A" else speaker,

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from data_pipeline.corpora.files import CorpusError, CorpusFiles
+from data_pipeline.corpora.files import CorpusError, CorpusFiles, top_directory
 from data_pipeline.corpora.reader import CorpusCard
-from data_pipeline.corpora.rows import bad_row, reject_repeated_ids, top_directory
+from data_pipeline.corpora.rows import bad_row, reject_repeated_ids
 from data_pipeline.records import AudioReference, Emotion, Gender, Reject, Utterance
 
 LABELS: dict[str, Emotion] = {
@@ -73,7 +73,7 @@ class Iemocap:
             match = _EVALUATION.fullmatch(line)
             if match is None:
                 expected = "[start - end] id code [valence, activation, dominance]"
-                yield bad_row(f"{dialog}:{number}", f"corrupt row: {line!r}, expected {expected}")
+                yield bad_row(f"{dialog}:{number}", f"bad row: {line!r}, expected {expected}")
                 continue
             start, end, id, code = float(match[1]), float(match[2]), match[3], match[4]
             unlabelled.discard(id)

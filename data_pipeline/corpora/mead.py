@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from data_pipeline.corpora.files import CorpusError, CorpusFiles
+from data_pipeline.corpora.files import CorpusError, CorpusFiles, top_directory
 from data_pipeline.corpora.reader import CorpusCard
-from data_pipeline.corpora.rows import bad_row, top_directory
+from data_pipeline.corpora.rows import bad_row
 from data_pipeline.records import AudioReference, Emotion, Gender, Reject, Utterance
 
 LABELS: dict[str, Emotion] = {

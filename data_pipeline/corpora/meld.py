@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from data_pipeline.corpora.files import CorpusError, CorpusFiles
+from data_pipeline.corpora.files import CorpusError, CorpusFiles, top_directory
 from data_pipeline.corpora.reader import CorpusCard
-from data_pipeline.corpora.rows import bad_row, reject_repeated_ids, top_directory
+from data_pipeline.corpora.rows import bad_row, reject_repeated_ids
 from data_pipeline.records import AudioReference, Emotion, Reject, Utterance
 
 LABELS: dict[str, Emotion] = {
@@ -66,9 +66,7 @@ class Meld:
         for number, row in enumerate(_rows(files, part), 2):
             clip = f"dia{row['Dialogue_ID']}_utt{row['Utterance_ID']}.mp4".replace(" ", "")
             if _CLIP.fullmatch(clip) is None or row["Emotion"] is None:
-                yield bad_row(
-                    f"{split}:{number}", f"corrupt row: {row}, expected numbers of a dialogue and an utterance"
-                )
+                yield bad_row(f"{split}:{number}", f"bad row: {row}, expected numbers of a dialogue and an utterance")
                 continue
             id, label = f"{split}_{clip.removesuffix('.mp4')}", row["Emotion"].strip()
             unlabelled.discard(clip)

@@ -70,7 +70,7 @@ class Mosei:
                 clip, start, end, text = _fields(line.strip(), video)
                 id = f"{video}_{clip}"
                 if clip in clips:
-                    raise RejectedRow(f"duplicate id: {id} stands earlier in {_TEXT}/{video}.txt")
+                    raise RejectedRow(f"duplicate id: {id} is in an earlier line of {_TEXT}/{video}.txt")
                 clips.add(clip)
                 label = labels.take(video, clip, start, end)
                 if not recorded:
@@ -115,5 +115,5 @@ def _fields(line: str, video: str) -> tuple[int, float, float, str]:
             raise ValueError(line)
     except ValueError:
         expected = f"{video}___clip___start___end___text"
-        raise RejectedRow(f"corrupt row: {line[:80]!r}, expected {expected}") from None
+        raise RejectedRow(f"bad row: {line[:80]!r}, expected {expected}") from None
     return int(fields[0]), start, end, fields[3].strip() if len(fields) > 3 else ""

@@ -42,7 +42,7 @@ class WenetSpeech:
         return read_segments(files, part, self.subset, self._utterance)
 
     def _utterance(self, segment: Segment) -> Utterance:
-        confidence = required_number(segment.row, "confidence")
+        confidence = required_number(segment.row, "confidence", "confidence")
         if confidence < self.min_confidence:
             raise RejectedRow(f"low confidence: {confidence}, expected at least {self.min_confidence}")
         return Utterance(
@@ -51,7 +51,7 @@ class WenetSpeech:
             split=self.subset,
             language="zh",
             audio=segment.audio,
-            text=required_text(segment.row, "text"),
+            text=required_text(segment.row, "text", "text"),
             sample_rate=16_000,
             duration=segment.duration,
         )

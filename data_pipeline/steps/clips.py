@@ -25,13 +25,13 @@ def read_clip(files: CorpusFiles, reference: AudioReference, *, max_seconds: flo
 
     A segment of a file is read without the rest of the file, a cell of a table with its row group.
 
-    Raises :class:`RejectedRow`: ``missing file``, ``bad path``, ``bad archive``, ``bad table``, ``bad audio`` or
-    ``too long``.
+    Raises :class:`RejectedRow`: ``missing file``, ``path outside the corpus``, ``bad archive``, ``bad table``,
+    ``bad audio`` or ``too long``.
     """
     try:
         files.path(reference.path)
     except ValueError as error:
-        raise RejectedRow(f"bad path: {error}") from error
+        raise RejectedRow(f"path outside the corpus: {error}") from error
     try:
         if reference.member is None and reference.row is None and reference.offset is None and _is_segment(reference):
             with files.open(reference.path) as file:

@@ -77,8 +77,10 @@ def test_absolute_paths_below_the_root_are_accepted(tmp_path: Path, monkeypatch:
     user = message("user", item(audio=str(tmp_path / "data/wavs/a.wav")))
     write_manifest(tmp_path / "data", [user, message("assistant", item("yes"))])
     monkeypatch.chdir(tmp_path)
-    for root in (tmp_path / "data", Path("data")):
-        (found,) = conversations(Instructions(), root).values()
+    for root in (f"{tmp_path}/data", "data", f"file://{tmp_path}/data"):
+        files = CorpusFiles(root)
+        (found,) = Instructions().read(files, "train.jsonl")
+        assert isinstance(found, Conversation)
         assert found.messages[0].content[0].audio == AudioReference(path="wavs/a.wav")
 
 
@@ -131,13 +133,13 @@ BAD: dict[str, list[Any]] = {
     "no reply: the last message is the user's": [USER, REPLY, USER],
     "bad order: ": [USER, message("system", item("Be kind.")), REPLY],
     "bad role: ": [message("tool", item("Hi.")), REPLY],
-    "corrupt row: expected the key messages": [],
-    "corrupt row: content 'Hi.'": [{"role": "user", "content": ["Hi."]}, REPLY],
-    "corrupt row: content is 'Hi.'": [{"role": "user", "content": "Hi."}, REPLY],
-    "corrupt row: content is '[]'": [{"role": "user", "content": []}, REPLY],
-    "corrupt row: content \"{'text': 'Hi.'}\"": [message("user", {"text": "Hi."}), REPLY],
-    "corrupt row: content \"{'text': None": [message("user", item() | {"text": None}), REPLY],
-    "corrupt row: spk_emb is '[1.0]'": [message("user", item("Hi.") | {"spk_emb": [1.0]}), REPLY],
+    "bad row: expected the key messages": [],
+    "bad row: content 'Hi.'": [{"role": "user", "content": ["Hi."]}, REPLY],
+    "bad row: content is 'Hi.'": [{"role": "user", "content": "Hi."}, REPLY],
+    "bad row: content is '[]'": [{"role": "user", "content": []}, REPLY],
+    "bad row: content \"{'text': 'Hi.'}\"": [message("user", {"text": "Hi."}), REPLY],
+    "bad row: content \"{'text': None": [message("user", item() | {"text": None}), REPLY],
+    "bad row: spk_emb is '[1.0]'": [message("user", item("Hi.") | {"spk_emb": [1.0]}), REPLY],
 }
 
 

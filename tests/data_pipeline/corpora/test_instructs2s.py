@@ -93,7 +93,7 @@ def test_rows_that_cannot_follow_are_rejected_one_by_one(tmp_path: Path) -> None
     assert [len(found.messages) for found in conversations(reader, tmp_path).values()] == [2, 2]
     assert rejects(reader, tmp_path) == {
         "a-3": "missing round: found 3, expected 2",
-        "a": "duplicate id: a stands earlier in the same part",
+        "a": "duplicate id: a is earlier in the same part",
     }
 
 
@@ -104,7 +104,7 @@ BAD = {
     "no text": [said("human", "Hi.", speech="a.wav"), said("gpt", " ")],
     "bad role": [said("human", "Hi.", speech="a.wav"), said("someone", "Yes.")],
     "bad order": [said("gpt", "Yes."), said("human", "Hi.", speech="a.wav")],
-    "no turns": [],
+    "bad row": [],
 }
 
 
@@ -121,7 +121,7 @@ def test_rows_without_an_id_are_named_by_their_place(tmp_path: Path) -> None:
     write(tmp_path / "en.jsonl", '{"conversation": []}\nno json\n')
     found = rejects(InstructS2S(), tmp_path)
     assert found["en.jsonl:1"].startswith("no id: expected the key 'id', found ['conversation']")
-    assert found["en.jsonl:2"].startswith("corrupt row: ")
+    assert found["en.jsonl:2"].startswith("bad row: ")
 
 
 @pytest.mark.parametrize(
