@@ -57,7 +57,7 @@ def test_lossy_segments_with_exact_time_stamps_are_in_place_to_the_sample(extens
     assert lag(segment[: rate // 4], whole, begin, 60) == 0
 
 
-def test_the_sound_of_a_video_is_read() -> None:
+def test_the_audio_of_a_video_is_read() -> None:
     data = video_file(30.0)
     whole, rate = decode_audio(data)
     np.testing.assert_array_equal(decode_segment(data, 0, None)[0], whole)

@@ -26,7 +26,7 @@ def metadata(key: str, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def sound(key: str) -> bytes:
+def clip(key: str) -> bytes:
     return f"ID3 {key} ".encode() * 40
 
 
@@ -41,7 +41,7 @@ def archive(*members: tuple[str, bytes]) -> bytes:
 
 
 def pair(key: str, *, json_first: bool = False, **changes: Any) -> list[tuple[str, bytes]]:
-    members = [(f"{key}.mp3", sound(key)), (f"{key}.json", json.dumps(metadata(key, **changes)).encode())]
+    members = [(f"{key}.mp3", clip(key)), (f"{key}.json", json.dumps(metadata(key, **changes)).encode())]
     return members[::-1] if json_first else members
 
 
@@ -61,7 +61,7 @@ def test_an_entry_of_an_archive_names_the_bytes_of_its_clip(tmp_path: Path, json
     write_archive(tmp_path, archive(*pair("a", json_first=json_first), *pair("b", json_first=json_first)))
     utterances, rejects = read_utterances(Emilia(), tmp_path)
     assert not rejects
-    assert [bytes_of(tmp_path, utterance) for utterance in utterances] == [sound("a"), sound("b")]
+    assert [bytes_of(tmp_path, utterance) for utterance in utterances] == [clip("a"), clip("b")]
     assert utterances[0] == Utterance(
         id="a",
         corpus="emilia",
@@ -83,7 +83,7 @@ def test_members_of_a_pair_may_lie_apart_and_below_directories(tmp_path: Path) -
     write_archive(tmp_path, archive(text, *other, ("README.txt", b"hello"), mp3))
     utterances, rejects = read_utterances(Emilia(), tmp_path)
     assert not rejects
-    assert [bytes_of(tmp_path, utterance) for utterance in utterances] == [sound("b"), sound(key)]
+    assert [bytes_of(tmp_path, utterance) for utterance in utterances] == [clip("b"), clip(key)]
 
 
 def test_the_metadata_of_emilia_yodas_are_read(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_bad_members_are_rejected_singly(tmp_path: Path) -> None:
         archive(
             *pair("a"),
             *pair("a"),
-            ("broken.mp3", sound("broken")),
+            ("broken.mp3", clip("broken")),
             broken,
             ("list.mp3", b"x"),
             ("list.json", b"[]"),
@@ -118,7 +118,7 @@ def test_bad_members_are_rejected_singly(tmp_path: Path) -> None:
             *pair("half", text="\ud800"),
             *pair("french", language="fr"),
             *pair("none", language=None),
-            ("alone.mp3", sound("alone")),
+            ("alone.mp3", clip("alone")),
             ("mute.json", json.dumps(metadata("mute")).encode()),
             *pair("z"),
         ),
@@ -145,7 +145,7 @@ def test_bad_members_are_rejected_singly(tmp_path: Path) -> None:
 def test_a_repeated_clip_cannot_replace_the_first(tmp_path: Path) -> None:
     write_archive(tmp_path, archive(*pair("a"), ("a.mp3", b"other")))
     utterances, rejects = read_utterances(Emilia(), tmp_path)
-    assert [bytes_of(tmp_path, utterance) for utterance in utterances] == [sound("a")]
+    assert [bytes_of(tmp_path, utterance) for utterance in utterances] == [clip("a")]
     assert rejects == {"a.mp3": "duplicate id: a.mp3 is already in EN/EN-B000000.tar"}
 
 
