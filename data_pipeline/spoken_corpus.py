@@ -30,7 +30,7 @@ def shards_writer(directory: Path) -> DatasetWriter:
 def finished_report(directory: Path, plan: Sequence[Shard]) -> Report | None:
     """The report of the corpus at ``directory``; None where there is none, or one of another plan.
 
-    Raises :class:`~data_pipeline.dataset.DatasetError` for a directory that is not a corpus: publishing would replace it.
+    Raises :class:`~data_pipeline.dataset.DatasetError` for a directory that is not a corpus: it would be replaced.
     """
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         return None

@@ -30,7 +30,7 @@ class VoiceAssistant:
     """Parquet files in ``data`` or in the root, with the columns ``split_name``, ``index``, ``round``, ``question``,
     ``question_audio`` (bytes and path), ``answer`` and ``answer_snac``.
 
-    The rounds of one index are one conversation, also where they go on in the next file; a row without a round is a
+    The rounds of one index are one conversation, also across files; a row without a round is a
     conversation by itself. Answers have no audio: ``answer_snac`` holds codes of another codec and is not read.
     """
 

@@ -1,4 +1,4 @@
-"""Preparing a data set from a corpus: plan, pipeline, and what describes the whole."""
+"""Preparing a data set from a corpus: plan, pipeline, description."""
 
 from functools import partial
 from typing import Any
@@ -31,7 +31,7 @@ _KINDS: dict[str, ContinuationKind] = {"continuation": "semantic", "emotional co
 
 
 class PreparationError(ValueError):
-    """A job that cannot go on: says what is missing, or which rows cannot be used."""
+    """A job that cannot run: the message says what is missing."""
 
 
 def prepare_dataset(
@@ -46,7 +46,7 @@ def prepare_dataset(
 ) -> Report:
     """Publish samples of the corpus at ``root`` as the data set ``output``; both are directories or URLs.
 
-    A job that was killed continues where it was when it is started again; a finished one changes nothing. Raises
+    A job that was killed resumes when it is started again; a finished one changes nothing. Raises
     :class:`PreparationError`, :class:`~data_pipeline.preparation.shard.TooManyRejects` and
     :class:`~data_pipeline.dataset.DatasetError`.
     """
@@ -99,7 +99,7 @@ def _stages(
     if _needs_generator(config):
         if generator is None:
             raise PreparationError(
-                f"the task {config.tokenise.task!r} needs a language model that continues what is said: expected a "
+                f"the task {config.tokenise.task!r} needs a language model that writes continuations: expected a "
                 "generator"
             )
         stages.append(

@@ -1,4 +1,4 @@
-"""The audio that an entry of a corpus refers to → samples, wherever it is stored."""
+"""The clip that an :class:`AudioReference` names → samples."""
 
 import zipfile
 import zlib
@@ -64,7 +64,7 @@ def _name(reference: AudioReference) -> str:
 
 
 def _read_bytes(files: CorpusFiles, reference: AudioReference, max_seconds: float) -> bytes:
-    """The whole encoded clip. A segment may lie anywhere in it, so only clips without one are limited in size."""
+    """The whole encoded clip. A segment may be anywhere in it, so only clips without one are limited in size."""
     path = reference.path
     limit = None if _is_segment(reference) else int(max_seconds * _BYTES_PER_SECOND) + _OTHER_BYTES
     if reference.member is not None:
@@ -127,7 +127,7 @@ def _read_cell(files: CorpusFiles, path: str, row: int, column: str | None) -> b
 
 @lru_cache(maxsize=_OPEN_FILES)
 def _open_archive(files: CorpusFiles, path: str) -> tuple[zipfile.ZipFile, ExitStack]:
-    stack = ExitStack()  # is kept with the archive, as its file is open as long as the stack is
+    stack = ExitStack()  # keeps the file of the archive open
     return zipfile.ZipFile(stack.enter_context(files.open(path))), stack
 
 

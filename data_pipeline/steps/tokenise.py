@@ -1,4 +1,4 @@
-"""Prepared rows → training samples, by the prompt builder that serves replies too."""
+"""Prepared rows → training samples, by the prompt builder that serving uses too."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ ENTRIES: dict[Task, tuple[type[Utterance] | type[Conversation], ...]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokeniseConfig:
-    """Samples of rows. ``text_prompts`` adds one that answers the user's words in place of the clips (paper section
+    """Samples of rows. ``text_prompts`` adds a sample with the user's text in place of the clips (paper section
     3.2: trained on speech alone, the speech decoder fails on text). Speaker vectors have ``speaker_dim`` numbers.
 
     ``max_text_tokens`` limits each text of a row, ``max_length`` the LLM positions of a sample.
