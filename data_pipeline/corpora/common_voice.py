@@ -30,10 +30,12 @@ _COLUMNS = ("client_id", "path", "sentence")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommonVoice:
-    """``{lang}/{split}.tsv``, which names files of ``{lang}/clips/``.
+    """Layout, where ``root`` is the directory of the language, of the release, or the one above::
 
-    ``root`` is the directory of the release, the one above, or the one of the language. The tables have no quoting:
-    a quotation mark is part of the sentence.
+        cv-corpus-13.0-2023-03-09/en/train.tsv      client_id, path, sentence, …, age, gender, …
+        cv-corpus-13.0-2023-03-09/en/clips/common_voice_en_1.mp3
+
+    The tables have no quoting: a quotation mark is part of the sentence. ``lang`` is the name of the directory.
     """
 
     name: ClassVar[str] = "common_voice"

@@ -35,9 +35,12 @@ _GENDERS: dict[str, Gender] = {"f": "female", "m": "male"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dialogues:
-    """Shards ``NNNNN-of-NNNNN.parquet`` of schema :data:`~data_pipeline.schema.DIALOGUE`, one exchange a row.
+    """Layout::
 
-    A finished data set has all its shards. It has no splits: all is ``all``.
+        00000-of-00002.parquet      one exchange a row, schema :data:`~data_pipeline.schema.DIALOGUE`
+        00001-of-00002.parquet
+
+    A data set with a missing shard is an error. There are no splits: the split is ``all``.
     """
 
     name: ClassVar[str] = "dialogues"

@@ -21,11 +21,16 @@ _MAX_JSON = 1 << 20  # bytes; real ones have a few hundred
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Emilia:
-    """``{language}/*.tar`` with members ``{key}.mp3`` and ``{key}.json``, or ``{language}/*.jsonl`` with paths of MP3
-    files relative to its directory. Languages are directories in upper case, such as ``EN``.
+    """Layout, where ``root`` is the directory of a language, or up to three levels above it::
 
-    ``root`` is the directory of a language, or up to three levels above it. Nothing is unpacked: an entry of an
-    archive names the bytes of its member.
+        EN/EN-B000000.tar       pairs {key}.mp3 and {key}.json: id, text, duration, speaker, language, dnsmos
+
+    or tables with paths that are relative to their directory::
+
+        EN/EN_B00000.jsonl      the same keys, and wav
+        EN/EN_B00000/…/{id}.mp3
+
+    Nothing is unpacked: an entry of an archive names the bytes of its member.
     """
 
     name: ClassVar[str] = "emilia"

@@ -27,12 +27,13 @@ _SPLITS = ("train", "evaluation", "test")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Esd:
-    """``{0001-0020}/{emotion}/[{split}/]{speaker}_{NNNNNN}.wav`` and ``{0001-0020}/{speaker}.txt``, a table of id, text
-    and emotion. The directories ``train``, ``evaluation`` and ``test`` may be missing: the split is ``all`` then.
+    """Layout, below ``root`` or its directory ``ESD`` or ``Emotion Speech Dataset``::
 
-    ``root`` holds the speakers, or a directory ``ESD`` or ``Emotion Speech Dataset`` that does. Speakers to 0010 speak
-    Chinese, the others English. The directory gives the emotion; a table that names another one contradicts it, and
-    the clip is rejected. Clips without a line in the table have no text.
+        0011/0011.txt                               id, text and emotion, separated by tabs
+        0011/Surprise/evaluation/0011_001401.wav    or without train, evaluation and test: the split is ``all`` then
+
+    Speakers to 0010 speak Chinese, the others English. The directory gives the emotion; a clip with another one in the
+    table is rejected. A clip without a line in the table has no text.
     """
 
     name: ClassVar[str] = "esd"

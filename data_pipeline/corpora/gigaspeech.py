@@ -19,9 +19,13 @@ _TAG = re.compile(r"\s*<([A-Z]+)>")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GigaSpeech:
-    """``GigaSpeech.json`` and the recordings that it names, ``audio/{source}/{directory}/{aid}.opus``.
+    """Layout, below ``root`` or its directory ``GigaSpeech``::
 
-    ``root`` holds them, or the directory ``GigaSpeech`` that does. Texts are upper case, with punctuation.
+        GigaSpeech.json     {"audios": [{"aid", "path", "segments": [{"sid", "begin_time", "end_time", "text_tn",
+                            "subsets": ["{M}"]}]}]}
+        audio/podcast/P0000/POD0000000001.opus
+
+    An utterance is a segment of a recording. Texts are upper case, and get the punctuation that tags stand for.
     """
 
     name: ClassVar[str] = "gigaspeech"

@@ -31,12 +31,14 @@ _ENCODINGS = ("utf-8-sig", "cp1252", "latin-1")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Iemocap:
-    """``Session{1-5}/sentences/wav/{dialog}/{id}.wav``, labels in ``Session{1-5}/dialog/EmoEvaluation/{dialog}.txt``
-    and texts in ``Session{1-5}/dialog/transcriptions/{dialog}.txt``.
+    """Layout, below ``root`` or its directory ``IEMOCAP_full_release``::
 
-    ``root`` holds the sessions, or the directory ``IEMOCAP_full_release`` that does. The session is the split: each
-    has two speakers of its own, so that a session makes a fold. The speaker and the gender are those of the utterance
-    (``_F000``, ``_M000``); ``Ses01F`` only says who wore the markers. Utterances without a transcript have no text.
+        Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav
+        Session1/dialog/EmoEvaluation/Ses01F_impro01.txt      [6.29 - 8.23]  Ses01F_impro01_F000  neu  [2.5, 2.5, 2.5]
+        Session1/dialog/transcriptions/Ses01F_impro01.txt     Ses01F_impro01_F000 [006.29-008.23]: Excuse me.
+
+    A session is a split: each has two speakers of its own, so that a session makes a fold. Speaker and gender are those
+    of the utterance (``_F000``, ``_M000``), not of the dialogue (``Ses01F``). Without a transcript the text is empty.
     """
 
     name: ClassVar[str] = "iemocap"

@@ -16,7 +16,7 @@ from data_pipeline.corpora.rows import bad_row
 from data_pipeline.corpora.tables import json_rows
 from data_pipeline.records import AudioReference, Content, Conversation, ConversationMessage, Reject, RejectedRow
 
-_KEYS = ("text", "audio", "speech_units")  # and "spk_emb", which the offline tool lets out
+_KEYS = ("text", "audio", "speech_units")  # and "spk_emb", which may be missing
 _UNITS = re.compile(r"(?:\s*<\|audio_\d+\|>)+\s*")
 _UNIT = re.compile(r"<\|audio_(\d+)\|>")
 _ROLES = ("system", "user", "assistant")
@@ -24,14 +24,17 @@ _ROLES = ("system", "user", "assistant")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Instructions:
-    """JSON Lines, one object a line:
-    ``{"messages": [{"role": …, "content": [{"text": …, "audio": …, "speech_units": …, "spk_emb": …}]}]}``.
+    """Layout, with one conversation a line::
 
-    All four are strings, empty where there is nothing. ``audio`` is one of the forms of
+        train.jsonl     {"messages": [{"role": "user", "content": [{"text": "", "audio": "wavs/a.wav",
+                        "speech_units": "", "spk_emb": ""}]}, {"role": "assistant", "content": […]}]}
+        wavs/a.wav
+
+    The four values are strings, empty where there is nothing; ``spk_emb`` may be missing. ``audio`` is a string of
     :func:`~data_pipeline.corpora.audio_strings.parse_audio`, ``speech_units`` is ``<|audio_12|><|audio_7|>…``, and
     ``spk_emb`` is the path of a NumPy file (``.npy``) or numbers separated by commas or spaces. Paths are relative to
-    ``root``, or absolute and below it. ``manifests`` is a pattern of paths below ``root``; each manifest is a part and
-    a split. The format names no language: it is ``language`` for all of them.
+    ``root``, or absolute and below it. ``manifests`` is a pattern of paths below ``root``; each manifest is a split.
+    The format names no language: ``language`` is that of all rows.
     """
 
     name: ClassVar[str] = "instructions"
@@ -121,7 +124,7 @@ def _messages(record: dict[str, Any], loader: _Loader) -> tuple[ConversationMess
         raise RejectedRow(f"bad row: expected the key messages with a list, found {sorted(record)}")
     parsed = tuple(_message(message, loader) for message in messages)
     if any(message.role == "system" for message in parsed[1:]):
-        raise RejectedRow("bad order: a message of the system stands behind others")
+        raise RejectedRow("bad order: a system message follows others")
     if parsed[-1].role != "assistant":
         raise RejectedRow(f"no reply: the last message is the {parsed[-1].role}'s, expected the assistant's")
     return parsed

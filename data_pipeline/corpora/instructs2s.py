@@ -45,10 +45,14 @@ class Mapping:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InstructS2S:
-    """Manifests in JSON or JSON Lines, and the clips they name, extracted from the archives.
+    """Layout, with the archives extracted::
 
-    ``mapping`` is the path of a YAML file that names the keys of the manifests; where it is empty, the layout is that
-    of ``instructs2s.yaml`` beside this module. Rows of one conversation stand next to each other.
+        instruct_en_200k_data_cosy2.json    [{"id", "conversation": [{"from": "human", "text", "speech": "en/0.wav"},
+                                            {"from": "gpt", "text"}]}]
+        en/0.wav
+
+    ``mapping`` is the path of a YAML file with other names of files and keys. Where it is empty, the one for the layout
+    above is used: ``instructs2s.yaml`` beside this module. Rows of one conversation must follow one another.
     """
 
     name: ClassVar[str] = "instructs2s"

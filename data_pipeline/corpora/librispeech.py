@@ -1,4 +1,4 @@
-"""LibriSpeech: read English, 16 kHz."""
+"""LibriSpeech: English books read by volunteers, FLAC, 16 kHz."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,9 +15,13 @@ _GENDERS: dict[str, Gender] = {"F": "female", "M": "male"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LibriSpeech:
-    """``{split}/{speaker}/{chapter}/{id}.flac`` and, beside them, ``{speaker}-{chapter}.trans.txt``.
+    """Layout, below ``root`` or its directory ``LibriSpeech``::
 
-    ``root`` holds the splits and ``SPEAKERS.TXT``, or the directory ``LibriSpeech`` that does. Texts are upper case.
+        SPEAKERS.TXT                                    id | sex | subset | minutes | name
+        train-clean-100/103/1240/103-1240.trans.txt     103-1240-0000 CHAPTER ONE
+        train-clean-100/103/1240/103-1240-0000.flac
+
+    Texts are upper case. Without ``SPEAKERS.TXT``, genders are unknown.
     """
 
     name: ClassVar[str] = "librispeech"

@@ -1,4 +1,4 @@
-"""Manifests of utterances for speech recognition and emotion recognition, in JSON Lines."""
+"""Manifests of utterances in JSON Lines, for speech recognition and emotion recognition."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,10 +47,14 @@ _EMOTIONS: dict[str, Emotion] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
-    """``*.jsonl`` in the root, one object a line: ``audio``, and ``text``, ``label`` or both.
+    """Layout::
 
-    ``audio`` is a string of :func:`~data_pipeline.corpora.audio_strings.parse_audio`, relative to the root. ``label``
-    is an emotion; some manifests call it ``emotion``. The name of the file is the split.
+        train.jsonl     {"audio": "clips/a.wav", "text": "Hello.", "label": "happy"}
+        clips/a.wav
+
+    A row has ``text``, ``label`` or both. ``audio`` is a string of
+    :func:`~data_pipeline.corpora.audio_strings.parse_audio`; paths are relative to ``root``, or absolute and below it.
+    ``label`` is an emotion; some manifests call it ``emotion``. The name of the file is the split.
     """
 
     name: ClassVar[str] = "manifest"

@@ -30,11 +30,16 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Meld:
-    """``dia{D}_utt{U}.mp4`` in a directory a split, and ``{train,dev,test}_sent_emo.csv`` beside or inside it.
+    """Layout, below ``root`` or its directory ``MELD.Raw``::
 
-    The directories are named as published (``train_splits``, ``dev_splits_complete``, ``output_repeated_splits_test``,
-    each also inside ``train``, ``dev``, ``test``) or ``train``, ``dev``, ``test``. ``root`` holds them, or the
-    directory ``MELD.Raw`` that does. Clips are numbered within their split, so ids begin with it.
+        train_sent_emo.csv              Utterance, Speaker, Emotion, Dialogue_ID, Utterance_ID, …
+        train_splits/dia0_utt0.mp4      also train/train_splits or train
+        dev_sent_emo.csv
+        dev_splits_complete/dia0_utt0.mp4
+        test_sent_emo.csv
+        output_repeated_splits_test/dia0_utt0.mp4
+
+    A table may also be inside the directory of its split. Clips are numbered within their split, so ids begin with it.
     """
 
     name: ClassVar[str] = "meld"

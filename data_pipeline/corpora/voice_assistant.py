@@ -27,11 +27,13 @@ class _Exchange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VoiceAssistant:
-    """Parquet files in ``data`` or in the root, with the columns ``split_name``, ``index``, ``round``, ``question``,
-    ``question_audio`` (bytes and path), ``answer`` and ``answer_snac``.
+    """Layout::
 
-    The rounds of one index are one conversation, also across files; a row without a round is a
-    conversation by itself. Answers have no audio: ``answer_snac`` holds codes of another codec and is not read.
+        data/train-00000-of-00325.parquet       split_name, index, round, question, question_audio, answer, answer_snac
+
+    The files may also be in ``root`` itself. The rounds of one index are one conversation, also across files; a row
+    without a round is a conversation of its own. Answers have no audio: ``answer_snac``, codes of another codec, is not
+    read.
     """
 
     name: ClassVar[str] = "voice_assistant"

@@ -1,4 +1,4 @@
-"""WenetSpeech: Mandarin podcasts and YouTube, long recordings in Opus."""
+"""WenetSpeech: Mandarin podcasts and YouTube, long recordings in Opus, 16 kHz."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,9 +15,13 @@ _SUBSETS = ("S", "M", "L", "W", "DEV", "TEST_NET", "TEST_MEETING")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WenetSpeech:
-    """``WenetSpeech.json`` and the recordings that it names, ``audio/{split}/{source}/{directory}/{aid}.opus``.
+    """Layout, below ``root`` or its directory ``WenetSpeech``::
 
-    ``root`` holds them, or the directory ``WenetSpeech`` that does.
+        WenetSpeech.json    {"audios": [{"aid", "path", "segments": [{"sid", "confidence", "begin_time", "end_time",
+                            "text", "subsets": ["M"]}]}]}
+        audio/train/youtube/B00000/Y0000000000.opus
+
+    An utterance is a segment of a recording. ``min_confidence`` is the least agreement of text and audio, 0 to 1.
     """
 
     name: ClassVar[str] = "wenetspeech"
