@@ -1,5 +1,6 @@
 """The files of a corpus, confined to its root: which there are, and what is in them."""
 
+import glob
 import posixpath
 import re
 from collections.abc import Iterator
@@ -63,7 +64,7 @@ class CorpusFiles:
     def glob(self, pattern: str) -> list[str]:
         """Sorted paths that match, with ``*``, ``?``, ``[…]`` and ``**``."""
         filesystem, root = self._opened
-        return sorted(found[len(root) + 1 :] for found in filesystem.glob(f"{root}/{pattern}"))
+        return sorted(found[len(root) + 1 :] for found in filesystem.glob(f"{glob.escape(root)}/{pattern}"))
 
     def names(self, directory: str = "") -> list[str]:
         """Sorted names in a directory; none where it does not exist."""

@@ -2,7 +2,8 @@
 
 ``<shard>.parquet`` holds rows, ``_rejects/<shard>.parquet`` the rows that could not be used, and
 ``_shards/<shard>.json``, written last, says that both are complete and by which fingerprint they were made.
-``dataset.json`` says that the whole data set is finished.
+``_dataset.json`` says that the whole data set is finished. All names but those of rows begin with an underscore, and
+readers of Parquet skip them.
 """
 
 from data_pipeline.dataset.layout import DatasetError, absolute_url

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from data_pipeline.dataset.layout import MANIFEST, DatasetError
 from data_pipeline.dataset.shards import read_footer, read_row_groups, shard_path
 
-INDEX = "index.parquet"
+INDEX = "_index.parquet"
 
 
 _CATEGORY = pa.dictionary(pa.int32(), pa.string())
@@ -85,7 +85,7 @@ def with_shards(index: pa.Table, shards: Sequence[str]) -> pa.Table:
 
 
 def write_index(filesystem: AbstractFileSystem, root: str, index: pa.Table) -> None:
-    """Write what :func:`build_index` returned as ``<root>/index.parquet``; the same index gives the same bytes."""
+    """Write what :func:`build_index` returned as ``<root>/_index.parquet``; the same index gives the same bytes."""
     buffer = pa.BufferOutputStream()
     pq.write_table(index, buffer, compression="zstd", row_group_size=max(index.num_rows, 1))
     filesystem.pipe_file(f"{root}/{INDEX}", buffer.getvalue().to_pybytes())

@@ -12,7 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractFileSystem
 
 SHARD_NAME = re.compile(r"\d{5,}-of-\d{5,}")
-MANIFEST = "dataset.json"
+MANIFEST = "_dataset.json"
 
 
 class DatasetError(ValueError):

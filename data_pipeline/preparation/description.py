@@ -20,7 +20,7 @@ from data_pipeline.steps.row import labelled_speaker
 
 
 def describe(writer: DatasetWriter, plan: Plan, reader: CorpusReader, made_from: dict[str, Any]) -> Report:
-    """Publish the index, ``report.html`` and ``card.md`` of a data set with all its shards, and last the manifest,
+    """Publish the index, ``_report.html`` and ``_card.md`` of a data set with all its shards, and last the manifest,
     which marks it as finished. Does nothing where there is a manifest."""
     files = DatasetFiles(writer.url)
     if files.exists(MANIFEST):
@@ -29,9 +29,11 @@ def describe(writer: DatasetWriter, plan: Plan, reader: CorpusReader, made_from:
     write_index(files.filesystem, files.root, build_index(files.filesystem, files.root, plan.shards))
     task = made_from["config"]["tokenise"]["task"]
     title = f"{reader.card.title}: {task}"
-    files.put("report.html", render_html(title, report, _examples(files.url, plan), _rejects(files.url, plan)).encode())
+    files.put(
+        "_report.html", render_html(title, report, _examples(files.url, plan), _rejects(files.url, plan)).encode()
+    )
     card = render_card(title, report, {reader.name: reader.card}, recipe=task, fingerprint=plan.fingerprint)
-    files.put("card.md", card.encode())
+    files.put("_card.md", card.encode())
     facts = {"fingerprint": plan.fingerprint, "made_from": made_from, "not_selected": plan.not_selected}
     return writer.finish(plan.shards, facts)
 

@@ -53,6 +53,10 @@ def prepare_dataset(
     quiet_ray_data()
     url, bundle = absolute_url(output), absolute_directory(bundle)
     writer = DatasetWriter(url)
+    if generator is None and _needs_generator(config):
+        raise PreparationError(
+            f"the task {config.tokenise.task!r} needs a language model that writes continuations: expected a generator"
+        )
     made_from = _made_from(config, reader, bundle, generator)
     plan = make_plan(
         url, reader, absolute_url(root), config.tokenise.task, config.selection, config.shard_rows, made_from
@@ -97,11 +101,7 @@ def _stages(
     before = {"rows": plan.rows_fingerprint, "clips": config_to_dict(config.clips)}
     stages = []
     if _needs_generator(config):
-        if generator is None:
-            raise PreparationError(
-                f"the task {config.tokenise.task!r} needs a language model that writes continuations: expected a "
-                "generator"
-            )
+        assert generator is not None
         stages.append(
             ModelStage(
                 name="continuation",

@@ -1,7 +1,7 @@
 """The plan of a data set: every row of a corpus in shards, committed before anything is prepared.
 
 What depends on the whole corpus (duplicates, quantiles, quotas) is decided here, so that a shard can be made alone.
-``_plan/<shard>.parquet`` holds the planned rows, ``plan.json``, written last, says what they were made from.
+``_plan/<shard>.parquet`` holds the planned rows, ``_plan.json``, written last, says what they were made from.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from data_pipeline.steps.statistics import METADATA, SelectionConfig, select
 from data_pipeline.steps.tokenise import ENTRIES, Task
 from opens2s_core.config import parse_config
 
-PLAN = "plan.json"
+PLAN = "_plan.json"
 _SCAN_TASKS = 256
 """Parts of a corpus are read in at most so many tasks."""
 

@@ -4,14 +4,22 @@ import zipfile
 import zlib
 from contextlib import ExitStack
 from functools import lru_cache
-from typing import Any
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_pipeline.corpora.files import CorpusFiles
 from data_pipeline.records import AudioReference, RejectedRow
-from opens2s_core.audio import MAX_CHANNELS, MAX_RATE, AudioError, AudioTooLong, Waveform, decode_segment
+from opens2s_core.audio import (
+    MAX_CHANNELS,
+    MAX_RATE,
+    AudioError,
+    AudioTooLong,
+    Waveform,
+    decode_audio,
+    decode_segment,
+)
 
 _BYTES_PER_SECOND = MAX_RATE * MAX_CHANNELS * 4
 _OTHER_BYTES = 64 * 2**20
@@ -23,7 +31,8 @@ _OPEN_FILES = 4
 def read_clip(files: CorpusFiles, reference: AudioReference, *, max_seconds: float) -> tuple[Waveform, int]:
     """Mono float32 samples (n,) in [-1, 1] and their rate in Hz, at most ``max_seconds`` long.
 
-    A segment of a file is read without the rest of the file, a cell of a table with its row group.
+    A segment of a file is read without the rest of the file, a cell of a table with its row group. A clip that was cut
+    at its end is read up to there; one with damage in it is rejected.
 
     Raises :class:`RejectedRow`: ``missing file``, ``path outside the corpus``, ``bad archive``, ``bad table``,
     ``bad audio`` or ``too long``.
@@ -35,8 +44,11 @@ def read_clip(files: CorpusFiles, reference: AudioReference, *, max_seconds: flo
     try:
         if reference.member is None and reference.row is None and reference.offset is None and _is_segment(reference):
             with files.open(reference.path) as file:
-                return _decode(file, reference, max_seconds)
-        return _decode(_read_bytes(files, reference, max_seconds), reference, max_seconds)
+                return _decode_segment(file, reference, max_seconds)
+        data = _read_bytes(files, reference, max_seconds)
+        if _is_segment(reference):
+            return _decode_segment(data, reference, max_seconds)
+        return decode_audio(data, max_seconds=max_seconds)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise RejectedRow(f"missing file: {reference.path}") from error
     except AudioTooLong as error:
@@ -45,7 +57,7 @@ def read_clip(files: CorpusFiles, reference: AudioReference, *, max_seconds: flo
         raise RejectedRow(f"bad audio: {_name(reference)}: {error}") from error
 
 
-def _decode(file: Any, reference: AudioReference, max_seconds: float) -> tuple[Waveform, int]:
+def _decode_segment(file: BinaryIO | bytes, reference: AudioReference, max_seconds: float) -> tuple[Waveform, int]:
     return decode_segment(
         file, reference.start, reference.length, in_samples=reference.in_samples, max_seconds=max_seconds
     )

@@ -6,9 +6,19 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 import av
-import numpy as np
+from av.container import InputContainer
 
-from opens2s_core.audio.decoding import _CODECS, _OPTIONS, AudioError, _check_frame, _mono
+from opens2s_core.audio.frames import (
+    AudioError,
+    Block,
+    Damage,
+    audio_stream,
+    decoded_blocks,
+    joined,
+    open_audio,
+    too_long,
+    unreadable,
+)
 from opens2s_core.audio.waveform import Waveform
 
 _PREROLL = 0.5
@@ -19,10 +29,6 @@ _LAST = 1e10
 """Seconds or samples. What starts later is a mistake, and would not fit FFmpeg's integers."""
 _WITHOUT_TIMES = frozenset({"aac"})
 """Raw streams of FFmpeg's name: a seek in them goes to an estimated place. They are decoded from the start."""
-
-
-class AudioTooLong(AudioError):
-    """Audio of more seconds than the limit."""
 
 
 def decode_segment(
@@ -38,107 +44,92 @@ def decode_segment(
 
     ``start`` and ``length`` (None: to the end) are seconds, or samples at the returned rate where ``in_samples``. The
     samples are those of the whole file decoded and sliced: exactly for wav and flac, within one frame of the codec for
-    others, and within its precision, as lossy decoders depend on what they decoded before.
+    others, and within its precision, as lossy decoders depend on what they decoded before. This does not hold for
+    files that were put together, such as chained Ogg: their timestamps start again, so a place is not unique.
 
-    Raises :class:`AudioError` for audio that cannot be read or ends more than 0.25 s before the segment does, and
-    :class:`AudioTooLong` where it lasts more than ``max_seconds``.
+    Damage is refused as in whole files where it is in the segment or shortly before it, and does not matter elsewhere.
+    Checksums of Ogg pages are not compared with their content; FFmpeg leaves out pages that are damaged, and the gap
+    is found if it is of 0.1 s or more and audio follows it.
+
+    Raises :class:`~opens2s_core.audio.frames.AudioError` for audio that cannot be read or ends more than 0.25 s before
+    the segment does, and :class:`~opens2s_core.audio.frames.AudioTooLong` where it lasts more than ``max_seconds``.
     """
     if not 0 <= start <= _LAST or not (length is None or 0 < length <= _LAST):
         raise AudioError(f"segment from {start:g} of length {length}: expected 0 to {_LAST:g} and more than 0")
     source = io.BytesIO(file) if isinstance(file, bytes) else file
+    first_bytes = source.read(8)
+    source.seek(0)
     try:
-        with av.open(source, "r", metadata_errors="replace", container_options=_OPTIONS) as opened:
-            segment, rate = _read(opened, start, length, in_samples=in_samples, max_seconds=max_seconds)
+        opened = open_audio(source)
     except av.FFmpegError as error:
-        raise AudioError(
-            f"not a readable audio file, or damaged: {error.strerror}; "
-            "expected wav, flac, mp3, ogg, opus, webm, m4a, mp4 or aac"
-        ) from error
-    if not np.isfinite(segment).all():
-        raise AudioError("audio has samples that are not finite numbers")
-    return segment.clip(-1.0, 1.0), rate
+        raise unreadable(error, first_bytes, source.seek(0, io.SEEK_END)) from error
+    with opened:
+        return _read(opened, start, length, in_samples=in_samples, max_seconds=max_seconds)
 
 
 def _read(
-    file: av.container.InputContainer,
-    start: float,
-    length: float | None,
-    *,
-    in_samples: bool,
-    max_seconds: float | None,
+    file: InputContainer, start: float, length: float | None, *, in_samples: bool, max_seconds: float | None
 ) -> tuple[Waveform, int]:
-    stream = _audio_stream(file)
-    frames = file.decode(stream)
-    first = next(frames, None)
+    stream = audio_stream(file)
+    following = decoded_blocks(file, stream)
+    try:
+        first = next(following, None)
+    except Damage as damage:
+        raise damage.after(0.0) from damage
     if first is None:
-        raise AudioError("audio is empty: it has no samples")
-    _check_frame(first)
-    rate = first.sample_rate
+        return joined([]), 0
+    rate = first.rate
     scale = 1 if in_samples else rate
     begin = round(start * scale)
     end = None if length is None else round((start + length) * scale)
     limit = None if max_seconds is None else begin + int(max_seconds * rate)
-    if limit is not None and end is not None and end > limit:
-        raise AudioTooLong(f"segment of {(end - begin) / rate:g} s: expected at most {max_seconds:g} s")
-    position, origin = 0, first.pts
-    if begin > first.samples + _PREROLL * rate and origin is not None and file.format.name not in _WITHOUT_TIMES:
-        position, first, frames = _seek(file, stream, origin, begin, rate)
+    if max_seconds is not None and limit is not None and end is not None and end > limit:
+        raise too_long(f"segment of {(end - begin) / rate:g} s", max_seconds)
+    position = 0
+    is_far = begin > len(first.samples) + _PREROLL * rate
+    if is_far and first.time is not None and file.format.name not in _WITHOUT_TIMES:
+        position, first, following = _seek(file, stream, first.time, begin, rate)
     blocks: list[Waveform] = []
-    for frame in itertools.chain([first], frames):
-        _check_frame(frame)
-        if frame.sample_rate != rate:
-            raise AudioError(f"its sample rate changes from {rate} to {frame.sample_rate} Hz")
-        _check_place(frame, stream, origin, position)
-        after = position + frame.samples
-        if after > begin:
-            blocks.append(_mono(frame)[max(0, begin - position) : None if end is None else max(0, end - position)])
-        position = after
-        if end is not None and position >= end:
-            break
-        if limit is not None and position > limit:
-            raise AudioTooLong(f"audio of more than {max_seconds:g} s: expected at most {max_seconds:g} s")
+    try:
+        for block in itertools.chain([first], following):
+            after = position + len(block.samples)
+            if after > begin:
+                wanted = slice(max(0, begin - position), None if end is None else max(0, end - position))
+                blocks.append(block.samples[wanted])
+            position = after
+            if end is not None and position >= end:
+                break
+            if max_seconds is not None and limit is not None and position > limit:
+                raise too_long(f"audio of more than {max_seconds:g} s", max_seconds)
+    except Damage as damage:
+        raise damage.after(position / rate) from damage
     needed = begin + 1 if end is None else max(begin + 1, end - int(_MISSING * rate))
     if position < needed:
         until = "its end" if end is None else f"{end / rate:g} s"
         raise AudioError(f"segment from {begin / rate:g} s to {until}: the audio ends at {position / rate:g} s")
-    return np.concatenate(blocks), rate
-
-
-def _audio_stream(file: av.container.InputContainer) -> av.AudioStream:
-    stream = next(iter(file.streams.audio), None)
-    if stream is None:
-        raise AudioError(f"{file.format.name} file without audio")
-    codec = stream.codec_context.codec.canonical_name if stream.codec_context else "of an unknown kind"
-    if codec not in _CODECS and not codec.startswith("pcm_"):
-        raise AudioError(f"its audio is {codec}, expected PCM or one of {', '.join(sorted(_CODECS))}")
-    stream.codec_context.thread_count = 1
-    return stream
-
-
-def _check_place(frame: av.AudioFrame, stream: av.AudioStream, origin: int | None, position: int) -> None:
-    """Decoders skip what is damaged: the time stamps tell. ``position`` is that of the frame by count."""
-    if origin is None or stream.time_base is None:
-        return
-    rate = frame.sample_rate
-    if frame.pts is None or abs((frame.pts - origin) * stream.time_base * rate - position) > _MISSING * rate:
-        raise AudioError(f"audio file is damaged after {position / rate:.2f} s: what follows is not in its place")
+    return joined(blocks), rate
 
 
 def _seek(
-    file: av.container.InputContainer, stream: av.AudioStream, origin: int, begin: int, rate: int
-) -> tuple[int, av.AudioFrame, Iterator[av.AudioFrame]]:
-    """The first sample's place of a frame somewhat before ``begin``, that frame, and those after it.
+    file: InputContainer, stream: av.AudioStream, origin: float, begin: int, rate: int
+) -> tuple[int, Block, Iterator[Block]]:
+    """The place, in samples, of a block somewhat before ``begin``, that block, and those after it.
 
-    ``origin`` is the time stamp of the file's first frame, and places count from it.
+    ``origin`` is the time of the file's first sample, and places count from it.
     """
     assert stream.time_base is not None
     for seconds in (begin / rate - _PREROLL, 0.0):  # from the start where a seek goes too far
-        file.seek(origin + int(seconds / stream.time_base), stream=stream)
-        frames = file.decode(stream)
-        first = next(frames, None)
-        if first is None or first.pts is None:
+        try:
+            file.seek(int((origin + seconds) / stream.time_base), stream=stream)
+            following = decoded_blocks(file, stream, rate)
+            first = next(following, None)
+        except av.FFmpegError:
             break
-        position = round((first.pts - origin) * stream.time_base * rate)
+        except Damage as damage:
+            raise damage.after(seconds) from damage
+        if first is None or first.time is None:
+            break
+        position = round((first.time - origin) * rate)
         if position <= begin:
-            return position, first, frames
+            return position, first, following
     raise AudioError(f"segment from {begin / rate:g} s: no audio there")

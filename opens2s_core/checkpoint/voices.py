@@ -23,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def load_voices(bundle: str | Path) -> dict[str, NDArray[np.float32]]:
-    """The speaker vectors (speaker_dim,) of a bundle, a directory or URL, by name in order; empty if it has none.
+    """The speaker vectors (speaker_dim,) of a bundle, a directory or URL, sorted by name; empty if it has none.
 
     Raises :class:`CheckpointError` for a file that cannot be read and for invalid names or vectors.
     """

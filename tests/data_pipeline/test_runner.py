@@ -9,6 +9,7 @@ from data_pipeline.dataset import DatasetError, DatasetWriter, ShardContent, abs
 from data_pipeline.report import Report
 from data_pipeline.runner import Make, run_shards
 from data_pipeline.schema import REJECT
+from ray_jobs.progress import show_progress
 
 pytestmark = pytest.mark.ray
 
@@ -26,14 +27,14 @@ def make() -> Make:
 
 def test_every_shard_is_made_and_counted(ray_local: str, make: Make, tmp_path: Path) -> None:
     plan = plan_shards(["a", "b", "c"], made_by=1)
-    sink = DatasetWriter(absolute_url(str(tmp_path)))
-    assert run_shards(plan, make, sink) == Report(rows_in=3, rows_out=3)
-    assert list(finished_shards(sink.url)) == [shard.name for shard in plan]
+    writer = DatasetWriter(absolute_url(str(tmp_path)))
+    assert run_shards(plan, make, writer, show_progress) == Report(rows_in=3, rows_out=3)
+    assert list(finished_shards(writer.url)) == [shard.name for shard in plan]
 
 
 def test_a_fault_ends_the_job_and_leaves_the_dataset_unfinished(ray_local: str, make: Make, tmp_path: Path) -> None:
-    sink = DatasetWriter(absolute_url(str(tmp_path)))
+    writer = DatasetWriter(absolute_url(str(tmp_path)))
     with pytest.raises(RayTaskError, match="a fault of our own"):
-        run_shards(plan_shards(["a", "faulty"], made_by=1), make, sink)
-    with pytest.raises(DatasetError, match="not a finished dataset"):
-        finished_shards(sink.url)
+        run_shards(plan_shards(["a", "faulty"], made_by=1), make, writer, show_progress)
+    with pytest.raises(DatasetError, match="not a finished data set"):
+        finished_shards(writer.url)

@@ -33,10 +33,10 @@ class Hummer:
 
 
 def make(directory: Path, plan: list[Shard] = PLAN) -> Report:
-    sink = shards_writer(directory)
-    for shard in sink.start(plan):
-        sink.publish(shard, make_speech(shard.inputs, speaker=Hummer()))
-    report = sink.finish(plan)
+    writer = shards_writer(directory)
+    for shard in writer.start(plan):
+        writer.publish(shard.name, shard.fingerprint, make_speech(shard.inputs, speaker=Hummer()))
+    report = writer.finish([shard.name for shard in plan])
     publish_corpus(directory, plan, report, config_to_dict(CONFIG))
     return report
 

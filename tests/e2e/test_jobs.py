@@ -33,7 +33,12 @@ def workspace(cluster: Cluster) -> str:
     for job in (
         ("ray_jobs.build_dialogues", *recipe, "--output", dialogues),
         ("ray_jobs.init_model", *recipe, "--dialogues", dialogues, "--output", start),
-        ("ray_jobs.prepare_data", *recipe, "--input", dialogues, "--model", start, "--output", samples),
+        (
+            "ray_jobs.prepare_data",
+            *recipe,
+            *("--corpus", "dialogues", "--root", dialogues),
+            *("--model", start, "--output", samples),
+        ),
         ("ray_jobs.train", *recipe, "--data", samples, "--model", start, "--output", run),
         ("ray_jobs.export", "run", "--run", run, "--model", start, "--output", model),
         ("ray_jobs.export", "publish", "--run", run, "--model", start, "--output", f"{url}/published"),
@@ -65,7 +70,7 @@ def test_a_run_is_published_with_the_same_weights(workspace: str) -> None:
 def test_no_row_was_lost_on_the_way(workspace: str) -> None:
     # Each turn is learned from its sound and from its words.
     for dataset, samples in (("dialogues", 0), ("samples", 16)):
-        report = json.loads(s3fs.S3FileSystem().cat_file(f"{workspace}/{dataset}/_report.json"))
+        report = json.loads(s3fs.S3FileSystem().cat_file(f"{workspace}/{dataset}/_dataset.json"))["report"]
         assert (report["rows_in"], report["rows_out"], report["samples"]) == (8, 8, samples)
 
 

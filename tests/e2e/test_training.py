@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from data_pipeline.corpora.dialogues import Dialogues
 from data_pipeline.dataset.samples import ShardedSamples
 from opens2s_core.checkpoint.bundle import OPENS2S
 from opens2s_core.checkpoint.opens2s import load_opens2s
@@ -46,7 +47,7 @@ def workspace(ray_local: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = smoke()
     build_dialogues(recipe.dialogues, str(path / "dialogues"))
     init_model(recipe.scratch, str(path / "dialogues"), str(path / "start"))
-    prepare_data(recipe.prepare, str(path / "dialogues"), str(path / "start"), str(path / "samples"))
+    prepare_data(recipe.prepare, Dialogues(), str(path / "dialogues"), str(path / "start"), str(path / "samples"))
     return path
 
 

@@ -17,6 +17,7 @@ from opens2s_core.audio import (
     SAMPLE_RATE,
     SEGMENT_FRAMES,
     AudioError,
+    AudioTooLong,
     decode_audio,
     encode_audio,
     log_mel,
@@ -60,7 +61,7 @@ def test_a_header_without_samples_is_empty() -> None:
 def test_audio_longer_than_the_limit_is_refused() -> None:
     data = encode_audio(tone(2.0), SAMPLE_RATE)
     assert len(decode_audio(data, max_seconds=2.0)[0]) == 2 * SAMPLE_RATE
-    with pytest.raises(AudioError, match=r"audio of more than 1\.9 s: expected at most 1\.9 s"):
+    with pytest.raises(AudioTooLong, match=r"audio of more than 1\.9 s: expected at most 1\.9 s"):
         decode_audio(data, max_seconds=1.9)
 
 

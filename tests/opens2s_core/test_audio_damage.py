@@ -13,7 +13,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from opens2s_core.audio import SAMPLE_RATE, AudioError, Waveform, decode_audio, encode_audio
+from opens2s_core.audio import (
+    SAMPLE_RATE,
+    AudioError,
+    AudioTooLong,
+    Waveform,
+    decode_audio,
+    decode_segment,
+    encode_audio,
+    frames,
+)
 from opens2s_core.audio.ogg import PAGE, intact_pages
 
 SECONDS = 6.0
@@ -156,6 +165,53 @@ def test_what_follows_the_last_page_is_ignored(name: str) -> None:
 def test_chained_streams_that_differ_are_refused(first: Callable[[], bytes], second: Callable[[], bytes]) -> None:
     with pytest.raises(AudioError, match="a second stream begins, with another codec, rate or number of channels"):
         decode_audio(first() + second())
+
+
+def without_packets(data: bytes, container: str, start: float, end: float) -> bytes:
+    """A file whose packets from ``start`` to ``end`` in seconds were never written."""
+    copy = io.BytesIO()
+    with av.open(io.BytesIO(data)) as source, av.open(copy, "w", format=container) as output:
+        stream = output.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.size and not start <= float(packet.pts * packet.time_base) < end:
+                packet.stream = stream
+                output.mux(packet)
+    return copy.getvalue()
+
+
+def test_pauses_that_opus_leaves_out_in_webm_are_silence() -> None:
+    whole, rate = decode_audio(file("webm"))
+    data = without_packets(file("webm"), "webm", 2.0, 3.5)
+    samples, _ = decode_audio(data)
+    assert len(samples) == pytest.approx(len(whole), abs=rate // 500)
+    np.testing.assert_array_equal(samples[: int(1.9 * rate)], whole[: int(1.9 * rate)])
+    assert not samples[int(2.1 * rate) : int(3.4 * rate)].any()
+    np.testing.assert_allclose(samples[4 * rate : 5 * rate], whole[4 * rate : 5 * rate], atol=1e-3)
+    silence, _ = decode_segment(data, 2.8, 0.5)
+    np.testing.assert_array_equal(silence, np.zeros(rate // 2))
+
+
+def test_silence_of_pauses_counts_for_the_limit() -> None:
+    with pytest.raises(AudioTooLong, match="audio of more than 3 s"):
+        decode_audio(without_packets(file("webm"), "webm", 1.0, 5.0), max_seconds=3.0)
+
+
+@pytest.mark.parametrize("part", [0.1, 0.6])
+def test_bytes_that_are_missing_beside_a_pause_are_damage(part: float) -> None:
+    data = without_packets(file("webm"), "webm", 2.0, 3.5)
+    with pytest.raises(AudioError, match="cannot be read beyond"):
+        decode_audio(zeroed(data, int(part * len(data)), 3_000))
+
+
+def test_a_pause_of_more_than_a_minute_is_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "_MAX_PAUSE", 1.0)
+    with pytest.raises(AudioError, match=r"cannot be read beyond 1\.99 s: 1\.5\d s of audio are missing"):
+        decode_audio(without_packets(file("webm"), "webm", 2.0, 3.5))
+
+
+def test_packets_left_out_elsewhere_are_damage() -> None:
+    with pytest.raises(AudioError, match=r"cannot be read beyond 2\.\d\d s: 1\.\d\d s of audio are missing"):
+        decode_audio(without_packets(file("m4a"), "mp4", 2.0, 3.5))
 
 
 def test_an_m4a_file_without_its_index_is_refused() -> None:

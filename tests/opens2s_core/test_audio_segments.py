@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pytest
 
-from opens2s_core.audio import AudioError, AudioTooLong, decode_audio, decode_segment, encode_audio, segments
+from opens2s_core.audio import AudioError, AudioTooLong, decode_audio, decode_segment, encode_audio, frames
 from tests.audio_files import noise, noise_file, video_file
 
 SECONDS = 60.0
@@ -79,10 +79,10 @@ def test_without_a_length_it_goes_to_the_end() -> None:
 @pytest.mark.parametrize("extension", ["wav", "flac", "mp3", "opus", "m4a", "mp4", "webm"])
 def test_few_frames_of_a_long_file_are_decoded(extension: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = noise_file(extension, 180.0)
-    frames = []
-    monkeypatch.setattr(segments, "_check_frame", frames.append)
+    decoded = []
+    monkeypatch.setattr(frames, "_check_frame", decoded.append)
     _, rate = decode_segment(data, 150.0, 1.0)
-    assert sum(frame.samples for frame in frames) < 8 * rate
+    assert sum(frame.samples for frame in decoded) < 8 * rate
 
 
 @pytest.mark.parametrize("extension", ["wav", "flac", "opus", "m4a", "mp4", "webm"])
@@ -128,9 +128,35 @@ def test_bytes_that_are_no_audio_are_an_error(data: bytes) -> None:
         decode_segment(data, 0, None)
 
 
-def test_damage_within_a_segment_is_an_error() -> None:
-    data = bytearray(noise_file("flac", SECONDS))
-    middle = len(data) // 2
-    data[middle - 20_000 : middle + 20_000] = bytes(40_000)
-    with pytest.raises(AudioError):
-        decode_segment(bytes(data), 29.0, 2.0)
+def with_hole(data: bytes) -> bytes:
+    """Zeros for what is about second 30 of 60."""
+    start = len(data) // 2
+    return data[:start] + bytes(2_000) + data[start + 2_000 :]
+
+
+damaged_files = pytest.mark.parametrize("extension", ["flac", "opus", "webm", "m4a", "aac"])
+
+
+@damaged_files
+def test_damage_within_a_segment_is_an_error_with_its_second(extension: str) -> None:
+    with pytest.raises(AudioError, match=r"^audio cannot be read beyond (29|3[01])\.\d\d s: .*(damaged|missing)"):
+        decode_segment(with_hole(noise_file(extension, SECONDS)), 28.0, 5.0)
+
+
+@damaged_files
+def test_damage_after_a_segment_does_not_matter(extension: str) -> None:
+    data = noise_file(extension, SECONDS)
+    np.testing.assert_array_equal(decode_segment(with_hole(data), 20.0, 2.0)[0], decode_segment(data, 20.0, 2.0)[0])
+
+
+@pytest.mark.parametrize("extension", ["flac", "opus", "webm", "m4a"])
+def test_damage_before_a_segment_does_not_matter(extension: str) -> None:
+    data = noise_file(extension, SECONDS)
+    np.testing.assert_array_equal(decode_segment(with_hole(data), 40.0, 2.0)[0], decode_segment(data, 40.0, 2.0)[0])
+
+
+def test_a_segment_to_the_end_of_a_cut_file_is_read_up_to_there() -> None:
+    data = noise_file("flac", SECONDS)
+    segment, rate = decode_segment(data[: len(data) // 2], 20.0, None)
+    assert 9 * rate < len(segment) < 11 * rate
+    np.testing.assert_array_equal(segment, decode_segment(data, 20.0, 12.0)[0][: len(segment)])

@@ -35,10 +35,10 @@ def times(directory: Path) -> dict[str, int]:
 
 def make_all(config: DialogueConfig, directory: Path) -> None:
     """The same dataset made here, one shard after the other."""
-    sink, plan = DatasetWriter(absolute_url(str(directory))), plan_dialogues(config, ClosedDomainWriter())
-    for shard in sink.start(plan):
-        sink.publish(shard, make_dialogues(shard.inputs, speaker=EspeakSpeaker()))
-    sink.finish(plan)
+    writer, plan = DatasetWriter(absolute_url(str(directory))), plan_dialogues(config, ClosedDomainWriter())
+    for shard in writer.start(plan):
+        writer.publish(shard.name, shard.fingerprint, make_dialogues(shard.inputs, speaker=EspeakSpeaker()))
+    writer.finish([shard.name for shard in plan])
 
 
 def test_a_corpus_is_built_once(ray_local: str, tmp_path: Path) -> None:

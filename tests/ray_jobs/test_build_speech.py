@@ -45,10 +45,10 @@ def times(directory: Path) -> dict[str, int]:
 
 def make_here(directory: Path) -> None:
     """The same corpus, one shard after the other."""
-    sink, plan = shards_writer(directory), plan_speech(CONFIG)
-    for shard in sink.start(plan):
-        sink.publish(shard, make_speech(shard.inputs, speaker=EmbeddedSpeaker()))
-    publish_corpus(directory, plan, sink.finish(plan), config_to_dict(CONFIG))
+    writer, plan = shards_writer(directory), plan_speech(CONFIG)
+    for shard in writer.start(plan):
+        writer.publish(shard.name, shard.fingerprint, make_speech(shard.inputs, speaker=EmbeddedSpeaker()))
+    publish_corpus(directory, plan, writer.finish([shard.name for shard in plan]), config_to_dict(CONFIG))
 
 
 def test_a_corpus_is_built_once_and_stays_as_it_is(

@@ -1,73 +1,98 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from data_pipeline.pipeline import PrepareConfig
 
-from data_pipeline.dataset import DatasetError, DatasetWriter, ShardContent, absolute_url, plan_shards
+from data_pipeline.corpora import CorpusError
+from data_pipeline.corpora.dialogues import Dialogues
+from data_pipeline.corpora.gigaspeech import GigaSpeech
+from data_pipeline.dataset import DatasetWriter, ShardContent, absolute_url, plan_shards
 from data_pipeline.report import Report
 from data_pipeline.schema import DIALOGUE, REJECT
+from data_pipeline.steps.openai_generator import OpenAIGeneratorConfig
+from data_pipeline.steps.tokenise import TokeniseConfig
+from data_pipeline.steps.transformers_generator import TransformersGeneratorConfig
+from data_pipeline.steps.vllm_generator import VLLMGeneratorConfig
 from data_pipeline.synthesis.dialogues import DialogueConfig
 from ray_jobs.build_dialogues import build_dialogues
-from ray_jobs.prepare_data import main, prepare_data
+from ray_jobs.data_recipes import DATA_RECIPES, dialogues
+from ray_jobs.prepare_data import main, parse_generator, prepare_data, read_corpus_settings
 
-pytestmark = pytest.mark.ray
+CONVERSATIONS = replace(dialogues(), tokenise=TokeniseConfig(task="conversation"))
 
 
 @pytest.fixture(scope="module")
-def dialogues(ray_local: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def spoken(ray_local: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("dialogues")
     build_dialogues(DialogueConfig(turns=10, shard_turns=4), str(directory))
     return directory
 
 
 def rows(directory: Path) -> list[dict]:
-    return [row for path in sorted(directory.glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+    return [row for path in sorted(directory.glob("0*.parquet")) for row in pq.read_table(path).to_pylist()]
 
 
-def times(directory: Path) -> dict[str, int]:
-    return {str(path.relative_to(directory)): path.stat().st_mtime_ns for path in directory.rglob("*")}
-
-
-def test_every_dialogue_becomes_a_sample_once(dialogues: Path, tiny_bundle: Path, tmp_path: Path) -> None:
-    report = prepare_data(PrepareConfig(), str(dialogues), str(tiny_bundle), str(tmp_path))
+@pytest.mark.ray
+def test_every_dialogue_becomes_a_sample_once(spoken: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    report = prepare_data(CONVERSATIONS, Dialogues(), str(spoken), str(tiny_bundle), str(tmp_path))
     samples = rows(tmp_path)
     assert [sample["id"] for sample in samples] == [f"turn-{index:06d}" for index in range(10)]
-    assert [sample["audios"] for sample in samples] == [[row["user_audio"]] for row in rows(dialogues)]
+    assert [sample["audios"] for sample in samples] == [[row["user_audio"]] for row in rows(spoken)]
     assert (report.rows_in, report.rows_out, report.rejected) == (10, 10, {})
     assert report.units == sum(len(units) for sample in samples for units in sample["units"])
-    before = times(tmp_path)
-    assert prepare_data(PrepareConfig(), str(dialogues), str(tiny_bundle), str(tmp_path)) == report
-    assert times(tmp_path) == before
 
 
 def publish_dialogues(turns: list[dict], directory: Path) -> None:
     (shard,) = plan_shards(["given"], made_by="test")
-    sink = DatasetWriter(absolute_url(str(directory)))
+    writer = DatasetWriter(absolute_url(str(directory)))
     table = pa.Table.from_pylist(turns, schema=DIALOGUE)
-    sink.publish(shard, ShardContent(rows=table, rejects=REJECT.empty_table(), report=Report()))
-    sink.finish([shard])
+    content = ShardContent(rows=table, rejects=REJECT.empty_table(), report=Report())
+    writer.publish(shard.name, shard.fingerprint, content)
+    writer.finish([shard.name])
 
 
-def test_bad_rows_are_published_beside_the_samples(dialogues: Path, tiny_bundle: Path, tmp_path: Path) -> None:
-    turns = rows(dialogues)[:4]
-    turns[1]["user_audio"] = b"broken"
-    publish_dialogues(turns, tmp_path / "in")
-    report = prepare_data(PrepareConfig(), str(tmp_path / "in"), str(tiny_bundle), str(tmp_path / "out"))
-    assert report.rejected == {"decode: bad user audio": 1}
-    assert [sample["id"] for sample in rows(tmp_path / "out")] == ["turn-000000", "turn-000002", "turn-000003"]
-    (reject,) = rows(tmp_path / "out" / "_rejects")
-    assert (reject["id"], reject["step"]) == ("turn-000001", "decode")
-
-
-def test_a_job_that_can_use_no_row_fails(dialogues: Path, tiny_bundle: Path, tmp_path: Path) -> None:
-    publish_dialogues([row | {"reply_audio": b""} for row in rows(dialogues)[:2]], tmp_path / "in")
-    places = {"--input": tmp_path / "in", "--model": tiny_bundle, "--output": tmp_path / "out"}
+@pytest.mark.ray
+def test_a_job_that_can_use_no_row_fails(spoken: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    publish_dialogues([row | {"reply_audio": b""} for row in rows(spoken)[:2]], tmp_path / "in")
+    paths = {"--root": tmp_path / "in", "--model": tiny_bundle, "--output": tmp_path / "out"}
+    arguments = ["--recipe", "smoke", "--corpus", "dialogues", *(str(part) for pair in paths.items() for part in pair)]
+    with pytest.raises(
+        SystemExit, match=r"error: .*2 of 2 rows cannot be used, expected at most 50%: 2 x clips: bad audio"
+    ):
+        main(arguments)
     with pytest.raises(SystemExit, match="no samples: all 2 rows were rejected"):
-        main(["--recipe", "smoke", *(str(part) for pair in places.items() for part in pair)])
+        main([*arguments, "--max-reject-share", "1"])
 
 
-def test_unfinished_dialogues_are_refused(tiny_bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="is not a finished dataset"):
-        prepare_data(PrepareConfig(), str(tmp_path), str(tiny_bundle), str(tmp_path / "out"))
+@pytest.mark.ray
+def test_unfinished_dialogues_are_refused(ray_local: str, tiny_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    with pytest.raises((CorpusError, ValueError), match="expected"):
+        prepare_data(CONVERSATIONS, Dialogues(), str(tmp_path / "in"), str(tiny_bundle), str(tmp_path / "out"))
+
+
+def test_settings_of_a_reader_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("subset: XL\n")
+    assert read_corpus_settings("gigaspeech", file) == GigaSpeech(subset="XL")
+    assert read_corpus_settings("gigaspeech", None) == GigaSpeech()
+    file.write_text("subsets: XL\n")
+    with pytest.raises(ValueError, match=r"settings.yaml: unknown keys \['subsets'\]; known are \['subset'\]"):
+        read_corpus_settings("gigaspeech", file)
+
+
+def test_a_generator_is_an_endpoint_or_a_model() -> None:
+    endpoint = parse_generator("http://host:8000/v1", "qwen")
+    assert endpoint == OpenAIGeneratorConfig(base_url="http://host:8000/v1", model="qwen")
+    assert parse_generator("vllm:qwen", None) == VLLMGeneratorConfig(model="qwen")
+    assert parse_generator("models/qwen", None) == TransformersGeneratorConfig(model="models/qwen")
+    assert parse_generator(None, None) is None
+    with pytest.raises(ValueError, match="expected the name of its model in --generator-model"):
+        parse_generator("http://host:8000/v1", None)
+
+
+def test_recipes_are_named_as_their_functions() -> None:
+    assert set(DATA_RECIPES) == {"transcripts", "asr", "ser", "tts", "dialogues"}
+    assert all(make().shard_rows > 0 for make in DATA_RECIPES.values())

@@ -75,3 +75,11 @@ def test_the_root_may_be_the_directory_above(tmp_path: Path) -> None:
     assert top_directory(CorpusFiles(str(tmp_path)), "MEAD", "mead") == ""
     write(tmp_path / "mead/file")
     assert top_directory(CorpusFiles(str(tmp_path)), "MEAD", "mead") == "mead/"
+
+
+@pytest.mark.parametrize("name", ["corpus [v2]", "what?", "a*b", "[!x]"])
+def test_a_root_is_no_pattern(tmp_path: Path, name: str) -> None:
+    for directory in (name, "axb", "corpus v"):
+        (tmp_path / directory / "data").mkdir(parents=True)
+        (tmp_path / directory / "data" / "1.txt").touch()
+    assert CorpusFiles(str(tmp_path / name)).glob("data/*.txt") == ["data/1.txt"]

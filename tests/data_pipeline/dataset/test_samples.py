@@ -71,7 +71,7 @@ def test_opening_reads_the_index_alone(tmp_path: Path, monkeypatch: pytest.Monke
         LocalFileSystem, "_open", lambda self, path, *a, **k: opened.append(path) or open_file(self, path, *a, **k)
     )
     ShardedSamples(str(tmp_path))
-    assert opened == [str(tmp_path / "index.parquet")]
+    assert opened == [str(tmp_path / "_index.parquet")]
 
 
 def test_a_row_group_is_read_once_while_it_is_cached_and_a_footer_once(tmp_path: Path, reads: Reads) -> None:

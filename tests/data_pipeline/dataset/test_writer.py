@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline import sinks
 from data_pipeline.dataset import (
     DatasetError,
     DatasetWriter,
@@ -28,6 +27,7 @@ from data_pipeline.dataset import (
     read_report,
     read_shard,
 )
+from data_pipeline.dataset.layout import DatasetFiles
 from data_pipeline.report import Report
 from data_pipeline.schema import REJECT
 
@@ -44,12 +44,12 @@ def content(shard: Shard) -> ShardContent:
     )
 
 
-def run(sink: DatasetWriter, plan: list[Shard]) -> list[str]:
-    """Make the dataset; returns the names of the shards that were made."""
-    pending = sink.start(plan)
+def run(writer: DatasetWriter, plan: list[Shard]) -> list[str]:
+    """Make the data set; returns the names of the shards that were made."""
+    pending = writer.start(plan)
     for shard in pending:
-        sink.publish(shard, content(shard))
-    sink.finish(plan)
+        writer.publish(shard.name, shard.fingerprint, content(shard))
+    writer.finish([shard.name for shard in plan])
     return [shard.name for shard in pending]
 
 
@@ -78,7 +78,9 @@ def test_every_row_is_published_once_and_counted(url: str) -> None:
     assert run(DatasetWriter(url), plan) == ["00000-of-00003", "00001-of-00003", "00002-of-00003"]
     assert ids(url) == ["xa", "xb", "ya", "yb", "za", "zb"]
     assert finished_shards(url) == {shard.name: shard.fingerprint for shard in plan}
-    assert DatasetWriter(url).finish(plan) == Report(rows_in=9, rows_out=6, rejected={"s: r": 3})
+    assert DatasetWriter(url).finish([shard.name for shard in plan]) == Report(
+        rows_in=9, rows_out=6, rejected={"s: r": 3}
+    )
     assert read_report(url) == Report(rows_in=9, rows_out=6, rejected={"s: r": 3})
 
 
@@ -95,10 +97,10 @@ def test_a_plain_parquet_reader_sees_only_rows(url: str) -> None:
 
 
 def test_running_a_finished_job_again_changes_nothing(tmp_path: Path) -> None:
-    sink, plan = DatasetWriter(absolute_url(str(tmp_path))), plan_shards(["x", "y"], made_by=1)
-    run(sink, plan)
+    writer, plan = DatasetWriter(absolute_url(str(tmp_path))), plan_shards(["x", "y"], made_by=1)
+    run(writer, plan)
     before = times(tmp_path)
-    assert run(sink, plan) == []
+    assert run(writer, plan) == []
     assert times(tmp_path) == before
 
 
@@ -114,9 +116,9 @@ def test_another_recipe_makes_everything_again(url: str) -> None:
 
 
 def test_a_smaller_plan_leaves_nothing_of_the_larger_one(tmp_path: Path) -> None:
-    sink, smaller = DatasetWriter(absolute_url(str(tmp_path / "a"))), plan_shards(["x"], made_by=1)
-    run(sink, plan_shards(["x", "y", "z"], made_by=1))
-    run(sink, smaller)
+    writer, smaller = DatasetWriter(absolute_url(str(tmp_path / "a"))), plan_shards(["x"], made_by=1)
+    run(writer, plan_shards(["x", "y", "z"], made_by=1))
+    run(writer, smaller)
     run(DatasetWriter(absolute_url(str(tmp_path / "b"))), smaller)
     assert files(tmp_path / "a") == files(tmp_path / "b")
 
@@ -131,15 +133,15 @@ def test_files_that_are_not_ours_are_left_alone(tmp_path: Path) -> None:
 def test_an_unfinished_dataset_is_refused(url: str) -> None:
     plan = plan_shards(["x", "y"], made_by=1)
     DatasetWriter(url).start(plan)
-    DatasetWriter(url).publish(plan[0], content(plan[0]))
-    with pytest.raises(DatasetError, match=r"not a finished dataset: expected .*_report\.json"):
+    DatasetWriter(url).publish(plan[0].name, plan[0].fingerprint, content(plan[0]))
+    with pytest.raises(DatasetError, match=r"not a finished data set: expected .*_dataset\.json"):
         finished_shards(url)
 
 
 def test_a_dataset_that_is_being_remade_is_unfinished(url: str) -> None:
     run(DatasetWriter(url), plan_shards(["x"], made_by=1))
     DatasetWriter(url).start(plan_shards(["y"], made_by=1))
-    with pytest.raises(DatasetError, match="not a finished dataset"):
+    with pytest.raises(DatasetError, match="not a finished data set"):
         finished_shards(url)
 
 
@@ -175,7 +177,7 @@ def test_killed_anywhere_and_run_again_nothing_is_lost_or_doubled(
     base = tmp_path_factory.mktemp("kills")
     killed, whole = DatasetWriter(absolute_url(str(base / "killed"))), DatasetWriter(absolute_url(str(base / "whole")))
     for count, change in zip(kills, changes, strict=False):
-        with patch.object(sinks, "_put", kill_after(count, sinks._put)), suppress(Killed):
+        with patch.object(DatasetFiles, "put", kill_after(count, DatasetFiles.put)), suppress(Killed):
             run(killed, other if change else wanted)
     run(killed, wanted)
     run(whole, wanted)
@@ -185,11 +187,9 @@ def test_killed_anywhere_and_run_again_nothing_is_lost_or_doubled(
 SLOW_JOB = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
-from test_sinks import DatasetWriter, content, plan_shards
-sink, plan = DatasetWriter(sys.argv[1]), plan_shards(list(range(2000)), made_by=1)
-for shard in sink.start(plan):
-    sink.publish(shard, content(shard))
-sink.finish(plan)
+from test_writer import DatasetWriter, content, plan_shards, run
+writer, plan = DatasetWriter(sys.argv[1]), plan_shards(list(range(2000)), made_by=1)
+run(writer, plan)
 """
 
 

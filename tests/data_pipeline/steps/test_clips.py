@@ -1,4 +1,5 @@
 import io
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,9 +25,10 @@ def expect(clip: tuple[np.ndarray, int], data: bytes) -> None:
     np.testing.assert_array_equal(clip[0], whole)
 
 
-def reject(files: CorpusFiles, reason: str, max_seconds: float = 30.0, **reference: object) -> None:
-    with pytest.raises(RejectedRow, match=reason):
+def reject(files: CorpusFiles, reason: str, max_seconds: float = 30.0, **reference: object) -> str:
+    with pytest.raises(RejectedRow, match=reason) as error:
         read_clip(files, AudioReference(**reference), max_seconds=max_seconds)
+    return str(error.value)
 
 
 @pytest.fixture
@@ -141,10 +143,30 @@ def test_paths_out_of_the_corpus(files: CorpusFiles, segment: dict[str, float]) 
     reject(files, r"^path outside the corpus: '\.\./other' leads out of the corpus", path="../other", **segment)
 
 
-@pytest.mark.parametrize("data", [b"", b"no audio", FLAC[0][: len(FLAC[0]) // 2]])
+@pytest.mark.parametrize("data", [b"", b"no audio", FLAC[0][:100]])
 def test_broken_audio(files: CorpusFiles, put: Callable[[str, bytes], None], data: bytes) -> None:
     put("bad.flac", data)
     reject(files, r"^bad audio: bad\.flac: ", path="bad.flac")
+
+
+def test_a_clip_that_was_cut_is_read_up_to_there(files: CorpusFiles, put: Callable[[str, bytes], None]) -> None:
+    data = noise_file("flac", 6.0)
+    put("cut.flac", data[: len(data) // 2])
+    samples, rate = read_clip(files, AudioReference(path="cut.flac"), max_seconds=30)
+    assert 2.5 * rate < len(samples) < 3.5 * rate
+    np.testing.assert_array_equal(samples, decode_audio(data)[0][: len(samples)])
+
+
+def test_a_clip_with_a_hole_is_rejected_with_its_second(files: CorpusFiles, put: Callable[[str, bytes], None]) -> None:
+    data = noise_file("flac", 6.0)
+    middle = len(data) // 2
+    put("hole.flac", data[:middle] + bytes(300) + data[middle + 300 :])
+    frame = re.search(r"beyond (\S+) s", reject(files, r"^bad audio: hole\.flac: .* beyond", path="hole.flac"))
+    assert frame is not None
+    before, _ = read_clip(files, AudioReference(path="hole.flac", length=float(frame[1]) - 0.01), max_seconds=30)
+    assert float(frame[1]) == pytest.approx(3.0, abs=0.5)
+    np.testing.assert_array_equal(before, decode_audio(data)[0][: len(before)])
+    reject(files, r"^bad audio: hole\.flac: audio cannot be read beyond", path="hole.flac", start=2.8, length=0.5)
 
 
 def test_long_audio(files: CorpusFiles, put: Callable[[str, bytes], None]) -> None:

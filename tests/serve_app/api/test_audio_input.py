@@ -15,7 +15,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opens2s_core.audio import AudioError, decoding, encode_audio
+from opens2s_core.audio import AudioError, encode_audio, frames
 from serve_app.api.audio_input import decode_input
 from serve_app.api.audio_output import AudioFormat
 from tests.serve_app.api.audio_files import RATE, base64_file, encode_streamed, recorded, tone
@@ -123,14 +123,14 @@ def test_recordings_of_browsers_and_phones_are_decoded(container: str, codec: st
 def counted_samples() -> Iterator[list[int]]:
     """The samples of each frame that is decoded."""
     counts: list[int] = []
-    plain = decoding._mono
+    plain = frames._mono
 
     def counted(frame: Any) -> Any:
         counts.append(frame.samples)
         return plain(frame)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoding, "_mono", counted)
+        patch.setattr(frames, "_mono", counted)
         yield counts
 
 
