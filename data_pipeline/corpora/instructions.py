@@ -82,8 +82,6 @@ class _Loader:
         if not isinstance(item, dict) or any(not isinstance(item.get(key), str) for key in _KEYS):
             raise RejectedRow(f"bad row: content {str(item)[:80]!r}, expected the strings {', '.join(_KEYS)}")
         text, audio, units = (item[key] for key in _KEYS)
-        if not (text or audio or units):
-            raise RejectedRow("empty content: text, audio and speech_units are all empty")
         return Content(
             text=text,
             audio=None if not audio else self._clip(audio),
@@ -136,7 +134,12 @@ def _message(message: Any, loader: _Loader) -> ConversationMessage:
     content = message.get("content")
     if not isinstance(content, list) or not content:
         raise RejectedRow(f"bad row: content is {str(content)[:80]!r}, expected a list of objects")
-    return ConversationMessage(role=message["role"], content=tuple(loader.content(item) for item in content))
+    found = tuple(loader.content(item) for item in content)
+    if not any(item.text or item.audio or item.units for item in found):
+        raise RejectedRow(f"empty message: all content of the {message['role']} is empty")
+    if message["role"] != "assistant" and any(item.units and not item.audio for item in found):
+        raise RejectedRow(f"bad units: the {message['role']} has speech_units, expected them of the assistant")
+    return ConversationMessage(role=message["role"], content=found)
 
 
 def _units(text: str) -> tuple[int, ...]:

@@ -62,6 +62,11 @@ def test_many_turns_keep_their_order(tmp_path: Path) -> None:
     assert [content.text for content in found] == [f"{number} 你好" for number in range(5)]
 
 
+def test_empty_content_beside_other_content_is_kept(tmp_path: Path) -> None:
+    found = contents(tmp_path, message("user", item(), item("Hi.")), message("assistant", item("Yes.")))
+    assert [content.text for content in found] == ["", "Hi.", "Yes."]
+
+
 def test_a_clip_may_be_a_segment_or_a_member_of_an_archive(tmp_path: Path) -> None:
     write(tmp_path / "long.flac")
     with zipfile.ZipFile(tmp_path / "clips.zip", "w", zipfile.ZIP_STORED) as archive:
@@ -125,11 +130,12 @@ BAD: dict[str, list[Any]] = {
     "bad audio string: ": [message("user", item(audio="clips.zip")), REPLY],
     "bad units: '<|audio_1|>audio_2'": [USER, message("assistant", item("Yes.", speech_units="<|audio_1|>audio_2"))],
     "bad units: '1 2 3'": [USER, message("assistant", item("Yes.", speech_units="1 2 3"))],
+    "bad units: the user has speech_units": [message("user", item("Hi.", speech_units="<|audio_1|>")), REPLY],
     "bad speaker vector: matrix.npy has shape (2, 2)": spoken("matrix.npy"),
     "bad speaker vector: nan.npy holds": spoken("nan.npy"),
     "bad speaker vector: text.npy: expected a NumPy file": spoken("text.npy"),
     "bad speaker vector: 'nan 1' holds": spoken("nan 1"),
-    "empty content: ": [message("user", item()), REPLY],
+    "empty message: all content of the user is empty": [message("user", item()), REPLY],
     "no reply: the last message is the user's": [USER, REPLY, USER],
     "bad order: ": [USER, message("system", item("Be kind.")), REPLY],
     "bad role: ": [message("tool", item("Hi.")), REPLY],
