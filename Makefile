@@ -2,6 +2,7 @@
 # make test       everything that needs no GPU and no network
 # make test-slow  what takes longer
 # make voice      how the voice of this package was made and measured: over an hour on two cores
+# make test-s3    what reads and writes an object store, against moto's server
 # make check      lint, format, types, import rules
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3))
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo voice test test-slow check chromium flite clean
+.PHONY: demo voice test test-slow test-s3 check chromium flite clean
 
 demo: $(VENV)/installed flite
 	@$(BIN)/python -m ray_jobs.demo $(ARGS)
@@ -20,20 +21,27 @@ voice: $(VENV)/installed flite
 	$(BIN)/python -m ray_jobs.train_voice --recipe voice-tiny --corpus $(VOICE)/corpus --output $(VOICE)
 	$(BIN)/python -m opens2s_core.benchmark voice --corpus $(VOICE)/corpus --voice $(VOICE)/voice \
 		--json $(VOICE)/voice/benchmark.json --plots $(VOICE)/voice/spectrograms --card $(VOICE)/voice/README.md \
-		--made-by 'make voice' --material "$$MATERIAL"
+		--made-by 'make voice' --training-data "$$TRAINING_DATA"
 
-define MATERIAL
+define TRAINING_DATA
 Machine-made English sentences, spoken by machine (`ray_jobs.build_speech --recipe voice-tiny`): under three hours by
 `slt`, a voice of flite (Carnegie Mellon's, free to use for any purpose), and one by 38 other voices of flite and of
 espeak-ng (GPL-3, the program; it is not part of the weights). No person was recorded for it.
 endef
-export MATERIAL
+export TRAINING_DATA
 
 test: $(VENV)/installed chromium
 	$(BIN)/python -m pytest $(ARGS)
 
 test-slow: $(VENV)/installed chromium
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+# moto has an environment of its own: it needs a botocore that s3fs does not accept.
+MOTO := .venv-moto
+test-s3: $(VENV)/installed
+	@test -x $(MOTO)/bin/moto_server || \
+		{ $(PYTHON) -m venv $(MOTO) && $(MOTO)/bin/pip install --quiet --disable-pip-version-check 'moto[server,s3]>=5'; }
+	$(BIN)/python -m tests.moto $(MOTO)/bin/moto_server $(BIN)/python -m pytest -k s3 tests $(ARGS)
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .

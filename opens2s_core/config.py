@@ -1,6 +1,6 @@
-"""Frozen configurations of the models, in the names and nesting of the published checkpoints.
+"""Frozen configurations of the models, with the names and nesting of the published checkpoints.
 
-The defaults are the published values. Unknown keys are an error that lists them.
+The defaults are the published values.
 """
 
 import dataclasses
@@ -14,14 +14,14 @@ T = TypeVar("T")
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be used; names the key, the value and what was expected."""
+    """An invalid configuration; the message has the key, the value and what was expected."""
 
 
 def parse_config(cls: type[T], values: object, where: str = "") -> T:
-    """Build the frozen dataclass ``cls`` from plain data (as JSON or YAML give it).
+    """Build the frozen dataclass ``cls`` from plain data, as parsed from JSON or YAML.
 
-    Nested dataclasses and tuples are built recursively; a missing required key, an unknown key or a value
-    of another type raises :class:`ConfigError` naming the place, e.g. ``flow.decoder.n_spks``.
+    Nested dataclasses and tuples are built recursively. A missing required key, an unknown key or a value of another
+    type raises :class:`ConfigError` with its path, e.g. ``flow.decoder.n_spks``.
     """
     where = where or cls.__name__
     if not isinstance(values, Mapping):
@@ -68,7 +68,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
 
 
 def config_to_dict(config: object) -> dict[str, Any]:
-    """The plain data from which :func:`parse_config` builds an equal configuration (tuples become lists)."""
+    """Plain data from which :func:`parse_config` builds an equal configuration (tuples become lists)."""
 
     def plain(value: Any) -> Any:
         if dataclasses.is_dataclass(value):
@@ -107,8 +107,8 @@ class LengthRegulatorConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlowMatchingConfig:
-    """``temperature`` scales the noise that sampling starts from: 1 in published use, less where a small model's
-    spread is its uncertainty rather than the voice's."""
+    """``temperature`` scales the initial noise of sampling: 1 as published; a smaller value reduces the variance of a
+    small model."""
 
     sigma_min: float = 1e-6
     solver: Literal["euler"] = "euler"
@@ -197,7 +197,7 @@ class VocoderConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Token2WavConfig:
-    """A decoder directory: flow and vocoder, and whether they were ever trained to speak."""
+    """A decoder directory: flow and vocoder, and whether both are trained."""
 
     flow: FlowConfig = FlowConfig()
     hift: VocoderConfig = VocoderConfig()

@@ -1,12 +1,13 @@
 """Named ways to prepare a corpus for a training stage."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from data_pipeline.preparation.config import PrepareConfig
 from data_pipeline.records import EMOTIONS
 from data_pipeline.steps.filters import FilterConfig
 from data_pipeline.steps.prepare import ClipConfig
-from data_pipeline.steps.statistics import EMILIA
+from data_pipeline.steps.statistics import EMILIA, Quota
 from data_pipeline.steps.tokenise import TokeniseConfig
 
 
@@ -28,10 +29,13 @@ def ser() -> PrepareConfig:
 
 
 def tts() -> PrepareConfig:
-    """Stage 2: a text and the speech units of its clip; of Emilia, what its authors would select."""
-    return PrepareConfig(
-        tokenise=TokeniseConfig(task="text to speech"), clips=ClipConfig(min_seconds=3.0), selection=EMILIA
-    )
+    """Stage 2a: a text and the speech units of its clip; what Emilia's authors would select, 5,000 hours a language."""
+    return _read_aloud(hours=5000)
+
+
+def tts_streaming() -> PrepareConfig:
+    """Stage 2b: as tts, 1,000 hours a language of what is in there."""
+    return _read_aloud(hours=1000)
 
 
 def dialogues() -> PrepareConfig:
@@ -40,6 +44,15 @@ def dialogues() -> PrepareConfig:
 
 
 DATA_RECIPES: dict[str, Callable[[], PrepareConfig]] = {
-    recipe.__name__: recipe for recipe in (transcripts, asr, ser, tts, dialogues)
+    recipe.__name__: recipe for recipe in (transcripts, asr, ser, tts, tts_streaming, dialogues)
 }
 """By the name on the command line."""
+
+
+def _read_aloud(*, hours: float) -> PrepareConfig:
+    quotas = tuple(Quota(language=language, hours=hours) for language in ("en", "zh"))
+    return PrepareConfig(
+        tokenise=TokeniseConfig(task="text to speech"),
+        clips=ClipConfig(min_seconds=3.0),
+        selection=replace(EMILIA, quotas=quotas),
+    )

@@ -43,7 +43,7 @@ class DeepSpeedBackend:
         # DeepSpeed averages over micro-batches and ranks; the loop's losses are shares of one sum.
         self._engine.backward(loss * self._micro_batches)
         if not last:
-            self._engine.step()  # only counts the micro-batch: the step itself comes after the last
+            self._engine.step()  # only counts the micro-batch; the optimizer step follows the last one
 
     def step(self, learning_rate: float) -> None:
         for group in self._engine.optimizer.param_groups:

@@ -54,7 +54,7 @@ def read_corpus_settings(name: str, file: Path | None) -> CorpusReader:
     return parse_config(CORPORA[name], settings, where=str(file or name))
 
 
-def parse_generator(text: str | None, model: str | None) -> GeneratorConfig | None:
+def parse_generator(text: str | None, model: str | None, *, gpu: bool = False) -> GeneratorConfig | None:
     """``http…`` is an endpoint that serves ``model``, ``vllm:MODEL`` runs in vLLM, anything else in transformers.
 
     Raises ``ValueError`` for an endpoint without a model."""
@@ -66,7 +66,18 @@ def parse_generator(text: str | None, model: str | None) -> GeneratorConfig | No
         return OpenAIGeneratorConfig(base_url=text, model=model)
     if text.startswith(_VLLM):
         return VLLMGeneratorConfig(model=text.removeprefix(_VLLM))
+    if gpu:
+        return TransformersGeneratorConfig(model=text, device="cuda", dtype="bfloat16")
     return TransformersGeneratorConfig(model=text)
+
+
+def with_gpus(config: PrepareConfig, gpus: int) -> PrepareConfig:
+    """``config`` with up to ``gpus`` actors for each model, and a GPU for each of them."""
+    pools = {name: getattr(config, name) for name in ("generator", "speech_tokenizer", "speaker_encoder")}
+    return dataclasses.replace(
+        config,
+        **{name: dataclasses.replace(pool, max_actors=gpus, cpus=1, gpus=1) for name, pool in pools.items()},
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -88,14 +99,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         "vllm:NAME, or the URL of an OpenAI-compatible endpoint (key in OPENAI_API_KEY)",
     )
     parser.add_argument("--generator-model", metavar="NAME", help="name of the model at that endpoint")
+    parser.add_argument(
+        "--gpus",
+        type=int,
+        default=0,
+        help="GPUs for models: as many actors, with one each (default: CPUs)",
+    )
     parser.add_argument("--max-reject-share", type=float, help="share of the rows that may be unusable")
     args = parser.parse_args(argv)
     config = recipes[args.recipe]
     if args.max_reject_share is not None:
         config = dataclasses.replace(config, max_reject_share=args.max_reject_share)
+    if args.gpus:
+        config = with_gpus(config, args.gpus)
     try:
         reader = read_corpus_settings(args.corpus, args.corpus_settings)
-        generator = parse_generator(args.generator, args.generator_model)
+        generator = parse_generator(args.generator, args.generator_model, gpu=args.gpus > 0)
     except (OSError, ValueError) as error:
         parser.error(str(error))
     connect()

@@ -18,13 +18,15 @@ from ray.experimental import tqdm_ray
 from ray.train.torch import TorchTrainer
 
 from data_pipeline.dataset import absolute_url, read_report
-from data_pipeline.dataset.samples import ShardedSamples
+from data_pipeline.dataset.mixture import MixedSamples, Mixture, MixtureSource
+from data_pipeline.report import merge_reports
 from opens2s_core.checkpoint.bundle import opens2s_directory
 from opens2s_core.checkpoint.opens2s import load_opens2s
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.storage import absolute_directory
 from opens2s_core.training.loop import StepReport, TrainConfig, fit
 from ray_jobs.cluster import connect
+from ray_jobs.mixtures import MIXTURES, named_mixture
 from ray_jobs.recipes import RECIPES, WorkersConfig
 from ray_jobs.runs import latest_checkpoint, run_storage
 
@@ -38,23 +40,30 @@ class TrainJob:
 
     config: TrainConfig
     zero_stage: int
-    data: str
+    data: Mixture
     model: str
     units_per_token: float | None  # of the data; stored with each checkpoint for what is exported of it
 
 
-def train(config: TrainConfig, workers: WorkersConfig, data: str, model: str, output: str) -> dict[str, Any]:
-    """Train to ``config.steps`` and return the last metrics. ``output`` is the run's directory or URL."""
+def train(
+    config: TrainConfig, workers: WorkersConfig, data: str, model: str, output: str, mixture: str | None = None
+) -> dict[str, Any]:
+    """Train to ``config.steps`` and return the last metrics. ``output`` is the run's directory or URL.
+
+    ``data`` is a data set or, with the name of a ``mixture``, the directory of its data sets.
+    """
     finished = latest_checkpoint(output)
     if finished is not None and finished.metrics["step"] >= config.steps:
         return finished.metrics
     storage = run_storage(output)
+    url = absolute_url(data)
+    sources = Mixture(sources=(MixtureSource(data=url),)) if mixture is None else named_mixture(mixture, url)
     job = TrainJob(
         config=config,
         zero_stage=workers.zero_stage,
-        data=absolute_url(data),
+        data=sources,
         model=absolute_directory(model),
-        units_per_token=read_report(absolute_url(data)).units_per_token,
+        units_per_token=merge_reports(read_report(source.data) for source in sources.sources).units_per_token,
     )
     # Ray waits for its own health checks at each report: the default of 2 s would dominate a short run.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
@@ -92,7 +101,7 @@ def _train_worker(settings: dict[str, Any]) -> None:
     if checkpoint := ray.train.get_checkpoint():
         with checkpoint.as_directory() as directory:
             first_step = backend.load(Path(directory))
-    samples = ShardedSamples(job.data)
+    samples = MixedSamples(job.data)
     known = {} if job.units_per_token is None else {"units_per_token": job.units_per_token}
     bar = tqdm_ray.tqdm(desc="training", total=job.config.steps, unit="step") if rank == 0 else None
     if bar and first_step:
@@ -127,10 +136,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--model", required=True, help="directory or URL to start from: a bundle, or an OpenS2S directory alone"
     )
     parser.add_argument("--output", required=True, help="directory or URL of the run and its checkpoints")
+    parser.add_argument(
+        "--mixture", choices=MIXTURES, help="named mixture of data sets, each in a directory of its name below --data"
+    )
     args = parser.parse_args(argv)
     recipe = RECIPES[args.recipe]()
     connect()
-    metrics = train(recipe.train, recipe.workers, args.data, args.model, args.output)
+    metrics = train(recipe.train, recipe.workers, args.data, args.model, args.output, args.mixture)
     print("trained: " + ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
 
 

@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     stages = STAGES if args.stage is None else (args.stage,)
     config = VOICES[args.recipe]()
     if args.speaker is not None:
-        config = config.speaking_as(args.speaker)
+        config = config.with_voice(args.speaker)
     try:
         voice = train_voice(
             config, args.corpus, args.output, start=args.start, stages=stages, cpus=args.cpus, gpu=args.gpu

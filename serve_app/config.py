@@ -192,7 +192,7 @@ class ServeConfig:
             given = [name for name in _LANGUAGE_MODEL if getattr(self.stages[spec.name], name) != _DEFAULTS[name]]
             if given and not spec.language_model:
                 raise ValueError(f"stages.{spec.name}.{given[0]}: expected none, since it is not a language model")
-            if spec.text_ends and self.stages[spec.name].headroom_seconds is not None:
+            if spec.text_end_types and self.stages[spec.name].headroom_seconds is not None:
                 raise ValueError(f"stages.{spec.name}.headroom_seconds: expected none, since it makes no speech")
         if not 0 < self.port < 2**16:
             raise ValueError(f"port: expected 1 to {2**16 - 1}, got {self.port}")

@@ -1,4 +1,4 @@
-"""Tiny deterministic engines: real life cycles and message flow, no model. They pickle by name into replicas."""
+"""Tiny deterministic engines: real life phase and message flow, no model. They pickle by name into replicas."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from opens2s_core.inference.family import OPENS2S
 from opens2s_core.inference.messages import (
     AudioChunk,
     Finish,
-    Hiddens,
+    HiddenStates,
     ReplyRequest,
     SpeechFinish,
     StageMessage,
@@ -78,7 +78,7 @@ class FakeEngine:
     def open(self, request: ReplyRequest, record: Record | None = None) -> StreamId:
         if len(self.streams) == self._capacity:
             raise EngineFull(f"all {self._capacity} slots are taken")
-        if REFUSED in (request.say, request.messages and last_text(request)):
+        if REFUSED in (request.reply_text, request.messages and last_text(request)):
             raise ValueError("the prompt is too long")
         self._next += 1
         self.streams[self._next] = stream = FakeStream(request)
@@ -125,7 +125,9 @@ def last_text(request: ReplyRequest) -> str:
 
 def reply_words(request: ReplyRequest) -> list[str]:
     """The words of the fake thinker's reply: those given, or the user's; at most ``max_tokens``."""
-    return [f"{word} " for word in (request.say or f"you said {last_text(request)}").split()][: request.text.max_tokens]
+    return [f"{word} " for word in (request.reply_text or f"you said {last_text(request)}").split()][
+        : request.text.max_tokens
+    ]
 
 
 class FakeThinker(FakeEngine):
@@ -143,10 +145,10 @@ class FakeThinker(FakeEngine):
                 stream.outputs.append(TextDelta(word))
             stream.done += len(word)
             if stream.request.speak:
-                stream.outputs.append(Hiddens(np.full((GROUP, 2), stream.steps, np.float32), final=False))
+                stream.outputs.append(HiddenStates(np.full((GROUP, 2), stream.steps, np.float32), final=False))
         else:
             if stream.request.speak:
-                stream.outputs.append(Hiddens(np.zeros((0, 2), np.float32), final=True))
+                stream.outputs.append(HiddenStates(np.zeros((0, 2), np.float32), final=True))
             limited = len(words) == stream.request.text.max_tokens
             stream.outputs.append(Finish("length" if limited else "stop", len(stream.request.messages), len(words)))
         stream.steps += 1
@@ -181,7 +183,7 @@ class FakeSpeechDecoder(FakeEngine):
         if not stream.inputs:
             return False
         message = stream.inputs.pop(0)
-        assert isinstance(message, Hiddens), message
+        assert isinstance(message, HiddenStates), message
         ids = np.repeat(message.values[:, 0].astype(np.int64), 2)
         cut = self._cut_after is not None and stream.done + len(ids) >= self._cut_after
         if stream.cut:
@@ -222,10 +224,10 @@ class FakeToken2Wav(FakeEngine):
         return AudioRecord(
             received=stream.done,
             rendered=stream.done,
-            sourced=0,
+            source_frames=0,
             emitted=0,
             resampled=0,
-            cycles=0.0,
+            phase=0.0,
             units=np.zeros(0, np.int64),
             mel=nothing,
             source=nothing,

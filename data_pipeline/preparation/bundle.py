@@ -40,6 +40,11 @@ def speech_fingerprint(bundle: str) -> str:
     return _fingerprint(bundle, root, sorted((root / SPEECH_TOKENIZER).glob("*")))
 
 
+def speaker_dim(bundle: str) -> int:
+    """Numbers in the speaker vectors that the bundle's speech decoder reads."""
+    return read_config(fetch_directory(bundle, *_SETTINGS) / OPENS2S).speaker_dim
+
+
 @lru_cache(maxsize=1)
 def load_text_settings(bundle: str, fingerprint: str) -> TextSettings:
     """Kept in a worker between its tasks. ``fingerprint`` is that of :func:`text_fingerprint`: with

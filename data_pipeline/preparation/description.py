@@ -29,9 +29,8 @@ def describe(writer: DatasetWriter, plan: Plan, reader: CorpusReader, made_from:
     write_index(files.filesystem, files.root, build_index(files.filesystem, files.root, plan.shards))
     task = made_from["config"]["tokenise"]["task"]
     title = f"{reader.card.title}: {task}"
-    files.put(
-        "_report.html", render_html(title, report, _examples(files.url, plan), _rejects(files.url, plan)).encode()
-    )
+    page = render_html(title, report, _examples(files.url, plan), _rejects(files.url, plan))
+    files.put("_report.html", page.encode())
     card = render_card(title, report, {reader.name: reader.card}, recipe=task, fingerprint=plan.fingerprint)
     files.put("_card.md", card.encode())
     facts = {"fingerprint": plan.fingerprint, "made_from": made_from, "not_selected": plan.not_selected}

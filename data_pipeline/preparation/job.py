@@ -1,5 +1,6 @@
 """Preparing a data set from a corpus: plan, pipeline, description."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,7 @@ from data_pipeline.corpora import CorpusReader
 from data_pipeline.dataset.layout import absolute_url
 from data_pipeline.dataset.plan import fingerprint
 from data_pipeline.dataset.writer import DatasetWriter
-from data_pipeline.preparation.bundle import load_speech_units, speech_fingerprint, text_fingerprint
+from data_pipeline.preparation.bundle import load_speech_units, speaker_dim, speech_fingerprint, text_fingerprint
 from data_pipeline.preparation.config import PrepareConfig
 from data_pipeline.preparation.description import describe
 from data_pipeline.preparation.generators import GeneratorConfig, load_continuations
@@ -57,6 +58,12 @@ def prepare_dataset(
         raise PreparationError(
             f"the task {config.tokenise.task!r} needs a language model that writes continuations: expected a generator"
         )
+    config = replace(config, tokenise=replace(config.tokenise, speaker_dim=speaker_dim(bundle)))
+    if config.speaker_embeddings and config.tokenise.speaker_dim != ResemblyzerEncoder.dim:
+        raise PreparationError(
+            f"{bundle} reads speaker vectors of {config.tokenise.speaker_dim} numbers, the speaker encoder makes "
+            f"{ResemblyzerEncoder.dim}: expected a bundle of that size, or a recipe without speaker_embeddings"
+        )
     made_from = _made_from(config, reader, bundle, generator)
     plan = make_plan(
         url, reader, absolute_url(root), config.tokenise.task, config.selection, config.shard_rows, made_from
@@ -74,8 +81,7 @@ def prepare_dataset(
     rows = sum(plan.live)
     with progress(rows, rows - sum(plan.live_rows(shard) for shard in pending)) as passed:
         prepare_shards(preparation, pending, passed)
-    report = writer.report(plan.shards)
-    check_rejects(url, rows - report.rows_out, rows, config.max_reject_share, report)
+    check_rejects(url, writer.report(plan.shards), config.max_reject_share)
     return describe(writer, plan, reader, made_from)
 
 

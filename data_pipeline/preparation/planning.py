@@ -26,6 +26,8 @@ from data_pipeline.steps.tokenise import ENTRIES, Task
 from opens2s_core.config import parse_config
 
 PLAN = "_plan.json"
+SELECT = "select"
+"""The step that rejects rows by what is known of all of them."""
 _SCAN_TASKS = 256
 """Parts of a corpus are read in at most so many tasks."""
 
@@ -226,7 +228,7 @@ def _shards(
 def _with_reasons(table: pa.Table, reasons: pa.Array) -> pa.Table:
     """``reasons`` of the selection added to those of the reader."""
     selected_out = pc.and_(pc.is_null(table["reject_step"]), pc.is_valid(reasons))
-    steps = pc.if_else(selected_out, "select", table["reject_step"])
+    steps = pc.if_else(selected_out, SELECT, table["reject_step"])
     return table.set_column(2, _ENTRY.field("reject_step"), steps).set_column(3, _ENTRY.field("reject_reason"), reasons)
 
 

@@ -12,7 +12,7 @@ from data_pipeline.dataset.writer import DatasetWriter, ShardContent
 from data_pipeline.preparation.bundle import load_text_settings
 from data_pipeline.preparation.config import PrepareConfig
 from data_pipeline.preparation.models import ModelOutputs, ModelStage
-from data_pipeline.preparation.planning import Plan, read_planned
+from data_pipeline.preparation.planning import SELECT, Plan, read_planned
 from data_pipeline.preparation.work import decode_entry
 from data_pipeline.records import Reject, RejectedRow
 from data_pipeline.report import Report, RowFacts, SampleFacts, count_rows
@@ -33,11 +33,16 @@ class TooManyRejects(RuntimeError):
         return TooManyRejects, self.args
 
 
-def check_rejects(name: str, rejected: int, rows: int, share: float, report: Report) -> None:
-    """Raise :class:`TooManyRejects` where more than ``share`` of the rows are rejected."""
+def check_rejects(name: str, report: Report, share: float) -> None:
+    """Raise :class:`TooManyRejects` where more than ``share`` of the rows are rejected, not counting those that the
+    selection leaves out."""
+    selected_out = sum(rows for kind, rows in report.rejected.items() if kind.startswith(f"{SELECT}: "))
+    rows = report.rows_in - selected_out
+    rejected = rows - report.rows_out
     if rejected <= share * rows:
         return
-    reasons = ", ".join(f"{count} x {kind}" for kind, count in report.most_rejected()[:3])
+    kinds = [(kind, count) for kind, count in report.most_rejected() if not kind.startswith(f"{SELECT}: ")]
+    reasons = ", ".join(f"{count} x {kind}" for kind, count in kinds[:3])
     raise TooManyRejects(
         f"{name}: {rejected} of {rows} rows cannot be used, expected at most {share:.0%}: {reasons}. "
         "Fix the cause and start again, or raise max_reject_share"
@@ -77,7 +82,7 @@ class Preparation:
         content = self._content(shard, rows)
         rejected = content.rejects.num_rows - len(read_planned(self.output, shard).rejects)
         if len(rows) >= _ENOUGH_ROWS:
-            check_rejects(f"shard {shard}", rejected, len(rows), self.config.max_reject_share, content.report)
+            check_rejects(f"shard {shard}", content.report, self.config.max_reject_share)
         DatasetWriter(self.output).publish(shard, self.plan.fingerprint, content)
         return rejected
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from data_pipeline.records import Content, Conversation, RejectedRow, Utterance
 from data_pipeline.steps.row import PreparedRow, spoken_replies
-from opens2s_core.prompt import IGNORED, SPEAKER_DIM, Audio, Message, PromptBuilder, Spoken, Text, reading
+from opens2s_core.prompt import IGNORED, SPEAKER_DIM, Audio, Message, PromptBuilder, Spoken, Text, read_aloud
 from opens2s_core.prompt import Content as PromptContent
 
 CONTINUE = "Continue the following sentence in a coherent style: "
@@ -103,7 +103,7 @@ def _conversations(row: PreparedRow, config: TokeniseConfig) -> list[tuple[str, 
 
 
 def _read_aloud(spoken: Spoken) -> Sequence[Message]:
-    return (*reading(spoken.text), Message("assistant", (spoken,)))
+    return (*read_aloud(spoken.text), Message("assistant", (spoken,)))
 
 
 def _messages(row: PreparedRow, entry: Conversation, *, written: bool) -> list[Message]:

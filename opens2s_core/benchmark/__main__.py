@@ -1,4 +1,4 @@
-"""Measure models without a cluster. A benchmark that ran exits with 0, also where a row does not hold."""
+"""Benchmarks that need no cluster. The exit code is 0 even if a bound does not hold."""
 
 import argparse
 import dataclasses
@@ -15,18 +15,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     try:
         args.benchmark(args)
-    except ValueError as error:  # what is wrong with the given directories
+    except ValueError as error:  # invalid directories or options
         raise SystemExit(f"python -m opens2s_core.benchmark: {error}") from error
 
 
 def _voice(args: argparse.Namespace) -> None:
-    # Imported here, so that the recogniser's processes, which run this file first, load no torch.
+    # Imported here because the processes of the recogniser import this file and do not need torch.
     from opens2s_core.benchmark import report as reports
     from opens2s_core.benchmark.card import Provenance, write_card
     from opens2s_core.benchmark.voice import PACKAGES, VoiceBenchmark, measure_voice
 
-    if args.card and not (args.made_by and args.material):
-        raise ValueError("--card needs --made-by and --material: measuring cannot know them")
+    if args.card and not (args.made_by and args.training_data):
+        raise ValueError("--card needs --made-by and --training-data")
     config = VoiceBenchmark(**{field.name: getattr(args, field.name) for field in dataclasses.fields(VoiceBenchmark)})
     recogniser = PocketSphinx(args.processes)
     measured = measure_voice(config, recogniser)
@@ -42,9 +42,9 @@ def _voice(args: argparse.Namespace) -> None:
         print(*plots, sep="\n")
     if args.card:
         options = ("corpus", "voice", "sentences", "seed", "json")
-        given = [part for name in options for part in (f"--{name}", str(getattr(args, name)))]
-        command = shlex.join(["python", "-m", "opens2s_core.benchmark", "voice", *given])
-        provenance = Provenance(made_by=args.made_by, measured_by=command, material=args.material)
+        arguments = [part for name in options for part in (f"--{name}", str(getattr(args, name)))]
+        command = shlex.join(["python", "-m", "opens2s_core.benchmark", "voice", *arguments])
+        provenance = Provenance(made_by=args.made_by, measured_by=command, training_data=args.training_data)
         write_card(args.card, measured, report, provenance, plots)
 
 
@@ -81,38 +81,42 @@ def _parser() -> argparse.ArgumentParser:
     voice = benchmarks.add_parser("voice", help="intelligibility, similarity to the recordings and speed of a voice")
     voice.set_defaults(benchmark=_voice)
     voice.add_argument("--json", type=Path, required=True, help="file for the report")
-    voice.add_argument("--corpus", default=str(HELD_OUT), help="spoken corpus (default: the sentences of this package)")
+    voice.add_argument("--corpus", default=str(HELD_OUT), help="speech corpus (default: the sentences of this package)")
     voice.add_argument("--voice", default=str(SLT), help="a voice or a bundle (default: the voice of this package)")
     voice.add_argument("--plots", type=Path, help="directory for spectrograms of some sentences")
     voice.add_argument("--card", type=Path, help="file for a model card in Markdown")
     voice.add_argument("--made-by", help="for the card: the command that made the voice")
-    voice.add_argument("--material", help="for the card: what the voice learned from, and its licences")
-    voice.add_argument("--speaker", help="whose held-out sentences (default: who says the most)")
-    voice.add_argument("--sentences", type=int, default=100, help="how many (%(default)s)")
+    voice.add_argument("--training-data", help="for the card: the training data of the voice, and its licences")
+    voice.add_argument("--speaker", help="voice of the held-out sentences (default: the one with the most)")
+    voice.add_argument("--sentences", type=int, default=100, help="number of sentences (%(default)s)")
     voice.add_argument("--seed", type=int, default=0, help="of the voice's noise and of the intervals")
     cores = os.cpu_count() or 1
-    voice.add_argument("--processes", type=int, default=cores, help="recognisers at work at once (%(default)s)")
-    engines = benchmarks.add_parser("engines", help="how soon, how fast and for how many at once replies are made")
+    voice.add_argument("--processes", type=int, default=cores, help="number of recogniser processes (%(default)s)")
+    engines = benchmarks.add_parser("engines", help="latency and throughput of the engines")
     engines.set_defaults(benchmark=_engines)
     engines.add_argument("--json", type=Path, required=True, help="file for the report")
     engines.add_argument(
         "--size",
         choices=("bench", "full"),
         default="bench",
-        help="of the untrained models: 34 M parameters, or as published, for a GPU (default: %(default)s)",
+        help="of the untrained models: 34 M parameters, or the published size, for a GPU (default: %(default)s)",
     )
     engines.add_argument("--threads", type=int, default=cores, help="of torch (%(default)s)")
     engines.add_argument("--repeats", type=int, default=5, help="of each measurement (%(default)s)")
-    engines.add_argument("--sentences", type=int, default=100, help="held-out ones to compare (%(default)s)")
-    engines.add_argument("--processes", type=int, default=cores, help="recognisers at work at once (%(default)s)")
-    speech = benchmarks.add_parser("speech-length", help="how long a bundle speaks for its text, and why speech ends")
+    engines.add_argument(
+        "--sentences", type=int, default=100, help="number of held-out sentences to compare (%(default)s)"
+    )
+    engines.add_argument("--processes", type=int, default=cores, help="number of recogniser processes (%(default)s)")
+    speech = benchmarks.add_parser(
+        "speech-length", help="length of a bundle's speech relative to its text, and why it ends"
+    )
     speech.set_defaults(benchmark=_speech_length)
     speech.add_argument("--bundle", required=True, help="directory or URL of a bundle")
     speech.add_argument("--examples", type=Path, required=True, help="directory with examples.tsv and audio files")
     speech.add_argument("--json", type=Path, required=True, help="file for the report")
     speech.add_argument("--recognised", type=int, default=16, help="replies whose words are recognised (%(default)s)")
     speech.add_argument("--seed", type=int, default=0, help="of the sampled units and of the audio's noise")
-    speech.add_argument("--processes", type=int, default=cores, help="recognisers at work at once (%(default)s)")
+    speech.add_argument("--processes", type=int, default=cores, help="number of recogniser processes (%(default)s)")
     return parser
 
 

@@ -13,11 +13,11 @@ from opens2s_core.benchmark.voice import VoiceResult
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:
-    """What is not measured."""
+    """The origin of a voice, which is not measured."""
 
     made_by: str  # the command that made the voice
     measured_by: str  # the command that measured it
-    material: str  # a sentence or two in Markdown: the training data and its licence
+    training_data: str  # its description and licence, one or two sentences of Markdown
 
 
 def write_card(
@@ -35,8 +35,8 @@ def write_card(
         *shown,
         "## Limits",
         _LIMITS.format(speaker=measured.speaker),
-        "## Material and licences",
-        f"{provenance.material}\n\n{_LICENCE}",
+        "## Training data and licences",
+        f"{provenance.training_data}\n\n{_LICENCE}",
     )
     path.write_text("\n\n".join(sections) + "\n")
 
@@ -71,13 +71,13 @@ def _scores(measured: VoiceResult, report: Report) -> str:
 _EXPLAINED = """\
 On {count} sentences of `{speaker}` outside the training data. *original*: the recording itself; *vocoder*: its mel →
 vocoder; *one-shot*: its units → flow → vocoder, all at once; *streamed*: the same by the engine that serves, chunk by
-chunk. Word error is that of a recogniser not used in training; "added" is what the voice adds to its error on the
+chunk. Word error is that of a recogniser not used in training; "added" is the difference to its error on the
 recordings."""
 
 _LIMITS = """\
-- It speaks with one voice, `{speaker}`, and encodes well only what resembles its training material.
-- It was measured on everyday English. Rare words, names and other languages were not.
-- No person has judged it: word error measures how clear it is, not how natural, nor how well it conveys emotion.
+- It speaks with one voice, `{speaker}`, and encodes well only speech similar to its training data.
+- It was measured on everyday English only, without rare words and names.
+- It has no listening test: word error measures intelligibility, not naturalness or emotion.
 - The voice is synthetic, and listeners should be informed of that."""
 
 _LICENCE = "The weights are under the Apache License 2.0, like the code that made them."

@@ -1,4 +1,5 @@
-"""Whole replies in one process: time to first audio and real-time factor, alone, in parallel and after many turns."""
+"""Whole replies in one process: time to first audio and real-time factor of one reply, of concurrent ones and of later
+turns."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -6,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
-from opens2s_core.benchmark.engine_models import EngineModels, question, spoken
+from opens2s_core.benchmark.engine_models import EngineModels, question, spoken_request
 from opens2s_core.benchmark.language_engines import build_engines
 from opens2s_core.benchmark.report import Bound, Measurement
 from opens2s_core.benchmark.timing import now
@@ -22,7 +23,7 @@ _ANSWER = "That seems hard. I would go for a walk first, and then call a friend.
 
 @dataclass(frozen=True, slots=True)
 class Goals:
-    """Bounds by the number of concurrent replies; times in milliseconds."""
+    """Bounds by number of concurrent replies; times in milliseconds."""
 
     first_audio: Mapping[int, Bound] = field(default_factory=dict)
     real_time_factor: Mapping[int, Bound] = field(default_factory=dict)
@@ -33,8 +34,8 @@ class RepliesTiming:
     """Seconds since concurrent replies were requested."""
 
     first_audio: float  # median over the replies
-    total: float  # until the last audio of all
-    audio: float  # that one reply lasts
+    total: float  # until the last audio of all replies
+    audio: float  # duration of one reply
 
     @property
     def real_time_factor(self) -> float:
@@ -45,7 +46,7 @@ class RepliesTiming:
 def conversation_rows(
     name: str, models: EngineModels, streams: Sequence[int], goals: Goals, repeats: int
 ) -> list[Measurement]:
-    """Of a model called ``name``, for each number of concurrent replies in ``streams``, and for a conversation. Each is
+    """Rows of the model ``name`` for each number of concurrent replies in ``streams``, and for a conversation. Each is
     measured ``repeats`` times."""
     capacity = max(streams)
     token2wav = Token2WavEngine(models.flow, models.vocoder, capacity=capacity)
@@ -99,13 +100,13 @@ def _turn_row(name: str, pipeline: Pipeline, rate: int, repeats: int) -> Measure
 
 
 def _request(*messages: Message, seed: int = 0) -> ReplyRequest:
-    return spoken(*messages, tokens=_TOKENS, units=_UNITS, seed=seed)
+    return spoken_request(*messages, tokens=_TOKENS, units=_UNITS, seed=seed)
 
 
 def run_replies(
     pipeline: Pipeline, requests: Sequence[ReplyRequest], rate: int, *, first_audio_only: bool = False
 ) -> RepliesTiming:
-    """Run all replies to their end, or only until each has its first audio."""
+    """Run all replies to their end, or until each has its first audio."""
     started = now()
     replies = [pipeline.open(request) for request in requests]
     first_audio: dict[int, float] = {}

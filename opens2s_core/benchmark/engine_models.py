@@ -1,4 +1,4 @@
-"""Untrained models of the sizes at which engines are measured: their output is noise, but it costs the same."""
+"""Untrained models for benchmarks of the engines: their output is noise, but their cost is that of trained ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _QUESTION = "I had a long day and nothing went as it should. What would you do n
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineSize:
-    """The voice is that of this package, or an untrained one of the published size."""
+    """Sizes of the models. The voice is that of this package, or an untrained one of the published size."""
 
     models: ScratchConfig
     text_tokens: int  # in the vocabulary of the LLM
@@ -39,7 +39,7 @@ class EngineSize:
 _SMALL_UNITS = 2048  # of the voice of this package
 _SMALL_LM = TransformerSize(width=192, layers=3, heads=4, ffn=512)
 SIZES: Mapping[str, EngineSize] = {
-    # As small as the demo's.
+    # The size of the demo.
     "tiny": EngineSize(
         models=ScratchConfig(
             audio_encoder=TransformerSize(width=96, layers=2, heads=2, ffn=192),
@@ -51,7 +51,7 @@ SIZES: Mapping[str, EngineSize] = {
         speech_tokens=2560,
         units=_SMALL_UNITS,
     ),
-    # 34 M parameters: large enough that a forward costs more than the calls it is made of.
+    # 34 M parameters: large enough that computation dominates the overhead of calls.
     "bench": EngineSize(
         models=ScratchConfig(
             audio_encoder=TransformerSize(width=256, layers=4, heads=4, ffn=512),
@@ -110,8 +110,8 @@ def create_models(size: EngineSize, *, device: str, dtype: torch.dtype) -> Engin
     return EngineModels(model, vocabulary, flow.to(device).eval(), vocoder.to(device).eval())
 
 
-def middle_flow() -> Flow:
-    """16 M parameters, on the CPU: large enough that the estimator decides what token2wav costs."""
+def medium_flow() -> Flow:
+    """16 M parameters, on the CPU: large enough that the estimator dominates the cost of token2wav."""
     encoder = FlowEncoderConfig(input_size=256, output_size=256, attention_heads=4, linear_units=1024, num_blocks=4)
     estimator = EstimatorConfig(channels=(128, 128), n_blocks=2, num_mid_blocks=4)
     with seeded(0):
@@ -119,17 +119,17 @@ def middle_flow() -> Flow:
 
 
 def question(seed: int, *, seconds: float = 3.0) -> Message:
-    """A user message with so many seconds of audio."""
+    """A user message with audio of this length."""
     return Message("user", (Audio(noise(seed, seconds)), Text(_QUESTION)))
 
 
 def noise(seed: int, seconds: float) -> Waveform:
-    """(n,) at 16 kHz."""
+    """Noise (n,) at 16 kHz."""
     return np.random.default_rng(seed).normal(0, 0.1, round(seconds * SAMPLE_RATE)).astype(np.float32)
 
 
-def spoken(*messages: Message, tokens: int, units: int, seed: int = 0) -> ReplyRequest:
-    """A spoken reply of exactly so many tokens and units."""
+def spoken_request(*messages: Message, tokens: int, units: int, seed: int = 0) -> ReplyRequest:
+    """A request for a spoken reply of exactly this number of tokens and units."""
     return ReplyRequest(
         messages=messages, text=Sampling(max_tokens=tokens), units=Sampling(max_tokens=units), seed=seed
     )

@@ -1,4 +1,4 @@
-"""All bounds of the streaming engines, measured without Ray: ratios within one run."""
+"""All benchmarks of the streaming engines, without Ray."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 
 from opens2s_core.benchmark.conversation import Goals, conversation_rows
-from opens2s_core.benchmark.engine_models import SIZES, create_models, middle_flow
+from opens2s_core.benchmark.engine_models import SIZES, create_models, medium_flow
 from opens2s_core.benchmark.language_engines import language_rows
 from opens2s_core.benchmark.recogniser import Recogniser
 from opens2s_core.benchmark.report import Bound, Measurement
@@ -24,7 +24,7 @@ _FULL_GOALS = Goals(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineBenchmark:
-    """``full`` is meant for a GPU: random bfloat16 weights of the published sizes. ``threads`` are torch's."""
+    """Settings. ``full`` is for a GPU: random bfloat16 weights of the published sizes. ``threads`` are torch's."""
 
     size: SizeName = "bench"
     threads: int = 2
@@ -44,7 +44,7 @@ def measure_engines(config: EngineBenchmark, recogniser: Recogniser) -> list[Mea
     rows = language_rows(models, repeats) + token2wav_rows(models.flow, models.vocoder, repeats)
     if config.size == "full":
         return rows + conversation_rows("full", models, (1, 8, 16, 32), _FULL_GOALS, repeats)
-    rows += reference_rows(middle_flow().to(device), models.vocoder, max(1, repeats // 2))
+    rows += reference_rows(medium_flow().to(device), models.vocoder, max(1, repeats // 2))
     rows += conversation_rows(config.size, models, (1, 4, 8), Goals(), repeats)
     tiny = create_models(SIZES["tiny"], device=device, dtype=torch.float32)
     rows += conversation_rows("tiny", tiny, (1, 4), _TINY_GOALS, repeats)

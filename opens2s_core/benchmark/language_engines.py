@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, Qwen3ForCausalLM
 
-from opens2s_core.benchmark.engine_models import EngineModels, question, spoken
+from opens2s_core.benchmark.engine_models import EngineModels, question, spoken_request
 from opens2s_core.benchmark.report import Bound, Measurement
 from opens2s_core.benchmark.timing import alternate, now
 from opens2s_core.inference.lm_settings import LMSettings
-from opens2s_core.inference.messages import Hiddens, ReplyRequest, Sampling
+from opens2s_core.inference.messages import HiddenStates, ReplyRequest, Sampling
 from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
 from opens2s_core.inference.thinker import ThinkerEngine
 from opens2s_core.models.thinker import expand_audio_slots
@@ -45,12 +45,12 @@ def build_engines(models: EngineModels, capacity: int) -> tuple[ThinkerEngine, S
 
 
 def _thinker_rows(engine: ThinkerEngine, repeats: int) -> list[Measurement]:
-    runs = {"bare": partial(_time_bare_loop, engine)}
+    runs = {"plain": partial(_time_plain_loop, engine)}
     runs |= {str(count): partial(_time_thinker, engine, count) for count in (1, 8, SLOTS)}
     seconds = alternate(runs, repeats, "thinker")
     one, eight, all_slots = seconds["1"], seconds["8"] / 8, seconds[str(SLOTS)] / SLOTS
-    ratio, to_floor = one / seconds["bare"], one / _floor(engine)
-    decoded_at_the_limit = Bound("at most", 1.5) if engine.model.device.type == "cuda" else None
+    ratio, weight_read_ratio = one / seconds["plain"], one / _weight_read_seconds(engine)
+    weight_read_bound = Bound("at most", 1.5) if engine.model.device.type == "cuda" else None
     return [
         Measurement(name="thinker, time per token, 1 stream", value=1e3 * one, unit="ms/token"),
         Measurement(
@@ -61,9 +61,9 @@ def _thinker_rows(engine: ThinkerEngine, repeats: int) -> list[Measurement]:
         ),
         Measurement(
             name="thinker, ratio of time per token, 1 stream to reading the weights once",
-            value=to_floor,
+            value=weight_read_ratio,
             unit="times",
-            bound=decoded_at_the_limit,
+            bound=weight_read_bound,
         ),
         Measurement(name="thinker, throughput, 8 streams", value=1 / eight, unit="tokens/s"),
         Measurement(
@@ -114,7 +114,7 @@ def _both_rows(thinker: ThinkerEngine, decoder: SpeechDecoderEngine, repeats: in
         "generate": partial(_time_generate, thinker, decoder),
     }
     seconds = alternate(runs, repeats, "both, 1 stream")
-    faster = seconds["generate"] / seconds["engines"]
+    speedup = seconds["generate"] / seconds["engines"]
     name = f"LLM and speech decoder, throughput, 1 reply of {_TOKENS} tokens and {_UNITS} units"
     return [
         Measurement(name=f"{name}, engines", value=_TOKENS / seconds["engines"], unit="tokens/s"),
@@ -122,7 +122,7 @@ def _both_rows(thinker: ThinkerEngine, decoder: SpeechDecoderEngine, repeats: in
         Measurement(name=f"{name}, generate()", value=_TOKENS / seconds["generate"], unit="tokens/s"),
         Measurement(
             name="LLM and speech decoder, ratio of throughput, engines to generate()",
-            value=faster,
+            value=speedup,
             unit="times",
             bound=Bound("at least", 1.3),
         ),
@@ -130,7 +130,7 @@ def _both_rows(thinker: ThinkerEngine, decoder: SpeechDecoderEngine, repeats: in
 
 
 def _request(seed: int, tokens: int) -> ReplyRequest:
-    return spoken(question(seed, seconds=1.0), tokens=tokens, units=_UNITS)
+    return spoken_request(question(seed, seconds=1.0), tokens=tokens, units=_UNITS)
 
 
 def _prompt(engine: ThinkerEngine, request: ReplyRequest) -> Tensor:
@@ -156,32 +156,32 @@ def _time_thinker(engine: ThinkerEngine, count: int) -> float:
 
 
 @torch.inference_mode()
-def _time_bare_loop(engine: ThinkerEngine) -> float:
+def _time_plain_loop(engine: ThinkerEngine) -> float:
     """Seconds per token of a plain greedy loop with a KV cache."""
     llm, cache = engine.model.llm_model, DynamicCache()
-    hidden = _bare_forward(llm, _prompt(engine, _request(0, _TOKENS)), cache)
+    hidden = _plain_forward(llm, _prompt(engine, _request(0, _TOKENS)), cache)
     started = now()
     for _ in range(_TOKENS - 1):
         token = llm.lm_head(hidden).argmax(-1)
-        hidden = _bare_forward(llm, llm.model.embed_tokens(token), cache)
+        hidden = _plain_forward(llm, llm.model.embed_tokens(token), cache)
         token.tolist()  # as streaming does
     return (now() - started) / (_TOKENS - 1)
 
 
-def _bare_forward(llm: Qwen3ForCausalLM, embeddings: Tensor, cache: DynamicCache) -> Tensor:
+def _plain_forward(llm: Qwen3ForCausalLM, embeddings: Tensor, cache: DynamicCache) -> Tensor:
     output = llm.model(inputs_embeds=embeddings, past_key_values=cache, use_cache=True)
     return cast(Tensor, output.last_hidden_state)[:, -1:]
 
 
-def _floor(engine: ThinkerEngine) -> float:
-    """Seconds that one read of all weights used for a token takes, at the speed of a copy."""
+def _weight_read_seconds(engine: ThinkerEngine) -> float:
+    """Seconds to read all weights used for a token once, at the bandwidth of a copy."""
     llm = engine.model.llm_model
     weights = sum(weight.nbytes for weight in llm.model.layers.parameters()) + llm.lm_head.weight.nbytes
     return weights / copy_bandwidth(engine.model.device)
 
 
 def copy_bandwidth(device: torch.device) -> float:
-    """Bytes per second that a copy of 256 MiB reads and writes."""
+    """Bytes per second read and written by a copy of 256 MiB."""
     source = torch.zeros(2**28, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
 
@@ -193,14 +193,14 @@ def copy_bandwidth(device: torch.device) -> float:
     return 2 * source.nbytes / alternate({"copy": copy}, 9, "memory")["copy"]
 
 
-def _groups(engine: SpeechDecoderEngine, count: int) -> Sequence[Hiddens]:
-    size, width = engine.model.config.interleave.hiddens, engine.model.llm2tts.in_features
+def _groups(engine: SpeechDecoderEngine, count: int) -> Sequence[HiddenStates]:
+    size, width = engine.model.config.interleave.hidden_states, engine.model.llm2tts.in_features
     values = np.random.default_rng(0).normal(0, 1, (count, size, width)).astype(np.float32)
-    return [Hiddens(group, final=i == count - 1) for i, group in enumerate(values)]
+    return [HiddenStates(group, final=i == count - 1) for i, group in enumerate(values)]
 
 
 def _time_speech_decoder(engine: SpeechDecoderEngine, count: int, apart: int) -> float:
-    """Seconds per unit of ``count`` streams that are opened ``apart`` steps one after the other."""
+    """Seconds per unit of ``count`` streams, opened at intervals of ``apart`` steps."""
     groups = _groups(engine, _UNITS // engine.model.config.interleave.units)
     streams = []
     started = now()
@@ -219,17 +219,17 @@ def _time_speech_decoder(engine: SpeechDecoderEngine, count: int, apart: int) ->
 
 
 def _time_engines(thinker: ThinkerEngine, decoder: SpeechDecoderEngine) -> float:
-    """Seconds of a reply, from its prompt to its last unit."""
+    """Seconds for a reply, from its prompt to its last unit."""
     started = now()
     request = _request(0, _TOKENS)
-    thinking, speaking = thinker.open(request), decoder.open(request)
+    thinker_stream, decoder_stream = thinker.open(request), decoder.open(request)
     while thinker.step() | decoder.step():
-        for message in thinker.chunks(thinking):
-            if isinstance(message, Hiddens):
-                decoder.push(speaking, message)
+        for message in thinker.chunks(thinker_stream):
+            if isinstance(message, HiddenStates):
+                decoder.push(decoder_stream, message)
     seconds = now() - started
-    thinker.close(thinking)
-    decoder.close(speaking)
+    thinker.close(thinker_stream)
+    decoder.close(decoder_stream)
     return seconds
 
 
@@ -240,11 +240,11 @@ def _time_generate(thinker: ThinkerEngine, decoder: SpeechDecoderEngine) -> floa
     started = now()
     text, text_cache = _prompt(thinker, _request(0, _TOKENS)), DynamicCache()
     speech, speech_cache = model.no_speaker(1)[None], DynamicCache()
-    rounds = _TOKENS // ratio.hiddens
+    rounds = _TOKENS // ratio.hidden_states
     for i in range(rounds):
-        ids, hiddens = _generate(thinker.model.llm_model, text, text_cache, ratio.hiddens)
+        ids, hidden_states = _generate(thinker.model.llm_model, text, text_cache, ratio.hidden_states)
         text = torch.cat([text, thinker.model.llm_model.model.embed_tokens(ids)], dim=1)
-        speech = torch.cat([speech, model.embed_hiddens(hiddens)], dim=1)
+        speech = torch.cat([speech, model.embed_hidden_states(hidden_states)], dim=1)
         count = ratio.units if i < rounds - 1 else _UNITS - (rounds - 1) * ratio.units
         units, _ = _generate(model.tts_lm_model, speech, speech_cache, count)
         speech = torch.cat([speech, model.embed_units(units)], dim=1)
@@ -252,7 +252,7 @@ def _time_generate(thinker: ThinkerEngine, decoder: SpeechDecoderEngine) -> floa
 
 
 def _generate(lm: Any, embeddings: Tensor, cache: DynamicCache, count: int) -> tuple[Tensor, Tensor]:
-    """``count`` greedy ids (1, count) after the embeddings (1, T, D) so far, and the states that predicted them."""
+    """``count`` greedy ids (1, count) after the embeddings (1, T, D), and the hidden states that predicted them."""
     output = lm.generate(
         inputs_embeds=embeddings,
         attention_mask=embeddings.new_ones(embeddings.shape[:2], dtype=torch.long),

@@ -18,7 +18,7 @@ _SHOWN = {
 
 
 def plot_sentences(measured: VoiceResult, directory: Path) -> list[Path]:
-    """A PNG each of a few sentences, spread over all; the titles have the recognised words."""
+    """Write a PNG for each of a few sentences, evenly spaced; titles have the recognised words."""
     directory.mkdir(parents=True, exist_ok=True)
     count = len(measured.rendered)
     chosen = sorted({round(i) for i in np.linspace(0, count - 1, min(PLOTTED, count))})

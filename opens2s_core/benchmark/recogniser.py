@@ -1,6 +1,6 @@
-"""Independent speech recognisers that measure intelligibility: nothing here is trained on them.
+"""Speech recognisers that measure intelligibility; no model here is trained with them.
 
-No torch is imported here: the recogniser's processes import this module.
+This module does not import torch, because the processes of the recogniser import it.
 """
 
 import multiprocessing
@@ -32,11 +32,10 @@ class Recogniser(Protocol):
 
 
 class PocketSphinx:
-    """CMU PocketSphinx with the general English model that its package carries.
+    """CMU PocketSphinx with the English model of its package.
 
-    Audio that resembles nothing keeps all hypotheses alive and takes many times its duration. At most 5,000 states
-    are followed in a frame (the default is 30,000): on clear speech the same words, on noise a quarter of the time, and
-    unlike a clock it cuts the same on every machine.
+    At most 5,000 states are kept per frame (the default is 30,000): the result is the same on clear speech, and noise,
+    which keeps many hypotheses alive, takes a quarter of the time. Unlike a time limit it is deterministic.
     """
 
     name = "pocketsphinx, en-us"
@@ -45,11 +44,11 @@ class PocketSphinx:
         self._processes = processes
 
     def transcribe(self, waveforms: Sequence[NDArray[np.float32]]) -> list[str]:
-        # Processes, since the library keeps Python's lock; spawned, since forking with torch's threads may hang.
+        # Processes, because the library holds the GIL; spawned, because forking with torch's threads may hang.
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(self._processes, mp_context=context, initializer=_load) as pool:
             words = pool.map(_words, (_pcm16(waveform) for waveform in waveforms))
-            return list(tqdm(words, desc="listening", total=len(waveforms), unit="sentence"))
+            return list(tqdm(words, desc="recognising", total=len(waveforms), unit="sentence"))
 
 
 def _pcm16(waveform: NDArray[np.float32]) -> bytes:
@@ -57,14 +56,14 @@ def _pcm16(waveform: NDArray[np.float32]) -> bytes:
 
 
 _decoder: "Decoder"
-"""Of this process: it takes a third of a second to load."""
+"""One per process, as loading takes a third of a second."""
 
 
 def _load() -> None:
     from pocketsphinx import Decoder
 
     global _decoder
-    # Normalised by the whole utterance's mean and not by a running one, which would come from other utterances.
+    # Normalised by the mean of the utterance: a running mean would depend on other utterances.
     _decoder = Decoder(loglevel="FATAL", samprate=RATE, cmn="batch", maxhmmpf=_STATES_PER_FRAME)
 
 

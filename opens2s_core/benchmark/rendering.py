@@ -1,4 +1,4 @@
-"""Recorded sentences resynthesised by a voice: by the vocoder alone, and by tokenizer, flow and vocoder."""
+"""Resynthesis of recorded sentences: by the vocoder alone, and by tokenizer, flow and vocoder."""
 
 import time
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from opens2s_core.models.vocoder import Vocoder
 from opens2s_core.training.voice.features import log_mel
 
 RENDITIONS = ("original", "vocoder", "one-shot", "streamed")
-"""The recording; its mel → vocoder; its units → flow → vocoder all at once; the same by the engine that serves."""
+"""The recording; its mel → vocoder; its units → flow → vocoder at once; the same by the streaming engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Voice:
 
     @property
     def rate(self) -> int:
-        """Hz, of its audio."""
+        """Sampling rate in Hz."""
         return self.vocoder.config.sampling_rate
 
     def mel(self, waveform: Waveform) -> Tensor:
@@ -58,7 +58,7 @@ class Rendered:
 
 
 def load_voice(directory: str | Path) -> Voice:
-    """Of a directory with ``speech_tokenizer/`` and ``token2wav/``: a trained voice, or a bundle.
+    """Load a voice from a directory with ``speech_tokenizer/`` and ``token2wav/``: a trained voice, or a bundle.
 
     Raises :class:`CheckpointError`, and ``ValueError`` if their codebooks are of different sizes.
     """
@@ -82,7 +82,7 @@ def render(voice: Voice, recording: Waveform, recording_16k: Waveform, seed: int
     units = np.array(voice.tokenizer.encode([recording_16k])[0])
     encoded = time.perf_counter()
     in_chunks = streamed(voice.engine, units, seed)
-    spoken = time.perf_counter()
+    rendered = time.perf_counter()
     flow_mel = _flow_mel(voice, units, seed)
     waveforms = (recording, _vocode(voice, voice.mel(recording), seed), _vocode(voice, flow_mel, seed), in_chunks)
     return Rendered(
@@ -90,7 +90,7 @@ def render(voice: Voice, recording: Waveform, recording_16k: Waveform, seed: int
         units=units,
         flow_mel=flow_mel,
         encode_seconds=encoded - started,
-        stream_seconds=spoken - encoded,
+        stream_seconds=rendered - encoded,
     )
 
 
@@ -104,19 +104,19 @@ def _flow_mel(voice: Voice, units: NDArray[np.int64], seed: int) -> Tensor:
     flow = voice.flow
     device, frames = flow.encoder_proj.weight.device, mel_frames(len(units), voice.engine.config)
     noise = torch.from_numpy(normal_frames((seed, RngStream.FLOW), 0, frames, flow.config.output_size)).T[None]
-    nothing = torch.zeros(1, flow.config.output_size, 0, device=device)
+    no_prompt = torch.zeros(1, flow.config.output_size, 0, device=device)
     speaker = torch.zeros(1, flow.config.spk_embed_dim, device=device)
-    return flow(torch.from_numpy(units)[None].to(device), nothing, noise.to(device), speaker)[0].cpu()
+    return flow(torch.from_numpy(units)[None].to(device), no_prompt, noise.to(device), speaker)[0].cpu()
 
 
 @torch.inference_mode()
 def one_shot(voice: Voice, units: NDArray[np.int64], seed: int) -> Waveform:
-    """The audio (n,) of units (m,) made all at once."""
+    """The audio (n,) of units (m,), synthesised at once."""
     return _vocode(voice, _flow_mel(voice, units, seed), seed)
 
 
 def streamed(engine: Token2WavEngine, units: NDArray[np.int64], seed: int) -> Waveform:
-    """The same by the engine that serves."""
+    """The audio (n,) of units (m,), synthesised by the streaming engine."""
     stream = engine.open(ReplyRequest(messages=(), seed=seed))
     engine.push(stream, Units(units, final=True))
     while engine.step():

@@ -1,4 +1,4 @@
-"""Benchmark reports: measurements with their bounds, and the commit, machine and settings they come from."""
+"""Benchmark reports: measurements with their bounds, the commit, the machine and the settings."""
 
 import json
 import os
@@ -24,7 +24,7 @@ class Bound:
     limit: float
 
     def holds(self, value: float | None) -> bool:
-        """A value that could not be measured does not hold."""
+        """Whether the value is within the limit; False if it was not measured."""
         if value is None:
             return False
         return value <= self.limit if self.relation == "at most" else value >= self.limit
@@ -35,7 +35,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The same number of other code, measured in the same run."""
+    """The same measurement with other code, in the same run."""
 
     value: float | None
     spread: Interval | None = None
@@ -43,8 +43,8 @@ class Baseline:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measurement:
-    """One row of a report. ``value`` is None where there was nothing to measure; ``interval`` is its 95 % confidence
-    interval, ``spread`` the interquartile range of the samples. ``better`` is the direction of an improvement."""
+    """One row of a report. ``value`` is None if it could not be measured; ``interval`` is its 95 % confidence interval,
+    ``spread`` the interquartile range of the samples. ``better`` is the direction of an improvement."""
 
     name: str
     value: float | None
@@ -61,14 +61,14 @@ class Measurement:
 
     @property
     def ratio(self) -> float | None:
-        """Of the value to that of the baseline."""
+        """Ratio of the value to that of the baseline."""
         if self.baseline is None or not self.baseline.value or self.value is None:
             return None
         return self.value / self.baseline.value
 
     @property
     def worse(self) -> bool | None:
-        """Whether it is worse than the baseline by more than the spread of both; None where that is unknown."""
+        """Whether it is worse than the baseline by more than the spread of both; None if unknown."""
         if self.baseline is None or self.better is None or self.baseline.value is None:
             return None
         if self.value is None:
@@ -113,7 +113,8 @@ class Report:
 
 
 def make_report(config: Mapping[str, Any], rows: Iterable[Measurement], packages: Iterable[str] = ()) -> Report:
-    """Rows measured here and now with ``config``; ``packages`` are those beside torch that affect the numbers."""
+    """A report of rows measured with ``config`` on this machine; ``packages`` are further ones that affect the
+    values."""
     versions = {"python": platform.python_version()}
     versions |= {package: version(package) for package in ("torch", "transformers", "numpy", *packages)}
     return Report(commit=current_commit(), machine=describe_machine(), versions=versions, config=config, rows=(*rows,))
@@ -140,14 +141,14 @@ _HEADER = (
 
 
 def table_cells(report: Report) -> list[tuple[str, ...]]:
-    """The table as text, its header first, without the columns that no row fills."""
+    """The cells of the table, header first, without empty columns."""
     rows = [_cells(row) for row in report.rows]
     filled = [any(row[column] for row in rows) for column in range(len(_HEADER))]
     return [tuple(compress(row, filled)) for row in (_HEADER, *rows)]
 
 
 def render_table(report: Report) -> str:
-    """For the terminal."""
+    """The table as aligned text for the terminal."""
     cells = table_cells(report)
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
@@ -183,13 +184,12 @@ def _number(value: float) -> str:
 
 
 def current_commit(checkout: Path | None = None) -> str | None:
-    """The commit this code runs from, or that of another checkout, followed by ``, changed`` where its files are not
-    those of the commit.
+    """The commit of this code, or of another checkout, followed by ``, changed`` if files differ from the commit.
 
-    None where the code is not under version control: installed as a package, say, or without git.
+    None if the code is not under version control, for example in an installed package, or without git.
     """
     here = Path(__file__) if checkout is None else checkout / "pyproject.toml"
-    # Without this, a package installed inside some other repository would report that one's commit.
+    # Otherwise a package installed inside another repository would report the commit of that repository.
     if _git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
         return None
     changed = _git(here.parent, "status", "--porcelain", "--untracked-files=no")
@@ -205,7 +205,7 @@ def _git(directory: Path, *arguments: str) -> str | None:
 
 
 def describe_machine() -> dict[str, Any]:
-    """What timings depend on; nothing that identifies the machine."""
+    """The properties of the machine that affect timings, without its identity."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _cpu_info("model name") or platform.processor(),
@@ -217,15 +217,15 @@ def describe_machine() -> dict[str, Any]:
 
 
 def _vector_extensions() -> str:
-    """Those of the CPU that float32 and bfloat16 arithmetic uses."""
+    """Vector extensions of the CPU for float32 and bfloat16 arithmetic."""
     flags = (_cpu_info("flags") or "").split()
     return " ".join(flag for flag in flags if flag.startswith(("avx", "amx", "fma")))
 
 
 def _cpu_info(key: str) -> str | None:
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
             if line.partition(":")[0].strip() == key:
                 return line.partition(":")[2].strip()
     return None

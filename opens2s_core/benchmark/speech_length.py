@@ -1,4 +1,5 @@
-"""How long a bundle's speech is for its text, why it ends, and its word error rate: units greedy and sampled.
+"""Length of a bundle's speech relative to its text, why it ends, and its word error rate, with greedy and sampled
+units.
 
 The texts are answers to example questions, and very short texts that are read aloud.
 """
@@ -23,15 +24,15 @@ from opens2s_core.benchmark.word_error import bootstrap_percent, count_word_erro
 from opens2s_core.checkpoint.bundle import BundleInfo, read_bundle_info
 from opens2s_core.inference.engine import Engine
 from opens2s_core.inference.loading import build_engine
-from opens2s_core.inference.messages import Hiddens, ReplyRequest, Sampling, SpeechFinish, TextDelta, Units
+from opens2s_core.inference.messages import HiddenStates, ReplyRequest, Sampling, SpeechFinish, TextDelta, Units
 from opens2s_core.inference.token2wav import Token2WavEngine
-from opens2s_core.prompt import Audio, Message, reading
+from opens2s_core.prompt import Audio, Message, read_aloud
 from opens2s_core.storage import SETTINGS, fetch_directory
 
 T = TypeVar("T")
 
 PACKAGES = ("pocketsphinx", "jiwer")
-"""Those that affect the numbers."""
+"""Packages that affect the values."""
 DECODING = {"greedy": 0.0, "sampled": 1.0}
 """Temperatures of the units by name."""
 READINGS = ("a", "I", "Hi.", "OK", "no")
@@ -43,7 +44,7 @@ _MAX_UNITS = 2048
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpeechLengthBenchmark:
     """``examples`` is a directory with ``examples.tsv`` (columns ``file`` and others) and the audio files it names.
-    ``recognised`` of the replies are rendered and given to the recogniser. Reply i is sampled with ``seed`` + i."""
+    The first ``recognised`` replies are synthesised and transcribed. Reply i is sampled with ``seed`` + i."""
 
     bundle: str
     examples: Path
@@ -53,16 +54,16 @@ class SpeechLengthBenchmark:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Speech:
-    """What was generated for one request."""
+    """The generated speech of one request."""
 
     text: str
-    hiddens: int
+    hidden_states: int  # their number
     units: NDArray[np.int64]
     finish: SpeechFinish
 
     def length(self, info: BundleInfo) -> float:
-        """As a multiple of the length expected for the text."""
-        return len(self.units) / (info.units_per_token * self.hiddens)
+        """Length as a multiple of the expected length for the text."""
+        return len(self.units) / (info.units_per_token * self.hidden_states)
 
 
 def measure_speech_length(config: SpeechLengthBenchmark, recogniser: Recogniser) -> list[Measurement]:
@@ -76,16 +77,18 @@ def measure_speech_length(config: SpeechLengthBenchmark, recogniser: Recogniser)
     rows = []
     for name, temperature in DECODING.items():
         sampling = Sampling(temperature=temperature, max_tokens=_MAX_UNITS)
-        answered = [
-            generate(thinker, decoder, ReplyRequest(messages=(Message("user", (Audio(question),)),), units=own))
-            for question, own in _seeded(tqdm(questions, desc=f"{name}: answers", unit="reply"), sampling, config.seed)
+        answers = [
+            generate(thinker, decoder, ReplyRequest(messages=(Message("user", (Audio(question),)),), units=units))
+            for question, units in _seeded(
+                tqdm(questions, desc=f"{name}: answers", unit="reply"), sampling, config.seed
+            )
         ]
-        read = [
-            generate(thinker, decoder, ReplyRequest(messages=reading(text), say=text, units=own))
-            for text, own in _seeded(READINGS, sampling, config.seed)
+        readings = [
+            generate(thinker, decoder, ReplyRequest(messages=read_aloud(text), reply_text=text, units=units))
+            for text, units in _seeded(READINGS, sampling, config.seed)
         ]
-        rows += [*_length_rows(f"{name}, answers", answered, info), *_length_rows(f"{name}, readings", read, info)]
-        rows.append(_word_error_row(name, answered[: config.recognised], token2wav, recogniser, config.seed))
+        rows += [*_length_rows(f"{name}, answers", answers, info), *_length_rows(f"{name}, readings", readings, info)]
+        rows.append(_word_error_row(name, answers[: config.recognised], token2wav, recogniser, config.seed))
     return rows
 
 
@@ -100,41 +103,41 @@ def read_questions(examples: Path) -> list[NDArray[np.float32]]:
 
 
 def generate(thinker: Engine, decoder: Engine, request: ReplyRequest) -> Speech:
-    """The units of one reply, by engines without other streams."""
-    thinking, speaking = thinker.open(request), decoder.open(request)
-    text, hiddens, units = "", 0, list[int]()
+    """Generate one reply with engines that have no other streams."""
+    thinker_stream, decoder_stream = thinker.open(request), decoder.open(request)
+    text, hidden_states, units = "", 0, list[int]()
     finish: SpeechFinish | None = None
     while finish is None:
         thinker.step()
         decoder.step()
-        for message in [*thinker.chunks(thinking), *decoder.chunks(speaking)]:
+        for message in [*thinker.chunks(thinker_stream), *decoder.chunks(decoder_stream)]:
             match message:
                 case TextDelta(delta):
                     text += delta
-                case Hiddens(values):
-                    hiddens += len(values)
-                    decoder.push(speaking, message)
+                case HiddenStates(values):
+                    hidden_states += len(values)
+                    decoder.push(decoder_stream, message)
                 case Units(ids):
                     units += ids.tolist()
                     finish = message.finish
-    thinker.close(thinking)
-    decoder.close(speaking)
-    return Speech(text=text, hiddens=hiddens, units=np.array(units, dtype=np.int64), finish=finish)
+    thinker.close(thinker_stream)
+    decoder.close(decoder_stream)
+    return Speech(text=text, hidden_states=hidden_states, units=np.array(units, dtype=np.int64), finish=finish)
 
 
 def _seeded(items: Iterable[T], sampling: Sampling, first: int) -> Iterator[tuple[T, Sampling]]:
-    """Each item with its own seed, so that no single seed decides all replies."""
+    """Each item with a different seed, so that the result does not depend on one seed."""
     return ((item, replace(sampling, seed=first + i)) for i, item in enumerate(items))
 
 
-def _length_rows(name: str, made: Sequence[Speech], info: BundleInfo) -> list[Measurement]:
-    ends = Counter(speech.finish for speech in made)
-    lengths = [speech.length(info) for speech in made]
-    seconds = [len(speech.units) / info.units_per_second for speech in made]
+def _length_rows(name: str, replies: Sequence[Speech], info: BundleInfo) -> list[Measurement]:
+    ends = Counter(speech.finish for speech in replies)
+    lengths = [speech.length(info) for speech in replies]
+    seconds = [len(speech.units) / info.units_per_second for speech in replies]
     reasons: tuple[SpeechFinish, ...] = ("stop", "length", "loop")
     return [
         *(
-            Measurement(name=f"{name}: ended by {reason}", value=ends[reason], unit=f"of {len(made)}")
+            Measurement(name=f"{name}: ended by {reason}", value=ends[reason], unit=f"of {len(replies)}")
             for reason in reasons
         ),
         Measurement(name=f"{name}: length to expected length, median", value=statistics.median(lengths), unit="times"),
@@ -144,18 +147,18 @@ def _length_rows(name: str, made: Sequence[Speech], info: BundleInfo) -> list[Me
 
 
 def _word_error_row(
-    name: str, made: Sequence[Speech], token2wav: Token2WavEngine, recogniser: Recogniser, seed: int
+    name: str, replies: Sequence[Speech], token2wav: Token2WavEngine, recogniser: Recogniser, seed: int
 ) -> Measurement:
     rate = token2wav.config.hift.sampling_rate
     audio = [
         resample(streamed(token2wav, speech.units, seed), rate, SAMPLE_RATE)
-        for speech in tqdm(made, desc=f"{name}: audio", unit="reply")
+        for speech in tqdm(replies, desc=f"{name}: audio", unit="reply")
     ]
     transcripts = recogniser.transcribe(audio)
-    counted = [count_word_errors(speech.text, found) for speech, found in zip(made, transcripts, strict=True)]
+    counted = [count_word_errors(speech.text, found) for speech, found in zip(replies, transcripts, strict=True)]
     errors, words = (np.array([getattr(each, part) for each in counted]) for part in ("errors", "words"))
     return Measurement(
-        name=f"{name}, answers: word error rate over {len(made)} replies",
+        name=f"{name}, answers: word error rate over {len(replies)} replies",
         value=percent(errors, words),
         unit="%",
         interval=bootstrap_percent(errors, words, seed),

@@ -1,4 +1,4 @@
-"""Compares speech made in chunks with speech made at once, on held-out sentences."""
+"""Compares streamed speech with one-shot speech on held-out sentences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,14 +23,15 @@ from opens2s_core.voices import HELD_OUT, SLT
 
 WORD_ERROR_ADDED = Bound("at most", 2.0)
 DISTANCE = Bound("at most", 1.5)
-"""Relative to the distance between two one-shot renderings with different seeds. A chunk has another context than the
-same units at once: that may change the audio by half as much again as another seed does."""
+"""Relative to the distance between two one-shot renderings with different seeds. The context of a chunk is shorter than
+that of the same units at once: this may change the audio by half as much again as another seed does."""
 LOUD_BORDERS = Bound("at most", 4.0)
-"""By chance it is 1 per cent, and of 150 borders at most 4 in 999 of 1,000 runs; an audible seam is in most."""
+"""The expected value is 1 per cent, and of 150 borders at most 4 in 999 of 1,000 runs; audible seams affect most
+borders."""
 FLUX = Bound("at most", 1.1)
-"""A smaller increase over the one-shot speech at the same place is not audible as a seam."""
+"""A smaller increase over one-shot speech at the same position is not audible as a seam."""
 _REACH = 2
-"""Mel frames on either side of a border that an analysis window spreads it over."""
+"""Mel frames per side of a border that analysis windows overlap with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +40,22 @@ class _Sentence:
     units: NDArray[np.int64]
     whole: Waveform
     chunked: Waveform
-    other_seed: Waveform  # whole too
-    blind: Waveform  # in chunks without look-back
+    other_seed: Waveform  # one-shot
+    no_look_back: Waveform  # in chunks without look-back
 
 
 def quality_rows(recogniser: Recogniser, sentences: int) -> list[Measurement]:
-    """Of the voice of this package; ``sentences`` of its held-out ones."""
+    """Rows of the voice of this package on ``sentences`` held-out sentences."""
     voice = load_voice(SLT)
-    spoken = _speak(voice, sentences)
-    return [*_word_rows(voice, spoken, recogniser), *_distance_rows(voice, spoken), *_border_rows(voice, spoken)]
+    rendered = _render_sentences(voice, sentences)
+    return [*_word_rows(voice, rendered, recogniser), *_distance_rows(voice, rendered), *_border_rows(voice, rendered)]
 
 
-def _speak(voice: Voice, count: int) -> list[_Sentence]:
+def _render_sentences(voice: Voice, count: int) -> list[_Sentence]:
     corpus = SpeechCorpus(str(HELD_OUT), "held_out")
-    blind = Token2WavEngine(voice.flow, voice.vocoder, capacity=1, grid=ChunkGrid(look_back=0))
+    no_look_back = Token2WavEngine(voice.flow, voice.vocoder, capacity=1, grid=ChunkGrid(look_back=0))
     sentences = []
-    for i in tqdm(choose_sentences(corpus, most_recorded(corpus), count), desc="speaking", unit="sentence"):
+    for i in tqdm(choose_sentences(corpus, most_recorded(corpus), count), desc="synthesising", unit="sentence"):
         units = np.array(voice.tokenizer.encode([corpus.waveform(i, SAMPLE_RATE)])[0])
         sentences.append(
             _Sentence(
@@ -63,7 +64,7 @@ def _speak(voice: Voice, count: int) -> list[_Sentence]:
                 whole=one_shot(voice, units, seed=0),
                 chunked=streamed(voice.engine, units, seed=0),
                 other_seed=one_shot(voice, units, seed=1),
-                blind=streamed(blind, units, seed=0),
+                no_look_back=streamed(no_look_back, units, seed=0),
             )
         )
     return sentences
@@ -94,13 +95,13 @@ def _distance_rows(voice: Voice, sentences: Sequence[_Sentence]) -> list[Measure
         pairs = [(voice.mel(getattr(sentence, name)), voice.mel(sentence.whole)) for sentence in sentences]
         return float(np.mean([mel_distance(*pair) for pair in pairs]))
 
-    chunked, by_chance = distance("chunked"), distance("other_seed")
+    chunked, other_seed = distance("chunked"), distance("other_seed")
     return [
-        Measurement(name="mel distance, one-shot with another seed to one-shot", value=by_chance, unit="Np"),
+        Measurement(name="mel distance, one-shot with another seed to one-shot", value=other_seed, unit="Np"),
         Measurement(name="mel distance, chunked to one-shot", value=chunked, unit="Np"),
         Measurement(
             name="mel distance, ratio of chunked to one-shot with another seed",
-            value=chunked / by_chance,
+            value=chunked / other_seed,
             unit="times",
             bound=DISTANCE,
         ),
@@ -110,7 +111,7 @@ def _distance_rows(voice: Voice, sentences: Sequence[_Sentence]) -> list[Measure
 def _border_rows(voice: Voice, sentences: Sequence[_Sentence]) -> list[Measurement]:
     at_borders, elsewhere = _split_flux(voice, sentences, "chunked")
     loud = 100 * float(np.mean(at_borders > np.percentile(elsewhere, 99)))
-    whole, blind = (_split_flux(voice, sentences, name)[0].mean() for name in ("whole", "blind"))
+    whole, no_look_back = (_split_flux(voice, sentences, name)[0].mean() for name in ("whole", "no_look_back"))
     return [
         Measurement(name="chunk borders, count", value=len(at_borders), unit="borders"),
         Measurement(
@@ -127,7 +128,7 @@ def _border_rows(voice: Voice, sentences: Sequence[_Sentence]) -> list[Measureme
         ),
         Measurement(
             name="spectral flux at chunk borders, ratio of chunked without look-back to one-shot",
-            value=float(blind / whole),
+            value=float(no_look_back / whole),
             unit="times",
         ),
     ]
@@ -136,7 +137,7 @@ def _border_rows(voice: Voice, sentences: Sequence[_Sentence]) -> list[Measureme
 def _split_flux(
     voice: Voice, sentences: Sequence[_Sentence], rendering: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Spectral flux of a rendering, where chunks would end and well away from there."""
+    """Spectral flux of a rendering at chunk borders and away from them."""
     at_borders: list[float] = []
     elsewhere: list[float] = []
     for sentence in sentences:
@@ -149,7 +150,7 @@ def _split_flux(
 
 
 def _flux(voice: Voice, waveform: Waveform) -> list[float]:
-    """For each mel frame, the largest mean change of the log-mel within the reach of an analysis window."""
+    """For each mel frame, the maximum mean change of the log-mel within an analysis window."""
     mel = voice.mel(waveform)
     change = (mel[:, 1:] - mel[:, :-1]).abs().mean(0)
     widest = torch.nn.functional.max_pool1d(change[None], 2 * _REACH + 1, stride=1, padding=_REACH)[0]
@@ -157,7 +158,7 @@ def _flux(voice: Voice, waveform: Waveform) -> list[float]:
 
 
 def _borders(voice: Voice, units: int) -> list[int]:
-    """The mel frames at which chunks end, but the last."""
+    """The mel frames at which chunks end, except the last."""
     grid, ends = voice.engine.grid, [0]
     while (end := grid.end(ends[-1])) < units:
         ends.append(end)

@@ -1,4 +1,4 @@
-"""Timing that makes runs comparable."""
+"""Timing of comparable runs."""
 
 import statistics
 import time
@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 
 def now() -> float:
-    """Seconds, after all pending work of the GPU."""
+    """Current time in seconds, after all pending work of the GPU."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()
@@ -18,8 +18,8 @@ def now() -> float:
 def alternate(
     runs: Mapping[str, Callable[[], float]], repeats: int, what: str, *, warm: bool = True
 ) -> dict[str, float]:
-    """The median of what each run returns. The runs alternate, so that a machine that slows down slows all of them.
-    With ``warm`` a first round is not counted."""
+    """The median result of each run. The runs alternate, so that changes in the speed of the machine affect all of
+    them. With ``warm`` the first round is not counted."""
     measured: dict[str, list[float]] = {name: [] for name in runs}
     for i in tqdm(range(repeats + warm), desc=what, unit="round"):
         for name, run in runs.items():

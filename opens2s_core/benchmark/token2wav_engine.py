@@ -1,4 +1,4 @@
-"""Speed of token2wav's engine: over the length of a reply, compared with published streaming, and in parallel."""
+"""Speed of token2wav's engine: by length of the reply, compared with the published streaming, and with many streams."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -36,7 +36,7 @@ def token2wav_rows(flow: Flow, vocoder: Vocoder, repeats: int) -> list[Measureme
 
 def reference_rows(flow: Flow, vocoder: Vocoder, repeats: int) -> list[Measurement]:
     """Both streaming modes in chunks of 24 units, each measured ``repeats`` times."""
-    grid = ChunkGrid(first=(), then=_PUBLISHED_CHUNK, look_back=_PUBLISHED_CHUNK)
+    grid = ChunkGrid(first=(), size=_PUBLISHED_CHUNK, look_back=_PUBLISHED_CHUNK)
     engines: dict[str, Engine] = {
         "bounded": Token2WavEngine(flow, vocoder, capacity=1, grid=grid),
         "reference": ReferenceToken2WavEngine(flow, vocoder, capacity=1),
@@ -70,9 +70,9 @@ def _units_before_audio(engine: Token2WavEngine) -> int:
 
 
 def _length_rows(engine: Token2WavEngine, repeats: int) -> list[Measurement]:
-    """Two replies alternate, chunk by chunk; one is much further on."""
+    """Time per chunk early and late in a reply, alternating between two replies."""
     streams = {_EARLY: engine.open(ReplyRequest(messages=())), _LATE: engine.open(ReplyRequest(messages=()))}
-    size = engine.grid.then
+    size = engine.grid.size
     for seconds, stream in streams.items():
         known = engine.grid.end(round(seconds * engine.config.flow.input_frame_rate))
         engine.push(stream, _units(engine.flow, known))

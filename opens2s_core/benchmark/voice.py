@@ -1,7 +1,6 @@
-"""A voice measured on held-out sentences: intelligibility, similarity to the recordings, and speed.
+"""Benchmark of a voice on held-out sentences: intelligibility, similarity to the recordings, and speed.
 
-An independent recogniser transcribes the recordings and each rendition of them, so that the errors of the voice are
-separated from those of the recogniser.
+A recogniser transcribes the recordings and each rendition, to separate the errors of the voice from its own.
 """
 
 import statistics
@@ -24,9 +23,9 @@ from opens2s_core.training.voice.corpus import SpeechCorpus
 from opens2s_core.training.voice.features import pitch
 
 PACKAGES = ("pocketsphinx", "jiwer", "praat-parselmouth")
-"""Those that affect the numbers."""
-RECORDED, *SPOKEN = RENDITIONS
-_WHOLE_WAY = ("one-shot", "streamed")
+"""Packages that affect the values."""
+RECORDED, *SYNTHESISED = RENDITIONS
+_FROM_UNITS = ("one-shot", "streamed")
 WORD_ERROR_ADDED = Bound("at most", 12)
 """Percentage points that tokenizer, flow and vocoder add to the recogniser's word error on the recordings."""
 CODES_ALIVE = Bound("at least", 60)
@@ -34,7 +33,7 @@ CODES_ALIVE = Bound("at least", 60)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VoiceBenchmark:
-    """``speaker`` is the corpus's voice whose held-out ``sentences`` are spoken; None is the one with the most."""
+    """``speaker`` is the voice of the corpus whose held-out ``sentences`` are used; None is the one with the most."""
 
     corpus: str
     voice: str
@@ -45,7 +44,7 @@ class VoiceBenchmark:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VoiceResult:
-    """The input of rows, plots and the card; lists have one entry per sentence."""
+    """Results for rows, plots and the card; lists have one entry per sentence."""
 
     speaker: str
     voice: Voice
@@ -56,14 +55,14 @@ class VoiceResult:
 
 
 def measure_voice(config: VoiceBenchmark, recogniser: Recogniser) -> VoiceResult:
-    """Raises ``ValueError`` for a corpus with too few held-out sentences, or without words in one."""
+    """Raises ``ValueError`` for a corpus with too few held-out sentences, or with a sentence without words."""
     voice = load_voice(config.voice)
     held_out = SpeechCorpus(config.corpus, "held_out")
     speaker = config.speaker or most_recorded(held_out)
     chosen = choose_sentences(held_out, speaker, config.sentences)
     rendered = [
         render(voice, held_out.waveform(i, voice.rate), held_out.waveform(i, SAMPLE_RATE), config.seed)
-        for i in tqdm(chosen, desc="speaking", unit="sentence")
+        for i in tqdm(chosen, desc="synthesising", unit="sentence")
     ]
     texts = [held_out.utterances[i].text for i in chosen]
     transcripts = _transcribe(recogniser, rendered, voice.rate)
@@ -87,15 +86,15 @@ def choose_sentences(corpus: SpeechCorpus, speaker: str, count: int) -> list[int
     """Indices of the speaker's first ``count`` utterances. Raises ``ValueError`` if there are fewer."""
     if count < 1:
         raise ValueError(f"sentences must be at least 1, got {count}")
-    spoken = [i for i, utterance in enumerate(corpus.utterances) if utterance.voice == speaker]
-    if len(spoken) < count:
-        raise ValueError(f"expected {count} held-out sentences of {speaker!r}, the corpus has {len(spoken)}")
-    return spoken[:count]
+    indices = [i for i, utterance in enumerate(corpus.utterances) if utterance.voice == speaker]
+    if len(indices) < count:
+        raise ValueError(f"expected {count} held-out sentences of {speaker!r}, the corpus has {len(indices)}")
+    return indices[:count]
 
 
 def _transcribe(recogniser: Recogniser, rendered: Sequence[Rendered], rate: int) -> dict[str, list[str]]:
     waveforms = [
-        resample(made.waveforms[rendition], rate, SAMPLE_RATE) for rendition in RENDITIONS for made in rendered
+        resample(sentence.waveforms[rendition], rate, SAMPLE_RATE) for rendition in RENDITIONS for sentence in rendered
     ]
     words, count = recogniser.transcribe(waveforms), len(rendered)
     return {rendition: words[i * count : (i + 1) * count] for i, rendition in enumerate(RENDITIONS)}
@@ -109,8 +108,8 @@ def _word_rows(texts: Sequence[str], transcripts: Mapping[str, Sequence[str]], s
     word_counts = np.array([errors.words for errors in counted[RECORDED]])
     recorded = _errors(counted[RECORDED])
     rows = [_percent_row(f"word error, {name}", _errors(counted[name]), word_counts, seed, "%") for name in RENDITIONS]
-    for name in SPOKEN:
-        bound = WORD_ERROR_ADDED if name in _WHOLE_WAY else None
+    for name in SYNTHESISED:
+        bound = WORD_ERROR_ADDED if name in _FROM_UNITS else None
         added = _errors(counted[name]) - recorded
         rows.append(_percent_row(f"word error added, {name}", added, word_counts, seed, "points", bound))
     return rows
@@ -128,14 +127,14 @@ def _percent_row(
 
 
 def _mel_rows(voice: Voice, rendered: Sequence[Rendered]) -> list[Measurement]:
-    recorded = [voice.mel(made.waveforms[RECORDED]) for made in rendered]
-    mels = {name: [voice.mel(made.waveforms[name]) for made in rendered] for name in SPOKEN}
-    mels["flow alone"] = [made.flow_mel for made in rendered]
+    recorded = [voice.mel(sentence.waveforms[RECORDED]) for sentence in rendered]
+    mels = {name: [voice.mel(sentence.waveforms[name]) for sentence in rendered] for name in SYNTHESISED}
+    mels["flow alone"] = [sentence.flow_mel for sentence in rendered]
     return [
         Measurement(
-            name=f"mel distance, {name}", value=statistics.fmean(map(mel_distance, spoken, recorded)), unit="Np"
+            name=f"mel distance, {name}", value=statistics.fmean(map(mel_distance, renditions, recorded)), unit="Np"
         )
-        for name, spoken in mels.items()
+        for name, renditions in mels.items()
     ]
 
 
@@ -143,11 +142,11 @@ def _pitch_rows(voice: Voice, rendered: Sequence[Rendered]) -> list[Measurement]
     hop = samples_per_frame(voice.vocoder.config)
 
     def pitches(name: str) -> list[Pitch]:
-        return [pitch(made.waveforms[name], voice.rate, hop) for made in rendered]
+        return [pitch(sentence.waveforms[name], voice.rate, hop) for sentence in rendered]
 
     recorded = pitches(RECORDED)
     rows = []
-    for name in SPOKEN:
+    for name in SYNTHESISED:
         errors = pitch_errors(pitches(name), recorded)
         rows.append(Measurement(name=f"f0 error, {name}", value=errors.cents, unit="cents"))
         rows.append(Measurement(name=f"voicing error, {name}", value=errors.voicing, unit="% of frames"))
@@ -156,7 +155,7 @@ def _pitch_rows(voice: Voice, rendered: Sequence[Rendered]) -> list[Measurement]
 
 def _codebook_rows(voice: Voice, rendered: Sequence[Rendered]) -> list[Measurement]:
     size = voice.tokenizer.config.quantize_vocab_size
-    usage = codebook_usage([made.units for made in rendered], size)
+    usage = codebook_usage([sentence.units for sentence in rendered], size)
     return [
         Measurement(name="codes alive", value=usage.alive, unit=f"% of {size}", bound=CODES_ALIVE),
         Measurement(name="perplexity", value=usage.perplexity, unit="codes"),
@@ -165,11 +164,11 @@ def _codebook_rows(voice: Voice, rendered: Sequence[Rendered]) -> list[Measureme
 
 def _speed_rows(voice: Voice, rendered: Sequence[Rendered]) -> list[Measurement]:
     """Medians over the sentences: seconds of computation per second of audio."""
-    seconds = [len(made.waveforms[RECORDED]) / voice.rate for made in rendered]
-    encoding = [made.encode_seconds / each for made, each in zip(rendered, seconds, strict=True)]
-    speaking = [made.stream_seconds / each for made, each in zip(rendered, seconds, strict=True)]
+    seconds = [len(sentence.waveforms[RECORDED]) / voice.rate for sentence in rendered]
+    encoding = [sentence.encode_seconds / each for sentence, each in zip(rendered, seconds, strict=True)]
+    synthesis = [sentence.stream_seconds / each for sentence, each in zip(rendered, seconds, strict=True)]
     return [
         Measurement(name="real-time factor, speech tokenizer", value=statistics.median(encoding), unit="s/s"),
-        Measurement(name="real-time factor, token2wav", value=statistics.median(speaking), unit="s/s"),
+        Measurement(name="real-time factor, token2wav", value=statistics.median(synthesis), unit="s/s"),
         Measurement(name="speech measured", value=sum(seconds), unit="s"),
     ]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from opens2s_core.benchmark.report import Interval
 
 Counts = NDArray[np.int64]
-"""Of each sentence (n,)."""
+"""One number per sentence (n,)."""
 _RESAMPLES = 2_000
 _APOSTROPHES = str.maketrans({"\u2019": "'", "\u02bc": "'"})
 
@@ -24,15 +24,15 @@ class WordErrors:
 
 
 def normalise(text: str) -> str:
-    """Lower-case words separated by single spaces; of punctuation only apostrophes within words are kept.
+    """Lower-case words separated by single spaces, without punctuation except apostrophes within words.
 
-    Digits stay digits: a reference text should spell its numbers.
+    Digits are kept: reference texts should spell out numbers.
     """
     return " ".join(re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.lower().translate(_APOSTROPHES)))
 
 
 def count_word_errors(reference: str, hypothesis: str) -> WordErrors:
-    """Of the best alignment. Raises ``ValueError`` for a reference without words."""
+    """Errors of the best alignment. Raises ``ValueError`` for a reference without words."""
     normalised = normalise(reference)
     if not normalised:
         raise ValueError(f"expected a text with words, got {reference!r}")
@@ -47,6 +47,6 @@ def percent(errors: Counts, words: Counts) -> float:
 
 def bootstrap_percent(errors: Counts, words: Counts, seed: int) -> Interval:
     """95 % interval of :func:`percent` over resampled sentences: (n,) errors, or differences of errors, and words."""
-    drawn = np.random.default_rng(seed).integers(len(words), size=(_RESAMPLES, len(words)))
-    low, high = np.percentile(100 * errors[drawn].sum(1) / words[drawn].sum(1), [2.5, 97.5])
+    indices = np.random.default_rng(seed).integers(len(words), size=(_RESAMPLES, len(words)))
+    low, high = np.percentile(100 * errors[indices].sum(1) / words[indices].sum(1), [2.5, 97.5])
     return float(low), float(high)

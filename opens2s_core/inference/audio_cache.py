@@ -1,4 +1,4 @@
-"""Embeddings of audio clips that are encoded already: a conversation sends its earlier clips again with every turn."""
+"""Cache of audio embeddings: a conversation sends its earlier clips again with every turn."""
 
 import hashlib
 from collections import OrderedDict
@@ -11,17 +11,17 @@ from opens2s_core.audio import Waveform
 _MAX_BYTES = 256 * 2**20
 
 ClipKey = int
-"""Identifies the samples of a clip; below 0, so that it is no token id."""
+"""Hash of the samples of a clip; below 0, to differ from token ids."""
 
 
 def clip_key(clip: Waveform) -> ClipKey:
-    """The same for the same samples (n,)."""
+    """The key of samples (n,)."""
     digest = hashlib.blake2b(np.ascontiguousarray(clip).tobytes(), digest_size=8).digest()
     return -1 - int.from_bytes(digest) // 2
 
 
 class AudioEmbeddingCache:
-    """Embeddings (positions, D) of clips: the most recently used ones, ``max_bytes`` together."""
+    """LRU cache of clip embeddings (positions, D), ``max_bytes`` in total."""
 
     def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
         self._max_bytes = max_bytes
@@ -34,7 +34,7 @@ class AudioEmbeddingCache:
         return self._embeddings.get(key)
 
     def put(self, key: ClipKey, embedding: Tensor) -> None:
-        """An embedding that is not finite is not kept."""
+        """Add an embedding; one that is not finite is ignored."""
         if key in self._embeddings or not bool(embedding.isfinite().all()):
             return
         self._embeddings[key] = embedding

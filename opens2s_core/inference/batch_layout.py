@@ -1,8 +1,7 @@
-"""What a forward computes of the chunks that are scheduled: a flat list of tokens.
+"""The batch of one forward: scheduled chunks as a flat list of tokens.
 
-The first of them are the *last tokens*: for each slot, the last token that is scheduled for it. While sequences only
-decode, they are all. After them come the tokens scheduled before the last ones, of a prompt or of a group of hidden
-states.
+The list begins with the *last tokens*: for each slot, the last token scheduled for it. If all sequences decode, there
+are no others. The earlier tokens of longer chunks (of a prompt or of a group of hidden states) follow.
 """
 # n tokens, D width, R slots, T tokens of a slot, S positions that attention reads, K key heads, G query heads to each,
 # W width of a head
@@ -21,14 +20,14 @@ _SMALLEST_BUCKET = 64
 
 
 def bucket(length: int) -> int:
-    """Positions to read for ``length`` of them: in few sizes, multiples of 64 and from 512 on four to an octave."""
+    """``length`` rounded up to one of few sizes: multiples of 64, and from 512 on four sizes per octave."""
     step = max(_SMALLEST_BUCKET, 2 ** (max(length - 1, 1).bit_length() - 3))
     return -(-length // step) * step
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduledChunk:
-    """The next tokens of a slot, embeddings (T, D), T at least 1; the last ``keep`` of the hidden states are wanted."""
+    """The next tokens of a slot, as embeddings (T, D), T at least 1; the last ``keep`` hidden states are returned."""
 
     slot: KVSlot
     embeddings: Tensor
@@ -36,7 +35,7 @@ class ScheduledChunk:
 
 
 class BatchLayout:
-    """For slots of ``context`` positions; masks are of type ``dtype``, on the ``device``."""
+    """Builds batches for slots of ``context`` positions, with masks of ``dtype`` on ``device``."""
 
     def __init__(
         self, *, context: int, query_groups: int, fixed_width: bool, dtype: torch.dtype, device: torch.device
@@ -48,12 +47,12 @@ class BatchLayout:
         self._device = device
 
     def read(self, length: int) -> int:
-        """How many positions attention reads for the first ``length`` of them."""
+        """Number of positions that attention reads for sequences of ``length``."""
         return self._context if self._fixed_width else min(bucket(length), self._context)
 
     def last_tokens(self, chunks: Sequence[ScheduledChunk], width: int) -> tuple[Tensor, Tensor, Tensor, int]:
-        """The last token of each chunk, and padding for each of the first ``width`` slots without a chunk: as
-        :class:`CudaGraphs` and :meth:`decoding` take them."""
+        """The last token of each chunk, padded for those of the first ``width`` slots without a chunk: the arguments of
+        :class:`CudaGraphs` and :meth:`decoding`."""
         positions, writes = [0] * width, [self._context] * width
         for chunk in chunks:
             at = chunk.slot.length + len(chunk.embeddings) - 1
@@ -70,7 +69,7 @@ class BatchLayout:
         return TokenBatch(embeddings, slots, positions, writes, [group])
 
     def before_last(self, chunks: Sequence[ScheduledChunk]) -> TokenBatch:
-        """All tokens but the last of each chunk of more than one, in the order of slots."""
+        """All tokens but the last of each chunk of more than one token, in slot order."""
         embeddings = torch.cat([chunk.embeddings[:-1] for chunk in chunks])
         slots: list[int] = []
         positions: list[int] = []
@@ -92,9 +91,9 @@ class BatchLayout:
         return AttentionGroup(count * len(chunks), chunks[0].slot.index, len(chunks), mask)
 
     def _causal_mask(self, positions: Tensor, read: int) -> Tensor:
-        """For each of ``positions`` (…) the first ``read`` ones (…, S): -inf for those after it, else 0.
+        """For ``positions`` (…), a mask (…, S) over the first ``read`` positions: -inf for later ones, else 0.
 
-        Attention would convert a boolean mask to this again in each layer.
+        A boolean mask would be converted to this in each layer.
         """
         later = torch.arange(read, device=self._device) > positions[..., None]
         mask = torch.zeros(later.shape, dtype=self._dtype, device=self._device)
@@ -102,7 +101,7 @@ class BatchLayout:
 
 
 def _uniform_runs(chunks: Sequence[ScheduledChunk]) -> Iterator[list[ScheduledChunk]]:
-    """Chunks in the order of slots, cut into runs of neighbouring slots and equal lengths."""
+    """Chunks in slot order, split into runs of adjacent slots with chunks of equal length."""
     run: list[ScheduledChunk] = []
     for chunk in chunks:
         if run and (chunk.slot.index != run[-1].slot.index + 1 or len(chunk.embeddings) != len(run[-1].embeddings)):

@@ -1,11 +1,11 @@
-"""The life cycle that thinker, speech decoder and token2wav share.
+"""The interface of an engine, shared by thinker, speech decoder and token2wav.
 
-``open`` a stream, ``push`` its input, ``step`` all open streams together, take its ``chunks``, ``close``.
-An engine is driven by one thread; it computes only inside ``step``. Streams join and leave between steps, and a
-stream that waits for input never delays others. A stream's slot is free again as soon as its output is
-complete, or when it is closed. Its memory is allocated once.
+``open`` a stream, ``push`` its input, ``step`` all open streams together, read its ``chunks``, ``close`` it.
+An engine is driven by one thread and computes only inside ``step``. Streams join and leave between steps; a stream that
+waits for input does not delay others. A slot is free as soon as the output of its stream is complete, or when the
+stream is closed. Memory is allocated once.
 
-A stream can be resumed by another engine at any moment: ``record`` is all that a new engine needs for it.
+Another engine can resume a stream at any time: ``record`` is all the state that it needs.
 """
 
 from collections.abc import Sequence
@@ -18,52 +18,52 @@ StreamId = int
 
 
 class EngineFull(RuntimeError):
-    """All slots of the engine are taken; try again when a stream has ended."""
+    """All slots of the engine are in use; retry when a stream has ended."""
 
 
 class StreamFailed(RuntimeError):
-    """This stream cannot continue; the others can."""
+    """This stream failed; other streams are not affected."""
 
 
 class ContextLengthExceeded(ValueError):
-    """A conversation and its longest reply need more positions than a slot has."""
+    """The conversation and its longest reply need more positions than a slot has."""
 
 
 class Engine(Protocol):
     @property
     def capacity(self) -> int:
-        """How many streams may be open at once."""
+        """Maximum number of open streams."""
         ...
 
     def open(self, request: ReplyRequest, record: Record | None = None) -> StreamId:
-        """Take a slot for one reply, or for the rest of one that ``record`` was taken of.
+        """Take a slot for one reply, or for the rest of the reply of ``record``.
 
-        Raises :class:`EngineFull`, ``ValueError`` for a request it cannot serve, among them
-        :class:`ContextLengthExceeded`, and ``TypeError`` for another stage's record.
+        Raises :class:`EngineFull`, ``ValueError`` for an invalid request, including
+        :class:`ContextLengthExceeded`, and ``TypeError`` for a record of another stage.
         """
         ...
 
     def push(self, stream: StreamId, message: StageMessage) -> None:
-        """Give a stream the next message of the stage before it; a stream that is complete ignores it.
+        """Add the next input message from the stage before; a stream that is complete ignores it.
 
-        Raises before anything is changed: ``TypeError`` for a message that the stage does not take, ``ValueError`` for
-        one whose contents do not fit the model and for one after the final message, ``KeyError`` for an unknown
-        stream. The stream is then as it was: it may continue or be closed.
+        Raises ``TypeError`` for a message of another type than the stage's input, ``ValueError`` for contents that do
+        not fit the model and for a message after the final one, ``KeyError`` for an unknown stream. The stream is then
+        unchanged: it can continue or be closed.
         """
         ...
 
     def step(self) -> bool:
-        """Advance the open streams that have work; False when none had any."""
+        """Advance the open streams that have work; False if none had any."""
         ...
 
     def chunks(self, stream: StreamId) -> Sequence[StageMessage]:
-        """Take what the stream has produced since the last call, in order. Raises :class:`StreamFailed`."""
+        """The output of the stream since the last call, in order. Raises :class:`StreamFailed`."""
         ...
 
     def record(self, stream: StreamId) -> Record:
-        """How to continue from what ``chunks`` has returned; to be taken right after it, before the next step."""
+        """The state to resume after the output of ``chunks``; valid between that call and the next step."""
         ...
 
     def close(self, stream: StreamId) -> None:
-        """Free the stream's slot, finished or not. Closing twice, or an unknown stream, is not an error."""
+        """Free the slot of a stream, finished or not. Closing twice, or an unknown stream, is not an error."""
         ...

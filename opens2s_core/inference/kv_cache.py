@@ -1,8 +1,8 @@
 """The attention keys and values of many sequences, in memory that is allocated once.
 
-A *slot* holds one sequence. The slots in use are always the first ones, so that attention reads them in place: a
-slot that is freed changes places with the last one in use. A freed slot keeps its contents until it is needed for
-another sequence: the next turn of a conversation finds what the last one has computed.
+A *slot* holds one sequence. The slots in use are always the first ones, so that attention reads them in place: a freed
+slot is swapped with the last one in use. A freed slot keeps its contents until it is needed for another sequence, so
+that the next turn of a conversation can reuse them (prefix caching).
 """
 
 import itertools
@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 ContentIds = NDArray[np.int64]
-"""What a sequence consists of: one number for each position, equal where the embeddings are equal. Token ids, and below
-0 the keys of audio clips."""
+"""The content of a sequence, one number per position, equal if the embeddings are equal: token ids, and keys of audio
+clips below 0."""
 
 NO_CONTENT: ContentIds = np.zeros(0, dtype=np.int64)
 
 _LEAST_REUSE = 16
-"""Positions: computing fewer again takes no longer than finding and copying them."""
+"""Positions; recomputing fewer takes no longer than copying them."""
 
 
 @dataclass(slots=True, eq=False)
@@ -28,15 +28,15 @@ class KVSlot:
 
     index: int
     length: int = 0
-    content: ContentIds = field(default_factory=lambda: NO_CONTENT)  # of a free slot: what can be reused
-    freed: int = -1  # grows with each slot that is freed
+    content: ContentIds = field(default_factory=lambda: NO_CONTENT)  # reusable content of a free slot
+    freed: int = -1  # logical time at which it was freed
 
 
 class KVCache:
     """``slots`` sequences of at most ``context`` positions each.
 
-    ``memory`` is (layers, 2, slots, key heads, context + 1, head width). The last position belongs to no sequence:
-    tokens that only pad a forward are written there. With ``reuse`` off nothing of a freed slot is found again.
+    ``memory`` is (layers, 2, slots, key heads, context + 1, head width). The last position is
+    scratch space for padding tokens. Without ``reuse`` the contents of a freed slot are not reused.
     """
 
     def __init__(
@@ -58,7 +58,8 @@ class KVCache:
         self._clock = itertools.count()
 
     def take(self, content: ContentIds = NO_CONTENT) -> KVSlot:
-        """A free slot; there must be one. Its length says how much of ``content`` is computed already."""
+        """A free slot; there must be one. Its length is the number of positions of ``content`` that are already
+        computed."""
         assert self.used < len(self.slots), "more sequences than slots"
         free = self.slots[self.used :]
         common = [_common(slot.content, content) for slot in free]
@@ -68,7 +69,7 @@ class KVCache:
             length = 0
         elif 2 * length >= len(similar.content):
             slot = similar
-        elif slot is not similar:  # most of it is another conversation with the same start that may continue: copy
+        elif slot is not similar:  # most of it is another conversation with the same prefix, which may continue: copy
             self.memory[:, :, slot.index, :, :length] = self.memory[:, :, similar.index, :, :length]
         slot.length, slot.content = length, NO_CONTENT
         self._swap(slot, self.slots[self.used])
@@ -76,7 +77,7 @@ class KVCache:
         return slot
 
     def free(self, slot: KVSlot, content: ContentIds = NO_CONTENT) -> None:
-        """Give a slot back, once. With the ``content`` of its positions they can be found again."""
+        """Free a slot, once. With ``content``, its positions can be reused."""
         slot.freed = next(self._clock)
         slot.content = content[: slot.length] if self._reuse else NO_CONTENT
         slot.length = len(slot.content)
@@ -84,7 +85,7 @@ class KVCache:
         self._swap(slot, self.slots[self.used])
 
     def wipe(self, slot: KVSlot) -> None:
-        """Zero a slot that may hold NaN or infinity: they change sums even where the causal mask hides them."""
+        """Zero a slot that may hold NaN or infinity, which change sums even at masked positions."""
         self.memory[:, :, slot.index].zero_()
 
     def _swap(self, one: KVSlot, other: KVSlot) -> None:
@@ -97,7 +98,8 @@ class KVCache:
 
 
 def _common(cached: ContentIds, wanted: ContentIds) -> int:
-    """Positions of ``wanted`` that are cached. The last one never is: it has yet to predict a token."""
+    """Length of the cached prefix of ``wanted``, without its last position, which must be computed to predict a
+    token."""
     length = min(len(cached), len(wanted) - 1)
     if length <= 0:
         return 0

@@ -1,12 +1,12 @@
-"""How a language model is served; apart from the model, so that a process that loads none can read it."""
+"""Settings of a served language model, importable without torch."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LMSettings:
-    """How a language model is served: ``context`` positions for each stream (at most as many as the model has), so many
-    tokens of prompts besides those that decode in a step, and whether widths are fixed, see
+    """Settings of a served language model: ``context`` positions per stream (limited by the model), ``prefill_tokens``
+    per step in addition to the decoded ones, and ``fixed_width``, see
     :class:`~opens2s_core.inference.slot_lm.SlotLM`."""
 
     context: int = 4096

@@ -1,7 +1,7 @@
-"""From a bundle to engines.
+"""Loads the engines of a bundle.
 
-A stage's libraries are imported when its engine is built, and only they: while a replica restarts, its clients
-wait, and most of that time goes into imports (transformers' models take longer than torch).
+The libraries of a stage are imported only when its engine is built: most of the restart time of a replica is imports
+(transformers' models take longer than torch).
 """
 
 from dataclasses import dataclass, field
@@ -20,8 +20,8 @@ Stage = Literal["thinker", "speech_decoder", "token2wav"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineSettings:
-    """How the engines of a bundle are run. ``token2wav`` streams ``bounded``, at a cost that does not grow with the
-    reply, or as published, for comparison: ``reference``."""
+    """Settings of the engines of a bundle. ``token2wav`` is ``bounded``, with a cost per chunk that does not grow with
+    the reply, or ``reference``, the published streaming, for comparison."""
 
     thinker: LMSettings = field(default_factory=LMSettings)
     speech_decoder: LMSettings = field(default_factory=LMSettings)
@@ -31,8 +31,8 @@ class EngineSettings:
 def build_engine(stage: Stage, bundle: str | Path, *, capacity: int, settings: EngineSettings | None = None) -> Engine:
     """The engine of one stage of the bundle, a directory or URL; only that stage's weights are loaded.
 
-    On a GPU the language models keep the type they are stored in; a CPU computes in float32, and so does token2wav.
-    Set the number of torch's threads before.
+    On a GPU the language models keep the dtype of their files; on a CPU they use float32. Token2wav always uses
+    float32. Set the number of torch's threads before.
     """
     settings = settings or EngineSettings()
     directory = fetch_directory(bundle, f"{TOKEN2WAV if stage == 'token2wav' else OPENS2S}/*")
@@ -79,7 +79,7 @@ def _build_token2wav(token2wav: Path, capacity: int, streaming: Literal["bounded
 
 
 def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"  # a replica without a GPU of its own sees none
+    return "cuda" if torch.cuda.is_available() else "cpu"  # Ray hides GPUs that are not assigned to the replica
 
 
 def _lm_dtype(device: str) -> torch.dtype | None:

@@ -1,6 +1,6 @@
-"""The messages between the stages of a reply. Every message is plain data: numpy arrays, strings and numbers.
+"""Messages between the stages of a reply. Every message is plain data: numpy arrays, strings and numbers.
 
-thinker → ``TextDelta``*, ``Hiddens``*, ``Finish``
+thinker → ``TextDelta``*, ``HiddenStates``*, ``Finish``
 speech decoder → ``Units``*
 token2wav → ``AudioChunk``*
 """
@@ -16,7 +16,7 @@ from opens2s_core.prompt import Message
 
 FinishReason = Literal["stop", "length"]
 SpeechFinish = Literal["stop", "length", "loop"]
-"""Why speech ended: the model ended it, it came to its limit of units, or it repeated itself."""
+"""Why speech ended: at an end unit, at the limit of units, or because it repeated itself."""
 
 SampleRate = Literal[16000, 24000, 48000]
 """Rates in Hz that audio is resampled to."""
@@ -24,16 +24,16 @@ SampleRate = Literal[16000, 24000, 48000]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
-    """How the next token is chosen. ``temperature`` 0 is greedy; ``seed``, at least 0, makes sampling repeatable.
+    """Sampling parameters. ``temperature`` 0 is greedy; ``seed``, at least 0, makes sampling repeatable.
 
-    The logits are changed in this order. ``repetition_penalty`` > 0 (1: none) makes every token that the reply already
-    has less likely: a logit above 0 is divided by it, one below multiplied. ``presence_penalty`` in [-2, 2] is
-    subtracted once from each token that the reply has, ``frequency_penalty`` in [-2, 2] once for each time it occurs.
-    ``logit_bias`` are pairs of a token id and what is added to its logit, in [-100, 100]; each id once. Then the logits
-    are divided by the temperature, the ``top_k`` likeliest tokens stay (None: all), and of those the fewest that hold
-    ``top_p`` in (0, 1] of the probability.
+    They apply in this order. ``repetition_penalty`` > 0 (1: none) makes every token that the reply already contains
+    less likely: positive logits are divided by it, negative ones multiplied. ``presence_penalty`` in [-2, 2] is
+    subtracted once from each token that the reply contains, ``frequency_penalty`` in [-2, 2] once per occurrence.
+    ``logit_bias`` holds pairs of a token id and the number added to its logit, in [-100, 100]; each id once. Then the
+    logits are divided by the temperature, the ``top_k`` likeliest tokens are kept (None: all), and of those the
+    smallest set that holds ``top_p`` in (0, 1] of the probability.
 
-    ``max_tokens`` (at least 1) counts the token that ends a reply too. ``ValueError`` for values outside.
+    ``max_tokens`` (at least 1) includes the end token. ``ValueError`` for values out of range.
     """
 
     temperature: float = 0.0
@@ -76,7 +76,7 @@ class Sampling:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutputFormat:
-    """The format of a reply's audio: at ``rate`` Hz (None: token2wav's own), as float32 in [-1, 1] or as int16."""
+    """The format of a reply's audio: ``rate`` in Hz (None: that of token2wav), float32 in [-1, 1] or int16."""
 
     rate: SampleRate | None = None
     samples: Literal["float32", "int16"] = "float32"
@@ -89,20 +89,19 @@ class OutputFormat:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplyRequest:
-    """The request for one reply: the conversation so far (its last message is the user's, or a tool's) and how to
-    speak.
+    """The request for one reply: the conversation so far (its last message is the user's or a tool's) and the settings.
 
-    Every stage is opened with it; only the thinker needs ``messages``. ``say`` is the reply's text where it is given:
-    then no token is chosen. ``tools`` are what a written reply may call, see :meth:`PromptBuilder.prompt`. The text
-    ends before the first of the ``stop`` strings. Units are sampled as by the published server, at temperature 1:
-    greedy units often end in a loop. ``seed`` is that of the audio. ``speaker``, float32 (speaker_dim,), is the vector
-    of a named voice; None is the model's own voice. ``ValueError`` for a vector of another rank or not finite, an empty
-    stop string, an empty ``say`` and a negative seed.
+    Every stage is opened with it; only the thinker needs ``messages``. ``reply_text`` fixes the text of the reply: no
+    text token is sampled. ``tools`` are the functions that a written reply may call, see
+    :meth:`PromptBuilder.prompt`. The text ends before the first of the ``stop`` strings. Units are sampled at
+    temperature 1, as by the published server: greedy units often end in a loop. ``seed`` is that of the audio.
+    ``speaker``, float32 (speaker_dim,), is the vector of a named voice; None is the model's own voice. ``ValueError``
+    for a vector of another rank or not finite, an empty stop string, an empty ``reply_text`` and a negative seed.
     """
 
     messages: tuple[Message, ...]
     speak: bool = True
-    say: str | None = None
+    reply_text: str | None = None
     tools: tuple[str, ...] = ()
     text: Sampling = field(default_factory=Sampling)
     units: Sampling = field(default_factory=lambda: Sampling(temperature=1.0, max_tokens=2048))
@@ -115,8 +114,8 @@ class ReplyRequest:
         check_seed(self.seed)
         if "" in self.stop:
             raise ValueError(f"stop {self.stop}: expected strings that are not empty")
-        if self.say == "":
-            raise ValueError("say holds no words: expected some")
+        if self.reply_text == "":
+            raise ValueError("reply text is empty: expected some or None")
         if self.speaker is None:
             return
         if len(self.speaker.shape) != 1:
@@ -135,7 +134,7 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class Hiddens:
+class HiddenStates:
     """A group of at most M LLM hidden states, float32 (m, d_llm); ``final`` marks the reply's last group."""
 
     values: NDArray[np.float32]
@@ -144,8 +143,8 @@ class Hiddens:
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """New speech units, int64 (n,) in [0, codebook size); n may be 0 in the ``final`` message, which says why
-    speech ended."""
+    """New speech units, int64 (n,) in [0, codebook size); n may be 0 in the ``final`` message, which has the reason
+    why speech ended in ``finish``."""
 
     ids: NDArray[np.int64]
     final: bool
@@ -154,8 +153,8 @@ class Units:
 
 @dataclass(frozen=True, slots=True)
 class AudioChunk:
-    """New waveform samples (n,) in the format that the request asked for; n may be 0 in the ``final`` chunk, which has
-    the ``finish`` of the units that it was made from."""
+    """New waveform samples (n,) in the requested format; n may be 0 in the ``final`` chunk, which has the ``finish`` of
+    its units."""
 
     samples: NDArray[Any]
     final: bool
@@ -171,7 +170,7 @@ class Finish:
     completion_tokens: int
 
 
-StageMessage = TextDelta | Hiddens | Units | AudioChunk | Finish
+StageMessage = TextDelta | HiddenStates | Units | AudioChunk | Finish
 
 
 def check_seed(seed: int) -> None:

@@ -1,4 +1,4 @@
-"""Random numbers by their position in a reply: they do not depend on the order of computation."""
+"""Random numbers as a function of the position in a reply, independent of the order of computation."""
 
 from enum import IntEnum
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 class RngStream(IntEnum):
-    """The independent streams of random numbers of one reply, by what they are for."""
+    """The independent streams of random numbers of one reply, by purpose."""
 
     FLOW = 0
     SOURCE = 1
@@ -17,10 +17,10 @@ class RngStream(IntEnum):
 
 
 NoiseKey = tuple[int, RngStream]
-"""A reply's seed, at least 0, and the stream of random numbers."""
+"""The seed of a reply, at least 0, and the stream of random numbers."""
 
 _BLOCK = 16
-"""Frames drawn together."""
+"""Frames generated together."""
 
 
 def normal_frames(key: NoiseKey, start: int, stop: int, width: int) -> NDArray[np.float32]:
@@ -35,5 +35,5 @@ def normal_frames(key: NoiseKey, start: int, stop: int, width: int) -> NDArray[n
 
 
 def uniform(key: NoiseKey, index: int) -> float:
-    """The number in [0, 1) that decides which token is drawn at ``index`` of a reply."""
+    """The number in [0, 1) with which the token at ``index`` of a reply is sampled."""
     return float(np.random.default_rng((*key, index)).random())

@@ -1,4 +1,4 @@
-"""All three stages in this process: for use as a library, and as the reference for serving."""
+"""All three stages in one process: for use as a library, and as the reference for serving."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -6,9 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from opens2s_core.inference.engine import Engine, StreamFailed, StreamId
-from opens2s_core.inference.family import OPENS2S, Records
+from opens2s_core.inference.family import OPENS2S, Records, is_final
 from opens2s_core.inference.loading import EngineSettings, build_engine
-from opens2s_core.inference.messages import AudioChunk, Finish, Hiddens, ReplyRequest, StageMessage, TextDelta, Units
+from opens2s_core.inference.messages import (
+    AudioChunk,
+    Finish,
+    HiddenStates,
+    ReplyRequest,
+    StageMessage,
+    TextDelta,
+    Units,
+)
 from opens2s_core.storage import SETTINGS, fetch_directory
 
 ReplyId = int
@@ -16,24 +24,24 @@ ReplyId = int
 
 @dataclass(slots=True)
 class _Reply:
-    streams: list[StreamId]  # one in each engine that takes part
-    to_come: int  # final messages: of the text and, where it is spoken, of the audio
+    streams: list[StreamId]  # one per engine that the reply uses
+    unfinished: int  # outputs that have not ended: the text and, for a spoken reply, the audio
     text_ended: bool = False
-    groups: int = 0  # of hidden states pushed to the speech decoder
-    answers: int = 0  # messages of units made from them
+    hidden_state_messages: int = 0  # pushed to the speech decoder
+    unit_messages: int = 0  # emitted by the speech decoder
     output: list[StageMessage] = field(default_factory=list)
     failure: str | None = None
 
     @property
     def needs_text(self) -> bool:
-        """Whether the speech decoder has no pending hidden states, or the reply is not spoken."""
-        return not self.text_ended and self.groups <= self.answers
+        """Whether more text is needed: the reply is not spoken, or the speech decoder has no pending hidden states."""
+        return not self.text_ended and self.hidden_state_messages <= self.unit_messages
 
 
 class Pipeline:
-    """Thinker → speech decoder → token2wav, for as many replies at once as the engines have slots.
+    """Thinker → speech decoder → token2wav, for as many concurrent replies as the engines have slots.
 
-    The stages alternate in one thread. Audio comes first, and text is generated only where a reply needs it: so first
+    The stages alternate in one thread. Audio has priority; text is generated only when a reply needs it, so that first
     audio does not wait for text that cannot be spoken yet.
     """
 
@@ -53,20 +61,20 @@ class Pipeline:
 
     def open(self, request: ReplyRequest, records: Records | None = None) -> ReplyId:
         """Start a reply, or resume one. Raises as :meth:`Engine.open` does."""
-        reply = _Reply([], to_come=2 if request.speak else 1)
-        identity = next(self._ids)
-        self._replies[identity] = reply
+        reply = _Reply([], unfinished=2 if request.speak else 1)
+        reply_id = next(self._ids)
+        self._replies[reply_id] = reply
         try:
-            known = OPENS2S.resume(records or {})
-            for spec, engine in zip(OPENS2S.taking_part(speak=request.speak), self.engines, strict=False):
-                reply.streams.append(engine.open(request, known.get(spec.name)))
+            resumed = OPENS2S.resume(records or {})
+            for spec, engine in zip(OPENS2S.stages_for(speak=request.speak), self.engines, strict=False):
+                reply.streams.append(engine.open(request, resumed.get(spec.name)))
         except BaseException:
-            self.close(identity)
+            self.close(reply_id)
             raise
-        return identity
+        return reply_id
 
     def step(self) -> bool:
-        """Advance the replies; False when there was nothing to do."""
+        """Advance the replies; False if there was nothing to do."""
         thinker, *later = self.engines
         worked = False
         for engine in reversed(later):
@@ -74,11 +82,12 @@ class Pipeline:
         if not worked or any(reply.needs_text for reply in self._replies.values()):
             worked |= thinker.step()
         for reply in self._replies.values():
-            self._carry(reply)
+            self._route(reply)
         return worked
 
     def chunks(self, reply: ReplyId) -> Sequence[StageMessage]:
-        """Text deltas, audio chunks and the finish of a reply since the last call. Raises :class:`StreamFailed`."""
+        """Text deltas, audio chunks and the finish of a reply since the last call. :class:`StreamFailed` if it
+        failed."""
         state = self._replies[reply]
         if state.failure is not None:
             raise StreamFailed(state.failure)
@@ -86,45 +95,45 @@ class Pipeline:
         return output
 
     def ended(self, reply: ReplyId) -> bool:
-        """Whether it is complete."""
-        return not self._replies[reply].to_come
+        """Whether the reply is complete."""
+        return not self._replies[reply].unfinished
 
     def records(self, reply: ReplyId) -> Records:
-        """How to resume after what ``chunks`` has returned; to be taken right after it."""
+        """Resume records of the reply, valid after ``chunks`` and before the next step."""
         state = self._replies[reply]
-        assert not state.output, "records need all chunks to be taken first"
+        assert not state.output, "records are available only after chunks()"
         streams = zip(OPENS2S.names, self.engines, state.streams, strict=False)
         return {name: engine.record(stream) for name, engine, stream in streams}
 
     def close(self, reply: ReplyId) -> None:
-        """Free what the reply holds in every stage, ended or not."""
+        """Free the slots of a reply in all stages, whether it has ended or not."""
         state = self._replies.pop(reply, None)
         for engine, stream in zip(self.engines, state.streams if state else [], strict=False):
             engine.close(stream)
 
     def reply(self, request: ReplyRequest, records: Records | None = None) -> Iterator[StageMessage]:
-        """Text deltas, audio chunks and the finish of one reply, as they come."""
-        identity = self.open(request, records)
+        """Stream the text deltas, audio chunks and the finish of one reply."""
+        reply_id = self.open(request, records)
         try:
-            while not self.ended(identity):
+            while not self.ended(reply_id):
                 self.step()
-                yield from self.chunks(identity)
+                yield from self.chunks(reply_id)
         finally:
-            self.close(identity)
+            self.close(reply_id)
 
-    def _carry(self, reply: _Reply) -> None:
+    def _route(self, reply: _Reply) -> None:
         """Route each stage's output to the next stage, or to the client."""
         try:
             for i, stream in enumerate(reply.streams):
                 for message in self.engines[i].chunks(stream):
-                    if isinstance(message, Hiddens | Units):
+                    if isinstance(message, HiddenStates | Units):
                         self.engines[i + 1].push(reply.streams[i + 1], message)
                     else:
                         reply.output.append(message)
-                    reply.groups += isinstance(message, Hiddens)
-                    reply.answers += isinstance(message, Units)
+                    reply.hidden_state_messages += isinstance(message, HiddenStates)
+                    reply.unit_messages += isinstance(message, Units)
                     reply.text_ended |= isinstance(message, Finish)
-                    reply.to_come -= isinstance(message, Finish) or (isinstance(message, AudioChunk) and message.final)
+                    reply.unfinished -= isinstance(message, Finish | AudioChunk) and is_final(message)
         except StreamFailed as error:
             reply.failure = str(error)
 

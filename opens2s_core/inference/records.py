@@ -1,7 +1,7 @@
-"""Resume records: what another engine needs to continue a reply that is under way. Plain data.
+"""Resume records: the state that another engine needs to continue a reply. Plain data.
 
-Emitted tokens are taken from the record, never chosen again. Randomness needs no state: random numbers are a function
-of the seed and the position in the reply (``noise``).
+Emitted tokens are taken from the record, not sampled again. Random numbers need no state: they are a function of the
+seed and the position in the reply (``noise``).
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class TextRecord:
-    """Of the thinker, which is opened with the same request again.
+    """Resume record of the thinker, which is opened with the same request again.
 
-    ``ids``: all tokens so far, the end token included. ``groups`` of hidden states and ``characters`` of text were
-    emitted; with smaller numbers they are emitted again from there (a new speech decoder needs all).
+    ``ids`` are all tokens so far, including the end token. ``groups`` and ``characters`` count the emitted groups of
+    hidden states and characters of text; output after these counts is emitted (a new speech decoder needs all groups).
     """
 
     ids: tuple[int, ...]
@@ -25,10 +25,10 @@ class TextRecord:
 
 @dataclass(frozen=True, slots=True)
 class UnitsRecord:
-    """Of the speech decoder, which is fed all hidden states again, from the first.
+    """Resume record of the speech decoder, which reads all hidden states again, from the first.
 
-    ``ids`` of its vocabulary so far, the end units of all rounds included. ``units`` were emitted; with a smaller
-    number they are emitted again from there.
+    ``ids`` are the tokens of its vocabulary so far, including the end units of all rounds. ``units`` counts the emitted
+    units; units after this count are emitted.
     """
 
     ids: tuple[int, ...]
@@ -37,22 +37,22 @@ class UnitsRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AudioRecord:
-    """Of token2wav, which is fed the units after the first ``received``.
+    """Resume record of token2wav, which continues with the units after the first ``received``.
 
-    Counts are from the reply's start, frames are of mel. Arrays hold the last values so far, as many as the
-    rest of the reply depends on.
+    Counts are from the start of the reply, frames are mel frames. Arrays hold the latest values, as many as the rest of
+    the reply depends on.
     """
 
     received: int  # units
-    rendered: int  # units whose mel is made
-    sourced: int  # frames whose source is made
-    emitted: int  # frames whose samples are made
-    resampled: int  # samples made by the resampler; 0 where there is none
-    cycles: float  # phase of the fundamental where the source ends, in [0, 1)
-    units: NDArray[np.int64]  # of those received
-    mel: NDArray[np.float32]  # (mel, frames) of those rendered
-    source: NDArray[np.float32]  # (samples,) of those sourced
-    tail: NDArray[np.float32]  # (samples,) of those emitted, at token2wav's rate: the resampler's
+    rendered: int  # units whose mel is computed
+    source_frames: int  # frames whose source is computed
+    emitted: int  # frames whose samples are computed
+    resampled: int  # samples produced by the resampler; 0 without one
+    phase: float  # of the fundamental at the end of the source, in [0, 1)
+    units: NDArray[np.int64]  # the latest of those received
+    mel: NDArray[np.float32]  # (mel, frames), the latest of those rendered
+    source: NDArray[np.float32]  # (samples,), the latest of ``source_frames``
+    tail: NDArray[np.float32]  # (samples,) input history of the resampler, at token2wav's rate
 
 
 Record = TextRecord | UnitsRecord | AudioRecord

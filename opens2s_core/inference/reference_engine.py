@@ -1,4 +1,4 @@
-"""The published streaming with the interface of an engine: the baseline for the bounded one."""
+"""The published streaming as an engine: the baseline of the bounded one."""
 
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -18,25 +18,25 @@ from opens2s_core.models.flow import Flow
 from opens2s_core.models.vocoder import Vocoder
 
 CHUNK = 24
-"""Units of one published call."""
+"""Units per published call."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _Stream:
     reference: ReferenceStream
     audio: AudioOutput
-    units: list[int] = field(default_factory=list)  # not spoken yet
+    units: list[int] = field(default_factory=list)  # not synthesised yet
     final: bool = False
-    finish: SpeechFinish | None = None  # of its final units
+    finish: SpeechFinish | None = None  # of the final units
     output: list[StageMessage] = field(default_factory=list)
     done: bool = False
     failure: str | None = None
 
 
 class ReferenceToken2WavEngine(SlotEngine[_Stream]):
-    """Serves up to ``capacity`` replies, one call at a time: for every ``chunk`` units, and for those that are left.
+    """Serves up to ``capacity`` replies, without batching: one call per ``chunk`` units, and one for the rest.
 
-    Of the request only ``audio`` matters: the published noise is the same for all. It keeps no records.
+    Only ``audio`` of the request is used: the published noise is the same for all. It has no resume records.
     """
 
     def __init__(self, flow: Flow, vocoder: Vocoder, *, capacity: int, chunk: int = CHUNK) -> None:
@@ -49,15 +49,15 @@ class ReferenceToken2WavEngine(SlotEngine[_Stream]):
     def open(self, request: ReplyRequest, record: Record | None = None) -> StreamId:
         """Raises :class:`EngineFull`, and ``TypeError`` for any record."""
         if record is not None:
-            raise TypeError(f"the reference mode resumes from no record, got {type(record).__name__}")
-        self._check_room()
+            raise TypeError(f"the reference mode has no resume records, got {type(record).__name__}")
+        self._check_capacity()
         audio = AudioOutput(self.config.hift.sampling_rate, request.audio)
         return self._admit(_Stream(reference=self.reference.open(), audio=audio))
 
     def push(self, stream: StreamId, message: StageMessage) -> None:
-        """Raises ``ValueError`` for a unit outside the codebook; the stream is then as it was."""
+        """Raises ``ValueError`` for a unit outside the codebook; the stream is then unchanged."""
         units = check_units_message(message, self.config.flow.vocab_size)
-        state = self._receiving(stream)
+        state = self._accepting(stream)
         state.units.extend(units.ids.tolist())
         state.final, state.finish = units.final, units.finish
 
@@ -66,17 +66,17 @@ class ReferenceToken2WavEngine(SlotEngine[_Stream]):
         for state in due:
             try:
                 self._advance(state)
-            except ValueError as error:  # the published code fails here too
+            except ValueError as error:  # the published code fails in the same case
                 self._end(state, failure=f"the published streaming cannot continue: {error}")
         return bool(due)
 
     def record(self, stream: StreamId) -> NoReturn:
-        raise TypeError("the reference mode keeps no records")
+        raise TypeError("the reference mode has no resume records")
 
     def _advance(self, state: _Stream) -> None:
         final = len(state.units) < self.chunk
         units, state.units = state.units[: self.chunk], state.units[self.chunk :]
-        samples = self._speak(state.reference, units, final).cpu().numpy()
+        samples = self._synthesise(state.reference, units, final).cpu().numpy()
         if not np.isfinite(samples).all():
             self._end(state, failure=f"the audio of {len(units)} units is not finite")
             return
@@ -85,7 +85,7 @@ class ReferenceToken2WavEngine(SlotEngine[_Stream]):
         if final:
             self._end(state)
 
-    def _speak(self, stream: ReferenceStream, units: list[int], final: bool) -> Tensor:
+    def _synthesise(self, stream: ReferenceStream, units: list[int], final: bool) -> Tensor:
         """Samples (n,)."""
         if units:
             return self.reference.call(stream, torch.tensor([units]), final=final).speech[0]

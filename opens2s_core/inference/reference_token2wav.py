@@ -1,9 +1,10 @@
-"""Token2wav as the published code streams it, with its faults: for parity, and as the baseline of the bounded engine.
+"""The published streaming of token2wav, including its faults: for parity tests and as the baseline of the bounded
+engine.
 
-Every call renders the whole reply again after the mel that was already returned, holds its last frames back and
-cross-fades them with the next call's. Kept as published: the fade's halves sum to more than one, a frame is given to
-the vocoder twice, a later call is a frame short, the harmonic phase restarts. Dropout, which the published code leaves
-on, is off, and its global random state is a private generator.
+Every call renders the whole reply again after the mel already returned, holds back its last frames and cross-fades them
+with those of the next call. Kept as published: the fade's halves sum to more than one, a frame is vocoded twice, later
+calls are a frame short, the harmonic phase restarts. Changed: dropout is off (the published code leaves it on), and a
+private generator replaces the global random state.
 
 Source: tests/golden/token2wav_tiny/README.md, "Streaming" and facts 9, 10, 12 and 15.
 """
@@ -18,25 +19,25 @@ from opens2s_core.models.flow import Flow
 from opens2s_core.models.vocoder import Vocoder, samples_per_frame
 
 SEED = 42
-"""Of the generator that every call creates."""
+"""Seed of the generator that every call creates."""
 OVERLAP_UNITS = 5
 CACHED_FRAMES = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReferenceStreaming:
-    """The numbers of the published streaming."""
+    """Parameters of the published streaming."""
 
     unit_rate: float  # units a second
     sampling_rate: int  # Hz
-    hop: int  # samples; with the rate it counts mel frames, and neither need be the vocoder's
+    hop: int  # samples; used with the rate to count mel frames, both independent of the vocoder's
     mel_overlap: int  # frames held back and cross-faded
-    mel_cache: int  # frames that the vocoder gets a second time
-    source_cache: int  # samples held back, and as many of the excitation kept
+    mel_cache: int  # frames that are vocoded a second time
+    source_cache: int  # samples of speech held back and of excitation kept
 
     @classmethod
-    def of(cls, config: Token2WavConfig, sampling_rate: int = 22050, hop: int = 256) -> "ReferenceStreaming":
-        """As the published code computes them; its two rates are constants, not the vocoder's."""
+    def from_config(cls, config: Token2WavConfig, sampling_rate: int = 22050, hop: int = 256) -> "ReferenceStreaming":
+        """The published values; rate and hop are constants there, not the vocoder's."""
         rate = config.flow.input_frame_rate
         return cls(
             unit_rate=rate,
@@ -53,13 +54,13 @@ class ReferenceStreaming:
 
 
 def reference_frames(units: int, unit_rate: float, sampling_rate: int, hop: int) -> int:
-    """Mel frames of so many units in float32, which may round to one fewer than there are."""
+    """Mel frames of ``units`` units, computed in float32, which may round to one too few."""
     return int(torch.tensor(units) / unit_rate * sampling_rate / hop)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReferenceNoise:
-    """The random numbers of one call: F frames of the reply so far, S samples that the vocoder makes."""
+    """The random numbers of one call: F frames of the reply so far, S samples of the vocoder."""
 
     z: Tensor  # (1, mel, F) normal
     phase_u: Tensor  # (1, H + 1, 1) uniform in [0, 1)
@@ -67,7 +68,7 @@ class ReferenceNoise:
 
 
 def seeded_noise(config: Token2WavConfig, frames: int, vocoder_frames: int) -> ReferenceNoise:
-    """The random numbers of every published call, without the vocoder's last ones, which are never used."""
+    """The random numbers of every published call, without the last ones of the vocoder, which are not used."""
     generator = torch.Generator().manual_seed(SEED)
     harmonics, samples = config.hift.nb_harmonics + 1, vocoder_frames * samples_per_frame(config.hift)
     z = torch.randn(1, config.flow.output_size, frames, generator=generator)
@@ -77,12 +78,12 @@ def seeded_noise(config: Token2WavConfig, frames: int, vocoder_frames: int) -> R
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tails:
-    """What a call leaves for the next one."""
+    """The state that a call passes to the next one."""
 
     mel_overlap: Tensor  # (1, mel, frames) to fade out
     mel: Tensor  # (1, mel, frames) to vocode again
     source: Tensor  # (1, 1, samples) to begin the next excitation
-    speech: Tensor  # (1, samples) held back; the next call computes them again
+    speech: Tensor  # (1, samples) held back and computed again by the next call
 
 
 @dataclass(slots=True)
@@ -96,21 +97,21 @@ class ReferenceStream:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReferenceCall:
-    """What one call made."""
+    """The output of one call."""
 
     mel_raw: Tensor  # (1, mel, frames) of the flow, before the cross-fade
-    mel: Tensor  # (1, mel, F) that the vocoder got and that later calls continue
+    mel: Tensor  # (1, mel, F), input of the vocoder, continued by later calls
     source: Tensor  # (1, 1, S) excitation
     speech: Tensor  # (1, samples) in [-audio_limit, audio_limit], to be played
 
 
 class ReferenceToken2Wav:
-    """The published streaming around one flow and one vocoder, batch 1. It computes where their weights are."""
+    """The published streaming of one flow and one vocoder, batch size 1, on the device of their weights."""
 
     def __init__(self, flow: Flow, vocoder: Vocoder, streaming: ReferenceStreaming | None = None) -> None:
         self.flow, self.vocoder = flow.eval(), vocoder.eval()
         self.config = Token2WavConfig(flow=flow.config, hift=vocoder.config)
-        self.streaming = streaming or ReferenceStreaming.of(self.config)
+        self.streaming = streaming or ReferenceStreaming.from_config(self.config)
         self._device = flow.encoder_proj.weight.device
         mel, samples = self._zeros(1, self.config.flow.output_size, 0), self._zeros(1, 1, 0)
         self._no_tails = Tails(mel_overlap=mel, mel=mel, source=samples, speech=samples[0])
@@ -122,10 +123,10 @@ class ReferenceToken2Wav:
     def call(
         self, stream: ReferenceStream, units: Tensor, *, final: bool, noise: ReferenceNoise | None = None
     ) -> ReferenceCall:
-        """Speak the next units (1, n) of a reply; ``noise`` defaults to the published one.
+        """Synthesise the next units (1, n) of a reply; ``noise`` defaults to the published one.
 
-        Raises ``ValueError`` if the units make fewer frames than were held back, or none to be played: the published
-        code fails then too.
+        Raises ``ValueError`` if the units have fewer frames than were held back, or none to be played; the published
+        code fails too.
         """
         tails = stream.tails or self._no_tails
         all_units = torch.cat([stream.units, units.to(self._device)], dim=1)
@@ -148,9 +149,9 @@ class ReferenceToken2Wav:
 
     @torch.inference_mode()
     def flush(self, stream: ReferenceStream) -> Tensor:
-        """Speech (1, samples) of what the last call held back, if there was one, for a reply that ended with it.
+        """Speech (1, samples) of the frames that the last call held back; empty if there was no call.
 
-        The published code leaves it unspoken: 0.41 s.
+        The published code drops these 0.41 s.
         """
         tails, stream.tails = stream.tails or self._no_tails, None
         mel = torch.cat([tails.mel, tails.mel_overlap], dim=2)
@@ -161,12 +162,12 @@ class ReferenceToken2Wav:
         return self.vocoder(mel, phase_u, source_noise, tails.source)
 
     def _keep(self, faded: Tensor, mel: Tensor, source: Tensor, speech: Tensor) -> Tails:
-        numbers = self.streaming
+        streaming = self.streaming
         return Tails(
-            mel_overlap=faded[:, :, -numbers.mel_overlap :],
-            mel=mel[:, :, -numbers.mel_cache :],
-            source=source[:, :, -numbers.source_cache :],
-            speech=speech[:, -numbers.source_cache :],
+            mel_overlap=faded[:, :, -streaming.mel_overlap :],
+            mel=mel[:, :, -streaming.mel_cache :],
+            source=source[:, :, -streaming.source_cache :],
+            speech=speech[:, -streaming.source_cache :],
         )
 
     def _zeros(self, *shape: int) -> Tensor:
@@ -179,7 +180,7 @@ def fade_window(frames: int, like: Tensor) -> Tensor:
 
 
 def cross_fade(mel: Tensor, tail: Tensor) -> Tensor:
-    """Mel (1, mel, F) whose first frames are mixed with the tail (1, mel, f), f ≤ F, that was held back for them."""
+    """Mel (1, mel, F) with its first frames mixed with the held-back tail (1, mel, f), f ≤ F."""
     overlap = tail.shape[2]
     window = fade_window(overlap, mel)
     mixed = mel[:, :, :overlap] * window[:overlap] + tail * window[overlap:]

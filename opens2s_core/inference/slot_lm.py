@@ -1,7 +1,6 @@
-"""A Qwen3 over a :class:`KVCache`: the next tokens of many sequences in one forward, in any mix of decode and prefill.
+"""A Qwen3 with a :class:`KVCache`: one forward for many sequences, in any mix of decode and prefill.
 
-Prefill and decode share one forward (see :mod:`~opens2s_core.inference.batch_layout`), so the weights are read once for
-all sequences.
+See :mod:`~opens2s_core.inference.batch_layout` for the layout of a batch.
 """
 # n tokens, D width
 
@@ -20,15 +19,15 @@ from opens2s_core.models.qwen3_forward import Qwen3Forward, TokenBatch
 
 
 class SlotLM:
-    """``slots`` sequences of at most ``context`` positions each, kept in ``cache``.
+    """``slots`` sequences of at most ``context`` positions each, stored in ``cache``.
 
-    With ``fixed_width`` what is computed for a sequence has the same shapes whatever the others do, so that not even
-    the rounding depends on them. It costs: every forward computes all slots and reads the whole context, and prefill
-    does not share a forward with decode.
+    With ``fixed_width`` the shapes of a sequence's computation do not depend on other sequences, so not even rounding
+    does. It is slower: every forward computes all slots and reads the whole context, and prefill does not share a
+    forward with decode.
     """
 
     def __init__(self, lm: Qwen3ForCausalLM, *, slots: int, settings: LMSettings) -> None:
-        """``ValueError`` for a model with other than full attention."""
+        """``ValueError`` for a model with layers other than full attention."""
         config = lm.config
         weight: Tensor = lm.model.embed_tokens.weight
         self.context = min(settings.context, config.max_position_embeddings)
@@ -42,7 +41,7 @@ class SlotLM:
             width=config.head_dim,
             dtype=weight.dtype,
             device=weight.device,
-            reuse=not settings.fixed_width,  # a reused past was computed in other shapes
+            reuse=not settings.fixed_width,  # reused positions were computed with other shapes
         )
         self._layout = BatchLayout(
             context=self.context,
@@ -57,13 +56,13 @@ class SlotLM:
             self.warm_up()
 
     def warm_up(self) -> None:
-        """Record the graphs of all sizes, where there are any, before the first stream waits for them."""
+        """Capture the CUDA graphs of all sizes, if used, so that no stream waits for it."""
         if self._graphs is not None:
             for read in sorted({self._layout.read(length) for length in range(1, self.context + 1)}):
                 self._graphs.record(read)
 
     def logits(self, hidden: Tensor, head: Tensor) -> Tensor:
-        """Hidden states (n, D) of as many slots, by the weights (V, D) of a head → (n, V)."""
+        """Hidden states (n, D) of n slots and the weights (V, D) of a head → (n, V)."""
         if not self.fixed_width:
             return functional.linear(hidden, head)
         padded = functional.pad(hidden, (0, 0, 0, len(self.cache.slots) - len(hidden)))
@@ -71,7 +70,7 @@ class SlotLM:
 
     @torch.inference_mode()
     def forward(self, chunks: Sequence[ScheduledChunk]) -> list[Tensor]:
-        """The hidden states (keep, D) of each chunk, after the final norm; its slot must have room for its tokens."""
+        """The hidden states (keep, D) of each chunk after the final norm; the chunk must fit its slot."""
         assert all(chunk.slot.length + len(chunk.embeddings) <= self.context for chunk in chunks), "a slot is full"
         prefill = sorted((chunk for chunk in chunks if len(chunk.embeddings) > 1), key=lambda chunk: chunk.slot.index)
         if self.fixed_width:
@@ -93,7 +92,7 @@ class SlotLM:
         return hidden if chunk.keep == 1 or before is None else torch.cat([before[1 - chunk.keep :], hidden])
 
     def _decode_all(self, chunks: Sequence[ScheduledChunk]) -> Tensor:
-        """Hidden states (slots, D) of the last tokens, by shapes that do not depend on their number."""
+        """Hidden states (slots, D) of the last tokens, in shapes that do not depend on the number of chunks."""
         decode = self._graphs or self._decode
         return decode(*self._layout.last_tokens(chunks, len(self.cache.slots)))
 

@@ -1,4 +1,4 @@
-"""The open streams of an engine: the part of the life cycle that all engines share."""
+"""The open streams of an engine: the life cycle that all engines share."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -10,8 +10,8 @@ from opens2s_core.inference.messages import StageMessage
 
 class StreamState(Protocol):
     final: bool  # whether the last message of its input was pushed
-    output: list[StageMessage]  # not taken yet
-    done: bool  # nothing more is made: the slot is free, even if output is still to be taken
+    output: list[StageMessage]  # not yet returned by ``chunks``
+    done: bool  # no more output follows: the slot is free, even if ``output`` is not empty
     failure: str | None  # why the stream cannot continue
 
 
@@ -19,7 +19,7 @@ State = TypeVar("State", bound=StreamState)
 
 
 class SlotEngine(Generic[State]):
-    """The part of an engine that does not depend on what it computes. Stream ids are never used twice."""
+    """Base class of the engines. Stream ids are never reused."""
 
     def __init__(self, capacity: int) -> None:
         if capacity < 1:
@@ -41,17 +41,17 @@ class SlotEngine(Generic[State]):
             self._release(state)
 
     def _release(self, state: State) -> None:
-        """Give back what a stream holds until it is done; called once for each."""
+        """Free the resources of a stream; called once per stream."""
 
-    def _receiving(self, stream: StreamId) -> State:
-        """The stream that a message is pushed to. ``KeyError`` for an unknown one, ``ValueError`` after its final
+    def _accepting(self, stream: StreamId) -> State:
+        """The stream, which must accept input: ``KeyError`` for an unknown one, ``ValueError`` after its final
         message."""
         state = self._streams[stream]
         if state.final:
-            raise ValueError(f"message for stream {stream} after its final one: expected no more")
+            raise ValueError(f"message for stream {stream} after its final one")
         return state
 
-    def _check_room(self) -> None:
+    def _check_capacity(self) -> None:
         if sum(1 for _ in self._live()) >= self.capacity:
             raise EngineFull(f"all {self.capacity} slots are taken")
 

@@ -1,4 +1,4 @@
-"""The speech decoder's engine: groups of M hidden states in, groups of N speech units out, for many streams."""
+"""The engine of the speech decoder: groups of M hidden states in, groups of N speech units out, for many streams."""
 
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ from opens2s_core.inference.batch_layout import ScheduledChunk
 from opens2s_core.inference.engine import StreamId
 from opens2s_core.inference.kv_cache import KVSlot
 from opens2s_core.inference.lm_settings import LMSettings
-from opens2s_core.inference.messages import Hiddens, ReplyRequest, Sampling, SpeechFinish, StageMessage, Units
+from opens2s_core.inference.messages import HiddenStates, ReplyRequest, Sampling, SpeechFinish, StageMessage, Units
 from opens2s_core.inference.noise import RngStream
 from opens2s_core.inference.records import Record, UnitsRecord
 from opens2s_core.inference.sampling import SamplingInputs, choose
@@ -27,16 +27,16 @@ from opens2s_core.models.speech_decoder import SpeechDecoder, UnitVocabulary
 class _Stream:
     request: ReplyRequest
     record: UnitsRecord  # of an earlier stream that this one resumes
-    sampling: Sampling  # of its units, with a bias by their numbers
+    sampling: Sampling  # of units; ``logit_bias`` is by index into the sampled tokens
     slot: KVSlot
     pending: list[Tensor]  # embeddings (T, D) that the LM has not read yet
-    groups: deque[Hiddens] = field(default_factory=deque)
+    groups: deque[HiddenStates] = field(default_factory=deque)
     final: bool = False  # the last group was pushed
-    unverified: bool = False  # nothing was sampled after the last read: it may not be finite
-    positions: int = 0  # of speaker and hidden states, pending ones too
+    unverified: bool = False  # nothing was sampled since the last forward: the slot may hold values that are not finite
+    positions: int = 0  # of speaker and hidden states, including pending ones
     last_round: bool = False  # all hidden states were read: generate until the end unit
     round_left: int = 0  # units to generate before the next group is read
-    generated: list[int] = field(default_factory=list)  # end units too, by the engine's numbers
+    generated: list[int] = field(default_factory=list)  # including end units, as indices into the sampled tokens
     units: list[int] = field(default_factory=list)  # of the codebook, not emitted yet
     emitted: int = 0  # units since the start of the reply
     repetition: Repetition = field(default_factory=Repetition)  # of the last round
@@ -48,13 +48,13 @@ class _Stream:
 class SpeechDecoderEngine(SlotEngine[_Stream]):
     """Serves up to ``capacity`` replies.
 
-    A step generates one unit of every stream that has hidden states; where a stream's round begins, its next group is
-    read in the same forward. An end unit before the last group ends only its round, as in the published loop; it is
-    never emitted.
+    A step generates one unit of every stream that has hidden states; at the start of a round, the next group is read in
+    the same forward. An end unit before the last group ends only its round, as in the published loop; it is never
+    emitted.
 
-    The final units of a reply have a ``finish``: ``stop`` for an end unit after the last group, ``loop`` where speech
-    repeats itself, and ``length`` for a reply that comes to the limit of its request, to the end of its KV slot or to
-    what ``limits`` allow. Without ``limits`` only the others end it, as in the published loop.
+    The final units of a reply have a ``finish``: ``stop`` for an end unit after the last group, ``loop`` if speech
+    repeats itself, ``length`` at the limit of the request, of the KV slot or of ``limits``. Without ``limits`` neither
+    repetition nor the length of the text ends speech, as in the published loop.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
         self.vocabulary = vocabulary
         self.settings = settings or LMSettings()
         self._lm = SlotLM(model.tts_lm_model, slots=capacity, settings=self.settings)
-        # Only units and end units are sampled, a small part of the vocabulary. They get numbers of their own.
+        # Only units and end units are sampled, a small part of the vocabulary. ``generated`` holds indices into these.
         units = range(vocabulary.offset, vocabulary.offset + vocabulary.size)
         self._tokens = [*units, *sorted(set(vocabulary.end_ids).difference(units))]
         self._numbers = {token: number for number, token in enumerate(self._tokens)}
@@ -82,27 +82,26 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
 
     @torch.inference_mode()
     def open(self, request: ReplyRequest, record: Record | None = None) -> StreamId:
-        """``ValueError`` for a record that is not of this model and request, for a ``logit_bias`` outside the
-        vocabulary (of a token that is neither a unit nor an end it has no effect) and for a speaker vector of another
-        size than the model's; :class:`EngineFull`."""
+        """``ValueError`` for a record of another model or request, for a ``logit_bias`` outside the vocabulary (for
+        text tokens it has no effect) and for a speaker vector of another size than the model's; :class:`EngineFull`."""
         sampling = self._sampling(request.units)
         record = self._check_record(record, request.units.max_tokens)
-        self._check_room()
+        self._check_capacity()
         speaker = self._speaker(request)
         return self._admit(_Stream(request, record, sampling, self._lm.cache.take(), [speaker], positions=1))
 
     def push(self, stream: StreamId, message: StageMessage) -> None:
-        """``ValueError`` for hidden states that are not a group of finite float32 (m, d_llm), m from 1 to M."""
-        if not isinstance(message, Hiddens):
-            raise TypeError(f"the speech decoder takes Hiddens, got {type(message).__name__}")
-        check_hiddens(message.values, self.model.config.interleave.hiddens, self._like.shape[1])
-        state = self._receiving(stream)
+        """``ValueError`` for anything but a group of finite float32 hidden states (m, d_llm), m from 1 to M."""
+        if not isinstance(message, HiddenStates):
+            raise TypeError(f"the speech decoder takes HiddenStates, got {type(message).__name__}")
+        check_hidden_states(message.values, self.model.config.interleave.hidden_states, self._like.shape[1])
+        state = self._accepting(stream)
         state.groups.append(message)
         state.final = message.final
 
     def record(self, stream: StreamId) -> UnitsRecord:
         state = self._streams[stream]
-        assert not state.output, "a record needs all chunks to be taken first"
+        assert not state.output, "a record is available only after chunks()"
         ids = tuple(self._tokens[number] for number in state.generated)
         before = state.record
         return UnitsRecord(max(ids, before.ids, key=len), units=max(state.emitted, before.units))
@@ -112,11 +111,11 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
         for stream in list(self._live()):
             while stream.groups and not stream.round_left and not stream.done:
                 self._begin_round(stream, stream.groups.popleft())
-        speaking = [stream for stream in self._live() if stream.round_left]
-        chunks = self._schedule(speaking)
+        generating = [stream for stream in self._live() if stream.round_left]
+        chunks = self._schedule(generating)
         if chunks:
-            hiddens = self._lm.forward([chunk for _, chunk in chunks])
-            self._speak([(stream, hidden) for (stream, _), hidden in zip(chunks, hiddens, strict=True)])
+            hidden_states = self._lm.forward([chunk for _, chunk in chunks])
+            self._sample_units([(stream, hidden) for (stream, _), hidden in zip(chunks, hidden_states, strict=True)])
         return bool(chunks)
 
     def _release(self, state: _Stream) -> None:
@@ -136,13 +135,13 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
         return record
 
     def _sampling(self, sampling: Sampling) -> Sampling:
-        """With the ids of ``logit_bias`` as the engine's numbers."""
+        """The sampling inputs with the ids of ``logit_bias`` converted to indices into the sampled tokens."""
         sampling.check_vocabulary(self.model.tts_lm_model.config.vocab_size)
         known = [(token, bias) for token, bias in sampling.logit_bias if token in self._numbers]
         return replace(sampling, logit_bias=tuple((self._numbers[token], bias) for token, bias in known))
 
     def _speaker(self, request: ReplyRequest) -> Tensor:
-        """The embedding with which a reply begins, (1, D)."""
+        """The first embedding of a reply, (1, D)."""
         if request.speaker is None:
             return self.model.no_speaker(1)
         if request.speaker.shape != (expected := (self.model.config.speaker_dim,)):
@@ -150,31 +149,31 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
         speaker = torch.tensor(request.speaker[None], dtype=self._like.dtype, device=self._like.device)
         return self.model.embed_speaker(speaker)
 
-    def _begin_round(self, stream: _Stream, group: Hiddens) -> None:
-        hiddens = torch.tensor(group.values, dtype=self._like.dtype, device=self._like.device)
-        stream.pending.append(self.model.embed_hiddens(hiddens))
-        stream.positions += len(hiddens)
+    def _begin_round(self, stream: _Stream, group: HiddenStates) -> None:
+        hidden_states = torch.tensor(group.values, dtype=self._like.dtype, device=self._like.device)
+        stream.pending.append(self.model.embed_hidden_states(hidden_states))
+        stream.positions += len(hidden_states)
         stream.last_round = group.final
         left = self._budget(stream) - len(stream.generated)
         stream.round_left = max(0, left if group.final else min(self.model.config.interleave.units, left))
         if not stream.round_left:  # no budget left
             self._emit_units(stream, "length")
         while stream.round_left and len(stream.generated) < len(stream.record.ids):
-            self._take(stream, self._numbers[stream.record.ids[len(stream.generated)]])
+            self._append_unit(stream, self._numbers[stream.record.ids[len(stream.generated)]])
 
     def _budget(self, stream: _Stream) -> int:
-        """Units the stream may have, end units included: what it asked for, within its slot, and once its text is
-        read no more than the limits allow for that."""
+        """Maximum number of units of the stream, including end units: bounded by the request, by its slot and, once all
+        hidden states are read, by ``limits``."""
         budget = min(stream.request.units.max_tokens, self._lm.context - stream.positions)
         if stream.last_round and self.limits is not None:
             budget = min(budget, self.limits.longest(stream.positions - 1))
         return budget
 
     def _schedule(self, streams: list[_Stream]) -> list[tuple[_Stream, ScheduledChunk]]:
-        """What the LM computes next: a unit where nothing else is pending; of groups no more than fits a step."""
+        """The next chunk of each stream: one unit, or as many positions of a group as fit the step."""
         pending = [torch.cat(stream.pending) if len(stream.pending) > 1 else stream.pending[0] for stream in streams]
         work = [StreamWork(decodes=True) if len(one) == 1 else StreamWork(prefill=len(one)) for one in pending]
-        # With fixed widths how a group is cut must not depend on other streams.
+        # With fixed widths, the split of a group must not depend on other streams.
         shared = not self.settings.fixed_width
         plan = schedule(work, prefill_tokens=self.settings.prefill_tokens, shared_budget=shared)
         counts = sorted([*plan.prefill, *((stream, 1) for stream in plan.decode)])
@@ -185,22 +184,22 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
             stream.unverified = bool(stream.pending)
         return chunks
 
-    def _speak(self, advanced: list[tuple[_Stream, Tensor]]) -> None:
-        """Choose the next unit of each stream without pending input, by its last hidden state (1, D)."""
-        asking = [(stream, hidden) for stream, hidden in advanced if not stream.pending]
-        if not asking:
+    def _sample_units(self, advanced: list[tuple[_Stream, Tensor]]) -> None:
+        """Sample the next unit of each stream without pending input, from its last hidden state (1, D)."""
+        ready = [(stream, hidden) for stream, hidden in advanced if not stream.pending]
+        if not ready:
             return
-        logits = self._lm.logits(torch.cat([hidden for _, hidden in asking]), self._head)
+        logits = self._lm.logits(torch.cat([hidden for _, hidden in ready]), self._head)
         numbers = choose(
-            logits, [SamplingInputs(stream.sampling, RngStream.UNITS, stream.generated) for stream, _ in asking]
+            logits, [SamplingInputs(stream.sampling, RngStream.UNITS, stream.generated) for stream, _ in ready]
         )
-        for (stream, _), number in zip(asking, numbers, strict=True):
+        for (stream, _), number in zip(ready, numbers, strict=True):
             if number is None:
                 self._end(stream, f"unit {len(stream.generated)} of the reply: the model's logits are not finite")
             else:
-                self._take(stream, number)
+                self._append_unit(stream, number)
 
-    def _take(self, stream: _Stream, number: int) -> None:
+    def _append_unit(self, stream: _Stream, number: int) -> None:
         stream.generated.append(number)
         stream.pending.append(self._embeddings[number : number + 1])
         stream.round_left -= 1
@@ -218,7 +217,7 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
             self._emit_units(stream, finish)
 
     def _emit_units(self, stream: _Stream, finish: SpeechFinish | None) -> None:
-        """Emit the collected units; with a ``finish`` they are the last."""
+        """Emit the collected units; with a ``finish`` they are the last ones."""
         new = stream.units[max(0, stream.record.units - stream.emitted) :]
         stream.emitted += len(stream.units)
         stream.units = []
@@ -229,9 +228,9 @@ class SpeechDecoderEngine(SlotEngine[_Stream]):
             self._end(stream)
 
 
-def check_hiddens(values: NDArray[np.float32], most: int, width: int) -> None:
-    """``TypeError`` for what is no array, ``ValueError`` for other than 1 to ``most`` finite float32 states of this
-    width."""
+def check_hidden_states(values: NDArray[np.float32], most: int, width: int) -> None:
+    """``TypeError`` if they are not an array, ``ValueError`` for anything but 1 to ``most`` finite float32 states of
+    this width."""
     if not isinstance(values, np.ndarray):
         raise TypeError(f"hidden states must be an array, got {type(values).__name__}")
     if values.dtype != np.float32 or values.ndim != 2 or values.shape[1] != width or not 1 <= len(values) <= most:

@@ -1,4 +1,4 @@
-"""When speech that the model does not end is ended: it has become too long for its text, or it repeats itself."""
+"""Limits of speech that the model does not end itself: its length relative to the text, and repetition."""
 
 import math
 from collections import deque
@@ -10,17 +10,17 @@ LONGEST_PERIOD = 25
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpeechLimits:
-    """How long the speech of a reply may become. Both limits apply once all hidden states of its text have been read;
-    before, every group of hidden states has its own few units.
+    """Limits on the speech of a reply. Both apply once all hidden states of the text have been read; before that, the
+    number of units per group of hidden states is fixed.
 
-    ``units_per_token`` is what the training data have on average for each hidden state that the speech decoder reads:
-    for each text token, and for the two marks around the text. Speech may be ``longest_factor`` times as long. The
-    marks are what lets a text of one token have more than three times the average: with the demo's data 18 units, where
-    its slowest letter ("W", silence around it included) takes 14.
+    ``units_per_token`` is the average number of units in the training data for each hidden state that the speech
+    decoder reads: one per text token and for each of the two marker tokens around the text. Speech may be
+    ``longest_factor`` times as long. Because of the markers, a text of one token may have more than three times the
+    average: 18 units with the demo's data, whose slowest letter ("W", with silence around it) takes 14.
 
-    Speech is a loop when ``repeated_units`` in a row equal the ones a period before, for a period of at most
-    :data:`LONGEST_PERIOD` units, and the period has been repeated twice: after 2.6 s for the shortest, 6 s for the
-    longest. In the demo's training replies no period is repeated for more than 2 units; a pause of a second that is all
+    Speech is a loop if ``repeated_units`` consecutive units equal those one period before, for a period of at most
+    :data:`LONGEST_PERIOD` units, and the period has been repeated twice: after 2.6 s for the shortest period, 6 s for
+    the longest. In the demo's training replies no period is repeated for more than 2 units; a pause of one second made
     of one unit repeats it for 12.
 
     ``ValueError`` for values that are not above 0.
@@ -38,20 +38,20 @@ class SpeechLimits:
         if self.repeated_units < 1:
             raise ValueError(f"repeated_units must be at least 1, got {self.repeated_units}")
 
-    def longest(self, hiddens: int) -> int:
-        """Units that the speech of so many hidden states may have, at least 1."""
-        return max(1, math.floor(self.longest_factor * self.units_per_token * hiddens))
+    def longest(self, hidden_states: int) -> int:
+        """Maximum number of units for this number of hidden states, at least 1."""
+        return max(1, math.floor(self.longest_factor * self.units_per_token * hidden_states))
 
 
 @dataclass(slots=True)
 class Repetition:
-    """The end of a sequence of units, and for each period how many of its last units equal the ones a period before."""
+    """The latest units, and for each period the number of last units that equal those one period before."""
 
     recent: deque[int] = field(default_factory=lambda: deque(maxlen=LONGEST_PERIOD))
     runs: list[int] = field(default_factory=lambda: [0] * LONGEST_PERIOD)
 
     def add(self, unit: int, limits: SpeechLimits) -> bool:
-        """Append a unit; whether the sequence is now a loop."""
+        """Append a unit and return whether the sequence is now a loop."""
         units, loop = self.recent, False
         for period in range(1, len(units) + 1):
             run = self.runs[period - 1] = self.runs[period - 1] + 1 if units[-period] == unit else 0

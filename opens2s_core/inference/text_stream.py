@@ -1,4 +1,4 @@
-"""Detokenization of a stream: whole characters only, and nothing of a stop string."""
+"""Incremental detokenization: whole characters only, without stop strings."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,9 @@ from transformers import PreTrainedTokenizerFast
 
 
 class TextStream:
-    """Tokens in, certain text out. Text that may turn out to begin a stop string is held until that is known.
+    """Tokens in, text out. Text that may be the start of a stop string is held back until that is decided.
 
-    ``released`` counts the tokens whose text was emitted whole; ``stopped`` says that a stop string was found.
+    ``released`` counts the tokens whose text is emitted completely; ``stopped`` is set when a stop string is found.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, stop: Sequence[str] = ()) -> None:
@@ -19,13 +19,13 @@ class TextStream:
         self._ids: list[int] = []
         self._decoded = 0  # characters
         self._held = ""  # decoded, not emitted
-        self._ends: list[int] = []  # where the text of each held token ends, in characters
-        self._incomplete = 0  # tokens after those, whose text comes with that of a later one, if they have any
+        self._ends: list[int] = []  # end of the text of each held token, in characters
+        self._incomplete = 0  # tokens after those, whose text is part of a later delta, if any
         self.released = 0
         self.stopped = False
 
     def push(self, token: int, *, final: bool) -> str:
-        """New text that is certain; after the ``final`` token nothing is held."""
+        """Add a token → the new text; after the ``final`` token nothing is held back."""
         self._ids.append(token)
         delta = self._decoder.step(self._tokenizer, token) or ""
         self._decoded += len(delta)
@@ -45,17 +45,19 @@ class TextStream:
         return text
 
     def _rest(self) -> str:
-        """What is left at the end: an incomplete character."""
+        """The rest of the text at the end: an incomplete character."""
         text = self._tokenizer.decode(self._ids, skip_special_tokens=True)
         rest = text[self._decoded :]
         self._decoded += len(rest)
         return rest
 
     def _certain(self, final: bool) -> int:
-        """How many of the held characters cannot be part of a stop string."""
+        """Number of held characters that cannot be part of a stop string."""
         end = len(self._held)
         found = min((at for stop in self._stop if (at := self._held.find(stop)) >= 0), default=end)
         partial = (at for at in range(end) if any(stop.startswith(self._held[at:]) for stop in self._stop))
-        certain = found if final else min(found, next(partial, end))  # another may begin before the one that is found
+        certain = (
+            found if final else min(found, next(partial, end))
+        )  # another stop string may begin before the found one
         self.stopped = certain == found < end
         return certain

@@ -1,8 +1,8 @@
 """The thinker's engine: prefills a conversation, generates the reply and emits its hidden states in groups of M.
 
-The hidden state emitted for a token is the one that predicted it, so n tokens (the end token included) give n hidden
-states: the layout on which the speech decoder was trained. Where a stop string ends the text, the state that predicted
-the first token left out takes the place of the one for the end token.
+The hidden state emitted for a token is the one that predicted it, so n tokens (including the end token) give n hidden
+states: the layout on which the speech decoder was trained. If a stop string ends the text, the state that predicted the
+first omitted token replaces that of the end token.
 """
 
 from dataclasses import replace
@@ -34,9 +34,9 @@ class ThinkerEngine(SlotEngine[ThinkerStream]):
     """Serves up to ``capacity`` replies.
 
     A step decodes one token of every stream, encodes at most one clip and prefills at most ``settings.prefill_tokens``
-    of one prompt, first come first served. A reply whose text is given is prefilled like a prompt, not decoded. The
-    text emitted for it is what the tokenizer makes of its own tokens: Qwen's composes characters (NFC), else it is
-    lossless.
+    of one prompt, first come first served. A reply with a given ``reply_text`` is prefilled like a prompt, not decoded.
+    Its emitted text is the text after tokenization: Qwen's tokenizer composes characters (NFC) and is lossless
+    otherwise.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class ThinkerEngine(SlotEngine[ThinkerStream]):
         self._embed = model.llm_model.model.embed_tokens
 
     def open(self, request: ReplyRequest, record: Record | None = None) -> StreamId:
-        """:class:`ContextLengthExceeded` for a conversation that, with its longest reply, does not fit a slot;
-        ``ValueError`` for a given text that is longer than the longest reply, a prompt that cannot be written, a
-        ``logit_bias`` outside the vocabulary, clips that are not float32 (n,) and a record that is not of this model
-        and request; ``TypeError`` for clips that are no arrays and another stage's record; :class:`EngineFull`. Nothing
-        is computed before these checks."""
+        """Raises, before anything is computed, :class:`ContextLengthExceeded` for a conversation that does not fit a
+        slot together with its longest reply; ``ValueError`` for a ``reply_text`` longer than the longest reply, an
+        invalid prompt, a ``logit_bias`` outside the vocabulary, clips that are not float32 (n,) and a record of another
+        model or request; ``TypeError`` for clips that are not arrays and a record of another stage;
+        :class:`EngineFull`."""
         request.text.check_vocabulary(self.model.config.llm.vocab_size)
         prompt = self.prompts.prompt(request.messages, speak=request.speak, tools=request.tools)
         for clip in prompt.audios:
@@ -64,13 +64,13 @@ class ThinkerEngine(SlotEngine[ThinkerStream]):
         lengths = [self.model.config.audio_positions(len(clip)) for clip in prompt.audios]
         content = np.array(expand_audio_slots(prompt.input_ids, lengths), dtype=np.int64)
         record = self._check_record(record, request)
-        longest = request.text.max_tokens if request.say is None else len(record.ids)
+        longest = request.text.max_tokens if request.reply_text is None else len(record.ids)
         if (needed := len(content) + longest) > self._lm.context:
             raise ContextLengthExceeded(
                 f"the conversation takes {len(content)} positions and the reply up to {longest}: "
                 f"{needed} are needed, {self._lm.context} are available"
             )
-        self._check_room()
+        self._check_capacity()
         clips = place_clips(prompt.input_ids, prompt.audios, lengths)
         for placed in clips:
             content[placed.start : placed.stop] = placed.key
@@ -82,7 +82,7 @@ class ThinkerEngine(SlotEngine[ThinkerStream]):
 
     def record(self, stream: StreamId) -> TextRecord:
         state = self._streams[stream]
-        assert not state.output, "a record needs all chunks to be taken first"
+        assert not state.output, "a record is available only after chunks()"
         before = state.record
         return TextRecord(
             max(tuple(state.generated), before.ids, key=len),
@@ -94,7 +94,7 @@ class ThinkerEngine(SlotEngine[ThinkerStream]):
     def step(self) -> bool:
         live = list(self._live())
         for stream in live:
-            self._find_encoded(stream)
+            self._load_cached_clips(stream)
         plan = schedule([stream.work for stream in live], prefill_tokens=self.settings.prefill_tokens, max_prefills=1)
         if plan.encode is not None:
             self._encode_clip(live[plan.encode])
@@ -109,13 +109,13 @@ class ThinkerEngine(SlotEngine[ThinkerStream]):
         if state.failure is None and len(state.generated) > len(state.record.ids):
             generated = np.array(state.generated, dtype=np.int64)
             self._lm.cache.free(state.slot, np.concatenate([state.prompt, generated]))
-        else:  # it was never checked that what the slot holds is finite
+        else:  # the contents of the slot may not be finite
             self._lm.cache.wipe(state.slot)
             self._lm.cache.free(state.slot)
 
     def _check_record(self, record: Record | None, request: ReplyRequest) -> TextRecord:
-        """With all tokens of the reply's text, if that is given."""
-        given, longest = self._given(request), request.text.max_tokens
+        """The checked record, extended to all tokens of the given reply text, if any."""
+        given, longest = self._given_tokens(request), request.text.max_tokens
         if record is None:
             return TextRecord(given, groups=0, characters=0)
         if not isinstance(record, TextRecord):
@@ -126,16 +126,18 @@ class ThinkerEngine(SlotEngine[ThinkerStream]):
         if outside := [token for token in record.ids if not 0 <= token < size]:
             raise ValueError(f"record with token {outside[0]}: expected tokens in [0, {size})")
         if given and record.ids != given[: len(record.ids)]:
-            raise ValueError(f"record of {len(record.ids)} tokens: expected the first ones of the text to say")
+            raise ValueError(f"record of {len(record.ids)} tokens: expected the first ones of the reply text")
         return replace(record, ids=given or record.ids)
 
-    def _given(self, request: ReplyRequest) -> tuple[int, ...]:
-        """All tokens of a reply whose text is given; of another none."""
-        if request.say is None:
+    def _given_tokens(self, request: ReplyRequest) -> tuple[int, ...]:
+        """All tokens of ``reply_text``, or none."""
+        if request.reply_text is None:
             return ()
-        ids = (*self.prompts.reply(request.say, speak=request.speak), self.vocabulary.text_end_ids[0])
+        ids = (*self.prompts.reply(request.reply_text, speak=request.speak), self.vocabulary.text_end_ids[0])
         if len(ids) > request.text.max_tokens:
-            raise ValueError(f"{len(ids)} tokens to say: expected at most the {request.text.max_tokens} of the request")
+            raise ValueError(
+                f"reply text of {len(ids)} tokens: expected at most the {request.text.max_tokens} of the request"
+            )
         return ids
 
     def _decode_chunks(self, streams: list[ThinkerStream]) -> list[ScheduledChunk]:
@@ -145,8 +147,8 @@ class ThinkerEngine(SlotEngine[ThinkerStream]):
         embeddings = self._embed(last).split(1)
         return [ScheduledChunk(stream.slot, one) for stream, one in zip(streams, embeddings, strict=True)]
 
-    def _find_encoded(self, stream: ThinkerStream) -> None:
-        """Take the embeddings of its clips that are cached."""
+    def _load_cached_clips(self, stream: ThinkerStream) -> None:
+        """Use the cached embeddings of the stream's clips."""
         if stream.to_prefill:
             for key in stream.pending_clips:
                 embedding = self.audio.get(key)
@@ -154,25 +156,25 @@ class ThinkerEngine(SlotEngine[ThinkerStream]):
                     stream.encoded[key] = embedding
 
     def _encode_clip(self, stream: ThinkerStream) -> None:
-        """Encode the first of its pending clips."""
+        """Encode the first pending clip of the stream."""
         clip = next(iter(stream.pending_clips.values()))
         features = self.model.audio_features([clip.waveform]).to(self.model.device)
         stream.encoded[clip.key] = self.model.embed_audio(features)[0].to(self._embed.weight.dtype)
         self.audio.put(clip.key, stream.encoded[clip.key])
 
     def _prefill_chunk(self, stream: ThinkerStream, count: int) -> ScheduledChunk:
-        """The next ``count`` positions, with the hidden states of those that predict a token of the reply."""
+        """The next ``count`` positions; hidden states are kept of those that predict a token of the reply."""
         cached = stream.slot.length
         if stream.embeddings is None:
             stream.embeddings = self._embed_all(stream, cached)
         part = stream.embeddings[len(stream.embeddings) - stream.to_prefill :][:count]
-        if count == stream.to_prefill:  # after this chunk the slot holds all of it
+        if count == stream.to_prefill:  # after this chunk the slot holds the whole prompt
             stream.embeddings, stream.encoded = None, {}
         predicting = cached + count - max(cached, len(stream.prompt) - 1)
         return ScheduledChunk(stream.slot, part, keep=max(1, predicting))
 
     def _embed_all(self, stream: ThinkerStream, cached: int) -> Tensor:
-        """Embeddings (T, D) of all positions but the first ``cached``."""
+        """Embeddings (T, D) of all positions after the first ``cached``."""
         ids = np.concatenate([np.maximum(stream.prompt, 0), np.array(stream.record.ids, dtype=np.int64)])[cached:]
         embeddings = self._embed(torch.from_numpy(ids).to(self.model.device))
         for clip in stream.clips:
@@ -182,7 +184,7 @@ class ThinkerEngine(SlotEngine[ThinkerStream]):
         return embeddings
 
     def _accept(self, computed: list[tuple[ThinkerStream, Tensor]]) -> None:
-        """Take the tokens that the hidden states (keep, D) of each stream predict."""
+        """Append the tokens that the hidden states (keep, D) of each stream predict."""
         computed = [(stream, hidden) for stream, hidden in computed if stream.slot.length >= len(stream.prompt)]
         sampling = [(stream, hidden[-1:]) for stream, hidden in computed if not stream.to_prefill]
         chosen = iter(self._choose(sampling) if sampling else [])
@@ -195,22 +197,22 @@ class ThinkerEngine(SlotEngine[ThinkerStream]):
             for token, state in zip(tokens, [next(states) for _ in tokens], strict=True):
                 if stream.done:
                     break
-                if token is None or not np.isfinite(state).all():  # of given tokens the logits were not computed
+                if token is None or not np.isfinite(state).all():  # logits are not computed for given tokens
                     self._end(stream, f"token {len(stream.generated)} of the reply: the model's logits are not finite")
                 else:
-                    self._take(stream, token, state)
+                    self._append_token(stream, token, state)
 
     def _choose(self, sampling: list[tuple[ThinkerStream, Tensor]]) -> list[int | None]:
         head = self.model.llm_model.lm_head.weight
         logits = self._lm.logits(torch.cat([hidden for _, hidden in sampling]), head)
-        # Tokens of a record are taken in this step: they come before the one that is chosen.
+        # Tokens of a record are appended in the same step, before the sampled one.
         generated = [max(stream.generated, list(stream.record.ids), key=len) for stream, _ in sampling]
         requests = [stream.request.text for stream, _ in sampling]
         inputs = [SamplingInputs(text, RngStream.TEXT, ids) for text, ids in zip(requests, generated, strict=True)]
         return choose(logits, inputs)
 
-    def _take(self, stream: ThinkerStream, token: int, hidden: NDArray[np.float32]) -> None:
-        """Add a token and the state (D,) that predicted it to the reply."""
+    def _append_token(self, stream: ThinkerStream, token: int, hidden: NDArray[np.float32]) -> None:
+        """Append a token and the hidden state (D,) that predicted it."""
         stream.generated.append(token)
         ended = token in self.vocabulary.text_end_ids
         last = ended or len(stream.generated) == stream.request.text.max_tokens
@@ -218,7 +220,7 @@ class ThinkerEngine(SlotEngine[ThinkerStream]):
         last |= stream.text.stopped
         if stream.request.speak:
             stream.group.append(hidden)
-            stream.emit_hiddens(self.model.config.interleave.hiddens, last=last)
+            stream.emit_hidden_states(self.model.config.interleave.hidden_states, last=last)
         if last:
             reason: FinishReason = "stop" if ended or stream.text.stopped else "length"
             stream.output.append(Finish(reason, len(stream.prompt), len(stream.generated)))

@@ -1,8 +1,8 @@
-"""Token2wav's engine: units in, waveform chunks out, for many replies at once.
+"""The engine of token2wav: units in, waveform chunks out, for many replies at once.
 
-The audio depends on the units and the seed alone. Chunks end at fixed unit indices however the units arrive;
-noise, encoder blocks and the unit of each frame are counted from the reply's start; and each chunk costs the same
-however long the reply is: the flow sees the new units and a bounded look-back, whose mel is already known.
+The audio depends on the units and the seed alone. Chunks end at fixed unit indices, whatever the size of the messages;
+noise, encoder blocks and the unit of each frame are counted from the start of the reply. The cost of a chunk does not
+grow with the reply: the flow reads the new units and a bounded look-back, whose mel is already known.
 B replies, F mel frames.
 """
 
@@ -30,21 +30,21 @@ from opens2s_core.models.vocoder import Vocoder, samples_per_frame
 
 GRID = ChunkGrid()
 _BATCH, _BATCH_ON_CPU = 8, 1
-"""A CPU gains a twentieth from a second reply in a step, for which the next one would have to wait twice as long."""
+"""On a CPU, a second reply in a step saves a twentieth of the time but doubles the delay of the next one."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _Stream:
     seed: int
-    mel: Tensor  # (mel, F) of the look-back, up to the last frame of the rendered units
+    mel: Tensor  # (mel, F) of the look-back, up to the last rendered frame
     vocoder: VocoderStream
     audio: AudioOutput
     units: list[int] = field(default_factory=list)  # from unit ``first``
     first: int = 0
-    rendered: int = 0  # units whose mel is made
+    rendered: int = 0  # units whose mel is computed
     final: bool = False
-    finish: SpeechFinish | None = None  # of its final units
-    playback: Playback  # started when the first chunk could be made
+    finish: SpeechFinish | None = None  # of the final units
+    playback: Playback  # started when the first chunk is due
     output: list[StageMessage] = field(default_factory=list)
     done: bool = False
     failure: str | None = None
@@ -56,7 +56,7 @@ class _Stream:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """What a stream makes next."""
+    """The next chunk of a stream."""
 
     stream: _Stream
     window: Window
@@ -68,11 +68,11 @@ class _Chunk:
 
 
 class Token2WavEngine(SlotEngine[_Stream]):
-    """Serves up to ``capacity`` replies. A step makes one chunk of the reply with the least headroom, and with
-    it those of up to ``batch`` - 1 others that have the same shapes (None: as suits the device).
+    """Serves up to ``capacity`` replies. A step computes one chunk of the reply with the least headroom, batched with
+    chunks of the same shapes of up to ``batch`` - 1 other replies (None: a default for the device).
 
-    Of the request only ``seed`` and ``audio`` matter. It computes where the models' weights are. ``clock`` is in
-    seconds; it decides the order of replies, never their audio.
+    Only ``seed`` and ``audio`` of the request are used. It runs on the device of the models. ``clock``, in seconds,
+    affects the order of replies, not their audio.
     """
 
     def __init__(
@@ -98,9 +98,9 @@ class Token2WavEngine(SlotEngine[_Stream]):
         self._speaker = torch.zeros(1, flow.config.spk_embed_dim, device=self._device)
 
     def open(self, request: ReplyRequest, record: Record | None = None) -> StreamId:
-        """Raises :class:`EngineFull`, ``TypeError`` for another stage's record, and ``ValueError`` for one that does
+        """Raises :class:`EngineFull`, ``TypeError`` for a record of another stage, and ``ValueError`` for one that does
         not fit these models and chunks."""
-        self._check_room()
+        self._check_capacity()
         state = _Stream(
             seed=request.seed,
             mel=torch.zeros(self.config.flow.output_size, 0, device=self._device),
@@ -115,24 +115,26 @@ class Token2WavEngine(SlotEngine[_Stream]):
         return self._admit(state)
 
     def push(self, stream: StreamId, message: StageMessage) -> None:
-        """Raises ``ValueError`` for a unit outside the codebook; the stream is then as it was."""
+        """Raises ``ValueError`` for a unit outside the codebook; the stream is then unchanged."""
         units = check_units_message(message, self.config.flow.vocab_size)
-        state = self._receiving(stream)
+        state = self._accepting(stream)
         state.units.extend(units.ids.tolist())
         state.final, state.finish = units.final, units.finish
-        self._note_due(state)
+        self._start_if_due(state)
 
     @torch.inference_mode()
     def step(self) -> bool:
         due = [state for state in self._live() if self._is_due(state)]
         if not due:
             return False
-        due.sort(key=lambda state: state.playback.headroom())  # among equals the oldest stays first
+        due.sort(key=lambda state: state.playback.headroom())  # stable: of equal ones the oldest is first
         chunks = [self._next(state) for state in due]
-        # Padding is not neutral in the published weights: only what has the same shapes is computed together.
+        # Padding changes the output of the published weights: only equal shapes are batched.
         shape = chunks[0].window.shape
         chunks = [chunk for chunk in chunks if chunk.window.shape == shape][: self._batch]
-        self._speak(self._render(chunks) if any(shape) else [(chunk, chunk.stream.mel[:, :0]) for chunk in chunks])
+        self._decode_audio(
+            self._render(chunks) if any(shape) else [(chunk, chunk.stream.mel[:, :0]) for chunk in chunks]
+        )
         return True
 
     def record(self, stream: StreamId) -> AudioRecord:
@@ -140,16 +142,16 @@ class Token2WavEngine(SlotEngine[_Stream]):
         state = self._streams[stream]
         if state.failure is not None:
             raise StreamFailed(state.failure)
-        assert not state.output, "a record needs all chunks to be taken first"
+        assert not state.output, "a record is available only after chunks()"
         vocoder = state.vocoder
         longer = max(state.mel, vocoder.mel, key=lambda mel: mel.shape[1])  # both end with the same frame
         return AudioRecord(
             received=state.received,
             rendered=state.rendered,
-            sourced=vocoder.sourced,
+            source_frames=vocoder.source_frames,
             emitted=vocoder.emitted,
-            resampled=state.audio.made,
-            cycles=vocoder.cycles.item(),
+            resampled=state.audio.produced,
+            phase=vocoder.phase.item(),
             units=np.array(state.units, dtype=np.int64),
             mel=longer.cpu().numpy(),
             source=vocoder.source.cpu().numpy(),
@@ -165,26 +167,26 @@ class Token2WavEngine(SlotEngine[_Stream]):
         state.mel = mel[:, mel.shape[1] - (frames - self._windows.first_frame(record.rendered)) :]
         vocoder = state.vocoder
         vocoder.start = window_start(self.vocoder, record.emitted)
-        vocoder.sourced, vocoder.emitted = record.sourced, record.emitted
+        vocoder.source_frames, vocoder.emitted = record.source_frames, record.emitted
         vocoder.mel = mel[:, mel.shape[1] - (frames - vocoder.start) :]
         vocoder.source = torch.tensor(record.source, device=self._device)
-        vocoder.cycles.fill_(record.cycles)
-        state.audio.restore(record.tail, taken=record.emitted * hop, made=record.resampled)
-        self._note_due(state)
+        vocoder.phase.fill_(record.phase)
+        state.audio.restore(record.tail, consumed=record.emitted * hop, produced=record.resampled)
+        self._start_if_due(state)
 
     def _check(self, record: AudioRecord) -> None:
-        """``ValueError`` for a record that is not one of these models with these chunks."""
+        """``ValueError`` for a record of other models or chunks."""
         _check_units(record.units, self.config.flow.vocab_size)
         frames, hop = self._windows.frames(record.rendered), samples_per_frame(self.config.hift)
-        if not (0 <= record.rendered <= record.received and 0 <= record.emitted <= record.sourced <= frames):
-            counts = (record.received, record.rendered, record.sourced, record.emitted)
+        if not (0 <= record.rendered <= record.received and 0 <= record.emitted <= record.source_frames <= frames):
+            counts = (record.received, record.rendered, record.source_frames, record.emitted)
             raise ValueError(f"record of units and frames {counts}: expected each count at most the one before it")
         start = window_start(self.vocoder, record.emitted)
         kept = frames - min(start, self._windows.first_frame(record.rendered))
         for name, array, dtype, shape in (
             ("units", record.units, np.int64, (record.received - self._windows.first_unit(record.rendered),)),
             ("mel", record.mel, np.float32, (self.config.flow.output_size, kept)),
-            ("source", record.source, np.float32, ((record.sourced - start) * hop,)),
+            ("source", record.source, np.float32, ((record.source_frames - start) * hop,)),
         ):
             if array.shape != shape or array.dtype != dtype:
                 raise ValueError(
@@ -194,20 +196,20 @@ class Token2WavEngine(SlotEngine[_Stream]):
     def _is_due(self, state: _Stream) -> bool:
         return state.final or state.received >= self.grid.end(state.rendered)
 
-    def _note_due(self, state: _Stream) -> None:
+    def _start_if_due(self, state: _Stream) -> None:
         if self._is_due(state):
             state.playback.start()
 
     def _next(self, state: _Stream) -> _Chunk:
         boundary = self.grid.end(state.rendered)
         stop = min(boundary, state.received)
-        # A reply that ends on a boundary is flushed by a step of its own: its audio must not depend on whether its end
-        # was known when the last chunk was made.
-        return _Chunk(state, self._windows.of(state.rendered, stop), final=stop < boundary)
+        # A reply that ends on a boundary is flushed in a separate step: its audio must not depend on whether its end
+        # was known when the last chunk was computed.
+        return _Chunk(state, self._windows.window(state.rendered, stop), final=stop < boundary)
 
     def _render(self, chunks: list[_Chunk]) -> list[tuple[_Chunk, Tensor]]:
-        """The mel (mel, F) of each chunk's new frames; a chunk whose mel is not finite ends its stream."""
-        mels = self._sample(chunks)
+        """The mel (mel, F) of the new frames of each chunk; a stream fails if its mel is not finite."""
+        mels = self._sample_mel(chunks)
         finite = mels.isfinite().flatten(1).all(dim=1).tolist()
         rendered = []
         for chunk, mel, is_finite in zip(chunks, mels, finite, strict=True):
@@ -225,8 +227,8 @@ class Token2WavEngine(SlotEngine[_Stream]):
             rendered.append((chunk, new))
         return rendered
 
-    def _sample(self, chunks: list[_Chunk]) -> Tensor:
-        """Mel (B, mel, F) of the chunks' windows, which are of the same shapes."""
+    def _sample_mel(self, chunks: list[_Chunk]) -> Tensor:
+        """Mel (B, mel, F) of the windows of the chunks, which have the same shapes."""
         size, frames = self.config.flow.output_size, len(chunks[0].window.frames)
         cond = torch.zeros(len(chunks), size, frames, device=self._device)
         for row, chunk in zip(cond, chunks, strict=True):
@@ -234,7 +236,7 @@ class Token2WavEngine(SlotEngine[_Stream]):
             row[:, :known] = mel[:, mel.shape[1] - known :]
         spans = [(chunk.stream.seed, chunk.window.frames) for chunk in chunks]
         noise = np.stack([normal_frames((seed, RngStream.FLOW), span.start, span.stop, size) for seed, span in spans])
-        return self.flow.excerpt(
+        return self.flow.forward_window(
             torch.tensor([chunk.units for chunk in chunks], device=self._device),
             torch.tensor([self._windows.units_of(chunk.window) for chunk in chunks], device=self._device),
             cond,
@@ -242,8 +244,8 @@ class Token2WavEngine(SlotEngine[_Stream]):
             self._speaker.expand(len(chunks), -1),
         )
 
-    def _speak(self, rendered: Sequence[tuple[_Chunk, Tensor]]) -> None:
-        """Make and emit the samples that become certain with each chunk's new mel."""
+    def _decode_audio(self, rendered: Sequence[tuple[_Chunk, Tensor]]) -> None:
+        """Vocode and emit the samples that the new mel of each chunk completes."""
         if not rendered:
             return
         chunks = [chunk for chunk, _ in rendered]
@@ -269,8 +271,8 @@ class Token2WavEngine(SlotEngine[_Stream]):
 
 
 def check_units_message(message: StageMessage, codebook: int) -> Units:
-    """The message, known to be one of units. ``TypeError`` for any other, ``ValueError`` for units outside a codebook
-    of that size."""
+    """The message, checked: ``TypeError`` if it is not ``Units``, ``ValueError`` for units outside a codebook of this
+    size."""
     if not isinstance(message, Units):
         raise TypeError(f"token2wav takes Units, got {type(message).__name__}")
     _check_units(message.ids, codebook)

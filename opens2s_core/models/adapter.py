@@ -11,7 +11,7 @@ STRIDE = 2
 
 
 def adapter_frames(frames: int, num_convs: int) -> int:
-    """LLM positions of ``frames`` encoder frames (25 Hz) of one clip: halved, rounded up, by each convolution."""
+    """LLM positions of a clip of ``frames`` encoder frames (25 Hz): halved, rounded up, by each convolution."""
     for _ in range(num_convs):
         frames = -(-frames // STRIDE)
     return frames
@@ -29,8 +29,8 @@ class Subsampler(nn.Module):
         )
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """(B, T, D_in), valid lengths (B,) → (B, T', D_out). Frames past a clip's end are zero to every convolution,
-        so a clip's result does not depend on other clips."""
+        """(B, T, D_in), valid lengths (B,) → (B, T', D_out). Frames after the end of a clip are zeroed before every
+        convolution, so the result of a clip does not depend on other clips."""
         x = x.transpose(1, 2)  # (B, D, T)
         for conv in self.conv_layers:
             valid = torch.arange(x.shape[2], device=x.device) < lengths[:, None]
@@ -40,7 +40,7 @@ class Subsampler(nn.Module):
 
 
 class AudioAdapter(nn.Module):
-    """``in_dim``: the encoder's width; ``out_dim``: the LLM's; ``inner_dim``: that of the bottleneck."""
+    """Widths: ``in_dim`` of the encoder, ``out_dim`` of the LLM, ``inner_dim`` of the bottleneck."""
 
     def __init__(self, in_dim: int, out_dim: int, inner_dim: int, kernel_sizes: tuple[int, ...]) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class AudioAdapter(nn.Module):
         self.ln = nn.LayerNorm(out_dim)
 
     def forward(self, clips: list[Tensor]) -> list[Tensor]:
-        """Per clip, (T_i, D_encoder) → (T_i', D_llm), independent of other clips; at least one clip of one frame."""
+        """Clips (T_i, D_encoder) → (T_i', D_llm), independent of one another; at least one clip of one frame."""
         lengths = torch.tensor([len(clip) for clip in clips], device=clips[0].device)
         x = self.subsampler(nn.utils.rnn.pad_sequence(clips, batch_first=True), lengths)
         x = self.ln(x + self.fc2(functional.gelu(self.fc1(x))))

@@ -1,10 +1,10 @@
-"""Qwen2-Audio's encoder over clips of any length, on transformers' modules.
+"""Qwen2-Audio's encoder for clips of any length, with transformers' modules.
 
-A clip is cut into segments of 30 s, each encoded on its own (positions restart), and the outputs are laid end to end:
+A clip is split into segments of 30 s, which are encoded separately (positions restart); the outputs are concatenated:
 16 kHz → 100 log-mel frames/s → stride-2 convolution → average pooling by 2 → 25 frames/s.
 
-``audio_padding`` is the padding of a segment. ``full``: silence up to 30 s, to which the frames attend (the
-published weights rely on it). ``masked``: nothing; a short clip costs a short encode.
+``audio_padding`` is the padding of a segment. ``full``: silence up to 30 s, to which the frames attend (the published
+weights were trained with it). ``masked``: none, so that the cost depends on the length of the clip.
 """
 # S segments, F log-mel frames, T encoder frames, D width
 
@@ -22,11 +22,11 @@ from opens2s_core.audio import HOP, SEGMENT_FRAMES, Waveform, log_mel
 AudioPadding = Literal["full", "masked"]
 
 MIN_SAMPLES = 3 * HOP
-"""Fewer than three log-mel frames give no encoder frame: shorter clips are padded with silence to this."""
+"""An encoder frame needs three log-mel frames: shorter clips are padded with silence to this length."""
 
 
 def mel_frames(num_samples: int) -> int:
-    """Valid log-mel frames (100 Hz) of a clip of ``num_samples`` at 16 kHz: one per hop begun, at least three."""
+    """Valid log-mel frames (100 Hz) of a clip of ``num_samples`` at 16 kHz: one per hop, rounded up, at least three."""
     return -(-max(num_samples, MIN_SAMPLES) // HOP)
 
 
@@ -60,8 +60,8 @@ class AudioFeatures:
 def extract_features(clips: list[Waveform], mel_bins: int, padding: AudioPadding) -> AudioFeatures:
     """Features of one or more 16 kHz waveforms (n,), float32 (S, mel_bins, F), F at most 3000.
 
-    The log floor is taken per clip over all it is padded to. That is its own segments: a clip's features do not depend
-    on other clips, while the published extractor pads to the longest one's (which the window of a last frame sees).
+    The log floor is computed per clip, over its padded segments: the features of a clip do not depend on other clips.
+    The published extractor pads all clips to the longest one, which affects the window of the last frame.
     """
     segments: list[Tensor] = []
     lengths: list[list[int]] = []
@@ -78,13 +78,13 @@ def extract_features(clips: list[Waveform], mel_bins: int, padding: AudioPadding
 
 
 class AudioEncoder(Qwen2AudioEncoder):
-    """transformers' encoder, run over segments of any width up to 30 s."""
+    """transformers' encoder for segments of any length up to 30 s."""
 
     def __init__(self, config: Qwen2AudioEncoderConfig) -> None:
         super().__init__(config)
 
     def encode(self, features: AudioFeatures, padding: AudioPadding) -> list[Tensor]:
-        """Valid encoder frames (25 Hz) of each clip: list of (T_i, D). ``padding`` as the features were extracted."""
+        """Valid encoder frames (25 Hz) of each clip: list of (T_i, D). ``padding`` must be that of the features."""
         counts = [encoder_frames(frames) for clip in features.frames for frames in clip]
         valid_mel = None
         if padding == "masked":
@@ -99,11 +99,11 @@ class AudioEncoder(Qwen2AudioEncoder):
         return clips
 
     def _encode_segments(self, segments: Tensor, valid_mel: Tensor | None) -> Tensor:
-        """(S, mel, F) → (S, T, D); frames that are not ``valid_mel`` (S, F) are as if they were not there."""
+        """(S, mel, F) → (S, T, D); frames outside ``valid_mel`` (S, F) are masked."""
         x = functional.gelu(self.conv1(segments.to(self.conv1.weight.dtype)))
         key_mask = None
         if valid_mel is not None:
-            x = x * valid_mel[:, None].to(x.dtype)  # the next convolution would see the bias of the first
+            x = x * valid_mel[:, None].to(x.dtype)  # otherwise the bias of the first convolution would reach the next
             key_mask = valid_mel[:, ::2][:, None, None, :]
         x = functional.gelu(self.conv2(x)).transpose(1, 2)  # (S, T', D)
         x = x + self.embed_positions.weight[: x.shape[1]]

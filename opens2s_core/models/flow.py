@@ -1,6 +1,6 @@
-"""Units → log-mel by conditional flow matching (the GLM-4-Voice decoder's first half).
+"""Units → log-mel by conditional flow matching (first half of the GLM-4-Voice decoder).
 
-B items, N units, F mel frames. Noise and all other random numbers are arguments: nothing here has a generator.
+B items, N units, F mel frames. Noise and all other random numbers are arguments.
 Source: tests/golden/token2wav_tiny/README.md, facts 1, 9 and 10.
 """
 
@@ -34,27 +34,27 @@ def mel_frames(units: int, config: Token2WavConfig) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlowBatch:
-    """Speech to learn from; padding is on the right."""
+    """A batch of training speech, padded on the right."""
 
     units: Tensor  # (B, N) int64
     unit_lengths: Tensor  # (B,)
     mel: Tensor  # (B, mel, F)
     mel_lengths: Tensor  # (B,)
-    speaker: Tensor  # (B, spk_embed_dim), zero where unknown
+    speaker: Tensor  # (B, spk_embed_dim), zero if unknown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlowNoise:
     """The random numbers of one training step."""
 
-    prefix: Tensor  # (B,) mel frames that are given, from the start
+    prefix: Tensor  # (B,) number of leading mel frames that are known
     time: Tensor  # (B,) uniform in [0, 1)
     gaussian: Tensor  # (B, mel, F) normal
-    guidance: Tensor  # (B,) uniform in [0, 1): no condition is given where it does not exceed training_cfg_rate
+    guidance: Tensor  # (B,) uniform in [0, 1): conditions are dropped up to training_cfg_rate
 
 
 class FlowDecoder(nn.Module):
-    """The sampler around the velocity field. ``mu`` is the mel that the units suggest, ``cond`` the mel known."""
+    """The sampler of the velocity field. ``mu`` is the mel predicted from the units, ``cond`` the known mel."""
 
     def __init__(self, config: FlowDecoderConfig) -> None:
         super().__init__()
@@ -62,12 +62,12 @@ class FlowDecoder(nn.Module):
         self.estimator = Estimator(config.estimator)
 
     def forward(self, mu: Tensor, speaker: Tensor, cond: Tensor, noise: Tensor, steps: int = STEPS) -> Tensor:
-        """mu, cond, noise (B, mel, F), speaker (B, mel) → log-mel (B, mel, F) after so many Euler steps.
+        """mu, cond, noise (B, mel, F), speaker (B, mel) → log-mel (B, mel, F) after ``steps`` Euler steps.
 
         ``noise`` is standard normal; the configured temperature is applied here.
         """
         x, t = self.params.temperature * noise, noise.new_zeros(())
-        mu, speaker, cond = (and_without(given) for given in (mu, speaker, cond))
+        mu, speaker, cond = (with_unconditional(condition) for condition in (mu, speaker, cond))
         for target in time_steps(steps, noise)[1:]:
             step = target - t
             x = x + step * self.velocity(x, mu, t, speaker, cond)
@@ -75,23 +75,23 @@ class FlowDecoder(nn.Module):
         return x
 
     def velocity(self, x: Tensor, mu: Tensor, t: Tensor, speaker: Tensor, cond: Tensor) -> Tensor:
-        """Velocity (B, mel, F) with guidance away from the unconditioned one; both come from one batch.
+        """Velocity (B, mel, F) with classifier-free guidance, from one batch with and without conditions.
 
-        x (B, mel, F), t () in [0, 1]; mu, cond (2 B, mel, F) and speaker (2 B, mel) from :func:`and_without`.
+        x (B, mel, F), t () in [0, 1]; mu, cond (2 B, mel, F) and speaker (2 B, mel) from :func:`with_unconditional`.
         """
         both = self.estimator(torch.cat([x, x]), None, mu, t.expand(len(mu)), speaker, cond)
-        given, free = both.chunk(2)
+        conditional, unconditional = both.chunk(2)
         rate = self.params.inference_cfg_rate
-        return (1 + rate) * given - rate * free
+        return (1 + rate) * conditional - rate * unconditional
 
     def loss(
         self, mel: Tensor, mask: Tensor | None, mu: Tensor, speaker: Tensor, cond: Tensor, noise: FlowNoise
     ) -> Tensor:
-        """Mean squared error, a scalar, of the velocity over valid frames and mel channels.
+        """Mean squared error of the velocity over valid frames and mel channels, a scalar.
 
         mel, mu, cond (B, mel, F), mask (B, 1, F) of ones and zeros or None, speaker (B, mel).
         """
-        t = warp(noise.time)[:, None, None]
+        t = cosine_schedule(noise.time)[:, None, None]
         rest = 1 - self.params.sigma_min
         noisy = (1 - rest * t) * noise.gaussian + t * mel
         keep = (noise.guidance > self.params.training_cfg_rate).to(mel.dtype)[:, None]
@@ -117,33 +117,34 @@ class Flow(nn.Module):
     def forward(self, units: Tensor, prompt: Tensor, noise: Tensor, speaker: Tensor) -> Tensor:
         """Mel of the units after the prompt.
 
-        units (B, N) of prompt and new speech together; prompt (B, mel, P) the mel that is already known, P may be 0;
-        noise (B, mel, F) sets the frames of all units; speaker (B, spk_embed_dim), zero for the product's own voice.
-        Returns (B, mel, F - P).
+        units (B, N), those of the prompt included; prompt (B, mel, P), the known mel, P may be 0; noise (B, mel, F) for
+        the frames of all units; speaker (B, spk_embed_dim), zero for the default voice. Returns (B, mel, F - P).
         """
         known, frames = prompt.shape[2], noise.shape[2]
         hidden = self.encode(units, torch.ones_like(units, dtype=torch.bool))
         mu = self.length_regulator(hidden, frames)
         cond = functional.pad(prompt, (0, frames - known))
-        return self.decoder(mu, self.voice(speaker), cond, noise)[:, :, known:]
+        return self.decoder(mu, self.embed_speaker(speaker), cond, noise)[:, :, known:]
 
-    def excerpt(self, units: Tensor, unit_of_frame: Tensor, cond: Tensor, noise: Tensor, speaker: Tensor) -> Tensor:
-        """Mel (B, mel, F) of frames somewhere in a longer reply.
+    def forward_window(
+        self, units: Tensor, unit_of_frame: Tensor, cond: Tensor, noise: Tensor, speaker: Tensor
+    ) -> Tensor:
+        """Mel (B, mel, F) of a window of a longer reply.
 
-        units (B, N) there; unit_of_frame (B, F), which of these each frame belongs to; cond (B, mel, F), the mel where
-        it is already known and zero elsewhere; noise (B, mel, F); speaker (B, spk_embed_dim).
+        units (B, N) of the window; unit_of_frame (B, F), the index of the unit of each frame; cond (B, mel, F), the
+        known mel, zero elsewhere; noise (B, mel, F); speaker (B, spk_embed_dim).
         """
         hidden = self.encode(units, torch.ones_like(units, dtype=torch.bool))
-        mu = self.length_regulator.place(hidden, unit_of_frame)
-        return self.decoder(mu, self.voice(speaker), cond, noise)
+        mu = self.length_regulator.forward_indexed(hidden, unit_of_frame)
+        return self.decoder(mu, self.embed_speaker(speaker), cond, noise)
 
     def encode(self, units: Tensor, valid: Tensor) -> Tensor:
-        """Units (B, N) with validity (B, N) → (B, N, mel). Negative ids count as 0."""
+        """Units (B, N) with validity (B, N) → (B, N, mel). Negative ids are treated as 0."""
         embedded = self.input_embedding(units.clamp(min=0)) * valid[:, :, None]
         return self.encoder_proj(self.encoder(embedded, valid))
 
-    def voice(self, speaker: Tensor) -> Tensor:
-        """Speaker vectors (B, spk_embed_dim), of any length or zero → (B, mel). Only their direction counts."""
+    def embed_speaker(self, speaker: Tensor) -> Tensor:
+        """Speaker vectors (B, spk_embed_dim), normalised unless zero → (B, mel)."""
         return self.spk_embed_affine_layer(functional.normalize(speaker, dim=1))
 
     def loss(self, batch: FlowBatch, noise: FlowNoise) -> Tensor:
@@ -153,22 +154,22 @@ class Flow(nn.Module):
         mask = _valid(batch.mel_lengths, frames)[:, None].to(hidden.dtype)  # (B, 1, F)
         mu = self.length_regulator(hidden, frames) * mask
         cond = batch.mel * _valid(noise.prefix, frames)[:, None]
-        return self.decoder.loss(batch.mel, mask, mu, self.voice(batch.speaker), cond, noise)
+        return self.decoder.loss(batch.mel, mask, mu, self.embed_speaker(batch.speaker), cond, noise)
 
 
-def and_without(given: Tensor) -> Tensor:
-    """Conditions (B, ...) → (2 B, ...): as given, and then none at all."""
-    return torch.cat([given, torch.zeros_like(given)])
+def with_unconditional(condition: Tensor) -> Tensor:
+    """Conditions (B, ...) → (2 B, ...), followed by zeros: the batch of classifier-free guidance."""
+    return torch.cat([condition, torch.zeros_like(condition)])
 
 
-def warp(t: Tensor) -> Tensor:
+def cosine_schedule(t: Tensor) -> Tensor:
     """The cosine schedule on [0, 1]: slow at the start."""
     return 1 - torch.cos(t * (0.5 * math.pi))
 
 
 def time_steps(steps: int, like: Tensor) -> Tensor:
-    """The (steps + 1,) times that the sampler visits, from 0 to 1."""
-    return warp(torch.linspace(0, 1, steps + 1, device=like.device, dtype=like.dtype))
+    """The (steps + 1,) times of the sampler, from 0 to 1."""
+    return cosine_schedule(torch.linspace(0, 1, steps + 1, device=like.device, dtype=like.dtype))
 
 
 def _valid(lengths: Tensor, size: int) -> Tensor:

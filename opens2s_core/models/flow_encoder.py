@@ -1,4 +1,4 @@
-"""Units in time: a block-causal relative-position transformer, and the stretch from units to mel frames.
+"""The encoder of the flow: a block-causal relative-position transformer and the upsampling from units to mel frames.
 
 B sequences, N units, D encoder width, H heads, F mel frames.
 Source: tests/golden/token2wav_tiny/README.md, facts 2 to 4.
@@ -14,7 +14,7 @@ from opens2s_core.config import FlowEncoderConfig, LengthRegulatorConfig
 
 
 def relative_positions(length: int, like: Tensor) -> Tensor:
-    """Sinusoids (2 N - 1, D) of the offsets N - 1 … 1 - N, shaped and typed like the last axis of ``like``."""
+    """Sinusoids (2 N - 1, D) of the offsets N - 1 … 1 - N, with the dtype and last axis of ``like``."""
     offsets = torch.arange(length - 1, -length, -1, device=like.device, dtype=torch.float32)
     width = like.shape[-1]
     rates = torch.exp(torch.arange(0, width, 2, device=like.device) * (-math.log(10000.0) / width))
@@ -77,7 +77,7 @@ class FeedForward(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Attention and feed-forward, each normalised before and added: shapes as in :class:`RelativeAttention`."""
+    """Pre-norm attention and feed-forward; shapes as in :class:`RelativeAttention`."""
 
     def __init__(self, config: FlowEncoderConfig) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class InputLayer(nn.Module):
 
 
 class FlowEncoder(nn.Module):
-    """Unit embeddings (B, N, input_size) with validity (B, N) → (B, N, D); padded positions are filled too."""
+    """Unit embeddings (B, N, input_size) with validity (B, N) → (B, N, D); padded positions have values too."""
 
     def __init__(self, config: FlowEncoderConfig) -> None:
         super().__init__()
@@ -129,11 +129,10 @@ class FlowEncoder(nn.Module):
 
 
 class LengthRegulator(nn.Module):
-    """Stretch (B, N, C) to the given number of frames by repetition, then smooth: (B, C, F).
+    """Upsamples (B, N, C) to a number of frames by repetition, then smooths: (B, C, F).
 
-    The smoothing normalises over all frames, so every frame depends on every unit.
-
-    Of ``sampling_ratios`` only the number counts, one smoothing layer each, as in the published model.
+    The smoothing layers normalise over all frames, so every frame depends on every unit. As in the published model,
+    only the number of ``sampling_ratios`` is used, for one smoothing layer each.
     """
 
     def __init__(self, config: LengthRegulatorConfig) -> None:
@@ -150,6 +149,6 @@ class LengthRegulator(nn.Module):
     def forward(self, x: Tensor, frames: int) -> Tensor:
         return self.model(functional.interpolate(x.transpose(1, 2), size=frames, mode="nearest"))  # (B, C, F)
 
-    def place(self, x: Tensor, unit_of_frame: Tensor) -> Tensor:
-        """The same where it is given which unit each frame repeats: x (B, N, C), unit_of_frame (B, F) → (B, C, F)."""
+    def forward_indexed(self, x: Tensor, unit_of_frame: Tensor) -> Tensor:
+        """The same with the unit of each frame given: x (B, N, C), unit_of_frame (B, F) → (B, C, F)."""
         return self.model(x.take_along_dim(unit_of_frame[:, :, None], dim=1).transpose(1, 2))

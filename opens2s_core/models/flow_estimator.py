@@ -1,8 +1,8 @@
 """The velocity field of the flow: a U-Net of residual convolutions and transformer blocks over mel frames.
 
 B items, C channels, F frames, E time-embedding width. Masks are 1 for frames and 0 for padding, (B, 1, F), or None
-where nothing is padded. Padding is not neutral in the published weights: it takes part in the normalisation statistics,
-and attention only prefers valid frames to padded ones. Nothing is padded in synthesis.
+without padding. Padding changes the output of the published weights: it is included in the normalisation statistics,
+and attention adds the mask to the scores instead of excluding padding. Synthesis does not pad.
 Source: tests/golden/token2wav_tiny/README.md, facts 5 to 8.
 """
 
@@ -43,7 +43,7 @@ class TimeEmbedding(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """(B, inputs, F) → (B, outputs, F), zero where padded."""
+    """(B, inputs, F) → (B, outputs, F), zero at padding."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """(B, F, C) → (B, F, C), each half normalised before and added."""
+    """(B, F, C) → (B, F, C): pre-norm attention and feed-forward."""
 
     def __init__(self, width: int, config: EstimatorConfig) -> None:
         super().__init__()
@@ -157,10 +157,11 @@ class TransformerStack(nn.ModuleList):
 
 
 class Level(nn.ModuleList):
-    """A residual block, transformer blocks and, but in the middle of the U, a change of rate: numbered as published."""
+    """One level of the U-Net: a residual block, transformer blocks and, except in the middle, resampling. The indices
+    are those of the published checkpoint."""
 
     def forward(self, x: Tensor, mask: Tensor | None, bias: Tensor | None, time: Tensor) -> tuple[Tensor, Tensor]:
-        """The level's own output, and the same at the rate of the next level."""
+        """The output of the level, and the same at the rate of the next level."""
         x = self[1](self[0](x, mask, time), bias)
         return x, self[2](masked(x, mask)) if len(self) > 2 else x
 
@@ -168,8 +169,8 @@ class Level(nn.ModuleList):
 class Estimator(nn.Module):
     """Velocity (B, mel, F) of the noisy mel at time t, given mu, the speaker and the known mel.
 
-    One level of the U for each of ``config.channels``, multiples of the 8 groups of its norms; each but the first
-    runs at half the rate of the one above.
+    ``config.channels`` has the width of each level of the U-Net, a multiple of the 8 norm groups. Each level after the
+    first has half the rate of the one before.
     """
 
     def __init__(self, config: EstimatorConfig) -> None:
@@ -198,11 +199,11 @@ class Estimator(nn.Module):
         self.final_proj = nn.Conv1d(widths[0], config.out_channels, 1)
 
     def forward(self, x: Tensor, mask: Tensor | None, mu: Tensor, t: Tensor, speaker: Tensor, cond: Tensor) -> Tensor:
-        """All of x, mu, cond (B, mel, F); mask (B, 1, F) or None; t (B,); speaker (B, mel) → (B, mel, F)."""
+        """x, mu, cond (B, mel, F); mask (B, 1, F) or None; t (B,); speaker (B, mel) → (B, mel, F)."""
         time = self.time_mlp(time_sinusoid(t, self.in_channels).to(x.dtype))
         x = torch.cat([x, mu, speaker[:, :, None].expand(-1, -1, x.shape[2]), cond], dim=1)
         masks = [None if mask is None else mask[:, :, :: 2**i] for i in range(len(self.down_blocks))]
-        # The same for all scores changes nothing: without padding there is no need of it.
+        # Without padding the bias would be constant over all scores, which has no effect.
         biases = [None if m is None else (m.transpose(1, 2) * m)[:, None] for m in masks]  # (B, 1, F, F)
         skips = []
         for level, m, bias in zip(self.down_blocks, masks, biases, strict=True):

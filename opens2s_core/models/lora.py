@@ -1,6 +1,6 @@
-"""LoRA on the LLM (arXiv 2106.09685): small trained factors added to frozen weights, with peft's layers and names.
+"""LoRA for the LLM (arXiv 2106.09685), with peft's layers and names.
 
-peft is imported where it is used: models without LoRA need torch and transformers only.
+peft is imported where it is used: models without LoRA need only torch and transformers.
 """
 # O outputs, I inputs, r rank
 
@@ -30,7 +30,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "alpha_pattern": dict,
     "use_rslora": bool,
 }
-"""What matters of a peft configuration of plain LoRA."""
+"""The keys of a peft configuration that plain LoRA uses."""
 
 _INERT = {
     "task_type",
@@ -42,15 +42,16 @@ _INERT = {
     "megatron_core",
     "qalora_group_size",
 }
-"""Keys without effect, whatever their value."""
+"""Keys without effect."""
 
 _PLAIN = {"peft_type": ("LORA",), "bias": ("none",), "init_lora_weights": (True, "gaussian")}
-"""The values that plain LoRA has; some other beginnings of A and B have changed the base weights."""
+"""The values of plain LoRA; some other initialisations of A and B change the base weights."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoraSettings:
-    """Defaults of the published training tool. ``targets`` name linear layers of the LLM; its biases stay frozen."""
+    """The defaults are those of the published training tool. ``targets`` are names of linear layers of the LLM; biases
+    stay frozen."""
 
     rank: int = 16
     alpha: int = 16
@@ -59,15 +60,15 @@ class LoraSettings:
 
 
 def add_lora(thinker: Thinker, settings: LoraSettings, *, seed: int) -> None:
-    """Freeze the LLM and put trainable LoRA layers into it, in place. The output stays what it was: B is zero.
+    """Freeze the LLM and add trainable LoRA layers to it, in place. B is zero, so the output does not change.
 
-    A is drawn from ``seed``. Raises :class:`ConfigError` for an unknown target, or where LoRA is there already.
+    ``seed`` initialises A. Raises :class:`ConfigError` for an unknown target and for an LLM with LoRA.
     """
     _expect_no_lora(thinker)
     modules = thinker.llm_model.model.named_modules()
     known = {name.rpartition(".")[2] for name, module in modules if isinstance(module, nn.Linear)}
     if unknown := sorted(set(settings.targets) - known):
-        raise ConfigError(f"LoRA targets {unknown}: not in the LLM; there are {sorted(known)}")
+        raise ConfigError(f"LoRA targets {unknown}: not in the LLM, which has {sorted(known)}")
     config = {
         "r": settings.rank,
         "lora_alpha": settings.alpha,
@@ -78,10 +79,10 @@ def add_lora(thinker: Thinker, settings: LoraSettings, *, seed: int) -> None:
 
 
 def attach_lora(thinker: Thinker, config: Mapping[str, Any], *, seed: int = 0) -> None:
-    """As :func:`add_lora`, from a configuration that :func:`plain_lora_config` has accepted.
+    """As :func:`add_lora`, from a configuration returned by :func:`plain_lora_config`.
 
-    Raises :class:`ConfigError` also where nothing of the LLM is meant, or more than linear layers of its blocks; the
-    LLM then stays as it was.
+    Raises :class:`ConfigError` also if the configuration matches no layer of the LLM, or other layers than the linear
+    ones of its blocks; the LLM is then unchanged.
     """
     from peft import LoraConfig, inject_adapter_in_model
 
@@ -90,25 +91,25 @@ def attach_lora(thinker: Thinker, config: Mapping[str, Any], *, seed: int = 0) -
         try:
             inject_adapter_in_model(LoraConfig(**config), llm, _ADAPTER)  # initialised on the CPU, also on a GPU
         except (ValueError, re.error) as error:
-            raise ConfigError(f"LoRA that cannot be put into the LLM: {error}") from error
+            raise ConfigError(f"LoRA cannot be added to the LLM: {error}") from error
         layers = _lora_layers(llm)
         if outside := [name for name in layers if not name.startswith("model.layers.")]:
-            raise ConfigError(f"LoRA on {outside}: expected linear layers of the LLM's blocks only")
+            raise ConfigError(f"LoRA on {outside}: expected only linear layers of the LLM's blocks")
         for layer in layers.values():
             layer.train(llm.training)  # new layers start in training mode
 
 
 @contextmanager
 def unchanged_on_failure(thinker: Thinker) -> Iterator[None]:
-    """Where what runs inside fails, LoRA is taken out of the LLM again and what learned before it learns on.
+    """Remove LoRA from the LLM and restore ``requires_grad`` of its parameters if the block raises.
 
-    Raises :class:`ConfigError` where LoRA is there already.
+    Raises :class:`ConfigError` for an LLM with LoRA.
     """
     _expect_no_lora(thinker)
     llm = thinker.llm_model
-    learned = [(parameter, parameter.requires_grad) for parameter in llm.parameters()]
+    trainable = [(parameter, parameter.requires_grad) for parameter in llm.parameters()]
     with ExitStack() as on_failure:
-        on_failure.callback(lambda: [parameter.requires_grad_(before) for parameter, before in learned])
+        on_failure.callback(lambda: [parameter.requires_grad_(before) for parameter, before in trainable])
         on_failure.callback(_remove_layers, llm)
         yield
         on_failure.pop_all()
@@ -119,7 +120,7 @@ def has_lora(thinker: Thinker) -> bool:
 
 
 def lora_config(thinker: Thinker) -> dict[str, Any]:
-    """The configuration of the attached LoRA as plain data, under peft's names (``adapter_config.json``)."""
+    """The configuration of the attached LoRA as plain data with peft's names (``adapter_config.json``)."""
     configs: dict[str, Any] = thinker.llm_model.peft_config
     [config] = configs.values()
     used = {key: value for key, value in config.to_dict().items() if key in _KINDS}
@@ -129,9 +130,9 @@ def lora_config(thinker: Thinker) -> dict[str, Any]:
 
 
 def plain_lora_config(values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """What matters of a peft configuration, under its names; no model or path that it names is ever followed.
+    """The keys of a peft configuration that plain LoRA uses. Models and paths in it are ignored.
 
-    Raises :class:`ConfigError` for anything beyond plain LoRA on linear layers (DoRA, trained biases, whole saved
+    Raises :class:`ConfigError` for anything but plain LoRA on linear layers (DoRA, trained biases, whole saved
     modules, …) and for values that are missing or of another type.
     """
     others = {key: value for key, value in values.items() if key not in _KINDS and key not in _INERT}
@@ -141,12 +142,12 @@ def plain_lora_config(values: Mapping[str, Any], where: str) -> dict[str, Any]:
         raise ConfigError(f"{where}: missing keys {missing}")
     used = {key: values[key] for key in _KINDS if values.get(key) is not None}
     if wrong := {key: value for key, value in used.items() if not isinstance(value, _KINDS[key])}:
-        raise ConfigError(f"{where}: expected values as peft writes them, got {wrong}")
+        raise ConfigError(f"{where}: expected values of peft's types, got {wrong}")
     return used
 
 
 def lora_parameters(thinker: Thinker) -> dict[str, nn.Parameter]:
-    """A (r, I) and B (O, r) of every layer, by their names in peft's files."""
+    """A (r, I) and B (O, r) of every layer by their names in peft's files."""
     marker = f".{_ADAPTER}."
     return {
         f"base_model.model.{name.replace(marker, '.')}": parameter
@@ -156,9 +157,9 @@ def lora_parameters(thinker: Thinker) -> dict[str, nn.Parameter]:
 
 
 def merge_lora(thinker: Thinker) -> None:
-    """Add LoRA to the LLM's weights and remove its layers: names are plain again, and all parameters trainable.
+    """Merge LoRA into the LLM's weights and remove its layers. All parameters of the LLM become trainable.
 
-    Raises :class:`ConfigError` where there is no LoRA.
+    Raises :class:`ConfigError` for an LLM without LoRA.
     """
     if not has_lora(thinker):
         raise ConfigError("expected an LLM with LoRA to merge, got one without")
@@ -169,23 +170,23 @@ def merge_lora(thinker: Thinker) -> None:
 
 
 def lora_parts(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Of what each tensor of a model consists when LoRA was attached as it was saved, by plain name.
+    """Group the tensor names of a model that was saved with LoRA attached, by plain name.
 
-    Either ``(name,)`` or the names of base weight, A and B. The LLM's names may have one level more, as peft's wrapper
-    gives it in published checkpoints (``llm_model.model.model.layers.0.self_attn.q_proj.base_layer.weight``). Names
-    that belong to nothing stay as they are.
+    A group is ``(name,)`` or the names of base weight, A and B. The LLM's names may have the additional level of peft's
+    wrapper, as in published checkpoints (``llm_model.model.model.layers.0.self_attn.q_proj.base_layer.weight``). Other
+    names are kept.
     """
-    given = list(names)
+    names = list(names)
     parts: dict[str, tuple[str, ...]] = {}
-    for name in given:
+    for name in names:
         module, _, leaf = name.rpartition(".base_layer.")
         if module and leaf == "weight":
             factors = [f"{module}.lora_{factor}.{_ADAPTER}.weight" for factor in "AB"]
             parts[_plain_name(f"{module}.{leaf}")] = (name, *factors)
         elif module:
             parts[_plain_name(f"{module}.{leaf}")] = (name,)
-    taken = {name for names in parts.values() for name in names}
-    return parts | {_plain_name(name): (name,) for name in given if name not in taken}
+    grouped = {name for group in parts.values() for name in group}
+    return parts | {_plain_name(name): (name,) for name in names if name not in grouped}
 
 
 def merge_weight(name: str, parts: list[Tensor], config: Mapping[str, Any]) -> Tensor:
@@ -209,7 +210,7 @@ def _lora_layers(llm: Qwen3ForCausalLM) -> dict[str, Any]:
 
 
 def _remove_layers(llm: Qwen3ForCausalLM) -> None:
-    """Put the base layers back. peft leaves its configuration in the LLM only when all layers are there."""
+    """Restore the base layers. peft sets its configuration on the LLM only if it could add all layers."""
     for name, layer in _lora_layers(llm).items():
         llm.set_submodule(name, layer.get_base_layer())
     vars(llm).pop("peft_config", None)

@@ -1,4 +1,4 @@
-"""OpenS2S: a thinker and a speech decoder (arXiv 2507.05177, section 2.1). Token2wav is a model of its own."""
+"""OpenS2S: a thinker and a speech decoder (arXiv 2507.05177, section 2.1). Token2wav is a separate model."""
 
 from torch import nn
 

@@ -1,4 +1,4 @@
-"""The settings in an OpenS2S checkpoint's ``config.json``."""
+"""The ``config.json`` of an OpenS2S checkpoint."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from opens2s_core.models.transformers_config import parse_transformers_config, p
 from opens2s_core.prompt import SPEAKER_DIM, PromptStyle
 
 _FOREIGN_KEYS = {"architectures", "torch_dtype", "dtype", "transformers_version", "lora_config", "model_type"}
-"""What the published config.json also holds and what does not concern the architecture."""
+"""Keys of the published config.json that do not describe the architecture."""
 _SUB_CONFIGS = ("audio_encoder_config", "llm_config", "tts_lm_config")
 _PUBLISHED_KEYS = {*_SUB_CONFIGS, "adapter_inner_dim", "conv_kernel_sizes", "interleave_strategy"}
 _OWN_KEYS = {"audio_padding", "prompt_style", "units_per_token", "units_temperature", "speaker_dim"}
@@ -24,42 +24,41 @@ _OWN_KEYS = {"audio_padding", "prompt_style", "units_per_token", "units_temperat
 
 @dataclass(frozen=True, slots=True)
 class Interleave:
-    """How many hidden states are read for how many units spoken (paper section 2.1: M = 4, N = 8)."""
+    """The ratio of hidden states read to units generated (paper section 2.1: M = 4, N = 8)."""
 
-    hiddens: int = 4
+    hidden_states: int = 4
     units: int = 8
 
     @classmethod
     def parse(cls, text: object) -> "Interleave":
         """From the published notation, e.g. ``"4:8"``. Raises :class:`ConfigError`."""
-        hiddens, _, units = str(text).partition(":")
-        if not (hiddens.isdecimal() and units.isdecimal() and int(hiddens) and int(units)):
-            raise ConfigError(f"interleave_strategy {text!r}: expected two positive whole numbers such as '4:8'")
-        return cls(int(hiddens), int(units))
+        hidden_states, _, units = str(text).partition(":")
+        if not (hidden_states.isdecimal() and units.isdecimal() and int(hidden_states) and int(units)):
+            raise ConfigError(f"interleave_strategy {text!r}: expected two positive integers such as '4:8'")
+        return cls(int(hidden_states), int(units))
 
     def __str__(self) -> str:
-        return f"{self.hiddens}:{self.units}"
+        return f"{self.hidden_states}:{self.units}"
 
-    def order(self, num_hiddens: int, num_units: int) -> NDArray[np.int64]:
-        """Reading order of a reply as indices into [speaker, hiddens…, units…]: int64 (1 + hiddens + units,).
+    def order(self, num_hidden_states: int, num_units: int) -> NDArray[np.int64]:
+        """Reading order of a reply as indices into [speaker, hidden states…, units…]: int64 (1 + H + U,).
 
-        Blocks of hiddens and units alternate; when one side is used up the other continues without gaps.
+        Blocks of hidden states and units alternate; when one kind is used up, the other continues without gaps.
         """
-        hidden, unit = np.arange(num_hiddens), np.arange(num_units)
-        units_before = np.minimum(hidden // self.hiddens * self.units, num_units)
-        hiddens_before = np.minimum((unit // self.units + 1) * self.hiddens, num_hiddens)
-        order = np.zeros(1 + num_hiddens + num_units, dtype=np.int64)
+        hidden, unit = np.arange(num_hidden_states), np.arange(num_units)
+        units_before = np.minimum(hidden // self.hidden_states * self.units, num_units)
+        hidden_states_before = np.minimum((unit // self.units + 1) * self.hidden_states, num_hidden_states)
+        order = np.zeros(1 + num_hidden_states + num_units, dtype=np.int64)
         order[1 + hidden + units_before] = 1 + hidden
-        order[1 + unit + hiddens_before] = 1 + num_hiddens + unit
+        order[1 + unit + hidden_states_before] = 1 + num_hidden_states + unit
         return order
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenS2SConfig:
-    """The published ``config.json``, and five facts it lacks: how audio is padded, which prompt style was trained, how
-    many speech units the training data had for each hidden state that the speech decoder reads (None: unknown), the
-    temperature at which units are to be sampled (the published server's is 1; 0 is greedy), and how many numbers a
-    speaker vector has."""
+    """The published ``config.json`` and five additional settings: the padding of audio, the prompt style of training,
+    the number of speech units per hidden state in the training data (None: unknown), the temperature for sampling units
+    (1 in the published server; 0 is greedy), and the size of a speaker vector."""
 
     audio_encoder: Qwen2AudioEncoderConfig
     llm: Qwen3Config
@@ -75,8 +74,8 @@ class OpenS2SConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "OpenS2SConfig":
-        """Parse the published layout, which stays as it is. Raises :class:`ConfigError` for missing or unknown keys and
-        for values of the wrong kind."""
+        """Parse the published layout; ``values`` are not changed. Raises :class:`ConfigError` for missing or unknown
+        keys and for values of the wrong type."""
         values = {key: value for key, value in values.items() if key not in _FOREIGN_KEYS}
         if missing := sorted(_PUBLISHED_KEYS - set(values)):
             raise ConfigError(f"missing keys {missing}")
@@ -98,7 +97,7 @@ class OpenS2SConfig:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The published layout, in which :meth:`published` leaves nothing but what was published."""
+        """The published layout with the additional settings."""
         own: dict[str, Any] = {"audio_padding": self.audio_padding, "prompt_style": self.prompt_style}
         if self.units_per_token is not None:
             own["units_per_token"] = self.units_per_token
@@ -109,7 +108,7 @@ class OpenS2SConfig:
         return self.published() | own
 
     def published(self) -> dict[str, Any]:
-        """What the reference's own code understands of it."""
+        """The published layout without the additional settings, as the reference's code reads it."""
         configs = zip(_SUB_CONFIGS, (self.audio_encoder, self.llm, self.speech_decoder), strict=True)
         return {
             "architectures": ["OmniSpeechModel"],
@@ -121,13 +120,13 @@ class OpenS2SConfig:
         }
 
     def audio_positions(self, num_samples: int) -> int:
-        """LLM positions that a clip of ``num_samples`` at 16 kHz takes."""
+        """Number of LLM positions of a clip of ``num_samples`` at 16 kHz."""
         return adapter_frames(clip_encoder_frames(num_samples), len(self.adapter_kernel_sizes))
 
 
 def _positive(key: str, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(f"{key}: expected a positive whole number, got {value!r}")
+        raise ConfigError(f"{key}: expected a positive integer, got {value!r}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""The layers of a Qwen3 over tokens of many sequences, whose keys and values lie in memory that is allocated once."""
+"""The forward of a Qwen3 over tokens of many sequences, with a preallocated KV cache."""
 # n tokens, D width, R slots, T tokens of a slot, S positions that attention reads, K key heads, G query heads to each,
 # W width of a head
 
@@ -15,18 +15,18 @@ from opens2s_core.models.qwen3_ops import apply_rotary, attend_few, mlp, norm, r
 
 @dataclass(frozen=True, slots=True)
 class AttentionGroup:
-    """Tokens that attend together: T of each of R neighbouring slots, slot by slot."""
+    """Tokens whose attention is computed together: T of each of R adjacent slots, in slot order."""
 
     tokens: int  # R · T
     first_slot: int
     slots: int  # R
-    causal_mask: Tensor  # (R, 1, 1 or G · T, S), -inf where attention does not look, else 0
+    causal_mask: Tensor  # (R, 1, 1 or G · T, S), -inf at masked positions, else 0
 
 
 @dataclass(frozen=True, slots=True)
 class TokenBatch:
-    """What a forward computes. ``writes`` says where keys and values are written: at the token's position, but for a
-    padding token of a slot that takes no part."""
+    """The input of a forward. ``writes`` are the positions at which keys and values are written: those of the tokens,
+    except for padding tokens."""
 
     embeddings: Tensor  # (n, D)
     slots: Tensor  # (n,)
@@ -45,10 +45,10 @@ class TokenBatch:
 
 
 class Qwen3Forward:
-    """``query_groups`` is how many query heads share a key head."""
+    """``query_groups`` is the number of query heads per key head."""
 
     def __init__(self, lm: Qwen3ForCausalLM) -> None:
-        """``ValueError`` for a model with other than full attention."""
+        """``ValueError`` for a model with layers other than full attention."""
         if kinds := set(lm.config.layer_types or ()) - {"full_attention"}:
             raise ValueError(f"attention layers {sorted(kinds)}: expected full_attention only")
         weight: Tensor = lm.model.embed_tokens.weight
@@ -58,7 +58,7 @@ class Qwen3Forward:
         self._attend_by_bmm = weight.dtype == torch.float32 and not weight.is_cuda
 
     def __call__(self, tokens: TokenBatch, memory: Tensor) -> Tensor:
-        """Hidden states (n, D) after the final norm. Keys and values are written to ``memory``, (layers, 2, slots, K,
+        """Hidden states (n, D) after the final norm. Writes keys and values to ``memory`` (layers, 2, slots, K,
         positions, W)."""
         x = tokens.embeddings
         rotary = rotary_embedding(*self._model.rotary_emb(x[None], tokens.positions[None]))
@@ -70,7 +70,7 @@ class Qwen3Forward:
     def _attention(
         self, attention: Qwen3Attention, x: Tensor, rotary: tuple[Tensor, Tensor], tokens: TokenBatch, memory: Tensor
     ) -> Tensor:
-        """x (n, D) → (n, D); keys and values are added to ``memory`` (2, slots, K, context + 1, W) first."""
+        """x (n, D) → (n, D). Writes keys and values to ``memory`` (2, slots, K, context + 1, W) first."""
         query, key, value = (
             linear(x).unflatten(-1, (-1, attention.head_dim))  # (n, heads, W)
             for linear in (attention.q_proj, attention.k_proj, attention.v_proj)
@@ -88,7 +88,7 @@ class Qwen3Forward:
         """query (R · T, heads, W) → (R · T, heads · W)."""
         slots = slice(group.first_slot, group.first_slot + group.slots)
         read = group.causal_mask.shape[-1]
-        # All queries of a key head lie side by side: keys and values are not repeated for them.
+        # All queries of a key head are adjacent, so that keys and values need not be repeated.
         query = query.unflatten(0, (group.slots, -1)).unflatten(2, (-1, self.query_groups)).permute(0, 2, 3, 1, 4)
         one_token_each = group.tokens == group.slots
         attend = attend_few if one_token_each and self._attend_by_bmm else functional.scaled_dot_product_attention

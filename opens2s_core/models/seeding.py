@@ -1,4 +1,4 @@
-"""Random values from a seed, without a change to any other generator."""
+"""Seeding without side effects on other generators."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import torch
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Random values on the CPU inside depend on ``seed`` alone; after it the CPU's generator is as before."""
+    """Seed the CPU generator within the block and restore it afterwards."""
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the accelerators too, for good
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the accelerators
         yield

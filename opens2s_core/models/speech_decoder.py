@@ -1,6 +1,6 @@
-"""The speech decoder: a Qwen3 LM over text tokens and speech units, driven by LLM hidden states.
+"""The speech decoder: a Qwen3 LM over text tokens and speech units, conditioned on LLM hidden states.
 
-Its input is a speaker embedding, then M projected hidden states and N unit embeddings in turn (paper section 2.1).
+Its input is a speaker embedding, then alternately M projected hidden states and N unit embeddings (paper section 2.1).
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from opens2s_core.models.opens2s_config import OpenS2SConfig
 
 @dataclass(frozen=True, slots=True)
 class UnitVocabulary:
-    """The range of speech units in the decoder's vocabulary, and which of its tokens end a reply."""
+    """The range of speech units in the decoder's vocabulary, and its end tokens."""
 
     offset: int
     size: int
@@ -31,7 +31,7 @@ class SpeechLM(Qwen3ForCausalLM):
 
 
 class SpeechDecoder(nn.Module):
-    """Projections into the speech LM and the LM; module names are those of the published checkpoint."""
+    """The speech LM and its input projections; module names are those of the published checkpoint."""
 
     def __init__(self, config: OpenS2SConfig) -> None:
         super().__init__()
@@ -41,19 +41,19 @@ class SpeechDecoder(nn.Module):
         self.llm_ln = nn.LayerNorm(width)
         self.tts_lm_model = SpeechLM(config.speech_decoder, config.speaker_dim)
 
-    def embed_hiddens(self, hiddens: Tensor) -> Tensor:
-        """LLM hidden states (…, D_llm) as the speech LM reads them (…, D)."""
-        return self.llm_ln(self.llm2tts(hiddens))
+    def embed_hidden_states(self, hidden_states: Tensor) -> Tensor:
+        """LLM hidden states (…, D_llm) → input embeddings of the speech LM (…, D)."""
+        return self.llm_ln(self.llm2tts(hidden_states))
 
     def embed_units(self, ids: Tensor) -> Tensor:
         """Ids of the speech LM's vocabulary (…) → (…, D)."""
         return self.tts_lm_model.get_input_embeddings()(ids)
 
     def embed_speaker(self, vectors: Tensor) -> Tensor:
-        """Speaker vectors (…, speaker_dim) → (…, D). The zero vector, an unknown speaker, gives the norm's bias."""
+        """Speaker vectors (…, speaker_dim) → (…, D). Zeros, an unknown speaker, give the bias of the norm."""
         projection = self.tts_lm_model.spk2tts
         return self.tts_lm_model.spk_ln(projection(vectors.to(projection.weight.dtype)))
 
     def no_speaker(self, batch: int) -> Tensor:
-        """The embedding of a missing speaker, (batch, D)."""
+        """The embedding of an unknown speaker, (batch, D)."""
         return self.embed_speaker(self.llm2tts.weight.new_zeros(batch, self.config.speaker_dim))

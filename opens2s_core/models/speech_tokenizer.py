@@ -17,14 +17,14 @@ from opens2s_core.config import ConfigError, SpeechTokenizerConfig
 SEGMENT_SAMPLES = SEGMENT_SECONDS * SAMPLE_RATE
 CONV_STRIDE = 2
 SEGMENTS_PER_BATCH = 16
-"""Bounds memory."""
+"""Limits memory."""
 
 
 class SpeechTokenizer(nn.Module):
-    """Waveforms to unit ids (GLM-4-Voice speech tokenizer, its encoder half).
+    """Waveforms → unit ids (encoder half of the GLM-4-Voice speech tokenizer).
 
-    Where the codebook is learned from running averages (``quantize_ema_decay``), ``ema_count`` (K,) and
-    ``ema_weight`` (K, D) are kept with it: how often each code was used, and the sum of the vectors it replaced.
+    If the codebook is learned by moving averages (``quantize_ema_decay``), its state is ``ema_count`` (K,), the usage
+    of each code, and ``ema_weight`` (K, D), the sum of the vectors assigned to it.
     """
 
     ema_count: Tensor
@@ -57,12 +57,12 @@ class SpeechTokenizer(nn.Module):
 
     @torch.no_grad()
     def encode(self, waveforms: Sequence[Waveform]) -> list[list[int]]:
-        """Unit ids of each 16 kHz waveform: ceil(samples / 1280) per 30 s segment, segments joined."""
+        """Unit ids of each 16 kHz waveform: ceil(samples / 1280) per 30 s segment, concatenated."""
         return [self.quantise(vectors).tolist() for vectors in self.pooled(waveforms)]
 
     @torch.no_grad()
     def pooled(self, waveforms: Sequence[Waveform]) -> list[Tensor]:
-        """The vectors (n, d_model) of each 16 kHz waveform before they are replaced by their nearest codes."""
+        """The vectors (n, d_model) of each 16 kHz waveform before quantisation."""
         segments = [segment for waveform in waveforms for segment in _segments(waveform)]
         vectors: list[Tensor] = []
         for start in range(0, len(segments), SEGMENTS_PER_BATCH):
@@ -77,10 +77,10 @@ class SpeechTokenizer(nn.Module):
     def features(self, segments: Sequence[Waveform]) -> tuple[Tensor, Tensor]:
         """Log-mel (B, mel, F) and validity (B, F) of segments of at most 30 s.
 
-        Each segment is padded to whole units before its features are taken, and only then to the longest of the
-        batch, so that its units do not depend on the others. Symmetric convolutions read a frame beyond a segment's
-        end, which in the published code is silence where the batch is longer: for them silence is padded to the
-        longest first, and a last unit may depend on the batch, as in that code.
+        The samples of a segment are padded to whole units, its features to the longest segment of the batch, so that
+        units do not depend on other segments. Symmetric convolutions read a frame after the end of a segment, which is
+        silence in the published code if the batch is longer: for them the samples are padded to the longest segment,
+        and the last unit may depend on the batch, as in the published code.
         """
         device, unit = self.codebook.weight.device, self.samples_per_unit
         padded = [len(segment) + -len(segment) % unit for segment in segments]
@@ -107,7 +107,7 @@ class SpeechTokenizer(nn.Module):
         return hidden
 
     def convolve(self, features: Tensor) -> Tensor:
-        """Both convolutions, each with its GELU: (B, mel, F) → (B, T, D), first position table added."""
+        """Both convolutions with GELU, and the first position embeddings: (B, mel, F) → (B, T, D)."""
         hidden = features.to(self.conv1.weight.dtype)
         for conv in (self.conv1, self.conv2):
             if self.config.encoder_causal_convolution:
@@ -117,13 +117,13 @@ class SpeechTokenizer(nn.Module):
         return hidden + self.embed_positions.weight[: hidden.shape[1]]
 
     def quantise(self, vectors: Tensor) -> Tensor:
-        """Ids (..., N) of the codes nearest to vectors (..., N, D), the lowest id on ties."""
+        """Ids (..., N) of the nearest codes to vectors (..., N, D), the lowest id on ties."""
         codes = self.codebook.weight
-        distance = codes.square().sum(-1) - 2 * vectors @ codes.T  # the vectors' own norm does not change the order
+        distance = codes.square().sum(-1) - 2 * vectors @ codes.T  # the norm of the vectors does not change the order
         return distance.argmin(-1)
 
     def embed(self, ids: Tensor) -> Tensor:
-        """The vectors after quantisation: ids (B, N) → codes plus position (B, N, D)."""
+        """The vectors after quantisation: ids (B, N) → codes plus position embeddings (B, N, D)."""
         return self.codebook(ids) + self.embed_positions2.weight[: ids.shape[1]]
 
 

@@ -14,7 +14,7 @@ from opens2s_core.prompt import AUDIO_SLOT
 
 
 class Thinker(nn.Module):
-    """Module names are those of the published checkpoint."""
+    """Audio encoder, adapter and LLM; module names are those of the published checkpoint."""
 
     def __init__(self, config: OpenS2SConfig) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Thinker(nn.Module):
         return self.llm_model.device
 
     def audio_features(self, clips: list[Waveform]) -> AudioFeatures:
-        """Log-mel features of one or more 16 kHz waveforms (n,), padded as this model was trained."""
+        """Log-mel features of one or more 16 kHz waveforms (n,), with the padding of this model's training."""
         return extract_features(clips, self.config.audio_encoder.num_mel_bins, self.config.audio_padding)
 
     def embed_audio(self, features: AudioFeatures) -> list[Tensor]:
@@ -39,9 +39,9 @@ class Thinker(nn.Module):
         return self.audio_adapter(self.audio_encoder_model.encode(features, self.config.audio_padding))
 
     def embed_prompt(self, input_ids: Tensor, audio: list[Tensor]) -> Tensor:
-        """Embeddings (B, T, D) of ids (B, T) in which each clip's slot is already repeated to its length.
+        """Embeddings (B, T, D) of ids (B, T) with expanded audio slots.
 
-        Clips fill the slots in reading order over the whole batch.
+        The clips fill the slots in order over the whole batch.
         """
         slots = input_ids == AUDIO_SLOT
         embeddings = self.llm_model.get_input_embeddings()(input_ids.masked_fill(slots, 0))
@@ -53,7 +53,7 @@ class Thinker(nn.Module):
 
 
 def expand_audio_slots(input_ids: list[int], lengths: list[int], values: list[int] | None = None) -> list[int]:
-    """``values`` (None: the ids themselves) with the one at the i-th audio slot repeated ``lengths[i]`` times."""
+    """``values`` (None: the ids) with the entry at the i-th audio slot repeated ``lengths[i]`` times."""
     ids = np.array(input_ids, dtype=np.int64)
     counts = np.ones_like(ids)
     counts[ids == AUDIO_SLOT] = lengths

@@ -1,4 +1,4 @@
-"""transformers' configurations as published files hold them: written by its version 4.51, or by a version 5."""
+"""transformers' configurations in published files, written by version 4.51 or version 5."""
 
 import copy
 import dataclasses
@@ -27,10 +27,10 @@ _ACTIVATIONS = {"activation_function", "hidden_act"}
 
 
 def parse_transformers_config(kind: type[C], values: object, where: str) -> C:
-    """The configuration that ``values`` describe, whichever version wrote them; equal for equal architectures.
+    """Parse a configuration written by either version; the results are equal for equal architectures.
 
-    What does not concern the architecture is left out (the types of weights, the versions of libraries). Raises
-    :class:`ConfigError` for another kind of model, quantized weights, or values of which no model can be built.
+    Values that do not describe the architecture (dtypes, library versions) are ignored. Raises :class:`ConfigError` for
+    another model type, quantized weights, and values from which no model can be built.
     """
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where}: expected a mapping of settings, got {values!r}")
@@ -54,7 +54,7 @@ def parse_transformers_config(kind: type[C], values: object, where: str) -> C:
 
 
 def _check_buildable(config: PreTrainedConfig, where: str) -> None:
-    """Refuse values that make no model: transformers fails only when it builds or runs one, without a name."""
+    """Refuse values with which building or running the model would fail without the name of the key."""
     values = vars(config)
     for size in sorted(_SIZES & values.keys()):
         if values[size] < 1:
@@ -74,7 +74,7 @@ def _check_buildable(config: PreTrainedConfig, where: str) -> None:
 
 
 def published_config(config: PreTrainedConfig) -> dict[str, Any]:
-    """``config`` as version 4.51 wrote it, whose ``rope_theta`` and ``rope_scaling`` are settings of their own."""
+    """``config`` in the format of version 4.51, which has ``rope_theta`` and ``rope_scaling`` as separate keys."""
     all_values = config.to_dict()
     fields = {field.name for field in dataclasses.fields(config)} - _GENERIC
     values = {"model_type": config.model_type} | {key: all_values[key] for key in sorted(fields)}
@@ -83,7 +83,7 @@ def published_config(config: PreTrainedConfig) -> dict[str, Any]:
         values["rope_theta"] = rope.pop("rope_theta")
         values["rope_scaling"] = None if rope == {"rope_type": "default"} else rope
     if set(values.get("layer_types") or ()) <= {"full_attention"}:
-        values.pop("layer_types", None)  # a later invention; what is left out is full attention
+        values.pop("layer_types", None)  # unknown to version 4.51; the default is full attention
     if isinstance(config, Qwen2AudioEncoderConfig):
         values |= {former: values.pop(name) for former, name in _FORMER_NAMES.items()}
     return values

@@ -1,8 +1,8 @@
-"""Log-mel → waveform: a neural source filter with an inverse STFT at its end (HiFT, the GLM-4-Voice decoder's vocoder).
+"""Log-mel → waveform: a neural source filter with inverse STFT (HiFT, the vocoder of the GLM-4-Voice decoder).
 
 B items, F mel frames, S = F x hop samples, H harmonics above the fundamental, K bins of the small STFT.
-Random numbers are arguments. Convolutions that the published files weight-normalise are plain here: load such a state
-through :func:`fold_weight_norm`.
+Random numbers are arguments. Convolutions have no weight norm, which the published files have: load their state with
+:func:`fold_weight_norm`.
 Source: tests/golden/token2wav_tiny/README.md, facts 11 to 14.
 """
 
@@ -19,14 +19,14 @@ EDGE_KERNEL = 7
 """Width of the first and the last convolution."""
 F0_LAYERS = 5
 F0_CONTEXT = F0_LAYERS
-"""Mel frames on either side that the pitch of a frame depends on: one for each layer of kernel 3."""
+"""Mel frames per side that the pitch of a frame depends on: one for each layer of kernel 3."""
 MAX_MAGNITUDE = 100.0
 QUIET = -3.0
-"""Log-magnitude that untrained weights start from, so that an untrained voice is not loud."""
+"""Initial bias of the log magnitude, so that an untrained voice is not loud."""
 
 
 def fold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Replace each pair ``weight_g``, ``weight_v`` by their ``weight`` (norm over every axis but 0)."""
+    """Replace each pair ``weight_g``, ``weight_v`` by its ``weight`` (norm over every axis but 0)."""
     folded = {}
     for name, value in state.items():
         layer = name.removesuffix("_v")
@@ -38,14 +38,14 @@ def fold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def unfold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The pairs ``weight_g``, ``weight_v`` of the layers that the published files weight-normalise: all convolutions
-    but those of the source. :func:`fold_weight_norm` gives ``state`` back bit for bit."""
+    """Replace each ``weight`` by ``weight_g`` and ``weight_v`` in the layers with weight norm in the published files:
+    all convolutions but those of the source. :func:`fold_weight_norm` restores ``state`` bit for bit."""
     unfolded = {}
     for name, value in state.items():
         if name.endswith(".weight") and value.dim() == 3 and not name.startswith("source_downs."):
             norm = _norm(value)
             unfolded[f"{name}_g"] = norm
-            unfolded[f"{name}_v"] = value.where(norm > 0, 1)  # a direction must have a length
+            unfolded[f"{name}_v"] = value.where(norm > 0, 1)  # a zero vector has no direction
         else:
             unfolded[name] = value
     return unfolded
@@ -60,25 +60,25 @@ def samples_per_frame(config: VocoderConfig) -> int:
 
 
 def decode_context(config: VocoderConfig) -> int:
-    """Mel frames on either side, of mel and of source, that the waveform of a frame depends on."""
+    """Frames per side, of mel and of source, that the waveform of a frame depends on."""
     istft = config.istft_params
     samples = samples_per_frame(config)
-    reach = math.ceil(istft.n_fft / 2 / istft.hop_len) + EDGE_KERNEL // 2 + 1  # the last 1 is the reflected frame
+    context = math.ceil(istft.n_fft / 2 / istft.hop_len) + EDGE_KERNEL // 2 + 1  # the last 1 is the reflected frame
     source = 0  # samples
     rate = 1  # spectrum frames for each frame of the level
     levels = zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True)
     for i, (factor, kernel) in reversed(list(enumerate(levels))):
         kernels = zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True)
-        reach += max(_block_reach(*block) for block in kernels)
-        own = _block_reach(config.source_resblock_kernel_sizes[i], config.source_resblock_dilation_sizes[i])
-        spectrum = (reach + own) * rate + (0 if rate == 1 else rate + rate // 2)
+        context += max(_block_context(*block) for block in kernels)
+        own = _block_context(config.source_resblock_kernel_sizes[i], config.source_resblock_dilation_sizes[i])
+        spectrum = (context + own) * rate + (0 if rate == 1 else rate + rate // 2)
         source = max(source, spectrum * istft.hop_len + istft.n_fft // 2)
-        reach = math.ceil((reach + kernel - 1 - (kernel - factor) // 2) / factor)
+        context = math.ceil((context + kernel - 1 - (kernel - factor) // 2) / factor)
         rate *= factor
-    return max(reach + EDGE_KERNEL // 2, math.ceil(source / samples))
+    return max(context + EDGE_KERNEL // 2, math.ceil(source / samples))
 
 
-def _block_reach(kernel: int, dilations: tuple[int, ...]) -> int:
+def _block_context(kernel: int, dilations: tuple[int, ...]) -> int:
     return kernel // 2 * (sum(dilations) + len(dilations))
 
 
@@ -92,12 +92,12 @@ class Snake(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         alpha = self.alpha[:, None]
         half = 0.5 / (alpha + 1e-9)
-        # x + sin²(αx) / α by the double angle: fewer passes over what is the largest tensor of all.
+        # x + sin²(αx) / α by the double-angle formula: fewer passes over the largest tensors.
         return torch.addcmul(x + half, (2 * alpha * x).cos(), -half)
 
 
 class ResBlock(nn.Module):
-    """(B, C, F) → (B, C, F): one pair of convolutions for each dilation, added."""
+    """(B, C, F) → (B, C, F): a residual pair of convolutions for each dilation."""
 
     def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class F0Predictor(nn.Module):
 
 
 class Source(nn.Module):
-    """The excitation: sines at the harmonics of the pitch where there is one, noise elsewhere."""
+    """The excitation: sines at the harmonics of the pitch in voiced frames, noise elsewhere."""
 
     def __init__(self, config: VocoderConfig) -> None:
         super().__init__()
@@ -145,13 +145,13 @@ class Source(nn.Module):
         return self.l_linear(harmonics.transpose(1, 2)).transpose(1, 2).tanh()
 
     def harmonics(self, f0: Tensor, phase_u: Tensor, noise: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
-        """See :meth:`Vocoder.source`; returns the harmonic stack (B, H + 1, S) before they are mixed."""
+        """See :meth:`Vocoder.source`; returns the harmonics (B, H + 1, S) before they are mixed."""
         config = self.config
         pitch = f0.repeat_interleave(samples_per_frame(config), dim=1)  # (B, S)
-        # The phase adds up over a whole reply: float32 would drift audibly within minutes.
+        # The phase accumulates over a whole reply: float32 would drift audibly within minutes.
         cycles = start[:, None] + (pitch.double() / config.sampling_rate).cumsum(1)
         order = torch.arange(1, config.nb_harmonics + 2, device=f0.device)[:, None]
-        offset = math.pi * (2 * phase_u - 1) * (order > 1)  # the fundamental starts at zero
+        offset = math.pi * (2 * phase_u - 1) * (order > 1)  # the fundamental has no offset
         sines = torch.sin(2 * math.pi * (order * cycles[:, None] % 1).to(f0.dtype) + offset)  # (B, H + 1, S)
         voiced = (pitch > config.nsf_voiced_threshold)[:, None].to(f0.dtype)
         deviation = voiced * config.nsf_sigma + (1 - voiced) * config.nsf_alpha / 3
@@ -159,7 +159,7 @@ class Source(nn.Module):
 
 
 class Vocoder(nn.Module):
-    """Names of parameters are those of the published ``hift.pt``, weight norm folded."""
+    """Parameter names are those of the published ``hift.pt``, with weight norm folded."""
 
     def __init__(self, config: VocoderConfig) -> None:
         super().__init__()
@@ -206,13 +206,13 @@ class Vocoder(nn.Module):
         return source
 
     def f0(self, mel: Tensor) -> Tensor:
-        """Pitch in Hz (B, F); below the voiced threshold it means none."""
+        """Pitch in Hz (B, F); frames below the voiced threshold are unvoiced."""
         return self.f0_predictor(mel)
 
     def source(self, f0: Tensor, phase_u: Tensor, noise: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
         """Excitation (B, 1, S) of pitch (B, F), and the phase at its end.
 
-        Phases are cycles of the fundamental in [0, 1), float64 (B,); ``start`` is 0 at the beginning of a reply.
+        Phases are in cycles of the fundamental, [0, 1), float64 (B,); ``start`` is 0 at the beginning of a reply.
         """
         harmonics, end = self.m_source.harmonics(f0, phase_u, noise, start)
         return self.m_source(harmonics), end

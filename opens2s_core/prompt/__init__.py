@@ -1,9 +1,9 @@
-"""Conversations and their conversion to token ids, the same for training and for inference."""
+"""Conversations and their conversion to token ids, shared by training and inference."""
 
 from opens2s_core.prompt.builder import Prompt, PromptBuilder
 from opens2s_core.prompt.messages import (
     DEFAULT_SYSTEM,
-    READ_ALOUD,
+    READ_ALOUD_PROMPT,
     SPEAKER_DIM,
     Audio,
     Content,
@@ -12,7 +12,7 @@ from opens2s_core.prompt.messages import (
     Spoken,
     Text,
     ToolCall,
-    reading,
+    read_aloud,
 )
 from opens2s_core.prompt.training_sample import IGNORED, TrainingSample
 from opens2s_core.prompt.writer import (
@@ -28,7 +28,7 @@ __all__ = [
     "AUDIO_SLOT",
     "DEFAULT_SYSTEM",
     "IGNORED",
-    "READ_ALOUD",
+    "READ_ALOUD_PROMPT",
     "SPEAKER_DIM",
     "SPEECH_TOKENS",
     "THINK_TOKENS",
@@ -45,5 +45,5 @@ __all__ = [
     "Text",
     "ToolCall",
     "TrainingSample",
-    "reading",
+    "read_aloud",
 ]

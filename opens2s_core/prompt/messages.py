@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 DEFAULT_SYSTEM = "You are a helpful assistant."
 SPEAKER_DIM = 512
-"""Numbers in a speaker vector of the published weights; those of a model are ``OpenS2SConfig.speaker_dim``."""
-READ_ALOUD = "Read the following text aloud, word for word:\n"
-"""The user's text before one that is to be read, see :func:`reading`."""
+"""Size of a speaker vector of the published weights; that of a model is ``OpenS2SConfig.speaker_dim``."""
+READ_ALOUD_PROMPT = "Read the following text aloud, word for word:\n"
+"""Instruction before a text to be read, see :func:`read_aloud`."""
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -23,15 +23,15 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """Audio in the conversation. ``source`` is of the type that its user takes: samples, bytes or a path."""
+    """Audio in the conversation. ``source`` is samples, bytes or a path, as the consumer of the prompt expects."""
 
     source: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """A spoken reply: its text and, for training, its speech units (codebook ids) and its speaker's
-    vector (empty where unknown)."""
+    """A spoken reply: its text and, for training, its speech units (codebook ids) and its speaker vector (empty if
+    unknown)."""
 
     text: str
     units: tuple[int, ...] = ()
@@ -40,7 +40,7 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A function that a written reply asks for; ``arguments`` are the text of a JSON object, else ``ValueError``."""
+    """A function call in a written reply. ``ValueError`` if ``arguments`` is not the text of a JSON object."""
 
     id: str
     name: str
@@ -55,44 +55,44 @@ Content = Text | Audio | Spoken | ToolCall
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One entry of a conversation. Audio belongs to the user; spoken text, never empty, and tool calls to the
-    assistant, calls after the text. A tool's result is a ``tool`` message. An empty first system message means no
-    system message; without a first system message there is the default one."""
+    """One entry of a conversation. Only user messages hold audio; only assistant messages hold spoken text, which is
+    not empty, and tool calls, which follow the text. The result of a tool is a ``tool`` message. If the first message
+    is an empty system message, there is no system message; without a system message first, the default one is used."""
 
     role: Role
     content: tuple[Content, ...]
 
 
-def reading(text: str, instructions: str | None = None) -> tuple[Message, ...]:
-    """The conversation whose reply is ``text``, spoken; ``instructions`` say how to read it.
+def read_aloud(text: str, instructions: str | None = None) -> tuple[Message, ...]:
+    """A conversation that requests ``text`` as the spoken reply; ``instructions`` describe the way of reading.
 
-    The paper (arXiv 2507.05177, appendix, stage 2) has the LLM process such text "using a structured prompt" that it
-    does not give, so this wording is our own. A training stage for text-to-speech should use it too.
+    The wording is our own: the paper (arXiv 2507.05177, appendix, stage 2) mentions "a structured prompt" but does not
+    give it. Training for text-to-speech should use the same one.
     """
     system = Message("system", (Text(instructions or DEFAULT_SYSTEM),))
-    return system, Message("user", (Text(READ_ALOUD), Text(text)))
+    return system, Message("user", (Text(READ_ALOUD_PROMPT), Text(text)))
 
 
 _OWNERS: dict[type[Content], Role] = {Audio: "user", Spoken: "assistant", ToolCall: "assistant"}
 
 
-def written_messages(messages: Sequence[Message]) -> list[Message]:
-    """The messages that are written: with the default system message, or without an empty one."""
+def normalised_messages(messages: Sequence[Message]) -> list[Message]:
+    """The messages, checked, with the default system message added or an empty one removed."""
     for message in messages:
         for item in message.content:
             owner = _OWNERS.get(type(item), message.role)
             if message.role != owner:
                 kind = type(item).__name__
-                raise ValueError(f"a {message.role} message cannot hold {kind}: expected it in {owner} messages only")
+                raise ValueError(f"a {message.role} message cannot hold {kind}: only {owner} messages can")
             if isinstance(item, Spoken) and not item.text:
-                raise ValueError(f"a spoken reply of {len(item.units)} units has no words: expected some")
+                raise ValueError(f"a spoken reply of {len(item.units)} units has no text: expected some")
     if not messages or messages[0].role != "system":
         return [Message("system", (Text(DEFAULT_SYSTEM),)), *messages]
-    silent = all(item == Text("") for item in messages[0].content)
-    return list(messages[1:] if silent else messages)
+    empty = all(item == Text("") for item in messages[0].content)
+    return list(messages[1:] if empty else messages)
 
 
-def is_about_tools(message: Message) -> bool:
+def uses_tools(message: Message) -> bool:
     return message.role == "tool" or any(isinstance(item, ToolCall) for item in message.content)
 
 
@@ -101,7 +101,7 @@ def audio_sources(message: Message) -> list[Any]:
 
 
 def json_object(text: str, what: str) -> dict[str, Any]:
-    """``ValueError`` for a text that is no JSON object of finite numbers and whole characters."""
+    """Parse a JSON object. ``ValueError`` for other JSON, numbers that are not finite and incomplete characters."""
     try:
         value = json.loads(text)
         as_json(value).encode()

@@ -1,4 +1,4 @@
-"""Conversations with tools, as the tokenizer's own chat template writes them."""
+"""Conversations with tools, rendered by the tokenizer's chat template."""
 
 import re
 import secrets
@@ -12,7 +12,7 @@ from opens2s_core.prompt.writer import MessageWriter
 
 
 class ToolTemplate:
-    """The template of the writer's tokenizer."""
+    """The chat template of the writer's tokenizer."""
 
     def __init__(self, writer: MessageWriter) -> None:
         self._writer = writer
@@ -20,28 +20,28 @@ class ToolTemplate:
         self._any_special = re.compile(f"({'|'.join(map(re.escape, longest_first))})")
 
     def write(self, written: Sequence[Message], tools: Sequence[str]) -> list[str | int]:
-        """The messages as the tokenizer's chat template writes them.
+        """The messages as rendered by the chat template.
 
-        The template gets marks in place of the contents. So only its own text makes special tokens.
+        The template gets placeholders instead of the contents, so that only its own text becomes special tokens.
         """
         schemas = [self._data(tool, f"tools[{i}]") for i, tool in enumerate(tools)]
-        mark = secrets.token_hex(16)
-        contents = [self._writer.inside(message) for message in written]
-        speaking = [i for i, parts in enumerate(contents) if any(part != "" for part in parts)]
+        placeholder = secrets.token_hex(16)
+        contents = [self._writer.content_parts(message) for message in written]
+        non_empty = [i for i, parts in enumerate(contents) if any(part != "" for part in parts)]
         messages = [
-            self._template_message(message, f"{mark}-{i}-" if i in speaking else "")
+            self._template_message(message, f"{placeholder}-{i}-" if i in non_empty else "")
             for i, message in enumerate(written)
         ]
-        segments = re.split(f"{mark}-([0-9]+)-", self._render(messages, schemas))
-        if [int(index) for index in segments[1::2]] != speaking:
-            raise ValueError("the tokenizer's chat template leaves out, repeats or moves messages of this conversation")
+        segments = re.split(f"{placeholder}-([0-9]+)-", self._render(messages, schemas))
+        if [int(index) for index in segments[1::2]] != non_empty:
+            raise ValueError("the tokenizer's chat template omits, repeats or moves messages of this conversation")
         parts: list[str | int] = []
         for i, segment in enumerate(segments):
             parts += contents[int(segment)] if i % 2 else self._with_special_tokens(segment)
         return parts
 
     def _template_message(self, message: Message, content: str) -> dict[str, Any]:
-        """A message as chat templates take it."""
+        """A message in the input format of chat templates."""
         calls = []
         for item in message.content:
             if isinstance(item, ToolCall):
@@ -53,17 +53,17 @@ class ToolTemplate:
 
     def _render(self, messages: list[dict[str, Any]], schemas: Sequence[dict[str, Any]]) -> str:
         if self._writer.tokenizer.chat_template is None:
-            raise ValueError("the tokenizer has no chat template, which tools need")
+            raise ValueError("the tokenizer has no chat template: tools need one")
         try:
             text = self._writer.tokenizer.apply_chat_template(
                 messages, tools=[*schemas] or None, tokenize=False, add_generation_prompt=False, enable_thinking=False
             )
         except (TemplateError, RecursionError) as error:
-            raise ValueError(f"the tokenizer's chat template does not write this conversation: {error}") from error
+            raise ValueError(f"the tokenizer's chat template cannot render this conversation: {error}") from error
         return str(text)
 
     def _data(self, text: str, what: str) -> dict[str, Any]:
-        """A JSON object that the template may write itself."""
+        """A JSON object without special tokens, which the template may render."""
         value = json_object(text, what)
         self._refuse_special_tokens(as_json(value), what)
         return value
@@ -73,6 +73,6 @@ class ToolTemplate:
             raise ValueError(f"{what} holds {found[0]!r}, which is a special token of the model")
 
     def _with_special_tokens(self, written: str) -> list[str | int]:
-        """A template's own text, with its special tokens."""
+        """The text of a template, with its special tokens as ids."""
         segments = self._any_special.split(written)
         return [self._writer.special[segment] if i % 2 else segment for i, segment in enumerate(segments)]

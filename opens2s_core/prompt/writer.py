@@ -1,4 +1,4 @@
-"""Messages as token ids and audio slots, in the style of a checkpoint."""
+"""Converts messages to token ids and audio slots in the prompt style of a checkpoint."""
 
 import itertools
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from opens2s_core.prompt.messages import Audio, Content, Message, Role, Spoken, Text, ToolCall
 
-if TYPE_CHECKING:  # messages are also handled where nothing is tokenised, and transformers takes half a second
+if TYPE_CHECKING:  # its import takes half a second, and not all users of messages tokenise
     from transformers import PreTrainedTokenizerFast
 
 AUDIO_SLOT = -200
@@ -17,19 +17,20 @@ SPEECH_TOKENS = ("<|im_audio_start|>", "<|im_audio_end|>", "<|im_tts_start|>", "
 THINK_TOKENS = ("<think>", "</think>")
 
 PromptStyle = Literal["training", "plain", "chat"]
-"""How an assistant message begins; a checkpoint stores the style it was trained with.
+"""The start of assistant messages; a checkpoint stores the style it was trained with.
 
-``training``: an empty think block, ``<think></think>``, as the reference's training tool writes it.
-``plain``: no think block, as that tool writes it where thinking is on.
-``chat``: a think block with blank lines before the reply and bare past messages, as Qwen3's chat template writes it and
-the reference serves it."""
+``training``: an empty think block, ``<think></think>``, as in the reference's training tool.
+``plain``: no think block, as in that tool with thinking on.
+``chat``: a think block with blank lines before the reply, none in earlier messages, as in Qwen3's chat template and the
+reference's server."""
 
 
 class MessageWriter:
-    """Writes messages as parts, text or token ids, and encodes these. User text never becomes a special token."""
+    """Converts messages to parts, which are text or token ids, and encodes them. User text never becomes a special
+    token."""
 
     def __init__(self, tokenizer: "PreTrainedTokenizerFast", style: PromptStyle) -> None:
-        """``ValueError`` for a tokenizer that lacks a special token which the style writes."""
+        """``ValueError`` for a tokenizer that lacks a special token of the style."""
         self.tokenizer = tokenizer
         self.style = style
         self.special = dict(tokenizer.added_tokens_encoder)
@@ -38,7 +39,7 @@ class MessageWriter:
             raise ValueError(f"the tokenizer lacks the special tokens {missing}")
 
     def encode_text(self, text: str) -> list[int]:
-        """Ids of ``text`` as plain text: what looks like a special token is encoded as its characters."""
+        """Ids of ``text`` as plain text: the text of a special token is encoded as characters."""
         ids: list[int] = []
         for segment in _break_literals(text, self.special):
             ids += self.tokenizer.encode(segment, add_special_tokens=False)
@@ -46,14 +47,14 @@ class MessageWriter:
 
     def past_message(self, message: Message) -> list[str | int]:
         """The parts of a whole message."""
-        return [*self.header(message.role), *self.inside(message), *self.footer()]
+        return [*self.header(message.role), *self.content_parts(message), *self.footer()]
 
-    def inside(self, message: Message) -> list[str | int]:
+    def content_parts(self, message: Message) -> list[str | int]:
         """The content of a past message between header and footer, without tool calls."""
         parts = self.opening() if message.role == "assistant" and self.style != "chat" else []
         for item in message.content:
             if self.style == "chat" and isinstance(item, Spoken):
-                item = Text(item.text)  # the reference serves past replies as plain text
+                item = Text(item.text)  # the reference renders earlier replies as plain text
             parts += self.content(item)
         return parts
 
@@ -62,18 +63,18 @@ class MessageWriter:
         return [self.special[TURN_START], role, "\n"]
 
     def footer(self) -> list[str | int]:
-        """The parts after it."""
+        """The parts after a message's content."""
         return [self.special[TURN_END], "\n"]
 
     def opening(self) -> list[str | int]:
-        """What an assistant message begins with."""
+        """The parts before the content of an assistant message: its think block."""
         if self.style == "plain":
             return []
         start, end = (self.special[token] for token in THINK_TOKENS)
         return [start, end] if self.style == "training" else [start, "\n\n", end, "\n\n"]
 
     def content(self, item: Content) -> list[str | int]:
-        """One item of a message's content; nothing of a tool call, which only a template writes."""
+        """One item of a message's content; empty for a tool call, which only the chat template renders."""
         match item:
             case Text(text):
                 return [text]
@@ -85,8 +86,8 @@ class MessageWriter:
                 return []
 
     def encode(self, parts: Iterable[str | int]) -> list[int]:
-        """Ids are themselves. ``chat`` joins neighbouring text before it encodes it, as one template string does; the
-        other styles encode each part on its own, as the reference's training tool does."""
+        """Encode text parts; ids are kept. ``chat`` joins adjacent text before encoding, like a template; the other
+        styles encode each part separately, like the reference's training tool."""
         ids: list[int] = []
         for is_text, group in itertools.groupby(parts, key=lambda part: isinstance(part, str)):
             run = list(group)
@@ -98,7 +99,7 @@ class MessageWriter:
 
 
 def _break_literals(text: str, literals: Iterable[str]) -> list[str]:
-    """Cut ``text`` after the first character of every literal in it, so that no part holds a whole literal."""
+    """Split ``text`` after the first character of every literal in it, so that no part contains a whole literal."""
     cuts = {0, len(text)}
     for literal in literals:
         at = text.find(literal)

@@ -1,7 +1,7 @@
-"""An OpenS2S directory from published parts, ready to train: the reference's start from scratch.
+"""Assembles an OpenS2S directory from published parts, as the start of training (the reference's start from scratch).
 
-The audio encoder is Qwen2-Audio's, the LLM a Qwen3 with the speech tokens, the speech decoder a small Qwen3 whose
-vocabulary is grown by the speech units. What joins them is new: adapter, projections and their norms.
+The audio encoder is Qwen2-Audio's, the LLM a Qwen3 with the speech tokens, the speech decoder a small Qwen3 with the
+speech units added to its vocabulary. Adapter, projections and their norms are new.
 """
 
 from dataclasses import dataclass, field
@@ -26,18 +26,18 @@ from opens2s_core.models.seeding import seeded
 from opens2s_core.models.transformers_config import parse_transformers_config
 from opens2s_core.prompt import SPEAKER_DIM, SPEECH_TOKENS, TURN_END, PromptBuilder, PromptStyle
 from opens2s_core.storage import StorageError, fetch_directory, is_url, new_directory
-from opens2s_core.training.language_model import LanguageModel, also_ends_at, read_language_model, resize_vocabulary
+from opens2s_core.training.language_model import LanguageModel, read_language_model, resize_vocabulary, with_end_token
 from opens2s_core.training.tokens import add_tokens, add_unit_tokens
 
 _TOWERS = ("audio_tower.", "model.audio_tower.")
-"""Where a whole Qwen2-Audio holds its encoder."""
+"""Prefixes of the encoder in a whole Qwen2-Audio."""
 _NEW = ("audio_adapter.", "llm2tts.", "llm_ln.", "tts_lm_model.spk2tts.", "tts_lm_model.spk_ln.")
-"""Modules that no part brings."""
+"""Modules that are in no part."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AssembleConfig:
-    """What the parts leave open; the defaults are the published values."""
+    """Settings that the parts do not determine; the defaults are the published values."""
 
     units: int = 16_384  # size of the speech tokenizer's codebook
     adapter_inner_dim: int = 512
@@ -52,22 +52,21 @@ class AssembleConfig:
 def assemble(
     audio: str | Path, llm: str | Path, speech_decoder: str | Path, output: str | Path, config: AssembleConfig
 ) -> None:
-    """Write an OpenS2S directory made of three others, which stay as they are. All are paths or URLs.
+    """Write an OpenS2S directory from three others. All are paths or URLs.
 
     ``audio`` is a Qwen2-Audio or its encoder alone, ``llm`` and ``speech_decoder`` are Qwen3 with their tokenizers.
-    ``output`` appears whole or not at all. Tensors are read and written shard by shard, all in the LLM's type, as parts
-    of several types do not compute together; new ones are drawn from the seed. Raises :class:`CheckpointError` or
-    :class:`ConfigError` for a part of another kind or one that lacks something, and :class:`StorageError` where
-    ``output`` overlaps a part.
+    ``output`` is written atomically. Tensors are read and written shard by shard and converted to the LLM's dtype; new
+    ones are initialised from the seed. Raises :class:`CheckpointError` or :class:`ConfigError` for an incomplete part
+    or one of another model, and :class:`StorageError` if ``output`` overlaps a part.
     """
     _check_apart(output, (audio, llm, speech_decoder))
     encoder_source = fetch_directory(audio)
     encoder, encoder_tensors = _read_encoder(encoder_source)
     extractor = _extractor_settings(encoder_source, encoder.num_mel_bins)
     thinker = _with_speech_tokens(read_language_model(fetch_directory(llm)), config)
-    speaker = _with_units(read_language_model(fetch_directory(speech_decoder)), config)
-    assembled = _opens2s_config(encoder, thinker.config, speaker.config, config)
-    parts = {"audio_encoder_model": encoder_tensors, "llm_model": thinker.tensors, "tts_lm_model": speaker.tensors}
+    decoder = _with_units(read_language_model(fetch_directory(speech_decoder)), config)
+    assembled = _opens2s_config(encoder, thinker.config, decoder.config, config)
+    parts = {"audio_encoder_model": encoder_tensors, "llm_model": thinker.tensors, "tts_lm_model": decoder.tensors}
     dtype = thinker.tensors[EMBEDDINGS].dtype
     tensors: dict[str, Tensor | LazyTensor] = {
         f"{prefix}.{name}": _cast(tensor, dtype) for prefix, part in parts.items() for name, tensor in part.items()
@@ -75,7 +74,7 @@ def assemble(
     tensors |= _new_modules(assembled, dtype, config.seed)
     with new_directory(output) as target:
         write_opens2s(tensors, assembled.to_dict(), target)
-        for model, where in ((thinker, target), (speaker, target / "tts")):
+        for model, where in ((thinker, target), (decoder, target / "tts")):
             model.tokenizer.save_pretrained(where)
             write_json(where / "generation_config.json", model.generation)
         (target / "audio").mkdir()
@@ -83,13 +82,13 @@ def assemble(
 
 
 def _check_apart(output: str | Path, parts: tuple[str | Path, ...]) -> None:
-    """What was at ``output`` is replaced, so no part may be lost with it, nor be written into."""
+    """``output`` replaces an existing directory, so it must not contain a part or lie in one."""
     if is_url(output):
         return
     target = Path(output).resolve()
     for part in (Path(part).resolve() for part in parts if not is_url(part)):
         if target == part or target in part.parents or part in target.parents:
-            raise StorageError(f"{output}: expected a directory that neither holds nor lies in {part}")
+            raise StorageError(f"{output}: expected a directory that neither contains nor lies in {part}")
 
 
 def _read_encoder(path: Path) -> tuple[Qwen2AudioEncoderConfig, dict[str, LazyTensor]]:
@@ -107,7 +106,7 @@ def _read_encoder(path: Path) -> tuple[Qwen2AudioEncoderConfig, dict[str, LazyTe
 
 
 def _extractor_settings(path: Path, mel_bins: int) -> dict[str, Any]:
-    """The feature extractor's settings: those beside the encoder, else Qwen2-Audio's. They must be ours."""
+    """The settings of the feature extractor, from the encoder's directory or Qwen2-Audio's, checked against ours."""
     expected = {"feature_size": mel_bins, "sampling_rate": SAMPLE_RATE, "hop_length": HOP, "n_fft": N_FFT}
     alone, processor = path / "preprocessor_config.json", path / "processor_config.json"
     if alone.exists():
@@ -128,7 +127,7 @@ def _with_speech_tokens(model: LanguageModel, config: AssembleConfig) -> Languag
         PromptBuilder(model.tokenizer, config.prompt_style)
     except ValueError as error:
         raise CheckpointError(f"{model.source}: prompt style {config.prompt_style!r}: {error}") from error
-    return also_ends_at(resize_vocabulary(model, known, config.seed), TURN_END)
+    return with_end_token(resize_vocabulary(model, known, config.seed), TURN_END)
 
 
 def _with_units(model: LanguageModel, config: AssembleConfig) -> LanguageModel:
@@ -150,7 +149,7 @@ def _opens2s_config(
         prompt_style=config.prompt_style,
         speaker_dim=config.speaker_dim,
     )
-    return OpenS2SConfig.from_dict(assembled.to_dict())  # refuses what could not be loaded
+    return OpenS2SConfig.from_dict(assembled.to_dict())  # checks that it can be loaded
 
 
 def _cast(tensor: LazyTensor, dtype: torch.dtype) -> LazyTensor:
@@ -158,7 +157,7 @@ def _cast(tensor: LazyTensor, dtype: torch.dtype) -> LazyTensor:
 
 
 def _new_modules(config: OpenS2SConfig, dtype: torch.dtype, seed: int) -> dict[str, Tensor]:
-    """The modules that join the parts, initialised by their own constructors in a model without layers and words."""
+    """The new modules, initialised by their constructors in a model without layers and with a vocabulary of 1."""
     without_layers = OpenS2SConfig(
         audio_encoder=Qwen2AudioEncoderConfig(d_model=config.audio_encoder.d_model, encoder_layers=0),
         llm=_without_layers(config.llm),

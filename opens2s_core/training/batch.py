@@ -1,7 +1,7 @@
-"""From samples to the tensors of one forward pass.
+"""Collation of samples to the tensors of one forward pass.
 
-A clip's frames and a reply's sequence are reached through indices instead of padded copies, so what a batch holds is
-small and every tensor has one owner. Layouts: README of the published model's golden data, sections (d) and (f).
+Replies refer to hidden states by index, without padded copies, so batches are small. Layouts: README of the published
+model's golden data, sections (d) and (f).
 """
 # B rows, T positions, R spoken replies, H hidden states, U units, L = 1 + H + U speech decoder positions
 
@@ -23,26 +23,26 @@ from opens2s_core.prompt import IGNORED
 
 @dataclass(frozen=True, slots=True)
 class EncodedSample:
-    """One prepared sample: ids, types and labels have one entry a position (one a slot for a clip)."""
+    """One prepared sample: ids, types and labels have one entry per position and one per audio slot."""
 
     input_ids: list[int]
     token_types: list[int]
     labels: list[int]
-    audios: list[bytes]  # encoded sound of each slot, in reading order
-    units: list[list[int]]  # codebook ids of each spoken reply, in reading order, without the end unit
+    audios: list[bytes]  # encoded audio of each slot, in order
+    units: list[list[int]]  # codebook ids of each spoken reply, in order, without the end unit
     speakers: list[list[float]] = field(default_factory=list)
-    """Speaker vector of each spoken reply, empty where it is not known; no entry at all where none is."""
+    """Speaker vector of each spoken reply, empty if unknown; no entries if none is known."""
     id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Replies:
-    """Spoken replies as the speech decoder learns them: where their parts lie, and in which order it reads them."""
+    """Spoken replies as training targets of the speech decoder: the indices of their parts and the reading order."""
 
     hidden_index: Tensor  # int64 (R, H) into the flattened (B · T) hidden states
-    speech_ids: Tensor  # int64 (R, U) in the speech decoder's vocabulary, the end unit included
-    speakers: Tensor  # float32 (R, speaker_dim), zeros where not known
-    order: Tensor  # int64 (R, L) into [speaker, hiddens, units] of each reply
+    speech_ids: Tensor  # int64 (R, U) in the speech decoder's vocabulary, including the end unit
+    speakers: Tensor  # float32 (R, speaker_dim), zeros if unknown
+    order: Tensor  # int64 (R, L) into [speaker, hidden states, units] of each reply
     mask: Tensor  # bool (R, L)
     labels: Tensor  # int64 (R, L)
 
@@ -52,7 +52,7 @@ class Replies:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Every batch has at least one clip and one reply: silent stand-ins keep all modules in the graph of all ranks."""
+    """One batch. It has at least one clip and one reply: dummies keep all modules in the graph of all ranks."""
 
     input_ids: Tensor  # int64 (B, T), audio slots repeated to their length
     attention_mask: Tensor  # bool (B, T)
@@ -63,12 +63,12 @@ class Batch:
 
 
 def load_clip(data: bytes) -> Waveform:
-    """Encoded sound → 16 kHz waveform (n,). Raises :class:`~opens2s_core.audio.AudioError`."""
+    """Encoded audio → 16 kHz waveform (n,). Raises :class:`~opens2s_core.audio.AudioError`."""
     return resample(*decode_audio(data), SAMPLE_RATE)
 
 
 def collate(samples: Sequence[EncodedSample], config: OpenS2SConfig, vocabulary: Vocabulary) -> Batch:
-    """Right-padded tensors of some samples (possibly none).
+    """Right-padded tensors of zero or more samples.
 
     Raises ``ValueError`` for a speaker vector of another size than ``config.speaker_dim``, or speakers that do not
     match the replies.
@@ -108,8 +108,8 @@ def collate_replies(
 ) -> Replies:
     """Index tensors of R ≥ 1 spoken replies.
 
-    ``runs``: positions of each one's hidden states, as :func:`spoken_runs` gives them. ``speech``: ids of each in the
-    speech decoder's vocabulary, learned as they are, so normally with the end unit. ``speakers``: (R, speaker_dim).
+    ``runs``: positions of the hidden states of each reply, from :func:`spoken_runs`. ``speech``: the target ids of each
+    in the speech decoder's vocabulary, normally with the end unit. ``speakers``: (R, speaker_dim).
     """
     hidden_index, speech_ids = _pad(runs, 0), _pad(speech, 0)
     orders, labels = [], []
@@ -117,7 +117,7 @@ def collate_replies(
         order = interleave.order(len(run), len(ids))
         is_unit = order > len(run)
         labels.append(np.where(is_unit, np.array([0, *ids])[np.maximum(order - len(run), 0)], IGNORED).tolist())
-        # Hidden states of all replies are padded to one width, so units start behind the widest.
+        # Hidden states of all replies are padded to one width; units start after them.
         orders.append(np.where(is_unit, order - len(run) + hidden_index.shape[1], order).tolist())
     return Replies(
         hidden_index=hidden_index,
@@ -132,11 +132,11 @@ def collate_replies(
 def _replies(
     samples: Sequence[EncodedSample], types: list[list[int]], config: OpenS2SConfig, vocabulary: Vocabulary
 ) -> Replies:
-    """Runs of token type 1, matched to the units in reading order."""
+    """Runs of token type 1, matched to the units in order."""
     offset, end = vocabulary.units.offset, vocabulary.units.end_ids[0]
     speech = [[offset + unit for unit in units] + [end] for sample in samples for units in sample.units]
     runs = spoken_runs(types)
-    assert len(runs) == len(speech), "as many spoken stretches as replies with units"
+    assert len(runs) == len(speech), "as many spoken runs as replies with units"
     if not runs:
         dummy = collate_replies([[0]], [[end]], torch.zeros(1, config.speaker_dim), config.interleave)
         return replace(dummy, labels=torch.full_like(dummy.labels, IGNORED))
@@ -145,14 +145,14 @@ def _replies(
 
 
 def _speakers(sample: EncodedSample, size: int) -> list[list[float]]:
-    """A vector of every spoken reply."""
+    """The speaker vector of every spoken reply."""
     if not sample.speakers:
         return [[0.0] * size] * len(sample.units)
     if len(sample.speakers) != len(sample.units):
         raise ValueError(f"{len(sample.speakers)} speakers for {len(sample.units)} spoken replies: expected one each")
     for vector in sample.speakers:
         if len(vector) not in (0, size):
-            raise ValueError(f"speaker vector of {len(vector)} numbers: expected {size}, or none if not known")
+            raise ValueError(f"speaker vector of {len(vector)} numbers: expected {size}, or none if unknown")
     return [vector or [0.0] * size for vector in sample.speakers]
 
 

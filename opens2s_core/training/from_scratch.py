@@ -1,6 +1,6 @@
-"""A bundle whose language models know nothing yet: random weights, a tokenizer learned from texts, and a voice.
+"""Creates a bundle for training from scratch: language models with random weights, a new tokenizer, and a given voice.
 
-It is the start of a run that has no published weights: everything in it has the real architecture, at any size.
+The architecture is the published one, at any size.
 """
 
 import shutil
@@ -31,7 +31,7 @@ from opens2s_core.training.tokens import add_tokens, add_unit_tokens
 
 _PAD = "<|endoftext|>"
 
-# The cut of words before byte-pair encoding that Qwen's tokenizers use.
+# The pre-tokenization of Qwen's tokenizers.
 _WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -39,8 +39,8 @@ _WORDS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TransformerSize:
-    """The last two are of language models: heads of keys and values (None: half of the heads), and whether the head is
-    the embedding."""
+    """Size of a transformer. Language models also have ``key_heads``, the heads of keys and values (None: half of the
+    heads), and ``tied``, whether embeddings and head share weights."""
 
     width: int
     layers: int
@@ -52,7 +52,7 @@ class TransformerSize:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScratchConfig:
-    """Sizes of the models that learn; how many speech units there are follows from the voice."""
+    """Sizes of the models; the number of speech units is that of the voice."""
 
     audio_encoder: TransformerSize
     llm: TransformerSize
@@ -64,7 +64,7 @@ class ScratchConfig:
     audio_padding: AudioPadding = "masked"
     mel_bins: int = 128  # of the audio encoder's input
     speaker_dim: int = SPEAKER_DIM
-    units_temperature: float = 1.0  # at which the model's speech is to be sampled
+    units_temperature: float = 1.0  # for sampling units in serving
     seed: int = 0
 
 
@@ -79,7 +79,7 @@ def create_bundle(config: ScratchConfig, texts: Iterable[str], voice: Path, dire
 
 
 def train_text_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """Byte-level BPE of at most ``vocabulary`` merged tokens in Qwen's manner, with the special tokens behind them."""
+    """Byte-level BPE as in Qwen, with at most ``vocabulary`` tokens followed by the special tokens."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -101,7 +101,7 @@ def train_text_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTok
 
 
 def _create_opens2s(config: ScratchConfig, units: int, tokenizer: PreTrainedTokenizerFast, path: Path) -> None:
-    tokenizer.save_pretrained(path / "tts")  # the speech decoder shares the words, not the audio tokens
+    tokenizer.save_pretrained(path / "tts")  # the speech decoder shares the text tokens, not the audio tokens
     speech = PreTrainedTokenizerFast.from_pretrained(str(path / "tts"))
     add_unit_tokens(speech, units)
     add_tokens(tokenizer, SPEECH_TOKENS, special=True)
@@ -117,7 +117,7 @@ def _create_opens2s(config: ScratchConfig, units: int, tokenizer: PreTrainedToke
 
 
 def opens2s_config(config: ScratchConfig, text_tokens: int, speech_tokens: int) -> OpenS2SConfig:
-    """Of models of these sizes, with so many tokens in the vocabularies of LLM and speech decoder."""
+    """The configuration of models of these sizes, with the vocabulary sizes of LLM and speech decoder."""
     size = config.audio_encoder
     return OpenS2SConfig(
         audio_encoder=Qwen2AudioEncoderConfig(

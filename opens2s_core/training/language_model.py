@@ -1,4 +1,4 @@
-"""A Qwen3 directory as a part of something larger: its tensors unread, its vocabulary grown."""
+"""Reads a Qwen3 directory lazily and resizes its vocabulary."""
 
 import zlib
 from dataclasses import dataclass, replace
@@ -24,12 +24,12 @@ class LanguageModel:
     config: Qwen3Config
     tensors: dict[str, LazyTensor]  # without a tied head
     tokenizer: PreTrainedTokenizerFast
-    generation: dict[str, Any]  # generation_config.json, with pad_token_id and a list of eos_token_id in any case
+    generation: dict[str, Any]  # generation_config.json, always with pad_token_id and a list of eos_token_id
 
 
 def read_language_model(path: Path) -> LanguageModel:
-    """A Qwen3 and its tokenizer. A head that should be tied to the embeddings but differs from them is kept, and the
-    configuration says so. Raises :class:`CheckpointError` or :class:`ConfigError` for anything else."""
+    """Read a Qwen3 and its tokenizer. A head that the configuration ties to the embeddings but that differs from them
+    is kept, and the configuration adapted. Raises :class:`CheckpointError` or :class:`ConfigError`."""
     where = path / "config.json"
     config = parse_transformers_config(Qwen3Config, read_json(where), str(where))
     tensors = open_tensors(path)
@@ -39,7 +39,7 @@ def read_language_model(path: Path) -> LanguageModel:
     check_tensors(tensors, expected, path)
     if config.tie_word_embeddings and HEAD in tensors:
         if same_bits(tensors[HEAD].read(), tensors[EMBEDDINGS].read()):
-            del tensors[HEAD]  # some files hold a tied head too
+            del tensors[HEAD]  # some files contain the tied head
         else:
             config = Qwen3Config(**config.to_dict() | {"tie_word_embeddings": False})
     tokenizer = load_tokenizer(path)
@@ -49,7 +49,7 @@ def read_language_model(path: Path) -> LanguageModel:
 
 
 def _generation_settings(path: Path, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
-    """The settings as they are; where they name no end or padding, the tokenizer's."""
+    """The generation settings, with missing end and padding tokens from the tokenizer."""
     file = path / "generation_config.json"
     settings = read_json(file) if file.exists() else {}
     given = _first_known(settings.get("eos_token_id"), tokenizer.eos_token_id)
@@ -68,9 +68,9 @@ def _first_known(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def also_ends_at(model: LanguageModel, token: str) -> LanguageModel:
-    """``model`` with ``token`` among its end ids, since a base model knows no turns. Raises :class:`CheckpointError`
-    for a token that its tokenizer lacks."""
+def with_end_token(model: LanguageModel, token: str) -> LanguageModel:
+    """Add ``token`` to the end tokens, which base models lack. Raises :class:`CheckpointError` for a token that the
+    tokenizer lacks."""
     ends, end = model.generation["eos_token_id"], model.tokenizer.get_vocab().get(token)
     if end is None:
         raise CheckpointError(f"{model.source}: expected a tokenizer with the token {token!r}")
@@ -80,9 +80,9 @@ def also_ends_at(model: LanguageModel, token: str) -> LanguageModel:
 
 
 def resize_vocabulary(model: LanguageModel, known: int, seed: int) -> LanguageModel:
-    """A row in the embeddings, and in a head of its own, for each token of ``model.tokenizer`` and no more.
+    """Resize the embeddings, and an untied head, to one row per token of ``model.tokenizer``.
 
-    The ``known`` first rows stay as they are, spare rows behind them go, as with the reference. New rows are drawn
+    The first ``known`` rows are kept and spare rows after them dropped, as in the reference. New rows are sampled
     around the mean of the known ones.
     """
     rows, spread = table_rows(model.tokenizer), model.config.initializer_range
@@ -100,7 +100,7 @@ def _resized(table: LazyTensor, known: int, rows: int, spread: float, seed: int)
 
     def read() -> Tensor:
         kept = table.read()[:known]
-        # Part by part, so that there is never a copy of the whole in a wider type.
+        # In parts, to avoid a copy of the whole table in float64.
         mean = sum((part.sum(0, dtype=torch.float64) for part in kept.split(4096)), torch.zeros(width)) / known
         noise = torch.randn(rows - known, width, generator=torch.Generator().manual_seed(seed))
         return torch.cat([kept, (mean + spread * noise).to(table.dtype)])

@@ -1,4 +1,4 @@
-"""The micro-batches of a worker, read and collated in a thread while the model computes those before them."""
+"""Loading of the micro-batches of a worker: a thread reads and collates them ahead of the model."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,11 +17,11 @@ from opens2s_core.training.plan import PlanConfig, Step, plan_steps
 
 _T = TypeVar("_T")
 _AHEAD = 4
-"""Micro-batches that are ready or being made."""
+"""Micro-batches that are ready or in preparation."""
 
 
 class Samples(Protocol):
-    """Prepared samples by index, with the numbers from which steps are planned, (n,) whole numbers each."""
+    """Prepared samples by index, with their lengths and label counts for planning, (n,) integers each."""
 
     @property
     def lengths(self) -> ArrayLike: ...
@@ -37,7 +37,7 @@ class Samples(Protocol):
 
 @runtime_checkable
 class GroupedSamples(Samples, Protocol):
-    """Samples that are read together with others, their row group."""
+    """Samples that are read by row group."""
 
     @property
     def groups(self) -> NDArray[np.int64]:
@@ -45,21 +45,21 @@ class GroupedSamples(Samples, Protocol):
         ...
 
     def epoch_groups(self, epoch: int, seed: int) -> NDArray[np.int64]:
-        """The row groups of an epoch: one that is to be read twice is in it twice."""
+        """The row groups of an epoch; a group that occurs twice is read twice."""
         ...
 
 
 class SampleError(ValueError):
-    """A sample that cannot be read or made a part of a batch, by its index and, where it has one, its id."""
+    """A sample that cannot be read or collated; the message has its index and, if it has one, its id."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedMicroBatch:
-    """A micro-batch of a step, and the labels of the whole step, at least 1 each."""
+    """A micro-batch of a step, and the label counts of the whole step, at least 1 each."""
 
     step: int
     lane: int
-    last: bool  # of this worker's in the step
+    last: bool  # the last one of the step on this worker
     batch: Batch
     text_labels: int
     unit_labels: int
@@ -76,7 +76,7 @@ def load_micro_batches(
     first: int,
     last: int,
 ) -> Iterator[LoadedMicroBatch]:
-    """Those of one worker in steps ``first`` to ``last`` (exclusive), in order. Raises :class:`SampleError`."""
+    """The micro-batches of one worker in steps ``first`` to ``last`` (exclusive). Raises :class:`SampleError`."""
     text_labels, unit_labels = (np.asarray(labels) for labels in (samples.text_labels, samples.unit_labels))
     for step in _steps(samples, plan, first=first, last=last):
         in_step = [index for micro_batch in step.micro_batches for index in micro_batch]
@@ -94,9 +94,9 @@ def load_micro_batches(
 
 @contextmanager
 def load_ahead(items: Iterator[_T], depth: int = _AHEAD) -> Iterator[Iterator[_T]]:
-    """The same items, up to ``depth`` of them made ahead in a thread, which has ended when the block does.
+    """The same items, of which a thread computes up to ``depth`` ahead. The thread ends with the block.
 
-    What an item raises, ``next`` raises in its turn.
+    An exception of an item is raised by the ``next`` that would return it.
     """
     end = object()
     with ThreadPoolExecutor(1, thread_name_prefix="loader") as thread:

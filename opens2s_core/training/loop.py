@@ -1,4 +1,4 @@
-"""The training loop: torch and transformers only. How gradients are reduced and where states lie is a backend's."""
+"""The training loop, with torch and transformers only. A backend reduces gradients and holds the sharded states."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -21,9 +21,9 @@ from opens2s_core.training.plan import PlanConfig
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainConfig:
-    """One run. AdamW with linear warm-up and cosine decay to a tenth; norms of gradients are clipped.
+    """One training run: AdamW with linear warm-up, cosine decay to a tenth and clipping of the gradient norm.
 
-    With ``lora`` the LLM's own weights stay frozen and learn through LoRA; all other modules train as without.
+    With ``lora`` the LLM's own weights are frozen and LoRA is trained instead; other modules are trained as usual.
     """
 
     steps: int
@@ -49,14 +49,14 @@ class TrainConfig:
 
 
 def prepare_model(model: OpenS2S, config: TrainConfig) -> OpenS2S:
-    """``model`` with what ``config`` trains beside its own weights; a backend calls it before it makes an optimizer."""
+    """Add LoRA to ``model`` if configured; backends call it before they create the optimizer."""
     if config.lora is not None:
         add_lora(model.thinker, config.lora, seed=config.plan.seed)
     return model
 
 
 class Backend(Protocol):
-    """Holds the model and its optimizer on this rank among ``world``."""
+    """The model and its optimizer on one rank of ``world``."""
 
     model: OpenS2S
     rank: int
@@ -67,8 +67,8 @@ class Backend(Protocol):
         ...
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
-        """Add the gradients of one micro-batch; they are *summed* over micro-batches and ranks. ``last``: nothing more
-        this step."""
+        """Add the gradients of one micro-batch; they are *summed* over micro-batches and ranks. ``last``: the last one
+        of the step on this rank."""
         ...
 
     def step(self, learning_rate: float) -> None:
@@ -78,7 +78,7 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """What one step showed on this rank."""
+    """The losses of one step on this rank."""
 
     step: int  # steps done
     text_loss: float  # this rank's share of the mean over the step's labels
@@ -94,15 +94,15 @@ def fit(
     first_step: int,
     after_step: Callable[[StepReport], None],
 ) -> None:
-    """Train from ``first_step`` to ``config.steps``, calling ``after_step`` on every rank after each.
+    """Train from ``first_step`` to ``config.steps`` and call ``after_step`` on every rank after each step.
 
-    The number of workers must divide ``config.plan.micro_batches_per_step``. Micro-batches are read and collated ahead
-    of their step by a thread; what is wrong with one is raised by its step, as
+    The number of workers must divide ``config.plan.micro_batches_per_step``. A thread reads and collates micro-batches
+    ahead of their step; the step of a micro-batch that fails raises
     :class:`~opens2s_core.training.loader.SampleError`.
     """
     if config.plan.micro_batches_per_step % backend.world:
         raise ValueError(
-            f"{backend.world} workers cannot share {config.plan.micro_batches_per_step} micro-batches a step evenly"
+            f"{backend.world} workers cannot evenly share {config.plan.micro_batches_per_step} micro-batches per step"
         )
     backend.model.train()
     micro_batches = load_micro_batches(
@@ -124,7 +124,7 @@ def _train_step(config: TrainConfig, backend: Backend, step: int, loaded: Iterat
     text_loss = speech_loss = 0.0
     for micro_batch in loaded:
         assert micro_batch.step == step
-        with _random_numbers_of(config.plan.seed, step, micro_batch.lane, backend.model.thinker.device):
+        with _seeded(config.plan.seed, step, micro_batch.lane, backend.model.thinker.device):
             sums = backend.losses(_to_device(micro_batch.batch, backend.model))
         text, speech = sums.text / micro_batch.text_labels, sums.speech / micro_batch.unit_labels
         backend.backward(config.text_weight * text + config.speech_weight * speech, last=micro_batch.last)
@@ -137,8 +137,8 @@ def _train_step(config: TrainConfig, backend: Backend, step: int, loaded: Iterat
 
 
 @contextmanager
-def _random_numbers_of(seed: int, step: int, lane: int, device: torch.device) -> Iterator[None]:
-    """Dropout within depends on the micro-batch alone: neither on the number of workers nor on a resume."""
+def _seeded(seed: int, step: int, lane: int, device: torch.device) -> Iterator[None]:
+    """Seed random numbers (dropout) by micro-batch, independent of the number of workers and of resuming."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(np.random.SeedSequence((seed, step, lane)).generate_state(1, np.uint64)[0]))
         yield

@@ -1,9 +1,8 @@
-"""Which samples make which step: a pure function of lengths, row groups, seed and epoch.
+"""The assignment of samples to steps, a pure function of lengths, row groups, seed and epoch.
 
-A step is ``micro_batches_per_step`` micro-batches, one of each lane, whatever the number of workers: each takes its
-share of the lanes, so that neither their number nor a resume changes what is learned. Samples in files are read with
-the row group that they lie in. All samples of a row group are in one lane and close together, so that one worker reads
-the group, and reads it once.
+A step has ``micro_batches_per_step`` micro-batches, one per lane. The workers share the lanes: neither their number nor
+resuming changes the result. Samples in files are read by row group. All samples of a row group are in one lane and
+close together, so that one worker reads the group, and reads it once.
 """
 # n samples of an epoch, g row groups, s windows, b micro-batches, L lanes
 
@@ -18,17 +17,17 @@ MicroBatch = tuple[int, ...]
 Indices = NDArray[np.int64]
 
 _WINDOW_MICRO_BATCHES = 8
-"""The last micro-batch of a window is not full: a window of fewer would waste much of them."""
+"""Minimum size of a window. Its last micro-batch is not full, which would waste much of a smaller window."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanConfig:
-    """``micro_batch_positions`` bounds the padded size of a micro-batch (rows × longest row); a longer sample is alone
-    in its own.
+    """``micro_batch_positions`` bounds the padded size of a micro-batch (rows × longest row); a longer sample gets a
+    micro-batch of its own.
 
-    Each lane goes through its row groups by windows of ``window_groups``, or of more if that many do not fill 8
-    micro-batches. Samples of a window are shuffled, and those alike in length share a micro-batch. A worker holds the
-    windows of its lanes in memory.
+    Each lane reads its row groups in windows of ``window_groups``, or of more if that many do not fill 8 micro-batches.
+    The samples of a window are shuffled, and samples of similar lengths share a micro-batch. A worker holds the windows
+    of its lanes in memory.
     """
 
     micro_batches_per_step: int = 4
@@ -48,8 +47,8 @@ class EpochPlan:
     """The micro-batches of each step of an epoch."""
 
     def __init__(self, samples: Indices, starts: Indices, table: Indices) -> None:
-        """Micro-batch i is ``samples[starts[i] : starts[i + 1]]``; ``table`` (steps, L) numbers those of each step, -1
-        where it is empty."""
+        """Micro-batch i is ``samples[starts[i] : starts[i + 1]]``; ``table`` (steps, L) has the indices of the
+        micro-batches of each step, -1 for an empty one."""
         self._samples, self._starts, self._table = samples, starts, table
 
     def __len__(self) -> int:
@@ -73,11 +72,11 @@ def plan_epoch(
     groups: ArrayLike | None = None,
     epoch_groups: ArrayLike | None = None,
 ) -> EpochPlan:
-    """Every sample once, in micro-batches of neighbours in length; empty micro-batches are in the last steps.
+    """All samples once, in micro-batches of similar lengths; empty micro-batches are in the last steps.
 
-    ``groups`` (n,) is the row group of each sample; ``epoch_groups`` are those of this epoch, one that is to be read
-    twice is in it twice (None: each once). Without groups, or with so few that each worker may hold all of them, all
-    samples are in one window that the lanes share, and the micro-batches of a step are alike in size.
+    ``groups`` (n,) is the row group of each sample. ``epoch_groups`` are the row groups of this epoch (None: each
+    once); a group that occurs twice is read twice. Without groups, or with so few that each worker can hold all of
+    them, all samples are in one window that the lanes share, and the micro-batches of a step are of similar sizes.
     """
     rng = np.random.default_rng((config.seed, epoch))
     of_sample = np.asarray(lengths, dtype=np.int64)
@@ -99,8 +98,8 @@ def plan_steps(
     groups: ArrayLike | None = None,
     epoch_groups: Callable[[int, int], ArrayLike] | None = None,
 ) -> Iterator[Step]:
-    """Steps ``first`` to ``last`` (exclusive), epoch after epoch. ``epoch_groups`` gives, for an epoch and the seed,
-    what :func:`plan_epoch` takes."""
+    """Steps ``first`` to ``last`` (exclusive), epoch after epoch. ``epoch_groups`` maps an epoch and the seed to
+    the argument of :func:`plan_epoch`."""
     if not np.size(lengths):
         raise ValueError("no samples to train on")
     number = epoch = 0
@@ -131,7 +130,7 @@ class _Members:
 
 
 def _plan_shared(samples: Indices, lengths: Indices, config: PlanConfig, rng: np.random.Generator) -> EpochPlan:
-    """One window for all lanes."""
+    """Plan with one window for all lanes."""
     shuffled = samples[rng.permutation(len(samples))]
     ordered = shuffled[np.argsort(lengths[shuffled], kind="stable")]
     starts = _cut(np.zeros(len(ordered), np.int64), lengths[ordered], config.micro_batch_positions)
@@ -173,8 +172,8 @@ def _plan_lanes(
 
 
 def _deal(totals: Indices, lanes: int, rng: np.random.Generator) -> Indices:
-    """The lane of each row group (g,), at random and so that the ``totals`` of two lanes differ by no more than the
-    longest group: of each ``lanes`` groups that follow one another in length, every lane gets one."""
+    """The random lane of each row group (g,). Of each ``lanes`` consecutive groups in order of length, every lane gets
+    one, so the ``totals`` of two lanes differ by at most the longest group."""
     rounds = -(-len(totals) // lanes)
     dealt = rng.permuted(np.tile(np.arange(lanes), (rounds, 1)), axis=1).ravel()
     lane = np.empty(len(totals), np.int64)
@@ -183,13 +182,13 @@ def _deal(totals: Indices, lanes: int, rng: np.random.Generator) -> Indices:
 
 
 def _window_size(totals: Indices, config: PlanConfig) -> int:
-    """In row groups."""
+    """The number of row groups per window."""
     filling = _WINDOW_MICRO_BATCHES * config.micro_batch_positions / max(float(totals.mean()), 1)
     return max(config.window_groups, int(np.ceil(filling)))
 
 
 def _windows(groups_of_lane: Indices, size: int) -> Indices:
-    """The window of each row group (g,), numbered from lane to lane; those of a lane differ by one group at most."""
+    """The window of each row group (g,), numbered lane by lane; the sizes of a lane's windows differ by at most one."""
     windows = -(-groups_of_lane // size)
     first = np.repeat(np.cumsum(windows) - windows, groups_of_lane)
     within = _ranges(np.zeros_like(groups_of_lane), groups_of_lane)
@@ -197,10 +196,10 @@ def _windows(groups_of_lane: Indices, size: int) -> Indices:
 
 
 def _cut(windows: Indices, lengths: Indices, positions: int) -> Indices:
-    """Where the micro-batches start (b,), for samples in the order of their windows and then of their lengths.
+    """The start indices of the micro-batches (b,), for samples sorted by window and then by length.
 
-    Each is filled as far as it can be before the next one starts. Samples of one length and window, a run, are handled
-    at once, and all windows are gone through together, run by run.
+    Each micro-batch is filled before the next one starts. Samples of one length and window, a run, are processed
+    at once, and all windows in parallel, run by run.
     """
     changes = np.flatnonzero((np.diff(windows) != 0) | (np.diff(lengths) != 0)) + 1
     run_starts = np.concatenate([[0], changes])[: len(lengths)]
@@ -221,6 +220,6 @@ def _cut(windows: Indices, lengths: Indices, positions: int) -> Indices:
 
 
 def _ranges(starts: Indices, sizes: Indices) -> Indices:
-    """``start, start + 1, …`` of each size, one range after another."""
+    """Concatenated ranges ``start, start + 1, …`` of the given sizes."""
     ends = np.cumsum(sizes)
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - sizes), sizes)

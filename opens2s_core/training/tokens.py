@@ -1,4 +1,4 @@
-"""Tokens that a tokenizer needs to become one of OpenS2S's two."""
+"""Adds the tokens of OpenS2S to tokenizers."""
 
 from collections.abc import Iterable
 
@@ -9,14 +9,14 @@ from opens2s_core.checkpoint.errors import CheckpointError
 
 
 def add_tokens(tokenizer: PreTrainedTokenizerFast, tokens: Iterable[str], *, special: bool) -> None:
-    """Put those of ``tokens`` that are not there yet behind all others, in a row."""
+    """Append those of ``tokens`` that the tokenizer lacks."""
     tokenizer.add_tokens([AddedToken(t, special=special, normalized=False) for t in tokens], special_tokens=special)
 
 
 def add_unit_tokens(tokenizer: PreTrainedTokenizerFast, count: int) -> bool:
-    """Add units 0 … ``count`` - 1; False if just these stand there already, in a row.
+    """Add units 0 … ``count`` - 1; False if exactly these exist already, with consecutive ids.
 
-    Raises :class:`CheckpointError` where other unit tokens do, ``ValueError`` for a count below one.
+    Raises :class:`CheckpointError` for other unit tokens, ``ValueError`` for a count below one.
     """
     if count < 1:
         raise ValueError(f"expected one unit or more, got {count}")
@@ -28,7 +28,7 @@ def add_unit_tokens(tokenizer: PreTrainedTokenizerFast, count: int) -> bool:
     first = present.get(wanted[0], -1)
     if present != {token: first + unit for unit, token in enumerate(wanted)}:
         raise CheckpointError(
-            f"{tokenizer.name_or_path}: expected no unit tokens, or {count} from {wanted[0]} on in a row, "
+            f"{tokenizer.name_or_path}: expected no unit tokens, or {count} consecutive ones from {wanted[0]} on, "
             f"got {len(present)} from {min(present, key=present.__getitem__)} on"
         )
     return False

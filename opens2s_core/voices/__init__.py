@@ -1,8 +1,8 @@
-"""The voice that comes with the package, so that a model can speak before anyone has trained a voice."""
+"""The voice that is part of the package, for models without a trained voice."""
 
 from pathlib import Path
 
 SLT = Path(__file__).parent / "slt"
-"""``speech_tokenizer/`` and ``token2wav/``, and a card with its scores: flite's ``slt``, learned by ``voice-tiny``."""
+"""``speech_tokenizer/``, ``token2wav/`` and a model card: flite's voice ``slt``, trained with ``voice-tiny``."""
 HELD_OUT = SLT / "held_out"
-"""A spoken corpus of sentences that it never saw."""
+"""A spoken corpus of sentences outside its training data."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from opens2s_core.inference.messages import AudioChunk, Finish, OutputFormat, ReplyRequest, Sampling
-from opens2s_core.prompt import reading
+from opens2s_core.prompt import read_aloud
 from serve_app.api.audio_output import AudioFormat, AudioStream, base64_text
 from serve_app.api.audio_parts import PartJoiner
 from serve_app.api.chat_request import Seed
@@ -82,8 +82,8 @@ def speech_reply_requests(speech: SpeechRequest, context: ApiContext) -> tuple[R
 def _reply_request(text: str, speech: SpeechRequest, context: ApiContext) -> ReplyRequest:
     max_tokens = _NFC_GROWTH * len(text.encode()) + _END_TOKENS
     return ReplyRequest(
-        messages=reading(text, speech.instructions or None),
-        say=text,
+        messages=read_aloud(text, speech.instructions or None),
+        reply_text=text,
         text=Sampling(max_tokens=max_tokens, seed=speech.seed),
         units=units_sampling(max_tokens, speech.seed, context),
         audio=OutputFormat(samples="int16"),

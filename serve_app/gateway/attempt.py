@@ -93,7 +93,7 @@ class Attempt:
 
     async def _run_stage(self, spec: StageSpec) -> None:
         request = self._requests[spec.name]
-        open_ends = set(spec.ends(speak=request.request.speak))
+        open_ends = set(spec.end_types(speak=request.request.speak))
         async with self._stages.clients[spec.name].connect() as connection:
             await connection.send(request)
             async with asyncio.TaskGroup() as group:
@@ -141,7 +141,7 @@ class Attempt:
                 await asyncio.sleep(_PACE_SECONDS)
             await connection.send(message)
             self._audio[spec.name] += self._units_seconds(message)
-            if AudioChunk not in spec.speech_ends:
+            if AudioChunk not in spec.speech_end_types:
                 await self._wait_for_first_audio()
 
     async def _wait_for_first_audio(self) -> None:

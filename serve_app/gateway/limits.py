@@ -12,7 +12,7 @@ _CHARS_PER_TOKEN = 16
 def fitting_limits(config: ServeConfig, info: BundleInfo) -> Limits:
     """The configured limits, but no more than fits the context of the stage that reads the conversation."""
     limits = config.limits
-    first = next(spec.name for spec in config.model_family.stages if spec.takes is None)
+    first = next(spec.name for spec in config.model_family.stages if spec.input_type is None)
     context = min(config.stages[first].context, info.context or config.stages[first].context)
     seconds = context / info.audio_positions if info.audio_positions else limits.max_audio_seconds
     return replace(

@@ -159,12 +159,12 @@ class Reply:
             spec.name: StageRequest(
                 id=name,
                 # The conversation, which may be large, is only for the stage that reads it.
-                request=request if spec.takes is None else replace(request, messages=()),
+                request=request if spec.input_type is None else replace(request, messages=()),
                 sample_rate=self._context.sample_rate,
                 units_per_second=self._context.units_per_second,
                 record=records.get(spec.name),
             )
-            for spec in self._context.stages.family.taking_part(speak=request.speak)
+            for spec in self._context.stages.family.stages_for(speak=request.speak)
         }
 
     def _start(self) -> None:

@@ -21,7 +21,7 @@ class ResumeState:
 
     def __init__(self, family: Family, request: ReplyRequest) -> None:
         self._family = family
-        self._open_ends = set(family.client_ends(speak=request.speak))
+        self._open_ends = set(family.client_end_types(speak=request.speak))
         self._records: dict[str, Record] = {}
         self._text_ended = False
 

@@ -10,7 +10,7 @@ import numpy as np
 from opens2s_core.inference.messages import (
     AudioChunk,
     Finish,
-    Hiddens,
+    HiddenStates,
     OutputFormat,
     ReplyRequest,
     Sampling,
@@ -29,7 +29,7 @@ _TYPES: dict[str, type[Any]] = {
     for kind in (
         *(StageRequest, Probe, Accepted, StageOutput, Heartbeat, EndOfStream, Failure),
         *(ReplyRequest, Sampling, OutputFormat, Message, Text, Audio, Spoken, ToolCall),
-        *(TextDelta, Hiddens, Units, AudioChunk, Finish),
+        *(TextDelta, HiddenStates, Units, AudioChunk, Finish),
         *(TextRecord, UnitsRecord, AudioRecord),
     )
 }

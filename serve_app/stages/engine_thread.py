@@ -77,7 +77,7 @@ class EngineThread:
 
     def open(self, request: StageRequest) -> EngineStream:
         """Ask for a slot; the stream says whether there is one."""
-        ends = self._spec.ends(speak=request.request.speak)
+        ends = self._spec.end_types(speak=request.request.speak)
         stream = EngineStream(self, ends, self._coalesce_seconds)
         self.run(partial(self._open, stream, request))
         return stream

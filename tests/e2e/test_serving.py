@@ -24,7 +24,7 @@ from opens2s_core.audio import encode_audio
 from opens2s_core.checkpoint.bundle import read_bundle_info
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling
 from opens2s_core.inference.pipeline import Pipeline, reply_text
-from opens2s_core.prompt import reading
+from opens2s_core.prompt import read_aloud
 from serve_app.api.audio_input import decode_input
 from serve_app.api.chat_request import chat_reply_request, parse_chat
 from serve_app.api.context import ApiContext
@@ -283,7 +283,7 @@ def test_a_text_is_read_word_for_word_and_not_answered(served: str, tiny_bundle:
     ) as answer:
         pcm = answer.read()
     assert len(pcm) > 22_050
-    request = ReplyRequest(messages=reading(text), say=text, text=Sampling(max_tokens=100))
+    request = ReplyRequest(messages=read_aloud(text), reply_text=text, text=Sampling(max_tokens=100))
     assert reply_text(list(Pipeline.load(tiny_bundle).reply(request))) == text
 
 

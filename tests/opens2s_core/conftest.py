@@ -1,4 +1,5 @@
-"""Golden data of a test module, named by its ``GOLDEN``; with ``-s``, how closely every group of tensors was met."""
+"""Golden data of a test module, named by its ``GOLDEN``; with ``-s``, the largest error of every tensor group is
+printed."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Conversations as the published tools' files hold them, as ours."""
+"""Converts conversations in the format of the published tools' files."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ _UNITS = PreTrainedTokenizerFast.from_pretrained(str(GOLDEN.path / "tts"))
 
 
 def parse_messages(messages: list[dict[str, Any]]) -> tuple[Message, ...]:
-    """Sounds are paths into the golden directory; in an item a sound comes before units, and units before text."""
+    """Audio is a path in the golden directory; the order within an item is audio, units, text."""
     return tuple(Message(turn["role"], tuple(map(_content, as_items(turn["content"])))) for turn in messages)
 
 
@@ -41,5 +41,5 @@ def _content(item: dict[str, str]) -> Content:
 
 
 def served(row: dict[str, Any]) -> tuple[Message, ...]:
-    """The worker's system prompt stands before the messages, whatever they are; an empty one is no turn."""
+    """The messages after the worker's system prompt; an empty prompt is omitted."""
     return Message("system", (Text(row["system_prompt"]),)), *parse_messages(row["messages"])

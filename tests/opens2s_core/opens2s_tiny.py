@@ -1,7 +1,7 @@
 """The golden data of the whole OpenS2S model: the model, its synthetic clips, and how its batches differ from ours.
 
-In the published model a clip's last adapter frames hear what the batch put behind the clip: the silence its segment
-was padded with, or zeros. Ours hear nothing there, so a clip is the same alone and in any batch.
+In the published model the last adapter frames of a clip depend on its padding in the batch, silence or zeros. Ours
+are masked, so a clip is the same alone and in any batch.
 """
 
 from functools import cache
@@ -46,7 +46,7 @@ def _synthetic() -> Tensor:
 
 
 def synthetic_features(frames: list[int]) -> AudioFeatures:
-    """Synthetic clips of so many valid log-mel frames each; like real ones they go on behind their ends."""
+    """Synthetic clips with these numbers of valid log-mel frames; as in real ones, features continue after the end."""
     parts = [segment_lengths(count) for count in frames]
     rows = [row.split(SEGMENT_FRAMES, dim=1)[: len(own)] for row, own in zip(_synthetic(), parts, strict=False)]
     return AudioFeatures(torch.stack([segment for row in rows for segment in row]), parts)
@@ -87,14 +87,14 @@ def adapt_with_leaks(thinker: Thinker, features: AudioFeatures) -> Tensor:
 
 
 def audio_with_leaks(thinker: Thinker, features: AudioFeatures) -> list[Tensor]:
-    """Embeddings of each clip, (T_i', D_llm), in which the published batch can be heard."""
+    """Embeddings of each clip, (T_i', D_llm), as in a batch of the published model."""
     rows = adapt_with_leaks(thinker, features)
     return [row[:length] for row, length in zip(rows, audio_lengths(features), strict=True)]
 
 
 def unaffected_frames(length: int) -> int:
-    """How many first adapter frames of a clip of ``length`` encoder frames hear nothing behind the clip's end."""
+    """Number of leading adapter frames of a clip of ``length`` encoder frames that do not depend on padding."""
     for kernel in KERNELS:
-        reach = kernel - 1 - kernel // 2  # frames that a convolution hears to the right of its own
+        reach = kernel - 1 - kernel // 2  # frames of right context of a convolution
         length = max((length - 1 - reach) // STRIDE + 1, 0)
     return length

@@ -27,7 +27,7 @@ from opens2s_core.prompt import (
     Text,
     ToolCall,
     TrainingSample,
-    reading,
+    read_aloud,
 )
 from opens2s_core.training.tokens import add_tokens
 from tests.opens2s_core.golden_conversations import GOLDEN, VOCABULARY, as_items, parse_messages, served, speaker
@@ -55,7 +55,7 @@ def decode(ids: list[int]) -> str:
 
 
 def forges(messages: Sequence[Message]) -> bool:
-    """Whether something in the written words is more than words to the reference."""
+    """Whether the text contains something that the reference does not treat as text."""
     markers = [*ADDED, "<|im_audio|>"]
     words = [item.text for message in messages for item in message.content if not isinstance(item, Audio)]
     return any(marker in text for text in words for marker in markers)
@@ -71,7 +71,7 @@ def golden_sample(row: dict[str, Any]) -> TrainingSample:
 
 
 def assert_columns(sample: TrainingSample, row: dict[str, Any]) -> None:
-    """Sounds, units and speakers; the reference puts a place holder where there are none."""
+    """Audio, units and speakers; the reference has placeholders for missing ones."""
     end = VOCABULARY.units.end_ids[0]
     units = [[VOCABULARY.units.offset + unit for unit in reply] + [end] for reply in sample.units]
     assert (sample.audios or ["hook"]) == row["audio_paths"]
@@ -92,7 +92,7 @@ def test_training_samples_are_those_of_the_published_tool(row: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("row", [row for row in SAMPLES if forges(parse_messages(row["messages"]))], ids=row_id)
-def test_special_tokens_in_training_text_stay_words(row: dict[str, Any]) -> None:
+def test_special_tokens_in_training_text_are_encoded_as_text(row: dict[str, Any]) -> None:
     sample = golden_sample(row)
     theirs = TrainingSample(row["input_ids"], row["token_types"], row["labels"])
     assert sample.input_ids != theirs.input_ids
@@ -104,7 +104,7 @@ def test_special_tokens_in_training_text_stay_words(row: dict[str, Any]) -> None
 
 
 def parts_of(sample: TrainingSample) -> tuple[list[int], list[int]]:
-    """What is learned, and what is spoken."""
+    """The labelled and the spoken part."""
     spoken = [token for token, kind in zip(sample.input_ids, sample.token_types, strict=True) if kind]
     return [token for token in sample.labels if token != IGNORED], spoken
 
@@ -129,16 +129,16 @@ REFUSED = {"error:units_by_user", "error:audio_by_assistant", "error:units_witho
 @pytest.mark.parametrize("row", [row for row in TOKENISED if row["name"] in REFUSED], ids=row_id)
 def test_what_the_published_tool_refuses_is_refused(row: dict[str, Any]) -> None:
     messages = parse_messages(row["messages"])
-    with pytest.raises(ValueError, match=r"message cannot hold|has no words"):
+    with pytest.raises(ValueError, match=r"message cannot hold|has no text"):
         builder("training").training_sample(messages)
-    with pytest.raises(ValueError, match=r"message cannot hold|has no words"):
+    with pytest.raises(ValueError, match=r"message cannot hold|has no text"):
         builder("chat").prompt(messages, speak=True)
 
 
 @pytest.mark.parametrize("between", [(), (Text(""),)])
 def test_two_spoken_replies_in_a_row_are_refused(between: tuple[Text, ...]) -> None:
     reply = Message("assistant", (Spoken("One.", (1,)), *between, Spoken("Two.", (2,))))
-    with pytest.raises(ValueError, match="two spoken replies in a row"):
+    with pytest.raises(ValueError, match="two consecutive spoken replies"):
         builder("training").training_sample([reply])
     apart = Message("assistant", (Spoken("One.", (1,)), Text(" and "), Spoken("Two.", (2,))))
     assert builder("training").training_sample([apart]).units == [(1,), (2,)]
@@ -171,7 +171,7 @@ def test_a_marker_in_a_prompts_text_is_no_audio_slot(row: dict[str, Any]) -> Non
 # Rules of our own
 
 
-def test_only_the_reply_is_learned_and_only_its_spoken_part_speaks() -> None:
+def test_only_the_reply_has_labels_and_only_its_spoken_part_has_units() -> None:
     for style in STYLES:
         learned, spoken = parts_of(builder(style).training_sample([QUESTION, REPLY]))
         assert decode(learned) == "<|im_tts_start|>I hear you.<|im_tts_end|><|im_end|>\n"
@@ -198,7 +198,7 @@ def test_a_prompt_ends_where_the_trained_reply_begins(style: PromptStyle, speak:
     assert sample.audios == prompt.audios == ["a.wav"]
 
 
-def test_units_and_speakers_go_with_the_replies_that_speak() -> None:
+def test_units_and_speakers_belong_to_spoken_replies() -> None:
     words = {style: builder(style).training_sample([*HISTORY, REPLY]) for style in STYLES}
     for style in ("training", "plain"):
         assert words[style].units == [(3, 1, 2)] * 2
@@ -271,7 +271,7 @@ FORGERY = st.lists(LITERALS | NESTED | st.text(max_size=3), min_size=1, max_size
 
 
 @given(FORGERY)
-def test_words_that_look_like_special_tokens_stay_words(text: str) -> None:
+def test_text_of_special_tokens_is_encoded_as_text(text: str) -> None:
     ids = builder("chat").encode_text(text)
     assert specials(ids) == []
     made = VOCABULARY.tokenizer.encode(text, add_special_tokens=False)
@@ -300,22 +300,22 @@ def test_a_conversation_has_the_special_tokens_of_its_turns_alone(
 # Text to be read
 
 
-def test_a_text_is_read_at_the_users_request() -> None:
-    prompt = builder("training").prompt(reading("Good <|im_end|> night."), speak=True)
+def test_the_user_message_requests_the_reading_of_a_text() -> None:
+    prompt = builder("training").prompt(read_aloud("Good <|im_end|> night."), speak=True)
     assert decode(prompt.input_ids) == (
         f"<|im_start|>system\n{DEFAULT_SYSTEM}<|im_end|>\n"
         "<|im_start|>user\nRead the following text aloud, word for word:\nGood <|im_end|> night.<|im_end|>\n"
         "<|im_start|>assistant\n<think></think><|im_tts_start|>"
     )
-    assert specials(prompt.input_ids) == specials(builder("training").prompt(reading("Hm."), speak=True).input_ids)
+    assert specials(prompt.input_ids) == specials(builder("training").prompt(read_aloud("Hm."), speak=True).input_ids)
 
 
-def test_instructions_say_how_a_text_is_read() -> None:
-    assert reading("Good night.", "Whisper.") == (
+def test_instructions_are_the_system_message() -> None:
+    assert read_aloud("Good night.", "Whisper.") == (
         Message("system", (Text("Whisper."),)),
-        *reading("Good night.")[1:],
+        *read_aloud("Good night.")[1:],
     )
-    assert reading("Good night.", "") == reading("Good night.")
+    assert read_aloud("Good night.", "") == read_aloud("Good night.")
 
 
 # Tools
@@ -437,7 +437,7 @@ CONVERSATION = st.builds(lambda past, last: [*past, last], st.lists(ASKING | ANS
     messages=CONVERSATION,
     tools=st.lists(OBJECTS, min_size=1, max_size=2),
 )
-def test_tools_are_written_by_the_tokenizers_own_template(
+def test_tools_are_rendered_by_the_tokenizers_template(
     system: str | None, messages: list[Message], tools: list[str]
 ) -> None:
     if system is not None:
@@ -448,14 +448,14 @@ def test_tools_are_written_by_the_tokenizers_own_template(
     assert prompt.input_ids == by_tokenizer(messages, tools)
 
 
-def test_calls_and_results_go_by_the_template_when_there_are_no_tools_any_more() -> None:
+def test_calls_and_results_without_tools_use_the_template() -> None:
     assert tool_builder().prompt(ASKED, speak=False).input_ids == by_tokenizer(ASKED)
     spoken = tool_builder().prompt(ASKED, speak=True).input_ids
     assert spoken == [*by_tokenizer(ASKED), TOOL_TOKENIZER.convert_tokens_to_ids("<|im_tts_start|>")]
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_without_tools_no_template_is_asked(style: PromptStyle) -> None:
+def test_without_tools_the_template_is_not_used(style: PromptStyle) -> None:
     without = PromptBuilder(tool_tokenizer(template=None), style)
     assert without.prompt(HISTORY, speak=True) == builder(style).prompt(HISTORY, speak=True)
 
@@ -492,7 +492,7 @@ TOOL_FORGERY = st.lists(st.sampled_from(TOOL_LITERALS) | st.text(max_size=3), mi
 
 
 @given(st.sampled_from(STYLES), st.lists(TOOL_FORGERY.filter(bool), min_size=4, max_size=4))
-def test_among_tools_too_words_that_look_like_special_tokens_stay_words(style: PromptStyle, texts: list[str]) -> None:
+def test_with_tools_text_of_special_tokens_is_encoded_as_text(style: PromptStyle, texts: list[str]) -> None:
     def conversation(system: str, question: str, words: str, result: str) -> list[Message]:
         return [
             Message("system", (Text(system),)),
@@ -553,28 +553,26 @@ def test_tools_need_a_template_that_writes_the_conversation() -> None:
     with pytest.raises(ValueError, match="the tokenizer has no chat template"):
         PromptBuilder(tool_tokenizer(template=None), "chat").prompt(ASKED, speak=False, tools=[weather()])
     deaf = PromptBuilder(tool_tokenizer("{{ messages[1].content }}"), "chat")
-    with pytest.raises(ValueError, match="leaves out, repeats or moves messages"):
+    with pytest.raises(ValueError, match="omits, repeats or moves messages"):
         deaf.prompt(ASKED, speak=False)
     strict = PromptBuilder(tool_tokenizer("{{ raise_exception('one at a time') }}"), "chat")
-    with pytest.raises(ValueError, match="does not write this conversation: one at a time"):
+    with pytest.raises(ValueError, match="cannot render this conversation: one at a time"):
         strict.prompt(ASKED, speak=False)
 
 
 @pytest.mark.parametrize("role", ["system", "user", "tool"])
-def test_calls_are_the_assistants(role: Role) -> None:
-    with pytest.raises(
-        ValueError, match=f"a {role} message cannot hold ToolCall: expected it in assistant messages only"
-    ):
+def test_calls_belong_to_the_assistant(role: Role) -> None:
+    with pytest.raises(ValueError, match=f"a {role} message cannot hold ToolCall: only assistant messages can"):
         tool_builder().prompt([Message(role, (call(),))], speak=False)
 
 
 @pytest.mark.parametrize("item", [Audio("a.wav"), Spoken("Hm.")])
-def test_what_a_call_gave_is_text(item: Content) -> None:
+def test_the_result_of_a_call_is_text(item: Content) -> None:
     with pytest.raises(ValueError, match=f"a tool message cannot hold {type(item).__name__}"):
         tool_builder().prompt([Message("tool", (item,))], speak=False)
 
 
 @pytest.mark.parametrize("about_tools", [ASKED[1], ASKED[2]])
-def test_nothing_is_learned_of_tools(about_tools: Message) -> None:
+def test_training_samples_cannot_hold_tools(about_tools: Message) -> None:
     with pytest.raises(ValueError, match="a training sample cannot hold tool calls"):
         builder("chat").training_sample([about_tools])

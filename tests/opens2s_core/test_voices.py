@@ -55,7 +55,7 @@ def test_its_sentences_are_those_it_was_measured_on() -> None:
     assert seconds == pytest.approx(measured, abs=0.1)
 
 
-def test_it_is_understood_as_well_as_the_card_says() -> None:
+def test_its_word_error_is_that_of_the_card() -> None:
     pytest.importorskip("pocketsphinx")
     from opens2s_core.benchmark.recogniser import PocketSphinx
     from opens2s_core.benchmark.voice import VoiceBenchmark, measure_voice

@@ -1,4 +1,4 @@
-"""A fixture for whole packages and for single modules: whoever imports it uses it."""
+"""A fixture for packages and modules, used by importing it."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ import torch
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
-    """What these models compute is too small to share: threads would wait for one another, on a busy machine long."""
+    """These models are too small for several threads, which would wait for one another on a busy machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -7,7 +7,7 @@ import pytest
 from opens2s_core.checkpoint.bundle import SPEECH_TOKENIZER, TOKEN2WAV, read_bundle_info
 from ray_jobs.train_voice import main
 from tests.opens2s_core.threads import one_thread  # noqa: F401 Ray gives a worker of one core no more
-from tests.opens2s_core.training.voice.material import write_corpus
+from tests.opens2s_core.training.voice.speech_corpus import write_corpus
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_a_worker_of_a_cluster_makes_the_same_voice(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--corpus", "nowhere"], "error: .*nowhere: expected a spoken corpus"),
+        (["--corpus", "nowhere"], "error: .*nowhere: expected a speech corpus"),
         (["--start", "nowhere"], "error: .*nowhere/speech_tokenizer/config.json"),
         (["--speaker", "nobody", "--stage", "vocoder"], r"error: expected utterances of \('nobody',\)"),
     ],

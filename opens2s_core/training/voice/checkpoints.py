@@ -1,4 +1,4 @@
-"""Checkpoints of a stage: complete or invisible, and read only as they were written."""
+"""Checkpoints of a stage, written atomically and verified by digests when read."""
 
 import re
 import shutil
@@ -20,9 +20,9 @@ _NAME = re.compile(r"step-(\d{8})")
 
 
 def save_checkpoint(stage: Stage, averages: Mapping[str, nn.Module], done: int, directory: Path) -> None:
-    """Add the state behind ``done`` steps to ``directory`` and remove all but the last two.
+    """Save the state after ``done`` steps in ``directory`` and remove all but the last two checkpoints.
 
-    Weights lie in ``NAME.safetensors``, averages in ``averaged-NAME.safetensors``, optimizers in one pickle.
+    Weights are in ``NAME.safetensors``, averages in ``averaged-NAME.safetensors``, optimizers in one pickle.
     """
     with new_directory(directory / f"step-{done:08d}") as target:
         for stem, module in _parts(stage, averages).items():
@@ -36,9 +36,9 @@ def save_checkpoint(stage: Stage, averages: Mapping[str, nn.Module], done: int, 
 
 
 def load_latest(stage: Stage, averages: Mapping[str, nn.Module], directory: Path) -> int:
-    """Give stage and averages the newest state in ``directory``; returns its steps, 0 where there is none.
+    """Load the latest checkpoint in ``directory`` into stage and averages; returns its steps, 0 without a checkpoint.
 
-    Raises :class:`CheckpointError` for files that are not as they were written and for tensors of another model.
+    Raises :class:`CheckpointError` for damaged files and for tensors of another model.
     """
     found = _complete(directory)
     if not found:
@@ -60,7 +60,7 @@ def _parts(stage: Stage, averages: Mapping[str, nn.Module]) -> dict[str, nn.Modu
 
 
 def _complete(directory: Path) -> dict[int, Path]:
-    """Checkpoints by the steps they have done."""
+    """Checkpoints by their number of steps."""
     named = {path: _NAME.fullmatch(path.name) for path in directory.glob("*")}
     return {int(match[1]): path for path, match in named.items() if match}
 
@@ -72,4 +72,4 @@ def _check_files(checkpoint: Path, steps: int) -> None:
         raise CheckpointError(f"{checkpoint / _MANIFEST}: expected steps {steps} and sha256 of files, got {manifest}")
     found = {path.name: digest(path) for path in sorted(checkpoint.iterdir()) if path.name != _MANIFEST}
     if damaged := sorted(name for name in digests.keys() | found.keys() if digests.get(name) != found.get(name)):
-        raise CheckpointError(f"{checkpoint}: expected files as they were written, these are not: {damaged}")
+        raise CheckpointError(f"{checkpoint}: damaged files: {damaged}")

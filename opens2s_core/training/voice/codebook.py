@@ -1,4 +1,4 @@
-"""A codebook learned from running averages (van den Oord et al., arXiv 1711.00937, appendix A.1), dead codes restarted.
+"""A codebook learned by moving averages (van den Oord et al., arXiv 1711.00937, appendix A.1), with dead code restarts.
 
 K codes, D width, M vectors of a batch.
 """
@@ -13,13 +13,13 @@ _SMOOTHING = 1e-5
 
 @torch.no_grad()
 def update_codebook(model: SpeechTokenizer, vectors: Tensor, ids: Tensor) -> None:
-    """Move ``ema_count`` and ``ema_weight`` towards this batch and every code to the mean of what it stood for.
+    """Update ``ema_count``, ``ema_weight`` and the codes from a batch.
 
-    ``vectors`` (M, D) before quantisation and their codes ``ids`` (M,). Counts are smoothed (Laplace), so that a code
-    that was never used stays finite.
+    ``vectors`` (M, D) before quantisation and their codes ``ids`` (M,). Laplace smoothing of the counts keeps unused
+    codes finite.
     """
     decay = model.config.quantize_ema_decay
-    assert decay is not None, "the stage asks for one"
+    assert decay is not None, "the stage requires a decay"
     model.ema_count.lerp_(torch.bincount(ids, minlength=len(model.ema_count)).float(), 1 - decay)
     model.ema_weight.lerp_(torch.zeros_like(model.ema_weight).index_add_(0, ids, vectors), 1 - decay)
     total = model.ema_count.sum()
@@ -28,22 +28,22 @@ def update_codebook(model: SpeechTokenizer, vectors: Tensor, ids: Tensor) -> Non
 
 
 def dead_codes(model: SpeechTokenizer, share: float) -> Tensor:
-    """Bool (K,): codes used less than ``share`` of what each would be if all were used alike."""
+    """Bool (K,): codes used less than ``share`` times the mean."""
     return model.ema_count < share * model.ema_count.mean()
 
 
 @torch.no_grad()
 def restart_codes(model: SpeechTokenizer, which: Tensor, vectors: Tensor, generator: torch.Generator) -> None:
-    """Put the codes ``which`` (bool, (K,)) at random ones of ``vectors`` (M, D), as if they were used like the mean."""
+    """Set the codes ``which`` (bool, (K,)) to random ``vectors`` (M, D), with the mean usage."""
     count = int(which.sum())
     order = torch.randperm(len(vectors), generator=generator).repeat(-(-count // len(vectors)))[:count]
-    drawn, uses = vectors[order.to(vectors.device)], model.ema_count.mean()
-    model.codebook.weight[which] = drawn
-    model.ema_count[which] = uses
-    model.ema_weight[which] = drawn * uses
+    sampled, usage = vectors[order.to(vectors.device)], model.ema_count.mean()
+    model.codebook.weight[which] = sampled
+    model.ema_count[which] = usage
+    model.ema_weight[which] = sampled * usage
 
 
 def perplexity(model: SpeechTokenizer) -> float:
-    """How many codes, used alike, would carry as much as these do: exp of the entropy of their use."""
-    use = model.ema_count / model.ema_count.sum()
-    return float(torch.exp(torch.special.entr(use).sum()))
+    """Exp of the entropy of the code usage: the effective number of codes."""
+    usage = model.ema_count / model.ema_count.sum()
+    return float(torch.exp(torch.special.entr(usage).sum()))

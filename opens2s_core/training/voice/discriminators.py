@@ -1,4 +1,4 @@
-"""What judges whether a waveform was recorded: discriminators over periods and over resolutions, with their losses.
+"""Multi-period and multi-resolution discriminators of waveforms, and the GAN losses.
 
 Sources: multi-period discriminator and feature matching, HiFi-GAN (arXiv 2010.05646, sections 2.3 and 2.4);
 multi-resolution discriminator, UnivNet (arXiv 2106.07889, section 2.2); least squares, LSGAN (arXiv 1611.04076).
@@ -31,15 +31,15 @@ class DiscriminatorsConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """One discriminator on a batch."""
+class DiscriminatorOutput:
+    """Output of one discriminator for a batch."""
 
-    scores: Tensor  # (B, n): 1 where it takes the sound for a recording, 0 where not
-    features: tuple[Tensor, ...]  # what its layers saw, (B, C, ...) each
+    scores: Tensor  # (B, n): 1 for recordings, 0 for generated audio
+    features: tuple[Tensor, ...]  # activations of the layers, (B, C, ...) each
 
 
 class PeriodDiscriminator(nn.Module):
-    """Looks at samples that are one period apart: the waveform folded into (S / period, period)."""
+    """Convolutions over samples that are one period apart: the waveform as (S / period, period)."""
 
     def __init__(self, period: int, channels: tuple[int, ...]) -> None:
         super().__init__()
@@ -54,15 +54,15 @@ class PeriodDiscriminator(nn.Module):
         )
         self.score = weight_norm(nn.Conv2d(channels[-1], 1, (_LAST_KERNEL, 1), padding=(_LAST_KERNEL // 2, 0)))
 
-    def forward(self, wave: Tensor) -> Judgement:
+    def forward(self, wave: Tensor) -> DiscriminatorOutput:
         """Waveform (B, S)."""
         rest = -wave.shape[1] % self.period
         x = functional.pad(wave[:, None], (0, rest), mode="reflect").unflatten(2, (-1, self.period))
-        return _judge(self.layers, self.score, x)
+        return _discriminate(self.layers, self.score, x)
 
 
 class ResolutionDiscriminator(nn.Module):
-    """Looks at the magnitudes of an STFT (B, frames, bins)."""
+    """Convolutions over STFT magnitudes (B, frames, bins)."""
 
     def __init__(self, resolution: tuple[int, int, int], channels: int) -> None:
         super().__init__()
@@ -77,25 +77,25 @@ class ResolutionDiscriminator(nn.Module):
         self.layers = nn.ModuleList(layers)
         self.score = weight_norm(nn.Conv2d(channels, 1, _LAST_KERNEL, padding=square))
 
-    def forward(self, wave: Tensor) -> Judgement:
+    def forward(self, wave: Tensor) -> DiscriminatorOutput:
         """Waveform (B, S)."""
         size, hop, width = self.resolution
         magnitude = stft_magnitude(wave, size, hop, width)
-        return _judge(self.layers, self.score, magnitude.transpose(1, 2)[:, None])
+        return _discriminate(self.layers, self.score, magnitude.transpose(1, 2)[:, None])
 
 
 class Discriminators(nn.Module):
-    """All of them."""
+    """All discriminators."""
 
     def __init__(self, config: DiscriminatorsConfig) -> None:
         super().__init__()
         periods = (PeriodDiscriminator(period, config.period_channels) for period in config.periods)
         resolutions = (ResolutionDiscriminator(size, config.resolution_channels) for size in config.resolutions)
-        self.judges = nn.ModuleList([*periods, *resolutions])
+        self.discriminators = nn.ModuleList([*periods, *resolutions])
 
-    def forward(self, wave: Tensor) -> list[Judgement]:
+    def forward(self, wave: Tensor) -> list[DiscriminatorOutput]:
         """Waveform (B, S), S at least half the largest FFT size."""
-        return [judge(wave) for judge in self.judges]
+        return [discriminator(wave) for discriminator in self.discriminators]
 
 
 def stft_magnitude(wave: Tensor, size: int, hop: int, width: int) -> Tensor:
@@ -104,29 +104,29 @@ def stft_magnitude(wave: Tensor, size: int, hop: int, width: int) -> Tensor:
     window = torch.hann_window(width, device=wave.device)
     spectrum = torch.stft(wave, size, hop, width, window, return_complex=True)
     power = spectrum.real.square() + spectrum.imag.square()
-    return power.clamp(min=1e-8).sqrt()  # the magnitude's own gradient is infinite at 0
+    return power.clamp(min=1e-8).sqrt()  # the gradient of the magnitude is infinite at 0
 
 
-def discriminator_loss(real: list[Judgement], fake: list[Judgement]) -> Tensor:
-    """Least squares: recordings are to score 1, what was made 0. Summed over discriminators."""
+def discriminator_loss(real: list[DiscriminatorOutput], fake: list[DiscriminatorOutput]) -> Tensor:
+    """Least squares with target 1 for recordings and 0 for generated audio. Summed over discriminators."""
     pairs = zip(real, fake, strict=True)
     return torch.stack([(1 - r.scores).square().mean() + f.scores.square().mean() for r, f in pairs]).sum()
 
 
-def adversarial_loss(fake: list[Judgement]) -> Tensor:
-    """Least squares: what was made is to score 1. Summed over discriminators."""
+def adversarial_loss(fake: list[DiscriminatorOutput]) -> Tensor:
+    """Least squares with target 1 for generated audio. Summed over discriminators."""
     return torch.stack([(1 - f.scores).square().mean() for f in fake]).sum()
 
 
-def feature_loss(real: list[Judgement], fake: list[Judgement]) -> Tensor:
-    """Mean absolute difference of features, summed over layers and discriminators; recordings give the targets."""
+def feature_loss(real: list[DiscriminatorOutput], fake: list[DiscriminatorOutput]) -> Tensor:
+    """Mean absolute difference of features to those of recordings, summed over layers and discriminators."""
     layers = [pair for r, f in zip(real, fake, strict=True) for pair in zip(r.features, f.features, strict=True)]
-    return torch.stack([(theirs.detach() - ours).abs().mean() for theirs, ours in layers]).sum()
+    return torch.stack([(target.detach() - feature).abs().mean() for target, feature in layers]).sum()
 
 
-def _judge(layers: nn.ModuleList, score: nn.Module, x: Tensor) -> Judgement:
+def _discriminate(layers: nn.ModuleList, score: nn.Module, x: Tensor) -> DiscriminatorOutput:
     features = []
     for layer in layers:
         x = functional.leaky_relu(layer(x), _SLOPE)
         features.append(x)
-    return Judgement(score(x).flatten(1).float(), tuple(features))
+    return DiscriminatorOutput(score(x).flatten(1).float(), tuple(features))

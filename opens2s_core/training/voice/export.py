@@ -1,7 +1,6 @@
-"""Decoder directories of a voice whose flow and vocoder are trained apart.
+"""Export of decoder directories from the separate training stages of flow and vocoder.
 
-Each stage writes a whole directory, its own part beside an untrained other; :func:`join_token2wav` takes the trained
-part of each.
+Each stage writes a complete directory with the other part untrained; :func:`join_token2wav` combines the trained parts.
 """
 
 from dataclasses import replace
@@ -19,19 +18,19 @@ _UNTRAINED_SEED = 0
 
 
 def export_flow(flow: Flow, config: Token2WavConfig, directory: Path) -> None:
-    """A decoder with this flow; its vocoder has learned nothing, and it says so (``trained: false``)."""
+    """Write a decoder with this flow and an untrained vocoder (``trained: false``)."""
     vocoder = seeded(_UNTRAINED_SEED, lambda: Vocoder(config.hift))
     save_token2wav(flow, vocoder, replace(config, trained=False), directory)
 
 
 def export_vocoder(vocoder: Vocoder, config: Token2WavConfig, directory: Path) -> None:
-    """A decoder with this vocoder; its flow has learned nothing, and it says so (``trained: false``)."""
+    """Write a decoder with this vocoder and an untrained flow (``trained: false``)."""
     flow = seeded(_UNTRAINED_SEED, lambda: Flow(config.flow))
     save_token2wav(flow, vocoder, replace(config, trained=False), directory)
 
 
 def join_token2wav(flow_directory: Path, vocoder_directory: Path, directory: Path, dtype: torch.dtype) -> None:
-    """The decoder that speaks, ``trained: true``: the flow of one directory and the vocoder of another."""
+    """Write a decoder with the flow of one directory and the vocoder of another (``trained: true``)."""
     flow, _ = load_token2wav(flow_directory, dtype)
     _, vocoder = load_token2wav(vocoder_directory, dtype)
     save_token2wav(flow, vocoder, Token2WavConfig(flow=flow.config, hift=vocoder.config, trained=True), directory)

@@ -1,6 +1,6 @@
-"""What the parts of a voice learn from: log-mel and pitch, aligned frame by frame, and a speech tokenizer's units.
+"""Training features of a voice: log-mel and pitch, aligned frame by frame, and units of a speech tokenizer.
 
-Frame i stands for the samples [i x hop, (i + 1) x hop); its window is centred on their middle. Mel settings are those
+Frame i covers the samples [i x hop, (i + 1) x hop) with a window around their centre. Mel settings are those
 of the published decoder family (HiFi-GAN, arXiv 2010.05646).
 """
 
@@ -30,7 +30,7 @@ HOPS_PER_WINDOW = 4
 MAX_MEL_HZ = 8000.0
 LOG_FLOOR = 1e-5
 PITCH_FLOOR, PITCH_CEILING = 60.0, 600.0
-"""Hz, where a voice's pitch is looked for."""
+"""Hz, range of the pitch detection."""
 _POWER_FLOOR = 1e-9  # keeps the gradient of the magnitude finite
 
 
@@ -38,7 +38,7 @@ def log_mel(samples: Tensor, config: VocoderConfig) -> Tensor:
     """Natural-log mel magnitudes of waveforms at the vocoder's rate: (..., n) → (..., mel, n // hop).
 
     Windows of 4 hops (published: 1024 samples), periodic Hann, uncentred with reflected ends; slaney filters up to
-    8 kHz; floored at 1e-5. It needs n of more than 1.5 hops.
+    8 kHz; floored at 1e-5. n must exceed 1.5 hops.
     """
     edge = _edge(config)
     padded = functional.pad(samples.reshape(-1, samples.shape[-1]), (edge, edge), mode="reflect")
@@ -46,7 +46,7 @@ def log_mel(samples: Tensor, config: VocoderConfig) -> Tensor:
 
 
 def crop_log_mel(samples: Waveform, start: int, frames: int, config: VocoderConfig) -> Tensor:
-    """The frames [start, start + frames) of :func:`log_mel` of a whole waveform (n,): (mel, frames)."""
+    """Frames [start, start + frames) of the :func:`log_mel` of a waveform (n,): (mel, frames)."""
     edge, hop = _edge(config), samples_per_frame(config)
     first = start * hop
     padded = np.pad(samples, edge, mode="reflect")[first : first + frames * hop + 2 * edge]
@@ -82,21 +82,21 @@ def _filters(config: VocoderConfig) -> Tensor:
 
 
 def pitch(samples: Waveform, rate: int, hop: int) -> NDArray[np.float32]:
-    """Hz of each frame of a waveform (n,) at ``rate``, 0 where it has no pitch: (n // hop,).
+    """Pitch in Hz of each frame of a waveform (n,) at ``rate``, 0 if unvoiced: (n // hop,).
 
-    Praat's autocorrelation method: on speech it makes few octave errors, decides voicing itself, and costs a three
-    hundredth of the sound's duration. Praat is imported here, since nothing but training and measuring asks for it.
+    Praat's autocorrelation method has few octave errors on speech, includes voicing detection, and takes 1/300 of the
+    duration. It is imported here because only training and benchmarks need it.
     """
     try:
         import parselmouth
     except ImportError as error:
         raise ImportError(
             "pitch needs praat-parselmouth (pip install 'opens2s-on-ray[voice]'); "
-            "a run that brings its cache/ from a machine that has it needs it no more"
+            "a run with a complete cache/ from another machine does not need it"
         ) from error
 
     frames = len(samples) // hop
-    # Praat gives no frames where its window does not fit: silence around lets every frame of ours have one.
+    # Praat returns no frames at the ends, where its window does not fit: pad with silence.
     margin = round(3 / PITCH_FLOOR * rate)
     speech = parselmouth.Sound(np.pad(samples.astype(np.float64), margin), rate)
     found = speech.to_pitch_ac(time_step=hop / rate, pitch_floor=PITCH_FLOOR, pitch_ceiling=PITCH_CEILING)
@@ -105,12 +105,12 @@ def pitch(samples: Waveform, rate: int, hop: int) -> NDArray[np.float32]:
     voiced = hertz > 0
     if not voiced.any():
         return np.zeros(frames, np.float32)
-    nearly = np.interp(at, found.xs(), voiced.astype(np.float64)) >= 0.5
-    return np.where(nearly, np.interp(at, found.xs()[voiced], hertz[voiced]), 0.0).astype(np.float32)
+    is_voiced = np.interp(at, found.xs(), voiced.astype(np.float64)) >= 0.5
+    return np.where(is_voiced, np.interp(at, found.xs()[voiced], hertz[voiced]), 0.0).astype(np.float32)
 
 
 def corpus_pitch(corpus: SpeechCorpus, index: int, config: VocoderConfig, cache: Path) -> NDArray[np.float32]:
-    """:func:`pitch` of an utterance at the vocoder's rate and hop, kept in the directory ``cache``."""
+    """:func:`pitch` of an utterance at the vocoder's rate and hop, cached in the directory ``cache``."""
     rate, hop = config.sampling_rate, samples_per_frame(config)
     samples = corpus.waveform(index, rate)
     key = _key(samples, f"praat {rate} {hop} {PITCH_FLOOR} {PITCH_CEILING}")
@@ -120,12 +120,12 @@ def corpus_pitch(corpus: SpeechCorpus, index: int, config: VocoderConfig, cache:
 def corpus_units(
     corpus: SpeechCorpus, indices: list[int], tokenizer: Path, cache: Path, device: torch.device
 ) -> Iterator[NDArray[np.int64]]:
-    """Unit ids (N,) of utterances by the speech tokenizer in a directory, one by one, kept in ``cache``."""
+    """Unit ids (N,) of utterances, from the speech tokenizer in a directory, one by one, cached in ``cache``."""
     model = load_speech_tokenizer(tokenizer, torch.float32).to(device)
     identity = digest(tokenizer)
     for index in indices:
         samples = corpus.waveform(index, SAMPLE_RATE)
-        # Alone, not in batches: of some tokenizers the last unit depends on the neighbours.
+        # Not in batches: with some tokenizers the last unit depends on the rest of the batch.
         yield _cached(cache, _key(samples, identity), partial(_encode, model, samples))
 
 

@@ -1,4 +1,4 @@
-"""What the flow learns from: units of utterances, the mel that sounds with them, and who speaks."""
+"""Training data of the flow: units of utterances, their mel, and their speaker."""
 
 import hashlib
 from pathlib import Path
@@ -19,17 +19,17 @@ _MEAN_OF = 64
 
 
 def speaker_vector(voice: str, size: int) -> NDArray[np.float32]:
-    """The direction (size,) that stands for a voice other than the product's own, a function of its name."""
+    """Unit vector (size,) of a voice other than the default one, a function of its name."""
     seed = int.from_bytes(hashlib.sha256(voice.encode()).digest()[:8], "big")
     vector = np.random.default_rng(seed).standard_normal(size, dtype=np.float32)
     return vector / np.linalg.norm(vector)
 
 
 class FlowSpeech:
-    """The utterances of ``voice``, the product's own, and of ``others``; ``lengths`` are in units.
+    """The utterances of ``voice``, the default one, and of ``others``; ``lengths`` are in units.
 
-    Units are those of the speech tokenizer in a directory; they are encoded once and kept in ``cache``. Raises
-    ``ValueError`` where the corpus has none of the voices.
+    Units are encoded once by the speech tokenizer in the directory ``tokenizer`` and cached in ``cache``. Raises
+    ``ValueError`` if the corpus has none of the voices.
     """
 
     def __init__(
@@ -53,17 +53,17 @@ class FlowSpeech:
         self.lengths = np.array([len(units) for units in self.units])
 
     def mean_mel(self) -> Tensor:
-        """(mel,), of the first utterances."""
+        """Mean mel (mel,) of the first utterances."""
         lengths = self.lengths[:_MEAN_OF].tolist()
         mels = [self._mel(item, 0, mel_frames(length, self._model)) for item, length in enumerate(lengths)]
         return torch.cat(mels, dim=1).mean(1)
 
     def batch(self, items: list[int], starts: list[int], size: int) -> FlowBatch:
-        """Windows of ``size`` units from ``starts``; their mel begins at the frame in which the first unit does."""
+        """Windows of ``size`` units from ``starts``; their mel begins at the frame in which the first unit begins."""
         frames = mel_frames(size, self._model)
-        places = list(zip(items, starts, strict=True))
-        units = np.stack([self.units[item][start : start + size] for item, start in places])
-        mels = [self._mel(item, mel_frames(start, self._model), frames) for item, start in places]
+        windows = list(zip(items, starts, strict=True))
+        units = np.stack([self.units[item][start : start + size] for item, start in windows])
+        mels = [self._mel(item, mel_frames(start, self._model), frames) for item, start in windows]
         speakers = np.stack([self._speaker(item) for item in items])
         return FlowBatch(
             units=torch.from_numpy(units).to(self._device),
@@ -77,7 +77,7 @@ class FlowSpeech:
         return crop_log_mel(self._whole_units(item), start, frames, self._model.hift)
 
     def _whole_units(self, item: int) -> Waveform:
-        """The waveform with silence to the end of its last unit, as the tokenizer encodes it."""
+        """The waveform, padded with silence to the end of its last unit, as in the tokenizer."""
         vocoder = self._model.hift
         samples = self._corpus.waveform(self._indices[item], vocoder.sampling_rate)
         length = mel_frames(len(self.units[item]), self._model) * samples_per_frame(vocoder)

@@ -1,9 +1,8 @@
-"""Stage of a voice: units → log-mel, the published flow trained on one voice or several.
+"""Training stage of the flow, units → log-mel, on one or more voices.
 
-A step's items are windows of utterances as serving gives them to the flow: whole units from anywhere, encoded by
-themselves, the blocks of the encoder counted from the window's start. All of a step's windows have one length, so
-nothing is padded: padding is not neutral to this flow (tests/golden/token2wav_tiny/README.md, facts 6 and 7), and
-synthesis has none.
+The items of a step are windows of utterances as in serving: whole units, encoded without context, with the encoder's
+blocks counted from the start of the window. All windows of a step have the same length, so there is no padding: it
+would change the output of this flow (tests/golden/token2wav_tiny/README.md, facts 6 and 7), and synthesis has none.
 B windows of N units and F mel frames.
 """
 
@@ -33,7 +32,7 @@ from opens2s_core.training.voice.stage import (
     seeded,
     stage_device,
 )
-from opens2s_core.training.voice.windows import draw_windows
+from opens2s_core.training.voice.windows import sample_windows
 
 TIME_BANDS = 4
 _BATCH, _NOISE, _HELD_OUT = 2, 3, 4  # purposes of random numbers
@@ -41,12 +40,13 @@ _BATCH, _NOISE, _HELD_OUT = 2, 3, 4  # purposes of random numbers
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlowStageConfig(StageConfig):
-    """What a step of the flow sees and what counts.
+    """Batches and loss weights of the flow's training.
 
-    ``voice`` is the product's own and gets the zero speaker vector; ``other_voices`` are learned too, each under the
-    ``speaker_vector`` of its name. A step holds about ``batch_units`` units in windows of one of the sizes
-    ``window_units``: serving's are 8, 20 and 44 at the start of a reply, then up to 57. Of its windows a share
-    ``prefix_rate`` begins with known mel, up to ``prefix_share`` of its frames: in serving at most 33 of 57 units.
+    ``voice`` is the default voice, with the zero speaker vector; ``other_voices`` are trained too, each with the
+    ``speaker_vector`` of its name. A step has about ``batch_units`` units in windows of one of the sizes
+    ``window_units``; in serving the sizes are 8, 20 and 44 at the start of a reply, then up to 57. A share
+    ``prefix_rate`` of the windows begins with known mel, up to ``prefix_share`` of the frames; in serving at most 33 of
+    57 units.
     """
 
     voice: str = "slt"
@@ -55,15 +55,15 @@ class FlowStageConfig(StageConfig):
     batch_units: int = 320
     prefix_rate: float = 0.5
     prefix_share: float = 0.6
-    mean_weight: float = 1.0  # of the L1 of mu, the mel that the units suggest, beside the flow-matching loss
-    evaluate_every: int = 200  # steps between looks at held-out speech
+    mean_weight: float = 1.0  # of the L1 loss of mu, the mel predicted from the units
+    evaluate_every: int = 200  # steps between evaluations on held-out speech
 
 
 class FlowStage:
     """Flow matching as published, with noise that depends on (seed, step) alone.
 
-    Units are those of the speech tokenizer in the directory ``tokenizer``; they are encoded once and kept in ``cache``.
-    ``start`` is a decoder directory whose flow to go on from. Raises ``ValueError`` if no utterance of the voices is
+    Units are encoded once by the speech tokenizer in the directory ``tokenizer`` and cached in ``cache``. ``start`` is
+    a decoder directory whose flow provides the initial weights. Raises ``ValueError`` if no utterance of the voices is
     as long as a window.
     """
 
@@ -94,7 +94,7 @@ class FlowStage:
                 f"expected utterances of at least {min(config.window_units)} units, the longest has {longest}"
             )
         if start is None:
-            self._start_from(self.speech.mean_mel(), load_speech_tokenizer(tokenizer, torch.float32).codebook.weight)
+            self._initialise(self.speech.mean_mel(), load_speech_tokenizer(tokenizer, torch.float32).codebook.weight)
 
     def modules(self) -> Mapping[str, nn.Module]:
         return {"flow": self.flow}
@@ -111,7 +111,7 @@ class FlowStage:
         export_flow(flow, self.model, directory)
 
     def step(self, step: int) -> dict[str, float]:
-        """Losses of the step; every ``evaluate_every`` steps those on held-out speech besides."""
+        """Losses of the step; every ``evaluate_every`` steps also those on held-out speech."""
         self.flow.train()
         batch = self.batch(step)
         noise = _to(self.noise(step, batch), self.device)
@@ -126,8 +126,8 @@ class FlowStage:
 
     @torch.no_grad()
     def _evaluate(self, speech: FlowSpeech) -> dict[str, float]:
-        """On the longest utterance: the flow-matching loss in the middle of each quarter of time, and the mean absolute
-        error of the mel that is sampled from its units in 10 steps."""
+        """Metrics on the longest utterance: the flow-matching loss in the middle of each quarter of time, and the mean
+        absolute error of the mel sampled from its units in 10 steps."""
         self.flow.eval()
         index = int(np.argmax(speech.lengths))
         batch = speech.batch([index], [0], int(speech.lengths[index]))
@@ -145,26 +145,26 @@ class FlowStage:
         return metrics | {"held_out_sample_l1": float((sample - batch.mel).abs().mean())}
 
     @torch.no_grad()
-    def _start_from(self, mel: Tensor, codes: Tensor) -> None:
-        """Begin with what is known: the mean mel (mel,) and which of the tokenizer's ``codes`` (K, D) are alike.
+    def _initialise(self, mel: Tensor, codes: Tensor) -> None:
+        """Initialise biases with the mean mel (mel,) and unit embeddings with the tokenizer's ``codes`` (K, D).
 
-        Mu and the velocity start at the mean, far from 0, which they need many steps to reach; units start as their
-        codes, as far as these fit, for each alone is too rare to be placed soon.
+        Learning the mean, far from 0, would take many steps, and single units are too rare to be learned quickly. The
+        codes are projected to the width of the embeddings.
         """
-        suggestion, velocity = self.flow.length_regulator.model[-1], self.flow.decoder.estimator.final_proj
-        assert isinstance(suggestion, nn.Conv1d)
-        for layer in (suggestion, velocity):
+        mu, velocity = self.flow.length_regulator.model[-1], self.flow.decoder.estimator.final_proj
+        assert isinstance(mu, nn.Conv1d)
+        for layer in (mu, velocity):
             assert layer.bias is not None
             layer.bias.copy_(mel)
         table = self.flow.input_embedding.weight  # (K, input_size)
-        parts = principal_parts(codes, table.shape[1])
-        table[:, : parts.shape[1]] = parts
+        components = principal_components(codes, table.shape[1])
+        table[:, : components.shape[1]] = components
 
     def batch(self, step: int) -> FlowBatch:
         """The windows of a step."""
         rng = rng_at(self.config.seed, step, _BATCH)
         size = int(rng.choice(self._windows))
-        items, starts = draw_windows(rng, self.speech.lengths, max(self.config.batch_units // size, 1), size)
+        items, starts = sample_windows(rng, self.speech.lengths, max(self.config.batch_units // size, 1), size)
         return self.speech.batch(items.tolist(), starts.tolist(), size)
 
     def noise(self, step: int, batch: FlowBatch) -> FlowNoise:
@@ -175,31 +175,31 @@ class FlowStage:
         def uniform() -> Tensor:
             return torch.rand(rows, generator=generator)
 
-        given = uniform() < self.config.prefix_rate
+        has_prefix = uniform() < self.config.prefix_rate
         return FlowNoise(
-            prefix=(uniform() * self.config.prefix_share * frames).floor() * given,
-            # Each item's time from a part of its own: still uniform, and the loss of a step varies less.
+            prefix=(uniform() * self.config.prefix_share * frames).floor() * has_prefix,
+            # Stratified: still uniform, with less variance of the loss.
             time=(torch.arange(rows) + uniform()) / rows,
             gaussian=torch.randn(batch.mel.shape, generator=generator),
             guidance=uniform(),
         )
 
 
-def principal_parts(vectors: Tensor, size: int) -> Tensor:
-    """Vectors (K, D) from their mean along their at most ``size`` main axes, of standard deviation 1 in all."""
+def principal_components(vectors: Tensor, size: int) -> Tensor:
+    """At most ``size`` principal components of vectors (K, D), scaled to an overall standard deviation of 1."""
     centred = vectors - vectors.mean(0)
     axes = torch.linalg.svd(centred, full_matrices=False).Vh[:size]
-    parts = centred @ axes.T
-    return parts / parts.std()
+    components = centred @ axes.T
+    return components / components.std()
 
 
 def flow_losses(flow: Flow, batch: FlowBatch, noise: FlowNoise) -> tuple[Tensor, Tensor]:
     """:meth:`Flow.loss` of a batch without padding, and the mean absolute error of mu against the mel."""
     frames = batch.mel.shape[2]
     mu = flow.length_regulator(flow.encode(batch.units, torch.ones_like(batch.units, dtype=torch.bool)), frames)
-    given = torch.arange(frames, device=mu.device) < noise.prefix[:, None]  # (B, F)
-    voice = flow.voice(batch.speaker)
-    matching = flow.decoder.loss(batch.mel, None, mu, voice, batch.mel * given[:, None], noise)
+    known = torch.arange(frames, device=mu.device) < noise.prefix[:, None]  # (B, F)
+    speaker = flow.embed_speaker(batch.speaker)
+    matching = flow.decoder.loss(batch.mel, None, mu, speaker, batch.mel * known[:, None], noise)
     return matching, (mu - batch.mel).abs().mean()
 
 

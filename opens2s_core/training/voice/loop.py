@@ -1,6 +1,6 @@
-"""The loop of all stages of a voice: torch alone, one process. Killed at any moment it goes on as if it had not been.
+"""The training loop of all stages of a voice: torch only, one process, resumable after an interruption at any time.
 
-A run's directory holds ``settings.json``, ``checkpoints/``, ``tensorboard/`` and, once it is finished, ``export/``.
+The directory of a run has ``settings.json``, ``checkpoints/``, ``tensorboard/`` and, when it is finished, ``export/``.
 """
 
 import copy
@@ -27,11 +27,11 @@ SETTINGS, CHECKPOINTS, TENSORBOARD, EXPORT = "settings.json", "checkpoints", "te
 _AVERAGE_WARMUP = 10
 
 Progress = Callable[[int, Mapping[str, float]], None]
-"""Called behind every step with the steps done and what the step returned."""
+"""Called after every step with the number of steps done and the metrics of the step."""
 
 
 class DivergedError(ValueError):
-    """Losses that are not finite numbers."""
+    """A loss is not finite."""
 
 
 def train_stage(
@@ -42,11 +42,11 @@ def train_stage(
     settings: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Train to ``config.steps`` and return the directory that the stage has exported.
+    """Train to ``config.steps`` and return the directory of the export.
 
-    A finished run is left as it is; an unfinished one goes on from its last checkpoint, on a CPU with the same bits.
-    ``settings`` are plain data of what else the run depends on: models, corpus, earlier stages. Raises
-    :class:`CheckpointError` where ``directory`` holds a run with other settings or a damaged checkpoint, and
+    A finished run is not changed; an unfinished one resumes from its last checkpoint, on a CPU bit for bit.
+    ``settings`` are plain data that the run also depends on: models, corpus, earlier stages. Raises
+    :class:`CheckpointError` if ``directory`` has a run with other settings or a damaged checkpoint, and
     :class:`DivergedError` for a loss that is not finite.
     """
     run = Path(directory)
@@ -66,51 +66,51 @@ def train_stage(
 def finished_export(
     name: str, config: StageConfig, directory: str | Path, settings: Mapping[str, Any] | None = None
 ) -> Path | None:
-    """What the run of stage ``name`` in ``directory`` has exported, or None where it is not finished or not begun.
+    """The export of the run of stage ``name`` in ``directory``, or None if it is not finished.
 
-    Writes down the settings of one that has not begun; raises as :func:`train_stage` does for others.
+    Writes the settings of a new run; otherwise raises as :func:`train_stage` does.
     """
     run = Path(directory)
-    _claim(run, {"stage": name, "config": config_to_dict(config), **(settings or {})})
+    _check_settings(run, {"stage": name, "config": config_to_dict(config), **(settings or {})})
     return run / EXPORT if (run / EXPORT).exists() else None
 
 
 def _steps(
     stage: Stage, config: StageConfig, averages: Mapping[str, nn.Module], run: Path, first: int
 ) -> Iterator[tuple[int, dict[str, float]]]:
-    with _curves(run / TENSORBOARD, first) as curves:
+    with _summary_writer(run / TENSORBOARD, first) as writer:
         for step in range(first, config.steps):
             metrics = stage.step(step)
             if not all(math.isfinite(value) for value in metrics.values()):
                 raise DivergedError(f"{stage.name}: step {step}: expected finite numbers, got {metrics}")
             update_averages(averages, stage.averaged(), average_decay(config, step))
-            if curves is not None:
+            if writer is not None:
                 for name, value in {**metrics, "learning_rate": config.learning_rate_at(step)}.items():
-                    curves.add_scalar(f"{stage.name}/{name}", value, step)
+                    writer.add_scalar(f"{stage.name}/{name}", value, step)
             done = step + 1
             if done % config.checkpoint_every == 0 or done == config.steps:
                 save_checkpoint(stage, averages, done, run / CHECKPOINTS)
             yield done, metrics
 
 
-def _curves(directory: Path, first: int) -> AbstractContextManager[Any]:
-    """TensorBoard's writer, or None where it is not installed: a bare GPU machine trains without."""
+def _summary_writer(directory: Path, first: int) -> AbstractContextManager[Any]:
+    """TensorBoard's writer, or None if it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        warnings.warn("tensorboard is not installed: the run keeps no curves", stacklevel=2)
+        warnings.warn("tensorboard is not installed: no curves are written", stacklevel=2)
         return nullcontext()
     return SummaryWriter(str(directory), purge_step=first)
 
 
 def average_decay(config: StageConfig, step: int) -> float:
-    """What is kept of the average at ``step``: less in the beginning, so that the first weights are soon forgotten."""
+    """Decay of the average at ``step``, with a warm-up so that the initial weights decay quickly."""
     return min(config.ema_decay, (1 + step) / (_AVERAGE_WARMUP + step))
 
 
 @torch.no_grad()
 def update_averages(averages: Mapping[str, nn.Module], live: Mapping[str, nn.Module], decay: float) -> None:
-    """Move averages towards the live modules; what is not a floating-point number is copied."""
+    """Move averages towards the live modules; tensors that are not floating point are copied."""
     move = get_ema_multi_avg_fn(decay)
     for name, average in averages.items():
         kept, values = average.state_dict(), live[name].state_dict()
@@ -120,8 +120,8 @@ def update_averages(averages: Mapping[str, nn.Module], live: Mapping[str, nn.Mod
             kept[key].copy_(values[key])
 
 
-def _claim(run: Path, settings: dict[str, Any]) -> None:
-    """Write down what the run depends on, or compare it with what is written."""
+def _check_settings(run: Path, settings: dict[str, Any]) -> None:
+    """Write the settings of a new run, or compare them with the written ones."""
     path = run / SETTINGS
     own = json.loads(json.dumps(settings))
     if not path.exists():
@@ -130,7 +130,7 @@ def _claim(run: Path, settings: dict[str, Any]) -> None:
         write_json(unfinished, own)
         unfinished.rename(path)
     elif changed := list(_changes(read_json(path), own, "")):
-        raise CheckpointError(f"{run}: expected the settings that the run began with; " + "; ".join(changed))
+        raise CheckpointError(f"{run}: the run was started with other settings: " + "; ".join(changed))
 
 
 def _changes(before: Any, now: Any, where: str) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""A voice from a spoken corpus, or another one re-tuned: speech tokenizer, flow and vocoder, one stage after another.
+"""Trains or fine-tunes a voice on a speech corpus: speech tokenizer, flow and vocoder, one stage after another.
 
-``output`` holds ``stages/NAME/`` (the runs), ``cache/`` (units and pitches) and, in the end, ``voice/`` with
-``speech_tokenizer/`` and ``token2wav/``, ready to go into a bundle. What is there already is not made again.
+``output`` has ``stages/NAME/`` (the runs), ``cache/`` (units and pitches) and finally ``voice/`` with
+``speech_tokenizer/`` and ``token2wav/``, the parts of a bundle. Finished stages are not run again.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ VOICE = "voice"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VoiceConfig:
-    """Sizes of the models and how each is trained; ``half_precision`` is that of the finished voice's files."""
+    """Sizes and training of the models; ``half_precision`` is the precision of the finished voice's files."""
 
     speech_tokenizer: SpeechTokenizerConfig
     token2wav: Token2WavConfig
@@ -51,8 +51,8 @@ class VoiceConfig:
         if codes != known:
             raise ConfigError(f"flow.vocab_size: expected the speech tokenizer's {codes} codes, got {known}")
 
-    def speaking_as(self, voice: str) -> "VoiceConfig":
-        """The same, for flow and vocoder to learn another voice of the corpus."""
+    def with_voice(self, voice: str) -> "VoiceConfig":
+        """The same configuration with flow and vocoder trained on another voice of the corpus."""
         flow, vocoder = replace(self.flow_stage, voice=voice), replace(self.vocoder_stage, voices=(voice,))
         return replace(self, flow_stage=flow, vocoder_stage=vocoder)
 
@@ -66,14 +66,14 @@ def make_voice(
     stages: Sequence[str] = STAGES,
     bar: Callable[..., Any] = tqdm,
 ) -> Path | None:
-    """Run ``stages`` (names of :data:`STAGES`, in their order); returns ``output/voice`` once it has all three parts.
+    """Run ``stages`` (names of :data:`STAGES`, in their order); returns ``output/voice`` if all three parts exist.
 
-    ``start`` is a voice to go on from: its weights in its own sizes, and its parts as they are where their stage is
-    not run. Without one the flow needs the speech tokenizer's export and raises :class:`StorageError` where there is
-    none. Raises as :func:`train_stage`, :class:`SpeechCorpus` and loading ``start`` do.
+    ``start`` is a voice to fine-tune: it provides the sizes and initial weights, and the parts whose stage is not run.
+    Without it the flow needs the export of the speech tokenizer, else :class:`StorageError`. Raises as
+    :func:`train_stage`, :class:`SpeechCorpus` and loading ``start`` do.
     """
     if not (Path(corpus) / MANIFEST).is_file():
-        raise CorpusError(f"{corpus}: expected a spoken corpus with {MANIFEST} in it")
+        raise CorpusError(f"{corpus}: expected a speech corpus with {MANIFEST}")
     if start is not None:
         start = Path(start)
         config = replace(
@@ -100,12 +100,12 @@ class _Run:
         return self.output / "stages" / name
 
     def part(self, name: str) -> Path:
-        """Where what a stage makes lies: its export, or else the voice to go on from."""
+        """Directory of the output of a stage: its export, or the part of ``start``."""
         export = self.stage_directory(name) / EXPORT
-        return export if export.exists() else self.first(name) or export
+        return export if export.exists() else self.initial(name) or export
 
-    def first(self, name: str) -> Path | None:
-        """The weights that a stage goes on from."""
+    def initial(self, name: str) -> Path | None:
+        """Directory of the initial weights of a stage, if any."""
         return self.start and self.start / (SPEECH_TOKENIZER if name == TokenizerStage.name else TOKEN2WAV)
 
     @property
@@ -124,7 +124,7 @@ def _make_tokenizer(run: _Run) -> None:
             TokenizerStage,
             config.tokenizer_stage,
             config.speech_tokenizer,
-            start=run.first(TokenizerStage.name),
+            start=run.initial(TokenizerStage.name),
         ),
     )
 
@@ -132,7 +132,7 @@ def _make_tokenizer(run: _Run) -> None:
 def _make_flow(run: _Run) -> None:
     config, tokenizer = run.config, run.part(TokenizerStage.name)
     if not tokenizer.exists():
-        raise StorageError(f"{tokenizer}: expected a trained speech tokenizer: its stage comes before the flow's")
+        raise StorageError(f"{tokenizer}: expected a trained speech tokenizer: run its stage before the flow's")
     _train(
         run,
         FlowStage.name,
@@ -144,7 +144,7 @@ def _make_flow(run: _Run) -> None:
             config.token2wav,
             tokenizer=tokenizer,
             cache=run.cache,
-            start=run.first(FlowStage.name),
+            start=run.initial(FlowStage.name),
         ),
     )
 
@@ -153,7 +153,7 @@ def _make_vocoder(run: _Run) -> None:
     config = run.config
 
     def stage(corpus: SpeechCorpus, held_out: SpeechCorpus) -> VocoderStage:
-        first = run.first(VocoderStage.name)
+        first = run.initial(VocoderStage.name)
         return VocoderStage(config.vocoder_stage, config.token2wav, corpus, cache=run.cache, start=first)
 
     _train(run, VocoderStage.name, config.vocoder_stage, {"model": config_to_dict(config.token2wav.hift)}, stage)
@@ -166,9 +166,9 @@ def _train(
     depends_on: dict[str, Any],
     build: Callable[[SpeechCorpus, SpeechCorpus], Stage],
 ) -> None:
-    """One stage, built only where it is not finished: building reads the corpus."""
+    """Run one stage if it is not finished. It is built only then, because building reads the corpus."""
     settings = {"corpus": digest(run.corpus / MANIFEST), **depends_on}
-    if (first := run.first(name)) is not None:
+    if (first := run.initial(name)) is not None:
         settings["start"] = digest(first)
     if finished_export(name, config, run.stage_directory(name), settings) is not None:
         return
@@ -181,10 +181,10 @@ def _join(run: _Run) -> Path:
     voice = run.output / VOICE
     dtype = torch.float16 if run.config.half_precision else torch.float32
     tokenizer, flow, vocoder = (run.part(name) for name in STAGES)
-    # A voice re-tuned stage by stage is joined again with every stage.
+    # A voice that is fine-tuned stage by stage is joined again after every stage.
     if not voice.exists() or voice.stat().st_mtime < max(part.stat().st_mtime for part in (tokenizer, flow, vocoder)):
         with new_directory(voice) as target:
-            speech_tokenizer = load_speech_tokenizer(tokenizer, dtype)
-            save_speech_tokenizer(speech_tokenizer, speech_tokenizer.config, target / SPEECH_TOKENIZER, averages=False)
+            model = load_speech_tokenizer(tokenizer, dtype)
+            save_speech_tokenizer(model, model.config, target / SPEECH_TOKENIZER, averages=False)
             join_token2wav(flow, vocoder, target / TOKEN2WAV, dtype)
     return voice

@@ -1,4 +1,4 @@
-"""A bar that moves with a stage."""
+"""Progress bar of a stage."""
 
 from collections.abc import Callable, Mapping
 from itertools import islice
@@ -11,11 +11,11 @@ _SHOWN = 4
 
 
 class ProgressBar:
-    """Shows the steps done and the first few of what a step tells. ``bar`` makes it: tqdm, or what is called alike."""
+    """Shows the steps done and the first few metrics of a step. ``bar`` is tqdm or a compatible class."""
 
     def __init__(self, name: str, steps: int, bar: Callable[..., Any] = tqdm) -> None:
         self._name, self._steps, self._shown = name, steps, 0
-        self._every = max(steps // 200, 1)  # in a log that is no terminal each movement is a line
+        self._every = max(steps // 200, 1)  # without a terminal each update is a line
         self._bar = bar(desc=name, total=steps, unit="step")
 
     def __enter__(self) -> "ProgressBar":

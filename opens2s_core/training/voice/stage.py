@@ -1,4 +1,4 @@
-"""What a stage of making a voice is: one model, one process, a pure function of (seed, step)."""
+"""The interface of a training stage of a voice: one model, one process, a pure function of (seed, step)."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageConfig:
-    """One run of a stage. AdamW with linear warm-up and cosine decay to a hundredth; norms of gradients are clipped."""
+    """One run of a stage: AdamW with linear warm-up, cosine decay to a hundredth and clipping of the gradient norm."""
 
     steps: int
     checkpoint_every: int = 200
@@ -46,19 +46,19 @@ class StageConfig:
 
 
 class Stage(Protocol):
-    """Holds its models and optimizers; :func:`opens2s_core.training.voice.loop.train_stage` runs it."""
+    """The models and optimizers of a stage, run by :func:`opens2s_core.training.voice.loop.train_stage`."""
 
     name: str
 
     def modules(self) -> Mapping[str, nn.Module]:
-        """All that has state, heads and discriminators too: what a checkpoint keeps."""
+        """All modules with state, including heads and discriminators, for checkpoints."""
         ...
 
     def optimizers(self) -> Mapping[str, torch.optim.Optimizer]: ...
 
     def step(self, step: int) -> dict[str, float]:
-        """One optimisation step, ``step`` from 0. The batch and every random draw come from (seed, step) alone, and
-        global random numbers stay as they were. Returns losses and what else is worth a curve.
+        """One optimisation step, ``step`` from 0. The batch and all random numbers depend on (seed, step) alone, and
+        the global random state does not change. Returns losses and other metrics.
         """
         ...
 
@@ -67,12 +67,12 @@ class Stage(Protocol):
         ...
 
     def export(self, modules: Mapping[str, nn.Module], directory: Path) -> None:
-        """Write a servable directory in the published layout; ``modules`` are :meth:`averaged`'s, with averages."""
+        """Write a directory in the published layout for serving; ``modules`` are the averages of :meth:`averaged`."""
         ...
 
 
 def apply_gradients(optimizer: torch.optim.Optimizer, config: StageConfig, step: int) -> float:
-    """Clip what ``backward`` left, take one optimisation step at the rate of ``step``, clear the gradients.
+    """Clip the gradients, take one optimizer step at the learning rate of ``step``, clear the gradients.
 
     Returns the norm of the gradients before clipping.
     """
@@ -86,20 +86,20 @@ def apply_gradients(optimizer: torch.optim.Optimizer, config: StageConfig, step:
 
 
 def stage_device() -> torch.device:
-    """Where a stage trains: the GPU where there is one."""
+    """The training device: the GPU if there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @contextmanager
 def autocast(config: StageConfig, device: torch.device) -> Iterator[None]:
-    """bfloat16 autocast where ``config`` says so; on a CPU attention stays in float32."""
+    """bfloat16 autocast if configured; on a CPU attention stays in float32."""
     attention = _AttentionInFloat32() if config.bf16 and device.type == "cpu" else nullcontext()
     with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16), attention:
         yield
 
 
 class _AttentionInFloat32(TorchFunctionMode):
-    """Forward and backward of torch's attention on a CPU take 2 to 4 times as long in bfloat16 as in float32."""
+    """Computes attention in float32: on a CPU torch's takes 2 to 4 times as long in bfloat16."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -116,24 +116,24 @@ def _wide(value: Any) -> Any:
 
 
 def rng_at(seed: int, step: int, purpose: int = 0) -> np.random.Generator:
-    """The random numbers of one purpose within one step."""
+    """The NumPy generator for one purpose within one step."""
     return np.random.default_rng((seed, step, purpose))
 
 
 def generator_at(seed: int, step: int, purpose: int = 0) -> torch.Generator:
-    """The same for torch; on the CPU, so that a GPU gets the same numbers."""
+    """The torch generator, on the CPU, so that the numbers do not depend on the device."""
     return torch.Generator().manual_seed(int(rng_at(seed, step, purpose).integers(2**63)))
 
 
 @contextmanager
 def random_numbers_at(seed: int, step: int, device: torch.device) -> Iterator[None]:
-    """Global random numbers within (dropout) are those of the step; outside they stay as they were."""
+    """Seed global random numbers (dropout) by step within the block and restore them afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(rng_at(seed, step, 1).integers(2**63)))
         yield
 
 
 def seeded(seed: int, build: Callable[[], T]) -> T:
-    """What ``build`` makes with random numbers of ``seed``: a model's first weights."""
+    """The result of ``build`` with seeded random numbers, for the initial weights of a model."""
     with seeding.seeded(seed):
         return build()

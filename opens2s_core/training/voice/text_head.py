@@ -1,4 +1,4 @@
-"""What stands behind the quantiser while the speech tokenizer learns: units must say the words and the sound.
+"""The head of the speech tokenizer in training, which predicts text and log-mel from the quantised vectors.
 
 The published tokenizer puts its quantiser inside a speech recogniser (CosyVoice, arXiv 2407.05407, section 2.1;
 GLM-4-Voice, arXiv 2412.02612, section 2.1). This one is a small encoder with CTC on characters.
@@ -26,14 +26,14 @@ def spoken_characters(text: str) -> str:
 
 
 class Alphabet:
-    """The characters of some texts; ids start behind the blank."""
+    """The characters of a set of texts; ids start after the blank."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self.characters = sorted({character for text in texts for character in spoken_characters(text)})
         self._ids = {character: index for index, character in enumerate(self.characters, start=BLANK + 1)}
 
     def encode(self, text: str) -> list[int]:
-        """Ids of its characters; those that the alphabet lacks are left out."""
+        """Ids of the characters; unknown ones are omitted."""
         return [self._ids[character] for character in spoken_characters(text) if character in self._ids]
 
     def decode(self, path: Sequence[int]) -> str:
@@ -43,7 +43,7 @@ class Alphabet:
 
 
 class TextHead(nn.Module):
-    """Quantised vectors → characters and log-mel, at any distance from their place: attention sees all of them."""
+    """Quantised vectors → characters and log-mel, with attention over all positions."""
 
     def __init__(self, config: SpeechTokenizerConfig, characters: int, *, layers: int, dropout: float) -> None:
         super().__init__()
@@ -66,13 +66,13 @@ class TextHead(nn.Module):
         """Quantised (B, N, D) with validity (B, N) → logits (B, T, 1 + C) and log-mel (B, F, mel)."""
         hidden = quantised
         visible = valid[:, None, None, :].expand(-1, -1, hidden.shape[1], -1)  # (B, 1, N, N)
-        for layer in self.layers:  # before the stretch, where a step costs a fraction
+        for layer in self.layers:  # before upsampling, where it is cheaper
             hidden = layer(hidden, visible)
         hidden = self.upsample(self.norm(hidden)).unflatten(-1, (self._pool, -1)).flatten(1, 2)  # (B, T, D)
         return self.text(hidden), self.mel(hidden).unflatten(-1, (CONV_STRIDE, -1)).flatten(1, 2)
 
 
 def character_errors(reference: str, hypothesis: str) -> tuple[int, int]:
-    """Edits that turn the hypothesis into the reference, and the characters of the reference."""
+    """Edit distance from the hypothesis to the reference, and the number of characters of the reference."""
     truth = spoken_characters(reference)
     return torchaudio.functional.edit_distance(truth, hypothesis), len(truth)

@@ -1,4 +1,4 @@
-"""Stage 0a, the speech tokenizer: a Whisper encoder whose quantised vectors must be enough to write down what is said.
+"""Training stage of the speech tokenizer: a Whisper encoder with text prediction (CTC) from its quantised vectors.
 
 B utterances, F log-mel frames (100 a second), N units (12.5 a second), D width, M valid units of the batch.
 """
@@ -31,19 +31,19 @@ from opens2s_core.training.voice.stage import (
 from opens2s_core.training.voice.text_head import BLANK, Alphabet, TextHead, character_errors
 
 _BUCKET = 4
-"""Units; what differs less in length may come into the same batch."""
+"""Units, see :class:`Batches`."""
 _POSITION_SCALE = 0.1
 _RESTART, _FIRST_CODES = 2, 3  # purposes of random numbers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenizerStageConfig(StageConfig):
-    """What a step sees and what counts; the codebook's size and decay are the model's own settings."""
+    """Batches and loss weights; size and decay of the codebook are settings of the model."""
 
     batch_units: int = 1000  # rows × longest row, 80 s
     head_layers: int = 2
     head_dropout: float = 0.1
-    quantised_from: int = 200  # a step; until then the vectors themselves are read, as codes cannot follow them yet
+    quantised_from: int = 200  # a step; before it the head reads unquantised vectors, which still change too quickly
     commitment_weight: float = 0.25
     mel_weight: float = 5.0
     dead_share: float = 0.1  # a code is dead when used less than this share of the mean
@@ -75,9 +75,9 @@ class _Losses:
 
 
 class TokenizerStage:
-    """Trains on all voices of ``corpus``; ``held_out`` is only listened to, for the error of its characters.
+    """Trains on all voices of ``corpus``; the character error is measured on ``held_out``.
 
-    ``start`` is a directory of a speech tokenizer to go on from, whose codes are read from the first step.
+    ``start`` is the directory of a speech tokenizer to fine-tune, which is quantised from the first step.
     """
 
     name = "speech_tokenizer"
@@ -102,7 +102,7 @@ class TokenizerStage:
         else:
             tokenizer = load_speech_tokenizer(start, torch.float32)
         for fixed in (tokenizer.embed_positions, tokenizer.embed_positions2, tokenizer.codebook):
-            fixed.requires_grad_(False)  # the codebook follows the averages
+            fixed.requires_grad_(False)  # the codebook is updated by moving averages
         self.model = tokenizer.to(self.device)
         self._init_codes_at = None if start else config.quantised_from
         lengths = _units(corpus, self.model.samples_per_unit)
@@ -140,22 +140,22 @@ class TokenizerStage:
             "commitment": float(losses.commitment.detach()),
             "gradient_norm": norm,
         }
-        if not self._quantises(step):
+        if not self._is_quantised(step):
             return metrics
-        metrics |= self._follow(losses, step)
+        metrics |= self._update_codes(losses, step)
         if self._held_out is not None and ((step + 1) % config.evaluate_every == 0 or step + 1 == config.steps):
             metrics["character_error"] = self.character_error(self._held_out)
         return metrics
 
     def export(self, modules: Mapping[str, nn.Module], directory: Path) -> None:
-        """A published speech tokenizer directory."""
+        """Write a speech tokenizer directory in the published layout."""
         model = modules["speech_tokenizer"]
         assert isinstance(model, SpeechTokenizer)
         save_speech_tokenizer(model, model.config, directory)
 
     @torch.no_grad()
     def character_error(self, corpus: SpeechCorpus) -> float:
-        """Edits a character of the most probable CTC paths, over the first utterances of ``corpus``."""
+        """Edits per character of greedy CTC decoding, over the first utterances of ``corpus``."""
         self.head.eval()
         edits = characters = 0
         indices = range(min(len(corpus), self.config.evaluated_utterances))
@@ -164,7 +164,7 @@ class TokenizerStage:
             chosen = indices[start : start + rows]
             batch = self._batch(corpus, chosen)
             vectors = self._vectors(batch)
-            logits, _ = self._read(self.model.codebook(self.model.quantise(vectors)), batch.valid)
+            logits, _ = self._apply_head(self.model.codebook(self.model.quantise(vectors)), batch.valid)
             paths = logits.argmax(-1)  # (B, T)
             frames = batch.valid.sum(1) * self._pool
             for index, path, count in zip(chosen, paths.tolist(), frames.tolist(), strict=True):
@@ -173,8 +173,8 @@ class TokenizerStage:
                 edits, characters = edits + edits_of_one, characters + length
         return edits / max(characters, 1)
 
-    def _follow(self, losses: _Losses, step: int) -> dict[str, float]:
-        """Move the codes; says how many are alive and how evenly they are used."""
+    def _update_codes(self, losses: _Losses, step: int) -> dict[str, float]:
+        """Update the codebook; returns the number of live codes and the perplexity."""
         update_codebook(self.model, losses.vectors, losses.ids)
         dead = dead_codes(self.model, self.config.dead_share)
         if (step + 1) % self.config.restart_every == 0:
@@ -192,15 +192,15 @@ class TokenizerStage:
     def _losses(self, batch: TokenizerBatch, step: int) -> _Losses:
         vectors = self._vectors(batch)  # (B, N, D)
         flat = vectors[batch.valid]  # (M, D)
-        seen = flat.detach()
+        detached = flat.detach()
         if step == self._init_codes_at:
             everything = torch.ones_like(self.model.ema_count, dtype=torch.bool)
-            restart_codes(self.model, everything, seen, generator_at(self.config.seed, step, _FIRST_CODES))
+            restart_codes(self.model, everything, detached, generator_at(self.config.seed, step, _FIRST_CODES))
         ids = self.model.quantise(vectors.detach())
         codes = self.model.codebook(ids)
-        quantised = self._quantises(step)
-        read = vectors + (codes - vectors).detach() if quantised else vectors  # gradients pass straight through
-        logits, mel = self._read(read, batch.valid)
+        quantised = self._is_quantised(step)
+        head_input = vectors + (codes - vectors).detach() if quantised else vectors  # straight-through gradients
+        logits, mel = self._apply_head(head_input, batch.valid)
         ctc = functional.ctc_loss(
             logits.float().log_softmax(-1).transpose(0, 1),  # (T, B, 1 + C)
             batch.characters,
@@ -211,26 +211,26 @@ class TokenizerStage:
         )
         mel_loss = (mel.float() - batch.features.transpose(1, 2))[batch.mask].abs().mean()
         commitment = functional.mse_loss(flat, codes[batch.valid]) if quantised else ctc.new_zeros(())
-        return _Losses(ctc, mel_loss, commitment, seen, ids[batch.valid])
+        return _Losses(ctc, mel_loss, commitment, detached, ids[batch.valid])
 
-    def _quantises(self, step: int) -> bool:
+    def _is_quantised(self, step: int) -> bool:
         return self._init_codes_at is None or step >= self._init_codes_at
 
     def _vectors(self, batch: TokenizerBatch) -> Tensor:
-        """(B, N, D) in fp32, in which they are compared with the codes."""
+        """Vectors before quantisation (B, N, D), in float32 for the comparison with the codes."""
         with autocast(self.config, self.device):
             return self.model(batch.features, batch.mask).float()
 
-    def _read(self, quantised: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    def _apply_head(self, quantised: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         positions = self.model.embed_positions2.weight[: quantised.shape[1]]
         with autocast(self.config, self.device):
             return self.head(quantised + positions, valid)
 
 
 def _new_model(config: SpeechTokenizerConfig) -> SpeechTokenizer:
-    """Positions are Whisper's, and fixed as there: positions beyond the longest utterance seen are as good as others.
+    """A model with Whisper's fixed sinusoidal positions, which generalise beyond the longest training utterance.
 
-    Before the quantiser they are small, or codes would tell places apart instead of sounds.
+    Those before the quantiser are scaled down, so that codes represent audio and not positions.
     """
     model = SpeechTokenizer(config)
     for table, scale in ((model.embed_positions, _POSITION_SCALE), (model.embed_positions2, 1.0)):
@@ -239,7 +239,7 @@ def _new_model(config: SpeechTokenizerConfig) -> SpeechTokenizer:
 
 
 def _units(corpus: SpeechCorpus, samples_per_unit: int) -> list[int]:
-    """Units of each utterance. Raises :class:`CorpusError` for one that is longer than the encoder's input."""
+    """Number of units of each utterance. Raises :class:`CorpusError` for one longer than the encoder's input."""
     lengths = []
     for utterance in corpus.utterances:
         samples = -(-utterance.samples * SAMPLE_RATE // utterance.rate)

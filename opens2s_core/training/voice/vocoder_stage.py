@@ -1,6 +1,6 @@
-"""Stage of a voice: log-mel → waveform, the published HiFT taught by spectra, true pitch and discriminators.
+"""Training stage of the vocoder, log-mel → waveform (HiFT), with spectral, pitch and adversarial losses.
 
-B crops of F mel frames, S = F x hop samples that count; a crop's window is wider by ``context`` frames on either side.
+B crops of F mel frames, S = F x hop samples; the input of a crop has ``context`` more frames on either side.
 """
 
 from collections.abc import Mapping
@@ -35,24 +35,23 @@ from opens2s_core.training.voice.stage import (
     seeded,
     stage_device,
 )
-from opens2s_core.training.voice.windows import draw_windows
+from opens2s_core.training.voice.windows import sample_windows
 
 _BATCH, _NOISE = 2, 3  # purposes of random numbers
 _PITCH_UNIT = 100.0
-"""Hz that count as 1 in the loss of the pitch."""
+"""Hz, unit of the pitch loss."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VocoderStageConfig(StageConfig):
-    """What a step of the vocoder sees and what counts.
+    """Batches and loss weights of the vocoder's training.
 
-    Until ``adversarial_from`` (a step; None: always) spectra alone teach, and no discriminator is run. The weights
-    of ``adversarial`` and ``features`` stand to that of the mel as in HiFi-GAN (1 and 2 to 45).
+    Before step ``adversarial_from`` (None: always) only spectral losses are used. The weights of ``adversarial`` and
+    ``features`` relative to the mel are those of HiFi-GAN (1 and 2 to 45).
 
-    The source sounds at the recording's own pitch in a share of the crops that falls evenly from all to none at
-    ``teacher_steps``: in the beginning the predictor knows no pitch, and a source at a wrong one teaches the filter to
-    pass it over; what speaks in the end is the predictor, whose slips at the ends of voiced stretches the filter must
-    have met.
+    The source uses the pitch of the recording in a share of the crops that decreases linearly from 1 to 0 at
+    ``teacher_steps``, and the predicted pitch in the others: with the wrong pitch of an untrained predictor the filter
+    would learn to ignore the source, but it must learn to handle the errors of the trained one.
     """
 
     voices: tuple[str, ...] = ("slt",)
@@ -61,7 +60,7 @@ class VocoderStageConfig(StageConfig):
     context: int = 2
     mel_weight: float = 5.0
     stft_weight: float = 1.0
-    stft_sizes: tuple[int, ...] = (2048, 1024, 512, 256)  # FFT sizes in samples, hop a quarter
+    stft_sizes: tuple[int, ...] = (2048, 1024, 512, 256)  # FFT sizes in samples; the hop is a quarter
     adversarial_weight: float = 0.1
     feature_weight: float = 0.2
     adversarial_from: int | None = None
@@ -71,16 +70,16 @@ class VocoderStageConfig(StageConfig):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VocoderBatch:
-    """Windows of W = F + 2 context frames, and where in each the F frames begin that count."""
+    """Windows of W = F + 2 context frames, and the start of the F frames of the crop in each."""
 
     mel: Tensor  # (B, mel, W)
     pitch: Tensor  # (B, W) Hz
-    wave: Tensor  # (B, S) of the frames that count
+    wave: Tensor  # (B, S) of the crops
     offset: tuple[int, ...]  # frames
 
 
 class VocoderStage:
-    """Pitches are kept in ``cache``; ``start`` is a decoder directory whose vocoder to go on from.
+    """Trains the vocoder. Pitches are cached in ``cache``; ``start`` is a decoder directory with the initial vocoder.
 
     Raises ``ValueError`` if no utterance of the voices is as long as a window.
     """
@@ -103,17 +102,17 @@ class VocoderStage:
         own = {id(parameter) for parameter in pitch}
         self._optimizers = {
             "vocoder": config.optimizer(p for p in self.vocoder.parameters() if id(p) not in own),
-            "pitch": config.optimizer(pitch),  # apart, so that clipping one leaves the other alone
+            "pitch": config.optimizer(pitch),  # separate, so that gradients are clipped separately
         }
         self.discriminators: Discriminators | None = None
         if config.adversarial_from is not None:
-            judges = seeded(config.seed, lambda: Discriminators(config.discriminators)).to(self.device)
-            self.discriminators, self._optimizers["discriminators"] = judges, config.optimizer(judges.parameters())
+            self.discriminators = seeded(config.seed, lambda: Discriminators(config.discriminators)).to(self.device)
+            self._optimizers["discriminators"] = config.optimizer(self.discriminators.parameters())
         self._speech = _Speech(config, model.hift, corpus, cache)
 
     def modules(self) -> Mapping[str, nn.Module]:
-        judges = {} if self.discriminators is None else {"discriminators": self.discriminators}
-        return {"vocoder": self.vocoder, **judges}
+        discriminators = {} if self.discriminators is None else {"discriminators": self.discriminators}
+        return {"vocoder": self.vocoder, **discriminators}
 
     def averaged(self) -> Mapping[str, nn.Module]:
         return {"vocoder": self.vocoder}
@@ -128,13 +127,13 @@ class VocoderStage:
 
     def step(self, step: int) -> dict[str, float]:
         batch = self._speech.batch(rng_at(self.config.seed, step, _BATCH), self.device)
-        pitch, pitch_losses = self._learn_pitch(step, batch)
-        wave = self._speak(step, batch, pitch)
+        pitch, pitch_losses = self._train_pitch(step, batch)
+        wave = self._generate(step, batch, pitch)
         losses = spectral_losses(wave, batch.wave, self.config, self.model.hift)
         total = self.config.mel_weight * losses["mel"] + self.config.stft_weight * losses["stft"]
         if self.discriminators is not None and step >= (self.config.adversarial_from or 0):
-            losses["discriminator"] = self._learn_to_judge(self.discriminators, step, batch.wave, wave)
-            losses["adversarial"], losses["features"] = self._judge(self.discriminators, batch.wave, wave)
+            losses["discriminator"] = self._train_discriminators(self.discriminators, step, batch.wave, wave)
+            losses["adversarial"], losses["features"] = self._adversarial_losses(self.discriminators, batch.wave, wave)
             total = total + self.config.adversarial_weight * losses["adversarial"]
             total = total + self.config.feature_weight * losses["features"]
         total.backward()
@@ -142,21 +141,21 @@ class VocoderStage:
         metrics = {name: float(value.detach()) for name, value in {**losses, **pitch_losses}.items()}
         return {**metrics, "gradient_norm": norm}
 
-    def _learn_pitch(self, step: int, batch: VocoderBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Pitch (B, W) that the predictor finds, before it has learned from this step."""
-        predicted = self.vocoder.f0(batch.mel)  # bfloat16 would be a Hz off
+    def _train_pitch(self, step: int, batch: VocoderBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Train the pitch predictor; returns its pitch (B, W) before the step, and the losses."""
+        predicted = self.vocoder.f0(batch.mel)  # not in bfloat16, which has errors of 1 Hz
         losses = pitch_losses(predicted, batch.pitch, self.model.hift)
         (losses["pitch"] + losses["voicing"]).backward()
         apply_gradients(self._optimizers["pitch"], self.config, step)
         return predicted.detach(), losses
 
-    def _speak(self, step: int, batch: VocoderBatch, predicted: Tensor) -> Tensor:
-        """Waveforms (B, S) of the frames that count."""
+    def _generate(self, step: int, batch: VocoderBatch, predicted: Tensor) -> Tensor:
+        """Waveforms (B, S) of the crops."""
         generator, (rows, frames) = generator_at(self.config.seed, step, _NOISE), batch.pitch.shape
         harmonics, hop = self.model.hift.nb_harmonics + 1, samples_per_frame(self.model.hift)
         teacher = max(1 - step / self.config.teacher_steps, 0.0) if self.config.teacher_steps else 0.0
         is_true_pitch = (torch.rand(rows, generator=generator) < teacher).to(self.device)
-        start = torch.rand(rows, generator=generator, dtype=torch.float64).to(self.device)  # a crop begins anywhere
+        start = torch.rand(rows, generator=generator, dtype=torch.float64).to(self.device)  # a crop begins at any phase
         phase_u = torch.rand(rows, harmonics, 1, generator=generator).to(self.device)
         noise = torch.randn(rows, harmonics, frames * hop, generator=generator).to(self.device)
         source, _ = self.vocoder.source(
@@ -167,21 +166,21 @@ class VocoderStage:
         length = batch.wave.shape[1]
         return torch.stack([row[o * hop :][:length] for row, o in zip(wave, batch.offset, strict=True)])
 
-    def _learn_to_judge(self, judges: Discriminators, step: int, real: Tensor, fake: Tensor) -> Tensor:
-        judges.requires_grad_(True)
+    def _train_discriminators(self, discriminators: Discriminators, step: int, real: Tensor, fake: Tensor) -> Tensor:
+        discriminators.requires_grad_(True)
         with autocast(self.config, self.device):
-            loss = discriminator_loss(judges(real), judges(fake.detach()))
+            loss = discriminator_loss(discriminators(real), discriminators(fake.detach()))
         loss.backward()
         apply_gradients(self._optimizers["discriminators"], self.config, step)
         return loss
 
-    def _judge(self, judges: Discriminators, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Adversarial and feature losses; the discriminators learn nothing from them."""
-        judges.requires_grad_(False)
+    def _adversarial_losses(self, discriminators: Discriminators, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Adversarial and feature losses of the vocoder, without gradients of the discriminators."""
+        discriminators.requires_grad_(False)
         with autocast(self.config, self.device):
-            of_fake = judges(fake)
+            of_fake = discriminators(fake)
             with torch.no_grad():
-                of_real = judges(real)
+                of_real = discriminators(real)
             return adversarial_loss(of_fake), feature_loss(of_real, of_fake)
 
 
@@ -200,14 +199,14 @@ def spectral_losses(
 
 
 def pitch_losses(predicted: Tensor, target: Tensor, config: VocoderConfig) -> dict[str, Tensor]:
-    """Predicted and target Hz (B, W), the target 0 where there is no pitch.
+    """Losses of predicted against target Hz (B, W); the target is 0 in unvoiced frames.
 
-    ``pitch``: mean absolute error in hundreds of Hz; ``voicing``: cross entropy of the side of the voiced threshold on
-    which the prediction lies.
+    ``pitch``: mean absolute error in hundreds of Hz; ``voicing``: cross entropy of whether the prediction is above the
+    voiced threshold.
     """
     threshold = config.nsf_voiced_threshold
     voiced = (target > threshold).to(predicted.dtype)
-    # At 0 Hz the chance of a voice is a fiftieth.
+    # At 0 Hz the probability of a voiced frame is 2 %.
     logits = 4 * (predicted / threshold - 1)
     return {
         "pitch": (predicted - target).abs().mean() / _PITCH_UNIT,
@@ -216,7 +215,7 @@ def pitch_losses(predicted: Tensor, target: Tensor, config: VocoderConfig) -> di
 
 
 class _Speech:
-    """The utterances of some voices with their pitch."""
+    """Utterances of the configured voices with their pitch."""
 
     def __init__(self, config: VocoderStageConfig, model: VocoderConfig, corpus: SpeechCorpus, cache: Path) -> None:
         self._config, self._model, self._corpus = config, model, corpus
@@ -234,15 +233,15 @@ class _Speech:
 
     def batch(self, rng: np.random.Generator, device: torch.device) -> VocoderBatch:
         frames, context = self._config.frames, self._config.context
-        items, starts = draw_windows(rng, self._lengths, self._config.batch, frames)
+        items, starts = sample_windows(rng, self._lengths, self._config.batch, frames)
         ends = self._lengths[items]
-        # At an utterance's ends the window gives way, not the crop: what has no context in synthesis has none here.
+        # At the ends of an utterance the window is shifted, not the crop: there is no context in synthesis either.
         windows = np.clip(starts - context, 0, ends - self._window)
-        places = list(zip(items.tolist(), starts.tolist(), windows.tolist(), strict=True))
+        crops = list(zip(items.tolist(), starts.tolist(), windows.tolist(), strict=True))
         return VocoderBatch(
-            mel=torch.stack([self._mel(item, window) for item, _, window in places]).to(device),
-            pitch=torch.stack([self._pitch(item, window) for item, _, window in places]).to(device),
-            wave=torch.stack([self._wave(item, start) for item, start, _ in places]).to(device),
+            mel=torch.stack([self._mel(item, window) for item, _, window in crops]).to(device),
+            pitch=torch.stack([self._pitch(item, window) for item, _, window in crops]).to(device),
+            wave=torch.stack([self._wave(item, start) for item, start, _ in crops]).to(device),
             offset=tuple((starts - windows).tolist()),
         )
 

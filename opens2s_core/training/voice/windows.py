@@ -1,15 +1,16 @@
-"""Pieces of utterances, drawn at random."""
+"""Random windows of utterances."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def draw_windows(
+def sample_windows(
     rng: np.random.Generator, lengths: NDArray[np.int64], count: int, size: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Items (count,) among those of at least ``size``, long ones more often, and where in each its window begins.
+    """Random items (count,) of length at least ``size``, weighted by length, and the start of a window in each.
 
-    The middle of a window may lie anywhere, its ends only within: so the first and last of an item get their share.
+    The centre of a window is uniform over the item and its start is then clipped, so that the ends of an item are
+    sampled often enough.
     """
     chance = np.where(lengths >= size, lengths, 0)
     items = rng.choice(len(lengths), count, p=chance / chance.sum())

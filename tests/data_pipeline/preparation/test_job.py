@@ -1,9 +1,11 @@
 import shutil
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import s3fs
 import torch
 from ray.exceptions import RayTaskError
 
@@ -193,3 +195,13 @@ def test_dialogues_must_be_finished(ray_local: str, tiny_bundle: Path, tmp_path:
     (tmp_path / "dialogues").mkdir()
     with pytest.raises(ValueError, match="expected"):
         prepare_data(config, Dialogues(), str(tmp_path / "dialogues"), str(tiny_bundle), str(tmp_path / "out"))
+
+
+def test_a_data_set_on_s3_is_that_on_a_disk(transcripts: Path, corpus: Path, tiny_bundle: Path) -> None:
+    url = f"s3://bucket/{uuid.uuid4().hex}"
+    prepare_data(TRANSCRIPTS, LibriSpeech(), str(corpus), str(tiny_bundle), url)
+    store = s3fs.S3FileSystem()
+    root = url.removeprefix("s3://")
+    stored = {name.removeprefix(f"{root}/"): store.cat_file(name) for name in store.find(root)}
+    assert stored == content(transcripts)
+    assert len(ShardedSamples(url)) == 10

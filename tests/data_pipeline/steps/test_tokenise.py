@@ -12,7 +12,7 @@ from data_pipeline.steps.tokenise import TokeniseConfig, tokenise
 from opens2s_core.audio import Waveform
 from opens2s_core.checkpoint.bundle import OPENS2S
 from opens2s_core.checkpoint.opens2s import load_prompt_builder
-from opens2s_core.prompt import AUDIO_SLOT, IGNORED, Audio, Message, PromptBuilder, Spoken, Text, reading
+from opens2s_core.prompt import AUDIO_SLOT, IGNORED, Audio, Message, PromptBuilder, Spoken, Text, read_aloud
 from tests.audio_files import noise
 from tests.data_pipeline.steps.rows import clip, conversation, row, utterance
 
@@ -146,7 +146,7 @@ def test_the_continuation_of_a_clip_is_learned_as_text(prompts: PromptBuilder, t
 def test_text_to_speech_reads_an_utterance_aloud(prompts: PromptBuilder) -> None:
     prepared = row(utterance(), QUESTION, units=((9, 8),), speakers=(SPEAKER,))
     (sample,) = samples(prepared, prompts, TokeniseConfig(task="text to speech", speaker_dim=2))
-    assert begins_with(sample, prompts, *reading("It rained all day."), speak=True)
+    assert begins_with(sample, prompts, *read_aloud("It rained all day."), speak=True)
     assert learned(sample, prompts) == "<|im_tts_start|>It rained all day.<|im_tts_end|><|im_end|>\n"
     assert (sample["audios"], sample["units"], sample["speakers"]) == ([], [[9, 8]], [list(SPEAKER)])
     assert sample["length"] == len(sample["input_ids"])
@@ -157,7 +157,7 @@ def test_text_to_speech_pairs_are_taken_from_every_spoken_reply(prompts: PromptB
     prepared = row(entry, QUESTION, ANSWER, units=((1,), (7,)))
     found = samples(prepared, prompts, TokeniseConfig(task="text to speech"))
     assert [(sample["id"], sample["units"]) for sample in found] == [("c1-0", [[1]]), ("c1-1", [[7]])]
-    expected = prompts.training_sample((*reading("Two."), Message("assistant", (Spoken("Two.", (7,)),))))
+    expected = prompts.training_sample((*read_aloud("Two."), Message("assistant", (Spoken("Two.", (7,)),))))
     assert found[1]["input_ids"] == expected.input_ids
 
 
@@ -196,7 +196,7 @@ def test_the_longest_sample_is_accepted_and_a_longer_one_is_not(prompts: PromptB
                 ANSWER,
                 units=((1,), (2,)),
             ),
-            "bad conversation: two spoken replies in a row",
+            "bad conversation: two consecutive spoken replies",
         ),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 from opens2s_core.benchmark.codebook import codebook_usage
 
 
-def test_codes_used_alike_are_as_many_as_the_perplexity_says() -> None:
+def test_perplexity_of_equally_used_codes_is_their_number() -> None:
     usage = codebook_usage([np.array([0, 3]), np.array([3, 0, 7, 7])], size=8)
     assert usage.alive == 100 * 3 / 8
     assert usage.perplexity == pytest.approx(3)

@@ -1,4 +1,4 @@
-"""All promised rows are measured. The numbers themselves need a quiet machine."""
+"""All rows are measured. Their values are not checked, as they need an idle machine."""
 
 import math
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ def assert_measured(rows: list[Measurement], *bounds: tuple[str, Bound]) -> None
     assert promised == dict(bounds)
 
 
-def test_language_models_are_held_against_plain_loops(models: EngineModels) -> None:
+def test_language_models_are_compared_with_plain_loops(models: EngineModels) -> None:
     assert_measured(
         language_engines.language_rows(models, 1),
         ("thinker, ratio of time per token, 1 stream to a plain loop with a KV cache", Bound("at most", 1.1)),
@@ -64,24 +64,24 @@ def test_language_models_are_held_against_plain_loops(models: EngineModels) -> N
     )
 
 
-def test_engines_and_calls_of_generate_write_the_same(models: EngineModels, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise their times could not be compared."""
+def test_engines_and_generate_return_the_same_tokens(models: EngineModels, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their times are comparable only if the tokens are equal."""
     thinker, decoder = language_engines.build_engines(models, 1)
     by_engines: list[int] = []
     by_calls: list[int] = []
-    take, generate = ThinkerEngine._take, language_engines._generate
+    append, generate = ThinkerEngine._append_token, language_engines._generate
 
-    def remember_taken(engine: ThinkerEngine, stream: Any, token: int, hidden: Any) -> None:
+    def remember_appended(engine: ThinkerEngine, stream: Any, token: int, hidden: Any) -> None:
         by_engines.append(token)
-        take(engine, stream, token, hidden)
+        append(engine, stream, token, hidden)
 
     def remember_generated(lm: Any, *inputs: Any) -> Any:
-        ids, hiddens = generate(lm, *inputs)
+        ids, hidden_states = generate(lm, *inputs)
         if lm is thinker.model.llm_model:
             by_calls.extend(ids[0].tolist())
-        return ids, hiddens
+        return ids, hidden_states
 
-    monkeypatch.setattr(ThinkerEngine, "_take", remember_taken)
+    monkeypatch.setattr(ThinkerEngine, "_append_token", remember_appended)
     monkeypatch.setattr(language_engines, "_generate", remember_generated)
     language_engines._time_engines(thinker, decoder)
     language_engines._time_generate(thinker, decoder)
@@ -97,12 +97,12 @@ def test_token2wav_is_measured_over_its_length_and_for_many(models: EngineModels
     )
 
 
-def test_token2wav_is_held_against_the_published_way(models: EngineModels) -> None:
+def test_token2wav_is_compared_with_the_published_streaming(models: EngineModels) -> None:
     rows = token2wav_engine.reference_rows(models.flow, models.vocoder, 1)
     assert_measured(rows, ("token2wav, ratio of time, reference to bounded mode", Bound("at least", 3)))
 
 
-def test_replies_are_measured_alone_beside_others_and_late_in_a_conversation(models: EngineModels) -> None:
+def test_replies_are_measured_alone_concurrently_and_late_in_a_conversation(models: EngineModels) -> None:
     goals = conversation.Goals(first_audio={2: Bound("at most", 400)}, real_time_factor={1: Bound("at most", 0.7)})
     assert_measured(
         conversation.conversation_rows("tiny", models, (1, 2), goals, 1),
@@ -121,7 +121,7 @@ class NothingRecognised:
         return [""] * len(waveforms)
 
 
-def test_chunks_are_held_against_the_whole() -> None:
+def test_streamed_speech_is_compared_with_one_shot_speech() -> None:
     rows = quality_rows(NothingRecognised(), 2)
     assert_measured(
         rows,
@@ -133,7 +133,7 @@ def test_chunks_are_held_against_the_whole() -> None:
     assert {row.name: row.value for row in rows}["word error rate, one-shot"] == 100
 
 
-def test_runs_take_turns_and_the_first_round_does_not_count() -> None:
+def test_runs_alternate_and_the_first_round_is_ignored() -> None:
     calls: list[str] = []
 
     def run(name: str) -> float:
@@ -146,6 +146,6 @@ def test_runs_take_turns_and_the_first_round_does_not_count() -> None:
 
 
 @pytest.mark.parametrize("name", ["threads", "repeats", "sentences"])
-def test_numbers_that_measure_nothing_are_refused(name: str) -> None:
+def test_invalid_settings_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
         EngineBenchmark(**{name: 0})

@@ -8,7 +8,7 @@ from opens2s_core.audio import resample
 from opens2s_core.benchmark.recogniser import RATE, PocketSphinx
 
 
-def test_words_are_recognised_each_sentence_by_itself() -> None:
+def test_sentences_are_recognised_independently() -> None:
     texts = ("I am so happy for you.", "We can talk about it.")
     speech = [resample(*EspeakSpeaker().speak(text, REPLY_VOICE, "neutral"), RATE) for text in texts]
     noise = np.random.default_rng(0).normal(0, 0.1, RATE // 2).astype(np.float32)

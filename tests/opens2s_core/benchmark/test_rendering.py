@@ -27,7 +27,7 @@ def test_every_rendition_lasts_as_long_as_the_recording_to_within_a_unit(tiny_bu
     assert made.flow_mel.shape == (80, len(made.waveforms["one-shot"]) // HOP)
 
 
-def test_what_fits_the_first_chunk_is_the_same_streamed_and_at_once(tiny_bundle: Path, recording) -> None:
+def test_audio_within_the_first_chunk_is_the_same_streamed_and_one_shot(tiny_bundle: Path, recording) -> None:
     word = recording[: GRID.first[0] * 22_050 * 2 // 25]
     made = render(load_voice(tiny_bundle), word, resample(word, 22_050, SAMPLE_RATE), seed=0)
     assert len(made.units) == GRID.first[0]

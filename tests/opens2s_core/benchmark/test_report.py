@@ -45,7 +45,7 @@ def test_the_report_has_the_form_that_all_benchmarks_share(tmp_path: Path) -> No
     ]
 
 
-def test_the_table_says_what_does_not_hold_and_what_was_not_measured() -> None:
+def test_the_table_shows_failed_bounds_and_missing_values() -> None:
     lines = render_table(make_report({}, ROWS)).splitlines()
     assert lines[2].split() == ["errors", "14.2", "10.5", "to", "18", "points", "at", "most", "12", "NO"]
     assert lines[3].split() == ["codes", "80", "%", "at", "least", "60", "yes"]

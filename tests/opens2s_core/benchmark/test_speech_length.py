@@ -1,4 +1,4 @@
-"""Lengths and ends are counted correctly. The numbers themselves need a trained bundle."""
+"""Lengths and finish reasons are counted correctly. Their values are not checked, as they need a trained bundle."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from opens2s_core.checkpoint.bundle import read_bundle_info
 from opens2s_core.inference.loading import build_engine
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling
 from opens2s_core.inference.pipeline import Pipeline, reply_text
-from opens2s_core.prompt import reading
+from opens2s_core.prompt import read_aloud
 
 
 class NothingRecognised:
@@ -44,8 +44,10 @@ def examples(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_it_generates_what_the_pipeline_does(tiny_bundle: Path) -> None:
-    request = ReplyRequest(messages=reading("Hi."), say="Hi.", units=Sampling(temperature=1.0, max_tokens=40, seed=3))
+def test_it_generates_the_same_as_the_pipeline(tiny_bundle: Path) -> None:
+    request = ReplyRequest(
+        messages=read_aloud("Hi."), reply_text="Hi.", units=Sampling(temperature=1.0, max_tokens=40, seed=3)
+    )
     thinker, decoder = (build_engine(stage, tiny_bundle, capacity=1) for stage in ("thinker", "speech_decoder"))
     speech = generate(thinker, decoder, request)
     messages = list(Pipeline.load(tiny_bundle).reply(request))
@@ -54,7 +56,7 @@ def test_it_generates_what_the_pipeline_does(tiny_bundle: Path) -> None:
 
 
 def test_length_is_relative_to_the_expected_units(tiny_bundle: Path) -> None:
-    speech = Speech(text="Hi.", hiddens=4, units=np.zeros(28, np.int64), finish="stop")
+    speech = Speech(text="Hi.", hidden_states=4, units=np.zeros(28, np.int64), finish="stop")
     assert speech.length(read_bundle_info(tiny_bundle)) == pytest.approx(28 / (3.5 * 4))
 
 

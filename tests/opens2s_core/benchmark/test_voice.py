@@ -13,7 +13,7 @@ from opens2s_core.benchmark.__main__ import main
 from opens2s_core.benchmark.recogniser import RATE
 from opens2s_core.benchmark.voice import VoiceBenchmark, measure_voice
 from opens2s_core.training.voice.corpus import SpeechCorpus
-from tests.opens2s_core.training.voice.material import VOICES, write_corpus
+from tests.opens2s_core.training.voice.speech_corpus import VOICES, write_corpus
 
 SPEAKER = VOICES[0].name
 
@@ -37,7 +37,7 @@ class FakeRecogniser:
         return self.words
 
 
-def test_each_rendition_is_judged_by_its_own_words(corpus: Path, tiny_bundle: Path) -> None:
+def test_each_rendition_is_evaluated_with_its_own_transcript(corpus: Path, tiny_bundle: Path) -> None:
     held_out = SpeechCorpus(corpus, "held_out")
     mine = [i for i, utterance in enumerate(held_out.utterances) if utterance.voice == SPEAKER]
     texts = [held_out.utterances[i].text for i in mine]
@@ -64,13 +64,13 @@ def test_too_few_held_out_sentences_are_refused(corpus: Path, tiny_bundle: Path)
         measure_voice(config, FakeRecogniser([]))
 
 
-def test_one_command_makes_the_report_the_pictures_and_the_card(
+def test_one_command_writes_the_report_the_plots_and_the_card(
     corpus: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("pocketsphinx")
     pytest.importorskip("matplotlib")
     options = ["--sentences", "1", "--processes", "1", "--json", f"{tmp_path}/out.json", "--plots", f"{tmp_path}/plots"]
-    card = ["--card", f"{tmp_path}/README.md", "--made-by", "make voice", "--material", "espeak-ng's voices."]
+    card = ["--card", f"{tmp_path}/README.md", "--made-by", "make voice", "--training-data", "espeak-ng's voices."]
     main(["voice", "--corpus", str(corpus), "--voice", str(tiny_bundle), *options, *card])
     report = json.loads((tmp_path / "out.json").read_text())
     assert report["config"]["speaker"] == SPEAKER
@@ -85,6 +85,6 @@ def test_one_command_makes_the_report_the_pictures_and_the_card(
     assert f"![{picture.stem}](plots/{picture.name})" in written
 
 
-def test_a_card_asks_for_what_measuring_cannot_know(corpus: Path, tiny_bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="--card needs --made-by and --material"):
+def test_a_card_needs_its_provenance(corpus: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="--card needs --made-by and --training-data"):
         main(f"voice --corpus {corpus} --voice {tiny_bundle} --json {tmp_path}/a --card {tmp_path}/b".split())

@@ -8,11 +8,11 @@ from tests.opens2s_core.threads import one_thread  # noqa: F401 for every module
 
 @pytest.fixture(scope="module")
 def flow_and_vocoder(request: pytest.FixtureRequest) -> tuple[Flow, Vocoder]:
-    """Those of the module's golden data."""
+    """Flow and vocoder of the module's golden data."""
     return load_token2wav(request.module.GOLDEN.path)
 
 
 @pytest.fixture(scope="module")
 def vocoder(flow_and_vocoder: tuple[Flow, Vocoder]) -> Vocoder:
-    """The golden vocoder: its pitch is voiced in parts, and its sound is loud enough to show a difference."""
+    """The golden vocoder, with voiced and unvoiced frames and audio loud enough to show differences."""
     return flow_and_vocoder[1]

@@ -1,4 +1,4 @@
-"""Engines of random models of any small size."""
+"""Engines with random small models."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,7 +67,7 @@ def random_engines(
         adapter_kernel_sizes=sizes.kernels,
         interleave=sizes.interleave,
     )
-    with seeded(sizes.seed):  # of what is not drawn below
+    with seeded(sizes.seed):  # defaults for values not sampled below
         model = _at_random(OpenS2S(config), sizes.seed).to(dtype)
     return (
         ThinkerEngine(model.thinker, vocabulary, capacity=capacity, settings=settings),

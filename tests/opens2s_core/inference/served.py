@@ -1,4 +1,5 @@
-"""Replies that one engine serves in any order: they join, are fed and leave at random, and each is written down."""
+"""Serves replies with one engine: streams join, receive input and leave in random order, and their output is
+recorded."""
 
 import pickle
 from collections import deque
@@ -14,24 +15,24 @@ from torch import Tensor
 from torch.nn import functional
 
 from opens2s_core.inference.engine import Engine, EngineFull, StreamFailed, StreamId
-from opens2s_core.inference.messages import Finish, Hiddens, ReplyRequest, StageMessage, TextDelta, Units
+from opens2s_core.inference.messages import Finish, HiddenStates, ReplyRequest, StageMessage, TextDelta, Units
 from opens2s_core.inference.records import Record
 
 _MULTIPLY = {"linear": functional, "scaled_dot_product_attention": functional, "bmm": torch, "baddbmm": torch}
-"""What a language model multiplies matrices with, and the module where it finds that."""
+"""Matrix multiplications of a language model, and their modules."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyInput:
-    """A request, and what the stage before makes of it."""
+    """A request and the input messages from the previous stage."""
 
     request: ReplyRequest
-    groups: tuple[Hiddens, ...] = ()
+    groups: tuple[HiddenStates, ...] = ()
 
 
 @dataclass(slots=True)
 class ReplyResult:
-    """What came of a reply."""
+    """The output of a reply."""
 
     messages: list[StageMessage] = field(default_factory=list)
     ids: tuple[int, ...] = ()
@@ -43,11 +44,11 @@ class ReplyResult:
         return "".join(message.text for message in self.messages if isinstance(message, TextDelta))
 
     @property
-    def groups(self) -> list[Hiddens]:
-        return [message for message in self.messages if isinstance(message, Hiddens)]
+    def groups(self) -> list[HiddenStates]:
+        return [message for message in self.messages if isinstance(message, HiddenStates)]
 
     @property
-    def hiddens(self) -> NDArray[np.float32]:
+    def hidden_states(self) -> NDArray[np.float32]:
         """(n, D); of none, (0,)."""
         return np.concatenate([group.values for group in self.groups] or [np.zeros(0, np.float32)])
 
@@ -71,14 +72,14 @@ class ReplyResult:
 @dataclass(slots=True)
 class _OpenReply:
     stream: StreamId
-    groups: deque[Hiddens]
+    groups: deque[HiddenStates]
     made: ReplyResult
 
 
 def serve(
     engine: Engine, asked: Sequence[ReplyInput], chance: Random | None = None, *, cancel: float = 0.0
 ) -> list[ReplyResult]:
-    """What came of each. Without ``chance`` all are there from the start, as far as there is room."""
+    """The output of each reply. Without ``chance`` all are opened at the start, up to the capacity."""
     waiting = deque((ReplyResult(), one) for one in asked)
     all_made = [made for made, _ in waiting]
     open_replies: list[_OpenReply] = []
@@ -112,7 +113,7 @@ def alone(engine: Engine, one: ReplyInput) -> ReplyResult:
 
 
 def resume(engine: Engine, one: ReplyInput, record: Record) -> ReplyResult:
-    """The rest of a reply, by an engine that knows nothing but the record."""
+    """The rest of a reply, from a new engine with the record."""
     stream = engine.open(one.request, pickle.loads(pickle.dumps(record)))
     made = ReplyResult()
     for group in one.groups:
@@ -125,9 +126,9 @@ def resume(engine: Engine, one: ReplyInput, record: Record) -> ReplyResult:
 
 
 def same_shapes(engine: Engine, asked: Sequence[ReplyInput], chance: Random | None = None) -> bool:
-    """Whether matrices have the same shapes in company as alone.
+    """Whether matrices have the same shapes with other streams as alone.
 
-    Rounding follows them, on any machine; where they differ ids are promised, and only where rounding is fine.
+    If so, rounding is the same on any machine; otherwise only ids are comparable, and only at high precision.
     """
     shapes: set[tuple[str | torch.Size, ...]] = set()
     with pytest.MonkeyPatch.context() as patched:

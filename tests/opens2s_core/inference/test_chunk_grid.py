@@ -13,7 +13,7 @@ PUBLISHED = Windows(ChunkGrid(), frames_per_unit(Token2WavConfig()), Token2WavCo
 grids = st.builds(
     ChunkGrid,
     first=st.lists(st.integers(1, 12), max_size=3).map(tuple),
-    then=st.integers(1, 30),
+    size=st.integers(1, 30),
     look_back=st.integers(0, 40),
 )
 rates = st.sampled_from([Fraction(441, 64), Fraction(25, 3), Fraction(4), Fraction(6, 5)])
@@ -29,11 +29,11 @@ def boundaries(grid, count):
 
 def test_the_first_chunks_are_short_and_later_ones_have_one_size():
     assert boundaries(ChunkGrid(), 6) == [0, 8, 20, 40, 60, 80, 100]
-    assert boundaries(ChunkGrid(first=(), then=24, look_back=0), 3) == [0, 24, 48, 72]
+    assert boundaries(ChunkGrid(first=(), size=24, look_back=0), 3) == [0, 24, 48, 72]
 
 
 @given(grids, st.integers(0, 200))
-def test_a_unit_is_in_the_chunk_that_ends_behind_it_whichever_way_it_is_asked(grid, unit):
+def test_the_end_of_a_chunk_is_the_next_boundary_for_each_of_its_units(grid, unit):
     ends = boundaries(grid, 210)
     assert grid.end(unit) == min(end for end in ends if end > unit)
 
@@ -43,7 +43,7 @@ def test_windows_hold_the_new_frames_and_what_they_look_back_to(windows, chunk, 
     grid = windows.grid
     rendered = boundaries(grid, chunk)[-1]
     stop = data.draw(st.integers(rendered + 1, grid.end(rendered)))
-    window = windows.of(rendered, stop)
+    window = windows.window(rendered, stop)
     assert window.frames.stop == windows.frames(stop)
     assert window.frames.start + window.known == windows.frames(rendered)
     assert window.frames.start >= windows.first_frame(rendered)
@@ -59,25 +59,25 @@ def test_windows_hold_the_new_frames_and_what_they_look_back_to(windows, chunk, 
     assert seen[-1] < len(window.units)
 
 
-def test_all_later_windows_of_the_published_sizes_are_alike():
+def test_all_later_windows_of_the_published_sizes_have_the_same_shape():
     ends = boundaries(PUBLISHED.grid, 1000)
-    shapes = [PUBLISHED.of(*pair).shape for pair in pairwise(ends)]
+    shapes = [PUBLISHED.window(*pair).shape for pair in pairwise(ends)]
     assert shapes[:2] == [(8, 55), (20, 137)]
     assert set(shapes[2:]) == {(40, 275)}
 
 
 @given(st.integers(0, 10**9), st.integers(1, 20))
 def test_cost_never_grows(unit, count):
-    window = PUBLISHED.of(unit, unit + count)
+    window = PUBLISHED.window(unit, unit + count)
     assert len(window.units) < 40 + PUBLISHED.block
     assert len(window.frames) <= 275
 
 
-def test_nothing_new_is_no_window():
-    assert PUBLISHED.of(20, 20).shape == (0, 0)
+def test_the_window_of_no_units_is_empty():
+    assert PUBLISHED.window(20, 20).shape == (0, 0)
 
 
-@pytest.mark.parametrize("wrong", [{"first": (8, 0)}, {"then": 0}, {"look_back": -1}])
-def test_grids_that_lead_nowhere_are_refused(wrong):
+@pytest.mark.parametrize("wrong", [{"first": (8, 0)}, {"size": 0}, {"look_back": -1}])
+def test_invalid_grids_are_refused(wrong):
     with pytest.raises(ValueError, match="at least"):
         ChunkGrid(**wrong)

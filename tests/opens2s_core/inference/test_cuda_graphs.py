@@ -1,4 +1,4 @@
-"""Without a GPU: graphs that compute anew, from the same fixed inputs into the same fixed output."""
+"""CUDA graphs emulated without a GPU: replay computes from the fixed input buffers into the fixed output buffer."""
 
 from random import Random
 
@@ -16,7 +16,7 @@ CONTEXT = 150
 
 
 class Replayed:
-    """What a recorded graph does: read the places it was recorded with, write the output it was recorded with."""
+    """Emulates the replay of a graph: reads its input buffers and writes its output buffer."""
 
     def __init__(self, graphs: "EagerGraphs", read: int) -> None:
         self._graphs, self._read = graphs, read
@@ -74,7 +74,7 @@ def test_recorded_decoding_reads_and_writes_what_eager_decoding_does(fixed_width
     assert set(graphs._graphs) == ({CONTEXT} if fixed_width else {64, 128, CONTEXT})
 
 
-def test_what_was_handed_out_is_not_overwritten_by_the_next_step() -> None:
+def test_returned_tensors_are_not_overwritten_by_the_next_step() -> None:
     lm = random_lm(SMALL)
     slots = SlotLM(lm, slots=2, settings=LMSettings(context=CONTEXT))
     slots._graphs = EagerGraphs(slots._decode, torch.zeros(2, 24), spare=CONTEXT)
@@ -85,7 +85,7 @@ def test_what_was_handed_out_is_not_overwritten_by_the_next_step() -> None:
     assert torch.equal(first, kept)
 
 
-def test_all_sizes_are_recorded_before_anyone_waits_for_them() -> None:
+def test_all_sizes_are_captured_in_advance() -> None:
     slots = SlotLM(random_lm(SMALL), slots=2, settings=LMSettings(context=400))
     slots._graphs = graphs = EagerGraphs(slots._decode, torch.zeros(2, 24), spare=400)
     slots.warm_up()

@@ -6,7 +6,7 @@ from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
 from opens2s_core.inference.thinker import ThinkerEngine
 
 
-def test_thinker_and_speech_decoder_have_settings_of_their_own(tiny_bundle: Path) -> None:
+def test_thinker_and_speech_decoder_have_separate_settings(tiny_bundle: Path) -> None:
     settings = EngineSettings(
         thinker=LMSettings(context=96, prefill_tokens=5),
         speech_decoder=LMSettings(context=80, prefill_tokens=7, fixed_width=True),

@@ -6,7 +6,7 @@ from opens2s_core.inference.noise import RngStream, normal_frames, uniform
 
 
 @given(st.integers(0, 2**64), st.integers(0, 60), st.integers(1, 40))
-def test_noise_belongs_to_its_frame_however_it_is_asked_for(seed, start, count):
+def test_noise_of_a_frame_does_not_depend_on_the_requested_range(seed, start, count):
     whole = normal_frames((seed, RngStream.SOURCE), 0, 100, 3)
     np.testing.assert_array_equal(
         normal_frames((seed, RngStream.SOURCE), start, start + count, 3), whole[start : start + count]
@@ -27,12 +27,12 @@ def test_noise_differs_by_seed_by_use_and_by_frame_and_is_normal():
 
 
 @given(st.integers(0, 2**64), st.integers(0, 4000))
-def test_the_number_of_a_place_is_always_the_same(seed, place):
+def test_the_number_of_an_index_is_deterministic(seed, place):
     assert uniform((seed, RngStream.TEXT), place) == uniform((seed, RngStream.TEXT), place)
     assert uniform((seed, RngStream.TEXT), place) != uniform((seed, RngStream.UNITS), place)
 
 
-def test_the_numbers_of_places_are_uniform_and_know_nothing_of_each_other():
+def test_the_numbers_are_uniform_and_independent():
     numbers = np.array([uniform((0, RngStream.TEXT), place) for place in range(4000)])
     assert numbers.min() >= 0
     assert numbers.max() < 1

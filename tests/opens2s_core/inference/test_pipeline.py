@@ -31,7 +31,7 @@ from opens2s_core.inference.messages import (
     Units,
 )
 from opens2s_core.inference.pipeline import Pipeline, reply_text
-from opens2s_core.inference.reference import write
+from opens2s_core.inference.reference import generate_text
 from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
 from opens2s_core.inference.speech_length import SpeechLimits
 from opens2s_core.inference.thinker import ThinkerEngine
@@ -117,14 +117,14 @@ def test_text_does_not_wait_for_audio(pipeline: Pipeline) -> None:
     assert kinds.index(Finish) < len(kinds) - 1
 
 
-def test_a_voice_that_is_cut_short_does_not_cut_the_text(pipeline: Pipeline) -> None:
+def test_the_unit_limit_does_not_limit_the_text(pipeline: Pipeline) -> None:
     cut, whole = list(pipeline.reply(spoken(max_units=1))), list(pipeline.reply(spoken()))
     assert reply_text(cut) == reply_text(whole)
     assert [m for m in cut if isinstance(m, Finish)] == [m for m in whole if isinstance(m, Finish)]
     assert any(isinstance(message, AudioChunk) and message.final for message in cut)
 
 
-def test_the_last_audio_says_why_speech_ended(pipeline: Pipeline) -> None:
+def test_the_final_audio_has_the_finish_reason_of_speech(pipeline: Pipeline) -> None:
     def finish(request: ReplyRequest) -> str | None:
         *before, last = [message for message in pipeline.reply(request) if isinstance(message, AudioChunk)]
         assert all(message.finish is None for message in before)
@@ -134,11 +134,11 @@ def test_the_last_audio_says_why_speech_ended(pipeline: Pipeline) -> None:
     assert finish(spoken(max_units=2048)) in get_args(SpeechFinish)
 
 
-def test_units_are_sampled_where_the_request_does_not_say_how() -> None:
+def test_units_are_sampled_by_default() -> None:
     assert ReplyRequest(messages=HELLO).units == Sampling(temperature=1.0, max_tokens=2048, seed=0)
 
 
-def test_speech_is_limited_by_what_the_bundle_says_of_its_training_data(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_speech_is_limited_by_the_units_per_token_of_the_bundle(tiny_bundle: Path, tmp_path: Path) -> None:
     bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
     assert _limits(bundle) == SpeechLimits(units_per_token=UNITS_PER_TOKEN)
     config = read_json(bundle / OPENS2S / "config.json")
@@ -167,7 +167,7 @@ def test_an_abandoned_reply_frees_every_slot(pipeline: Pipeline) -> None:
     assert list(pipeline.reply(spoken()))
 
 
-# Many at once, and gone on with elsewhere
+# Concurrent and resumed replies
 
 
 def mixed() -> list[ReplyRequest]:
@@ -195,7 +195,9 @@ def assert_alike(messages: Sequence[StageMessage], expected: Sequence[StageMessa
 
 @settings(max_examples=8)
 @given(joins=st.lists(st.integers(0, 12), min_size=4, max_size=4))
-def test_replies_at_once_are_those_made_alone(tiny_bundle: Path, pipeline: Pipeline, joins: list[int]) -> None:
+def test_concurrent_replies_equal_those_generated_alone(
+    tiny_bundle: Path, pipeline: Pipeline, joins: list[int]
+) -> None:
     together = Pipeline.load(tiny_bundle, capacity=4)
     made: dict[int, list[StageMessage]] = {}
     replies: dict[int, int] = {}
@@ -220,7 +222,7 @@ def test_a_fresh_pipeline_resumes_a_reply_without_a_difference(
     request = mixed()[which]
     made: list[StageMessage] = []
     record = None
-    for count in steps:  # it is left behind again and again
+    for count in steps:  # it is interrupted repeatedly
         lost = Pipeline.load(tiny_bundle)
         reply = lost.open(request, record)
         for _ in range(count):
@@ -302,7 +304,7 @@ def engines(tiny_bundle: Path, request: pytest.FixtureRequest) -> Engines:
 
 @pytest.mark.parametrize("speak", [True, False], ids=["speech", "text"])
 @pytest.mark.parametrize("name", CONVERSATIONS)
-def test_every_kind_of_conversation_is_answered_as_by_the_oracle(engines: Engines, name: str, speak: bool) -> None:
+def test_replies_to_every_kind_of_conversation_equal_the_oracle(engines: Engines, name: str, speak: bool) -> None:
     asked = ReplyRequest(
         messages=CONVERSATIONS[name], speak=speak, text=Sampling(max_tokens=9), units=Sampling(max_tokens=25)
     )
@@ -321,7 +323,7 @@ def test_every_kind_of_conversation_is_answered_as_by_the_oracle(engines: Engine
     text_end=st.integers(0, 13),
     unit_end=st.integers(0, 20),
 )
-def test_engines_of_any_size_say_and_speak_what_the_oracle_does(
+def test_engines_of_any_size_generate_the_same_as_the_oracle(
     tiny_bundle: Path,
     sizes: Sizes,
     question: str,
@@ -341,7 +343,7 @@ def test_engines_of_any_size_say_and_speak_what_the_oracle_does(
     output = by_oracle(thinker, decoder, asked)
     assert by_engines(thinker, decoder, asked) == output
     # The same again with ends that are certainly met: somewhere in the text, and early in the units.
-    ids, _ = write(thinker.model, prompt_embeddings(thinker, asked), end_ids=(), max_tokens=tokens)
+    ids, _ = generate_text(thinker.model, prompt_embeddings(thinker, asked), end_ids=(), max_tokens=tokens)
     end = ids[text_end % tokens]
     thinker.vocabulary = replace(thinker.vocabulary, text_end_ids=(end,))
     unit = output.units[unit_end % len(output.units)] + decoder.vocabulary.offset if output.units else 0
@@ -368,7 +370,7 @@ def test_a_speaker_changes_the_units(engines: Engines) -> None:
         (np.full(SPEAKER_DIM, -np.inf, np.float32), "holds -inf"),
     ],
 )
-def test_a_speaker_that_is_none_is_refused(vector: NDArray[np.float32], named: str) -> None:
+def test_an_invalid_speaker_is_refused(vector: NDArray[np.float32], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         ReplyRequest(messages=HELLO, speaker=vector)
 
@@ -387,7 +389,7 @@ PROMPTS = [row for row in GOLDEN.lines("prompts") if "raises" not in row]
 
 
 @pytest.mark.parametrize("row", PROMPTS, ids=lambda row: row["name"])
-def test_the_published_model_answers_its_own_prompts_as_by_the_oracle(row: dict[str, Any]) -> None:
+def test_replies_of_the_published_model_equal_the_oracle(row: dict[str, Any]) -> None:
     thinker = ThinkerEngine(model().thinker, VOCABULARY, capacity=1)
     decoder = SpeechDecoderEngine(model().speech_decoder, VOCABULARY.units, capacity=1)
     messages = tuple(Message(turn.role, tuple(map(load_golden_audio, turn.content))) for turn in served(row))

@@ -1,4 +1,4 @@
-"""A listener who plays audio as it arrives."""
+"""The playback buffer of a client."""
 
 import math
 
@@ -23,7 +23,7 @@ def test_nothing_is_played_before_there_is_audio() -> None:
     assert played.headroom() == math.inf
 
 
-def test_what_arrived_is_played_in_its_time() -> None:
+def test_received_audio_is_played_in_real_time() -> None:
     played, clock = playback()
     played.add(2.0)
     clock.now += 0.5
@@ -34,7 +34,7 @@ def test_what_arrived_is_played_in_its_time() -> None:
     assert played.underrun == 0
 
 
-def test_a_listener_waits_where_nothing_is_left() -> None:
+def test_an_empty_buffer_is_an_underrun() -> None:
     played, clock = playback()
     for pause in (0.0, 1.25, 1.5):
         clock.now += pause
@@ -47,7 +47,7 @@ def test_a_listener_waits_where_nothing_is_left() -> None:
     assert played.headroom() == -2.0
 
 
-def test_a_listener_may_wait_before_there_is_audio() -> None:
+def test_playback_may_start_before_there_is_audio() -> None:
     played, clock = playback()
     played.start()
     clock.now += 2
@@ -58,7 +58,7 @@ def test_a_listener_may_wait_before_there_is_audio() -> None:
     assert played.headroom() == 1
 
 
-def test_who_has_all_audio_does_not_run_out() -> None:
+def test_an_ended_playback_does_not_run_empty() -> None:
     played, clock = playback()
     played.add(1.0)
     played.end()

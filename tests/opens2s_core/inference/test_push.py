@@ -1,4 +1,4 @@
-"""Messages that do not belong are refused by every engine before anything changes; neighbours continue."""
+"""Every engine refuses invalid messages before anything changes; other streams continue."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import pytest
 
 from opens2s_core.checkpoint.token2wav import load_token2wav
 from opens2s_core.inference.engine import Engine
-from opens2s_core.inference.messages import Finish, Hiddens, ReplyRequest, Sampling, StageMessage, TextDelta, Units
+from opens2s_core.inference.messages import Finish, HiddenStates, ReplyRequest, Sampling, StageMessage, TextDelta, Units
 from opens2s_core.inference.reference_engine import ReferenceToken2WavEngine
 from opens2s_core.inference.token2wav import Token2WavEngine
 from opens2s_core.prompt import Audio, Message, Text
@@ -33,7 +33,7 @@ class Case:
 def speech_decoder() -> Case:
     engine = decoders.random_decoder(capacity=2, ends=0)
     values = np.random.default_rng(0).normal(0, 1, (7, WIDTH)).astype(np.float32)
-    inputs = (Hiddens(values[:M], final=False), Hiddens(values[M:], final=True))
+    inputs = (HiddenStates(values[:M], final=False), HiddenStates(values[M:], final=True))
     return Case(engine, ReplyRequest(messages=(), units=Sampling(max_tokens=20, temperature=0.8)), inputs)
 
 
@@ -51,23 +51,23 @@ def reference() -> Case:
     return token2wav(ReferenceToken2WavEngine)
 
 
-def hiddens(values: Any) -> Hiddens:
-    return Hiddens(values, final=False)
+def hidden_states(values: Any) -> HiddenStates:
+    return HiddenStates(values, final=False)
 
 
-def ones(*shape: int, value: float = 1.0, dtype: type = np.float32) -> Hiddens:
-    return hiddens(np.full(shape, value, dtype))
+def ones(*shape: int, value: float = 1.0, dtype: type = np.float32) -> HiddenStates:
+    return hidden_states(np.full(shape, value, dtype))
 
 
 def units(ids: Any) -> Units:
     return Units(ids, final=False)
 
 
-NO_HIDDENS = [
-    (TextDelta("a"), TypeError, "takes Hiddens, got TextDelta"),
-    (units(np.zeros(1, np.int64)), TypeError, "takes Hiddens, got Units"),
-    (None, TypeError, "takes Hiddens, got NoneType"),
-    (hiddens([[1.0] * WIDTH]), TypeError, "must be an array, got list"),
+NO_HIDDEN_STATES = [
+    (TextDelta("a"), TypeError, "takes HiddenStates, got TextDelta"),
+    (units(np.zeros(1, np.int64)), TypeError, "takes HiddenStates, got Units"),
+    (None, TypeError, "takes HiddenStates, got NoneType"),
+    (hidden_states([[1.0] * WIDTH]), TypeError, "must be an array, got list"),
     (ones(M, WIDTH + 1), ValueError, rf"shape \({M}, {WIDTH + 1}\): expected float32 of \(m, {WIDTH}\)"),
     (ones(WIDTH), ValueError, rf"shape \({WIDTH},\)"),
     (ones(1, M, WIDTH), ValueError, rf"shape \(1, {M}, {WIDTH}\)"),
@@ -80,7 +80,7 @@ NO_HIDDENS = [
 ]
 NO_UNITS = [
     (Finish("stop", 1, 1), TypeError, "takes Units, got Finish"),
-    (ones(M, WIDTH), TypeError, "takes Units, got Hiddens"),
+    (ones(M, WIDTH), TypeError, "takes Units, got HiddenStates"),
     (units([1, 2]), TypeError, "must be an array, got list"),
     (units(np.zeros((1, 2), np.int64)), ValueError, r"int64 of shape \(1, 2\): expected int64 of \(n,\)"),
     (units(np.int64(3)), TypeError, "must be an array, got int64"),
@@ -137,7 +137,7 @@ def refuse_all(case: Case, refused: Sequence[tuple[Any, type[Exception], str]]) 
 
 
 def test_the_speech_decoder_refuses_what_is_no_group_of_hidden_states() -> None:
-    refuse_all(speech_decoder(), NO_HIDDENS)
+    refuse_all(speech_decoder(), NO_HIDDEN_STATES)
 
 
 @pytest.mark.parametrize("make", [bounded, reference])
@@ -146,7 +146,7 @@ def test_token2wav_refuses_what_are_no_units(make: Callable[[], Case]) -> None:
 
 
 @pytest.mark.parametrize("make", [speech_decoder, bounded, reference])
-def test_nothing_is_taken_behind_the_final_message(make: Callable[[], Case]) -> None:
+def test_messages_after_the_final_one_are_refused(make: Callable[[], Case]) -> None:
     case = make()
     expected = serve(case, case.inputs)
     stream = case.engine.open(case.request)

@@ -1,4 +1,4 @@
-"""Replies whose words are given."""
+"""Replies with a given text."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from opens2s_core.inference.messages import AudioChunk, Finish, ReplyRequest, Sa
 from opens2s_core.inference.pipeline import Pipeline, reply_text
 from opens2s_core.inference.records import TextRecord
 from opens2s_core.inference.thinker import ThinkerEngine
-from opens2s_core.prompt import Audio, Message, Spoken, Text, reading
+from opens2s_core.prompt import Audio, Message, Spoken, Text, read_aloud
 from tests.opens2s_core.golden_conversations import GOLDEN, VOCABULARY
 from tests.opens2s_core.inference.oracle import close, teacher_forced
 from tests.opens2s_core.inference.random_engines import SETTINGS, SMALL, random_engines
@@ -34,14 +34,14 @@ def thinker(*, capacity: int = 1, settings: LMSettings | None = None) -> Thinker
 
 
 def to_read(text: str = TEXT, *, speak: bool = True) -> ReplyInput:
-    return ReplyInput(ReplyRequest(messages=reading(text), speak=speak, say=text))
+    return ReplyInput(ReplyRequest(messages=read_aloud(text), speak=speak, reply_text=text))
 
 
 def tokens(engine: ThinkerEngine, text: str, *, speak: bool = True) -> tuple[int, ...]:
-    """What training puts behind the prompt of such a reply, to the token that ends it."""
+    """The tokens after the prompt in training, up to the end token."""
     reply = Message("assistant", (Spoken(text) if speak else Text(text),))
-    learned = engine.prompts.training_sample([*reading(text), reply]).input_ids
-    prompt = engine.prompts.prompt(reading(text), speak=speak).input_ids
+    learned = engine.prompts.training_sample([*read_aloud(text), reply]).input_ids
+    prompt = engine.prompts.prompt(read_aloud(text), speak=speak).input_ids
     ends = [at for at, token in enumerate(learned) if token in engine.vocabulary.text_end_ids]
     return tuple(learned[len(prompt) : ends[-1] + 1])
 
@@ -54,7 +54,7 @@ def same(made: ReplyResult, expected: ReplyResult) -> None:
     assert [(len(group.values), group.final) for group in made.groups] == [
         (len(group.values), group.final) for group in expected.groups
     ]
-    close(made.hiddens, expected.hiddens)
+    close(made.hidden_states, expected.hidden_states)
 
 
 @settings(max_examples=30)
@@ -62,13 +62,13 @@ def same(made: ReplyResult, expected: ReplyResult) -> None:
 def test_a_given_text_is_emitted_word_for_word(text: str, lm: LMSettings, speak: bool) -> None:
     engine, asked = thinker(settings=lm), to_read(text, speak=speak)
     made = alone(engine, asked)
-    assert made.text == normalize("NFC", text)  # as the tokenizer has it, which is lossless but for that
+    assert made.text == normalize("NFC", text)  # as normalised by the tokenizer, which is lossless otherwise
     assert made.ids == tokens(engine, text, speak=speak)
     prompt = engine.prompts.prompt(asked.request.messages, speak=speak).input_ids
     assert made.messages[-1] == Finish("stop", len(prompt), len(made.ids))
-    assert len(made.hiddens) == speak * len(made.ids)
+    assert len(made.hidden_states) == speak * len(made.ids)
     if speak:
-        close(made.hiddens, teacher_forced(engine, asked.request, made.ids))
+        close(made.hidden_states, teacher_forced(engine, asked.request, made.ids))
 
 
 @settings(max_examples=15)
@@ -78,7 +78,7 @@ def test_a_given_text_gives_the_same_reply_as_a_record_of_its_tokens(
 ) -> None:
     engine = thinker(settings=lm)
     given_words = replace(to_read(text).request, text=Sampling(max_tokens=150), stop=stop)
-    chosen = ReplyInput(replace(given_words, say=None))
+    chosen = ReplyInput(replace(given_words, reply_text=None))
     record = TextRecord(tokens(engine, text), groups=0, characters=0)
     same(alone(engine, ReplyInput(given_words)), resume(thinker(settings=lm), chosen, record))
 
@@ -86,10 +86,10 @@ def test_a_given_text_gives_the_same_reply_as_a_record_of_its_tokens(
 def test_a_given_text_may_follow_a_conversation_with_audio() -> None:
     engine, audio = thinker(), np.random.default_rng(0).normal(0, 0.1, 9_000).astype(np.float32)
     messages = (Message("user", (Text("Say it after me: "), Audio(audio))),)
-    asked = ReplyInput(ReplyRequest(messages=messages, say=TEXT))
+    asked = ReplyInput(ReplyRequest(messages=messages, reply_text=TEXT))
     made = alone(engine, asked)
     assert made.text == TEXT
-    close(made.hiddens, teacher_forced(engine, asked.request, made.ids))
+    close(made.hidden_states, teacher_forced(engine, asked.request, made.ids))
 
 
 def test_a_given_text_is_prefilled_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,12 +107,12 @@ def test_a_given_text_is_prefilled_in_chunks(monkeypatch: pytest.MonkeyPatch) ->
         engine.chunks(other)
         before = len(made.ids) if made.messages else 0
         made.collect(engine, mine)
-        assert len(made.hiddens) <= before + 8
+        assert len(made.hidden_states) <= before + 8
     assert max(fed) <= 8 + 1
     assert sum(fed) >= len(engine.prompts.prompt(asked.request.messages, speak=True).input_ids) + len(made.ids)
 
 
-# In company
+# Concurrent replies
 
 
 def chosen(chance: Random) -> ReplyInput:
@@ -131,7 +131,7 @@ def either(chance: Random) -> ReplyInput:
 
 @settings(max_examples=8)
 @given(lm=SETTINGS, seed=st.integers(0, 2**32))
-def test_given_and_chosen_replies_do_not_change_one_another(lm: LMSettings, seed: int) -> None:
+def test_given_and_generated_replies_do_not_affect_one_another(lm: LMSettings, seed: int) -> None:
     chance = Random(seed)
     asked = [either(chance) for _ in range(6)]
     for one, made in zip(asked, serve(thinker(capacity=3, settings=lm), asked, chance, cancel=0.02), strict=True):
@@ -143,7 +143,7 @@ def test_given_and_chosen_replies_do_not_change_one_another(lm: LMSettings, seed
 def test_given_text_with_logits_that_are_not_finite_fails_alone(prefill: int) -> None:
     engine = thinker(capacity=2, settings=LMSettings(prefill_tokens=prefill))
     noise = np.full(9_000, np.nan, dtype=np.float32)
-    poisoned = ReplyInput(ReplyRequest(messages=(Message("user", (Audio(noise),)),), say=TEXT))
+    poisoned = ReplyInput(ReplyRequest(messages=(Message("user", (Audio(noise),)),), reply_text=TEXT))
     for _ in range(2):  # later users of the same rows too
         failed, made, *_ = serve(engine, [poisoned, to_read(), poisoned])
         assert failed.failure == "token 0 of the reply: the model's logits are not finite"
@@ -169,20 +169,20 @@ def test_another_engine_emits_the_rest_of_a_given_text(lm: LMSettings, steps: in
     assert (len(before.groups), after.ids, after.messages[-1]) == (record.groups, whole.ids, whole.messages[-1])
     groups = [*before.groups, *after.groups]
     assert [group.final for group in groups] == [group.final for group in whole.groups]
-    close(np.concatenate([group.values for group in groups]), whole.hiddens)
+    close(np.concatenate([group.values for group in groups]), whole.hidden_states)
 
     emitted = chance.randint(0, record.characters)
     partial = TextRecord(record.ids[: chance.randint(0, len(record.ids))], groups=0, characters=emitted)
     again = resume(thinker(settings=lm), asked, partial)
     assert again.text == whole.text[emitted:]
-    close(again.hiddens, whole.hiddens)
+    close(again.hidden_states, whole.hidden_states)
 
 
-def test_a_record_of_other_words_is_refused() -> None:
+def test_a_record_of_another_text_is_refused() -> None:
     engine = thinker()
     ids = tokens(engine, TEXT)
     for foreign in (tokens(engine, "Hm."), (*ids, ids[-1]), ids[1:]):
-        with pytest.raises(ValueError, match=rf"record of {len(foreign)} tokens: expected the first ones of the text"):
+        with pytest.raises(ValueError, match=rf"record of {len(foreign)} tokens: expected the first ones of the reply"):
             engine.open(to_read().request, replace(NONE, ids=foreign))
     assert resume(engine, to_read(), replace(NONE, ids=ids)).text == TEXT
 
@@ -190,16 +190,18 @@ def test_a_record_of_other_words_is_refused() -> None:
 # Limits
 
 
-def test_there_must_be_words_to_say() -> None:
-    with pytest.raises(ValueError, match="say holds no words"):
+def test_an_empty_reply_text_is_refused() -> None:
+    with pytest.raises(ValueError, match="reply text is empty"):
         to_read("")
 
 
-def test_words_beyond_the_longest_reply_are_refused() -> None:
+def test_a_text_longer_than_the_longest_reply_is_refused() -> None:
     engine = thinker()
     count = len(tokens(engine, TEXT))
     request = replace(to_read().request, text=Sampling(max_tokens=count - 1))
-    with pytest.raises(ValueError, match=f"{count} tokens to say: expected at most the {count - 1} of the request"):
+    with pytest.raises(
+        ValueError, match=f"reply text of {count} tokens: expected at most the {count - 1} of the request"
+    ):
         engine.open(request)
     exactly = ReplyInput(replace(request, text=Sampling(max_tokens=count)))
     assert alone(engine, exactly).text == TEXT
@@ -207,7 +209,7 @@ def test_words_beyond_the_longest_reply_are_refused() -> None:
 
 def test_only_the_given_text_takes_context() -> None:
     prompts = thinker().prompts
-    prompt = len(prompts.prompt(reading(TEXT), speak=True).input_ids)
+    prompt = len(prompts.prompt(read_aloud(TEXT), speak=True).input_ids)
     count = len(tokens(thinker(), TEXT))
     assert alone(thinker(settings=LMSettings(context=prompt + count)), to_read()).text == TEXT
     small = thinker(settings=LMSettings(context=prompt + count - 1))
@@ -230,6 +232,6 @@ def test_a_given_text_is_spoken(tiny_bundle: Path, text: str) -> None:
 
 
 def test_tools_reach_the_prompt() -> None:
-    request = ReplyRequest(messages=reading("Hm."), speak=False, tools=("no object",))
+    request = ReplyRequest(messages=read_aloud("Hm."), speak=False, tools=("no object",))
     with pytest.raises(ValueError, match=r"tools\[0\]: expected JSON"):
         thinker().open(request)

@@ -1,4 +1,4 @@
-"""The oracle against greedy runs of the published model, and against its own rules."""
+"""The oracle compared with greedy runs of the published model."""
 
 import copy
 import re
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from opens2s_core.inference.reference import GreedyReply, reply, speak, write
+from opens2s_core.inference.reference import GreedyReply, generate_reply, generate_text, generate_units
 from opens2s_core.models.opens2s_config import Interleave
 from opens2s_core.models.thinker import expand_audio_slots
 from opens2s_core.prompt import AUDIO_SLOT
@@ -48,11 +48,11 @@ def golden_reply(run: dict[str, Any], **changes: Any) -> GreedyReply:
         "max_units": run["tts_max_new_tokens"],
         "interleave": ratio_of(run),
     }
-    return reply(model(), golden_prompt(run), **settings | changes)
+    return generate_reply(model(), golden_prompt(run), **settings | changes)
 
 
 @pytest.mark.parametrize("tag", [tag for tag in RUNS if "spk" not in tag])
-def test_it_says_and_speaks_what_the_published_model_does(tag: str) -> None:
+def test_it_generates_the_same_as_the_published_model(tag: str) -> None:
     check(tag, golden_reply(RUNS[tag]))
 
 
@@ -71,7 +71,7 @@ def test_the_published_loop_ignores_a_speaker_and_ours_does_not(tag: str) -> Non
 def check(tag: str, generated: GreedyReply) -> None:
     assert [generated.text_ids] == [tuple(row) for row in TENSORS[f"{tag}.sequences"].tolist()]
     assert [generated.unit_ids] == [tuple(row) for row in TENSORS[f"{tag}.units"].tolist()]
-    close("generate tts_text_hidden", generated.hiddens[None], TENSORS[f"{tag}.tts_text_hidden"], EMBEDDINGS)
+    close("generate tts_text_hidden", generated.hidden_states[None], TENSORS[f"{tag}.tts_text_hidden"], EMBEDDINGS)
 
 
 def batch_prompts(name: str, *, leaky: bool) -> list[Tensor]:
@@ -91,7 +91,7 @@ def batch_prompts(name: str, *, leaky: bool) -> list[Tensor]:
 
 
 def continuation(prompt: Tensor, count: int) -> list[int]:
-    return list(write(model().thinker, prompt, end_ids=(), max_tokens=count)[0])
+    return list(generate_text(model().thinker, prompt, end_ids=(), max_tokens=count)[0])
 
 
 def test_a_masked_batch_is_its_rows_alone() -> None:
@@ -117,8 +117,8 @@ def test_one_end_id_or_several_and_the_inputs_stay_unchanged() -> None:
     before, voice = prompt.clone(), speaker.clone()
     text_ends, unit_ends = [run["sequences"][-1]], [run["units"][-1]]
     budgets = {"max_text": run["llm_max_new_tokens"], "max_units": run["tts_max_new_tokens"], "speaker": speaker}
-    several = reply(model(), prompt, text_end_ids=text_ends, unit_end_ids=unit_ends, **budgets)
-    one = reply(model(), prompt, text_end_ids=text_ends[0], unit_end_ids=unit_ends[0], **budgets)
+    several = generate_reply(model(), prompt, text_end_ids=text_ends, unit_end_ids=unit_ends, **budgets)
+    one = generate_reply(model(), prompt, text_end_ids=text_ends[0], unit_end_ids=unit_ends[0], **budgets)
     assert (one.text_ids, one.unit_ids) == (several.text_ids, several.unit_ids)
     assert (text_ends, unit_ends) == ([run["sequences"][-1]], [run["units"][-1]])
     assert torch.equal(prompt, before)
@@ -134,10 +134,10 @@ def test_units_are_chosen_among_those_allowed() -> None:
 
 
 @pytest.mark.parametrize(("count", "budget", "read"), [(9, 50, 9), (8, 12, 8), (1, 3, 1), (13, 16, 12), (13, 5, 8)])
-def test_without_end_ids_the_budget_is_spoken_and_cuts_the_text(count: int, budget: int, read: int) -> None:
+def test_without_end_ids_the_unit_budget_is_used_up_and_cuts_the_text(count: int, budget: int, read: int) -> None:
     """Groups of 4 hidden states for 8 units: the group before which no unit is left is the last."""
     prompt = torch.zeros(1, model().config.llm.hidden_size)
-    generated = reply(
+    generated = generate_reply(
         model(),
         prompt,
         text_end_ids=(),
@@ -147,12 +147,12 @@ def test_without_end_ids_the_budget_is_spoken_and_cuts_the_text(count: int, budg
         interleave=Interleave(4, 8),
     )
     assert len(generated.unit_ids) == budget
-    assert len(generated.text_ids) == len(generated.hiddens) == read
+    assert len(generated.text_ids) == len(generated.hidden_states) == read
 
 
-def test_the_lowest_of_equally_likely_choices_is_spoken() -> None:
+def test_the_lowest_of_equally_likely_units_is_generated() -> None:
     decoder = copy.deepcopy(model().speech_decoder)
     decoder.tts_lm_model.lm_head.weight = nn.Parameter(torch.zeros_like(decoder.tts_lm_model.lm_head.weight))
-    hiddens = torch.randn(2, decoder.config.llm.hidden_size)
-    units, _ = speak(decoder, hiddens, end_ids=0, max_units=3, choices=(9, 5, 7))
+    hidden_states = torch.randn(2, decoder.config.llm.hidden_size)
+    units, _ = generate_units(decoder, hidden_states, end_ids=0, max_units=3, choices=(9, 5, 7))
     assert units == (5, 5, 5)

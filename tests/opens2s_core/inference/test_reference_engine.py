@@ -112,13 +112,13 @@ def test_slots_are_taken_and_freed(engine):
     assert [len(chunk.samples) > 0 for chunk in engine.chunks(streams[0])] == [True]
 
 
-def test_what_it_does_not_take_is_refused(engine):
+def test_invalid_inputs_are_refused(engine):
     with pytest.raises(TypeError, match="got UnitsRecord"):
         engine.open(request(), UnitsRecord(ids=(), units=0))
     with pytest.raises(ValueError, match="at least 1 unit, got 0"):
         ReferenceToken2WavEngine(engine.reference.flow, engine.reference.vocoder, capacity=1, chunk=0)
     stream = engine.open(request())
-    with pytest.raises(TypeError, match="keeps no records"):
+    with pytest.raises(TypeError, match="has no resume records"):
         engine.record(stream)
     with pytest.raises(TypeError, match="got TextDelta"):
         engine.push(stream, TextDelta("hello"))
@@ -127,7 +127,7 @@ def test_what_it_does_not_take_is_refused(engine):
 
 
 @pytest.mark.parametrize("n", [5, CHUNK, CHUNK + 3])
-def test_the_final_chunk_says_why_speech_ended(engine, n):
+def test_the_final_chunk_has_the_finish_reason(engine, n):
     stream = engine.open(request())
     engine.push(stream, Units(units(engine, n), final=True, finish="loop"))
     while engine.step():

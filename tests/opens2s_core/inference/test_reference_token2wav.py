@@ -30,8 +30,10 @@ def config():
 def streaming(config, golden, meta):
     """The published rates where the golden data counts frames by them, otherwise the vocoder's own."""
     counts = list(zip(golden["lr.token_counts"].tolist(), golden["lr.frame_counts"].tolist(), strict=True))
-    own = ReferenceStreaming.of(config, config.hift.sampling_rate, samples_per_frame(config.hift))
-    found = [s for s in (ReferenceStreaming.of(config), own) if all(s.frames(n) == frames for n, frames in counts)]
+    own = ReferenceStreaming.from_config(config, config.hift.sampling_rate, samples_per_frame(config.hift))
+    found = [
+        s for s in (ReferenceStreaming.from_config(config), own) if all(s.frames(n) == frames for n, frames in counts)
+    ]
     assert found, "frame counts follow neither rule"
     lengths = meta["audio_decoder"]
     return replace(
@@ -102,7 +104,7 @@ def test_overlap_is_so_many_units_long(streaming, meta):
 
 
 def test_published_rates_give_the_published_overlap():
-    numbers = ReferenceStreaming.of(Token2WavConfig())
+    numbers = ReferenceStreaming.from_config(Token2WavConfig())
     assert (numbers.mel_overlap, numbers.mel_cache, numbers.source_cache) == (34, 1, 256)
 
 

@@ -32,18 +32,18 @@ def test_parts_give_the_same_samples_as_the_whole_wherever_another_resampler_res
     for i, part in enumerate(parts):
         if i == handover:
             before, resampler = resampler, StreamResampler(*rates)
-            resampler.restore(before.tail, taken=before.taken, made=before.made)
+            resampler.restore(before.tail, consumed=before.consumed, produced=before.produced)
         made.append(resampler.push(part, final=i == len(parts) - 1))
     assert np.concatenate(made).shape == whole.shape
     np.testing.assert_allclose(np.concatenate(made), whole, atol=1e-5)
-    assert resampler.made == len(whole)
+    assert resampler.produced == len(whole)
 
 
 @given(RATES, st.integers(0, 10**6))
 def test_so_many_samples_become_so_many_as_fit_in_their_time(rates, n):
     resampler = StreamResampler(*rates)
     resampler.push(np.zeros(n, np.float32), final=True)
-    assert resampler.made == -(-n * rates[1] // rates[0])
+    assert resampler.produced == -(-n * rates[1] // rates[0])
 
 
 @pytest.mark.parametrize("count", [1, 8])
@@ -56,10 +56,10 @@ def test_the_last_sample_is_there_where_the_whole_signal_function_counts_too_few
 
 
 @given(RATES, st.integers(0, 20_000))
-def test_little_is_held_back_and_little_is_kept(rates, n):
+def test_latency_and_state_are_small(rates, n):
     resampler = StreamResampler(*rates)
     resampler.push(np.zeros(n, np.float32), final=False)
-    assert (n - resampler.made * rates[0] / rates[1]) / rates[0] <= max(2e-3, 20 / min(rates))
+    assert (n - resampler.produced * rates[0] / rates[1]) / rates[0] <= max(2e-3, 20 / min(rates))
     assert len(resampler.tail) <= 1000
 
 
@@ -67,7 +67,7 @@ def test_resuming_after_the_end_repeats_nothing():
     first = StreamResampler(22050, 16000)
     first.push(noise(5000), final=True)
     again = StreamResampler(22050, 16000)
-    again.restore(first.tail, taken=first.taken, made=first.made)
+    again.restore(first.tail, consumed=first.consumed, produced=first.produced)
     assert not len(again.push(noise(0), final=True))
 
 
@@ -76,9 +76,9 @@ def test_a_tail_of_another_length_or_kind_is_refused():
     first.push(noise(5000), final=False)
     for tail in (first.tail[1:], first.tail.astype(np.float64)):
         with pytest.raises(ValueError, match=f"expected float32 of .{len(first.tail)},"):
-            StreamResampler(22050, 16000).restore(tail, taken=first.taken, made=first.made)
+            StreamResampler(22050, 16000).restore(tail, consumed=first.consumed, produced=first.produced)
     with pytest.raises(ValueError, match=r"expected float32 of \(0,\)"):
-        AudioOutput(22050, OutputFormat()).restore(first.tail, taken=first.taken, made=first.made)
+        AudioOutput(22050, OutputFormat()).restore(first.tail, consumed=first.consumed, produced=first.produced)
 
 
 def test_integers_are_rounded_and_clipped():
@@ -89,11 +89,11 @@ def test_integers_are_rounded_and_clipped():
     assert made.tolist() == [0, 1, -1, 1, 32767, 32767, -32768, -32768]
 
 
-def test_the_own_rate_is_left_alone():
+def test_audio_at_the_native_rate_is_not_resampled():
     for asked in (OutputFormat(), OutputFormat(rate=24000)):
         output = AudioOutput(24000, asked)
         np.testing.assert_array_equal(output.push(noise(100), final=False), noise(100))
-        assert (output.made, output.tail.size) == (0, 0)
+        assert (output.produced, output.tail.size) == (0, 0)
 
 
 def test_resampled_audio_stays_in_range():

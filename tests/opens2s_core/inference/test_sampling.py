@@ -23,7 +23,7 @@ from opens2s_core.inference.sampling import SamplingInputs, choose
 
 TOKENS = 30
 GRID = 997
-"""Evenly spaced numbers in the place of random ones: so many."""
+"""Number of evenly spaced values that replace random numbers."""
 
 
 def draw(logits: Tensor, sampling: Sampling, generated: tuple[int, ...] = ()) -> int | None:
@@ -154,7 +154,7 @@ def test_a_batch_is_chosen_as_by_the_oracle_row_by_row(seed: int, inputs: list[S
     st.sampled_from([None, 0.5, 1e-3]),
     st.lists(any_inputs(300), min_size=1, max_size=6),
 )
-def test_so_is_one_of_any_sharpness_and_with_equal_logits(
+def test_a_batch_of_any_sharpness_and_with_equal_logits_is_chosen_as_by_the_oracle(
     seed: int, scale: float, step: float | None, inputs: list[SamplingInputs]
 ) -> None:
     logits = random_logits(len(inputs), 300, seed, scale)

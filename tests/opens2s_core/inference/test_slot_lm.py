@@ -51,7 +51,7 @@ def begin(engine: SlotLM, lm: Qwen3ForCausalLM, content: ContentIds) -> Sequence
 
 
 def compute(engine: SlotLM, sequence: Sequence) -> Tensor:
-    """All that is left, at once; gives the last hidden state (1, D)."""
+    """Compute all remaining tokens at once; returns the last hidden state (1, D)."""
     [hidden] = engine.forward([sequence.chunk(sequence.left)])
     return hidden
 
@@ -69,12 +69,12 @@ def test_however_sequences_are_cut_and_mixed_each_is_computed_as_in_one_plain_fo
 
 @settings(max_examples=25, derandomize=True)  # of all models, some round by more than the bound
 @MIXES
-def test_so_are_they_in_float32(sizes: Sizes, seed: int, slots: int, fixed_width: bool) -> None:
+def test_they_are_also_equal_in_float32(sizes: Sizes, seed: int, slots: int, fixed_width: bool) -> None:
     mix(random_lm(sizes), Random(seed), slots, fixed_width)
 
 
 def mix(lm: Qwen3ForCausalLM, chance: Random, slots: int, fixed_width: bool) -> None:
-    """Sequences join, are computed in chunks beside each other, and leave."""
+    """Sequences join, are computed in chunks with others, and leave."""
     engine = SlotLM(lm, slots=slots, settings=LMSettings(context=CONTEXT, fixed_width=fixed_width))
     reading: list[Sequence] = []
     past = [tokens(chance, CONTEXT)]
@@ -118,10 +118,10 @@ def test_with_fixed_widths_not_even_the_rounding_depends_on_neighbours(seed: int
 def in_company(
     engine: SlotLM, lm: Qwen3ForCausalLM, content: ContentIds, cuts: list[int], chance: Random
 ) -> list[Tensor]:
-    """Hidden states of one sequence, cut like this, while others join it and leave."""
+    """Hidden states of one sequence in chunks of these sizes while others join and leave."""
     neighbours = [begin(engine, lm, tokens(chance, 60)) for _ in range(chance.randint(0, 3))]
-    own, hiddens = begin(engine, lm, content), list[Tensor]()
-    while len(hiddens) < len(cuts):
+    own, hidden_states = begin(engine, lm, content), list[Tensor]()
+    while len(hidden_states) < len(cuts):
         for neighbour in [n for n in neighbours if not n.left or chance.random() < 0.1]:
             engine.cache.free(neighbour.slot, neighbour.content)
             neighbours.remove(neighbour)
@@ -129,13 +129,13 @@ def in_company(
             neighbours.append(begin(engine, lm, tokens(chance, chance.randint(1, 60))))
         chunks = [n.chunk(min(n.left, chance.choice([1, 9]))) for n in neighbours if chance.random() < 0.8]
         if chance.random() < 0.6:
-            count = cuts[len(hiddens)]
-            hiddens.append(engine.forward([*chunks, own.chunk(count, keep=count)])[-1])
+            count = cuts[len(hidden_states)]
+            hidden_states.append(engine.forward([*chunks, own.chunk(count, keep=count)])[-1])
         elif chunks:
             engine.forward(chunks)
     for sequence in (own, *neighbours):
         engine.cache.free(sequence.slot, sequence.content)
-    return hiddens
+    return hidden_states
 
 
 def test_attention_reads_a_bucket_of_the_longest_sequence_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,11 +243,11 @@ def test_nan_stays_in_its_slot_and_is_wiped() -> None:
     first, poisoned, last = (begin(engine, lm, tokens(Random(seed), 40)) for seed in range(3))
     poisoned.embeddings[10] = torch.nan
     for _ in range(4):
-        hiddens = engine.forward([sequence.chunk(7) for sequence in (first, poisoned, last)])
-        first.check(hiddens[0])
-        last.check(hiddens[2])
+        hidden_states = engine.forward([sequence.chunk(7) for sequence in (first, poisoned, last)])
+        first.check(hidden_states[0])
+        last.check(hidden_states[2])
     engine.cache.free(first.slot, first.content)  # slots change places
-    assert not hiddens[1].isfinite().all()
+    assert not hidden_states[1].isfinite().all()
     engine.cache.wipe(poisoned.slot)
     engine.cache.free(poisoned.slot)
     last.check(compute(engine, last))
@@ -270,6 +270,6 @@ def test_a_slot_has_at_most_the_positions_of_the_model() -> None:
 
 
 @pytest.mark.parametrize("values", [{"context": 0}, {"prefill_tokens": 0}])
-def test_settings_that_serve_nobody_are_refused(values: dict[str, Any]) -> None:
+def test_settings_below_1_are_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="expected at least 1"):
         LMSettings(**values)

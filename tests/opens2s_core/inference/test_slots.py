@@ -1,4 +1,4 @@
-"""The life cycle, by the engines that share it: thousands of replies leave no trace."""
+"""The life cycle of streams, tested with all engines: thousands of replies leak nothing."""
 
 import gc
 from random import Random
@@ -31,7 +31,7 @@ def tensors() -> int:
 
 
 @pytest.mark.parametrize("make", [thinker, speech_decoder])
-def test_thousands_of_events_leave_every_slot_free_and_every_reply_right(make: Any) -> None:
+def test_thousands_of_events_leave_every_slot_free_and_every_reply_correct(make: Any) -> None:
     engine, asked = make()
     expected = [alone(engine, one) for one in asked]
     memory, alive, chance = engine._lm.cache.memory.data_ptr(), tensors(), Random(0)
@@ -63,11 +63,11 @@ def test_an_unknown_stream_may_be_closed(make: Any) -> None:
         engine.chunks(12345)
 
 
-def test_an_engine_serves_someone() -> None:
+def test_a_capacity_below_1_is_refused() -> None:
     with pytest.raises(ValueError, match="capacity must be at least 1, got 0"):
         SlotEngine[Any](0)
 
 
-def test_requests_name_stop_strings_that_say_something() -> None:
+def test_empty_stop_strings_are_refused() -> None:
     with pytest.raises(ValueError, match="expected strings that are not empty"):
         ReplyRequest(messages=(), stop=("a", ""))

@@ -18,9 +18,9 @@ from opens2s_core.checkpoint.opens2s import load_speech_decoder
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.inference.engine import EngineFull, StreamFailed
 from opens2s_core.inference.lm_settings import LMSettings
-from opens2s_core.inference.messages import Finish, Hiddens, ReplyRequest, Sampling, TextDelta, Units
+from opens2s_core.inference.messages import Finish, HiddenStates, ReplyRequest, Sampling, TextDelta, Units
 from opens2s_core.inference.records import TextRecord, UnitsRecord
-from opens2s_core.inference.reference import speak as oracle_units
+from opens2s_core.inference.reference import generate_units as oracle_units
 from opens2s_core.inference.speech_decoder import SpeechDecoderEngine
 from opens2s_core.inference.speech_length import SpeechLimits
 from opens2s_core.models.speech_decoder import UnitVocabulary
@@ -43,13 +43,15 @@ def request(max_units: int = 30, seed: int = 0) -> ReplyRequest:
     return ReplyRequest(messages=(), units=Sampling(max_tokens=max_units, temperature=0.8, seed=seed))
 
 
-def groups(count: int, seed: int = 0) -> list[Hiddens]:
+def groups(count: int, seed: int = 0) -> list[HiddenStates]:
     values = np.random.default_rng(seed).normal(0, 1, (count, 32)).astype(np.float32)
-    return [Hiddens(values[i : i + M], final=i + M >= count) for i in range(0, count, M)]
+    return [HiddenStates(values[i : i + M], final=i + M >= count) for i in range(0, count, M)]
 
 
-def speak(engine: SpeechDecoderEngine, own: ReplyRequest, inputs: Sequence[Hiddens], *, early: bool) -> list[Units]:
-    """Units of one reply; ``early`` speaks after each group, else all groups wait before the first step."""
+def speak(
+    engine: SpeechDecoderEngine, own: ReplyRequest, inputs: Sequence[HiddenStates], *, early: bool
+) -> list[Units]:
+    """Units of one reply; ``early`` steps after each group, else all groups are pushed before the first step."""
     stream = engine.open(own)
     messages: list[Units] = []
     for group in inputs:
@@ -67,21 +69,21 @@ def ids(messages: Sequence[Units]) -> list[int]:
     return [int(unit) for message in messages for unit in message.ids]
 
 
-def slow_greedy(engine: SpeechDecoderEngine, inputs: Sequence[Hiddens], budget: int) -> list[int]:
+def slow_greedy(engine: SpeechDecoderEngine, inputs: Sequence[HiddenStates], budget: int) -> list[int]:
     """Codebook ids of the published loop over units and end ids only."""
     vocabulary = engine.vocabulary
-    hiddens = torch.from_numpy(np.concatenate([group.values for group in inputs]))
+    hidden_states = torch.from_numpy(np.concatenate([group.values for group in inputs]))
     allowed, ends = choices(vocabulary), vocabulary.end_ids
-    spoken, _ = oracle_units(engine.model, hiddens, end_ids=ends, max_units=budget, choices=allowed)
+    spoken, _ = oracle_units(engine.model, hidden_states, end_ids=ends, max_units=budget, choices=allowed)
     return [token - vocabulary.offset for token in spoken if token not in ends]
 
 
-def test_it_speaks_what_the_slow_generator_speaks(engine: SpeechDecoderEngine) -> None:
+def test_it_generates_the_units_of_the_slow_generator(engine: SpeechDecoderEngine) -> None:
     greedy = ReplyRequest(messages=(), units=Sampling(max_tokens=40))
     assert ids(speak(engine, greedy, groups(10), early=True)) == slow_greedy(engine, groups(10), 40)
 
 
-def test_an_end_unit_ends_only_its_round_and_is_never_spoken(tiny_bundle: Path) -> None:
+def test_an_end_unit_ends_only_its_round_and_is_never_emitted(tiny_bundle: Path) -> None:
     path = tiny_bundle / OPENS2S
     model, units = load_speech_decoder(path), read_vocabulary(path).units
     plain = SpeechDecoderEngine(model, units, capacity=1)
@@ -164,7 +166,7 @@ def fresh(engine: SpeechDecoderEngine) -> SpeechDecoderEngine:
 
 def ask(engine: SpeechDecoderEngine, chance: Random, *, greedy: bool | None = None) -> ReplyInput:
     noise = np.random.default_rng(chance.randrange(2**40))
-    m, width = engine.model.config.interleave.hiddens, engine.model.config.llm.hidden_size
+    m, width = engine.model.config.interleave.hidden_states, engine.model.config.llm.hidden_size
     values = noise.normal(0, 1, (chance.randint(1, 5 * m), width)).astype(np.float32)
     if chance.random() < 0.5 if greedy is None else greedy:
         sampling = Sampling(max_tokens=chance.randint(1, 50))
@@ -178,7 +180,7 @@ def ask(engine: SpeechDecoderEngine, chance: Random, *, greedy: bool | None = No
             seed=chance.randrange(2**40),
         )
     voice = noise.normal(0, 1, SPEAKER_DIM).astype(np.float32) if chance.random() < 0.5 else None
-    parts = [Hiddens(values[i : i + m], final=i + m >= len(values)) for i in range(0, len(values), m)]
+    parts = [HiddenStates(values[i : i + m], final=i + m >= len(values)) for i in range(0, len(values), m)]
     return ReplyInput(ReplyRequest(messages=(), units=sampling, speaker=voice), tuple(parts))
 
 
@@ -202,7 +204,7 @@ def units_of(engine: SpeechDecoderEngine, spoken: Sequence[int]) -> list[int]:
 
 @settings(max_examples=20)
 @given(sizes=SIZES, lm=SETTINGS, capacity=st.integers(1, 4), seed=st.integers(0, 2**32))
-def test_many_at_once_that_are_fed_at_any_step_speak_what_the_oracle_speaks(
+def test_concurrent_replies_with_any_arrival_of_input_equal_the_oracle(
     sizes: Sizes, lm: LMSettings, capacity: int, seed: int
 ) -> None:
     chance = Random(seed)
@@ -231,7 +233,7 @@ def test_units_depend_on_request_and_seed_alone(lm: LMSettings, seed: int) -> No
 def test_a_context_that_is_full_ends_a_reply() -> None:
     engine = random_decoder(settings=LMSettings(context=20), ends=0)
     values = np.random.default_rng(0).normal(0, 1, (9, engine.model.config.llm.hidden_size)).astype(np.float32)
-    groups = tuple(Hiddens(values[i : i + 4], final=i == 8) for i in (0, 4, 8))
+    groups = tuple(HiddenStates(values[i : i + 4], final=i == 8) for i in (0, 4, 8))
     asked = ReplyInput(ReplyRequest(messages=(), units=Sampling(max_tokens=50)), groups)
     made = alone(engine, asked)
     assert len(made.ids) == 20 - 1 - 8  # the last group is not even read
@@ -274,11 +276,11 @@ def test_another_engine_resumes_a_reply_without_a_difference(
 
 @pytest.mark.parametrize("prefill", [3, 256])
 @pytest.mark.parametrize("temperature", [0.0, 2.0])
-def test_what_was_spoken_is_taken_from_the_record_and_never_chosen_again(prefill: int, temperature: float) -> None:
+def test_emitted_units_are_taken_from_the_record_and_not_sampled_again(prefill: int, temperature: float) -> None:
     engine = random_decoder(settings=LMSettings(prefill_tokens=prefill), ends=0)
     sampling = Sampling(max_tokens=40, temperature=temperature, repetition_penalty=1.2)
     values = np.random.default_rng(0).normal(0, 1, (12, engine.model.config.llm.hidden_size)).astype(np.float32)
-    groups = tuple(Hiddens(values[i : i + 4], final=i == 8) for i in (0, 4, 8))
+    groups = tuple(HiddenStates(values[i : i + 4], final=i == 8) for i in (0, 4, 8))
     asked = ReplyInput(ReplyRequest(messages=(), units=sampling), groups)
     other = ReplyInput(ReplyRequest(messages=(), units=replace(sampling, temperature=5.0, seed=5)), groups)
     recorded = alone(engine, other).ids[:13]
@@ -288,7 +290,7 @@ def test_what_was_spoken_is_taken_from_the_record_and_never_chosen_again(prefill
     assert made.ids == resume(fresh(engine), asked, UnitsRecord(made.ids[:22], units=7)).ids
 
 
-def test_a_record_that_does_not_belong_here_is_refused() -> None:
+def test_a_record_of_another_model_or_request_is_refused() -> None:
     engine = random_decoder(capacity=2)
     small, unit = ReplyRequest(messages=(), units=Sampling(max_tokens=2)), engine.vocabulary.offset
     with pytest.raises(TypeError, match="resumes from a UnitsRecord, got TextRecord"):
@@ -303,17 +305,17 @@ def test_a_record_that_does_not_belong_here_is_refused() -> None:
 # Slots and failures
 
 
-def test_what_is_no_input_is_refused() -> None:
+def test_invalid_input_is_refused() -> None:
     engine = random_decoder()
     stream, width = engine.open(request()), engine.model.config.llm.hidden_size
     for message in (TextDelta("a"), Finish("stop", 1, 1), Units(np.zeros(1, np.int64), final=False)):
-        with pytest.raises(TypeError, match=f"takes Hiddens, got {type(message).__name__}"):
+        with pytest.raises(TypeError, match=f"takes HiddenStates, got {type(message).__name__}"):
             engine.push(stream, message)
     with pytest.raises(ValueError, match=rf"shape \(4, {width + 1}\): expected float32 of \(m, {width}\)"):
-        engine.push(stream, Hiddens(np.zeros((4, width + 1), np.float32), final=False))
+        engine.push(stream, HiddenStates(np.zeros((4, width + 1), np.float32), final=False))
 
 
-def test_a_reply_that_is_made_holds_no_slot_while_it_is_not_closed() -> None:
+def test_a_complete_reply_holds_no_slot_before_it_is_closed() -> None:
     engine = random_decoder(capacity=2)
     asked = ask(engine, Random(0))
     for stream in [engine.open(asked.request) for _ in range(2)]:
@@ -348,13 +350,13 @@ def poison(asked: ReplyInput, group: int) -> ReplyInput:
     values = asked.groups[group].values.copy()
     values[-1] = np.finfo(np.float32).max  # finite, but its projection overflows
     groups = list(asked.groups)
-    groups[group] = Hiddens(values, groups[group].final)
+    groups[group] = HiddenStates(values, groups[group].final)
     return replace(asked, groups=tuple(groups))
 
 
 @pytest.mark.parametrize("prefill", [2, 256])
 @pytest.mark.parametrize("fixed_width", [False, True])
-def test_a_stream_that_fails_fails_alone(prefill: int, fixed_width: bool) -> None:
+def test_a_failed_stream_does_not_affect_others(prefill: int, fixed_width: bool) -> None:
     engine = random_decoder(settings=LMSettings(prefill_tokens=prefill, fixed_width=fixed_width, context=200), ends=0)
     asked = [ask(engine, Random(seed), greedy=True) for seed in range(7)]
     asked = [replace(one, request=replace(one.request, units=Sampling(max_tokens=60))) for one in asked]
@@ -377,7 +379,7 @@ def test_a_stream_that_fails_fails_alone(prefill: int, fixed_width: bool) -> Non
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4])
 @pytest.mark.parametrize("resumed", [False, True])
-def test_what_is_left_of_a_stream_that_was_about_to_fail_spoils_nothing(steps: int, resumed: bool) -> None:
+def test_values_that_are_not_finite_do_not_remain_in_a_slot(steps: int, resumed: bool) -> None:
     engine = random_decoder(capacity=1, settings=LMSettings(prefill_tokens=1), ends=0)
     asked = poison(ask(engine, Random(3), greedy=True), 0)
     record = UnitsRecord((engine.vocabulary.offset,) * asked.request.units.max_tokens, units=0)
@@ -396,7 +398,7 @@ def test_what_is_left_of_a_stream_that_was_about_to_fail_spoils_nothing(steps: i
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_with_fixed_widths_units_are_the_same_in_any_company_in_bfloat16(
+def test_with_fixed_widths_units_do_not_depend_on_other_streams_in_bfloat16(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lm = LMSettings(fixed_width=True, context=128, prefill_tokens=6)
@@ -421,7 +423,7 @@ def test_with_fixed_widths_units_are_the_same_in_any_company_in_bfloat16(
 
 
 @pytest.mark.parametrize("fixed_width", [True, False])
-def test_fixed_widths_compute_the_same_shapes_in_any_company(fixed_width: bool) -> None:
+def test_with_fixed_widths_shapes_do_not_depend_on_other_streams(fixed_width: bool) -> None:
     engine = random_decoder(capacity=4, settings=LMSettings(fixed_width=fixed_width, context=128, prefill_tokens=6))
     asked = [ask(engine, Random(seed)) for seed in range(6)]
     assert same_shapes(engine, asked) == fixed_width
@@ -440,34 +442,36 @@ def limited(engine: SpeechDecoderEngine, limits: SpeechLimits | None) -> SpeechD
     return SpeechDecoderEngine(engine.model, vocabulary, capacity=1, settings=engine.settings, limits=limits)
 
 
-def reply_of(engine: SpeechDecoderEngine, hiddens: int, **sampling: Any) -> ReplyInput:
-    values = np.random.default_rng(0).normal(0, 1, (hiddens, engine.model.config.llm.hidden_size)).astype(np.float32)
-    parts = tuple(Hiddens(values[i : i + M], final=i + M >= hiddens) for i in range(0, hiddens, M))
+def reply_of(engine: SpeechDecoderEngine, hidden_states: int, **sampling: Any) -> ReplyInput:
+    values = (
+        np.random.default_rng(0).normal(0, 1, (hidden_states, engine.model.config.llm.hidden_size)).astype(np.float32)
+    )
+    parts = tuple(HiddenStates(values[i : i + M], final=i + M >= hidden_states) for i in range(0, hidden_states, M))
     return ReplyInput(ReplyRequest(messages=(), units=Sampling(**sampling)), parts)
 
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**32), limits=st.none() | st.builds(SpeechLimits, units_per_token=st.floats(0.2, 9)))
-def test_the_last_units_say_why_speech_ended(seed: int, limits: SpeechLimits | None) -> None:
+def test_the_final_units_have_the_finish_reason(seed: int, limits: SpeechLimits | None) -> None:
     engine = random_decoder(capacity=1)
     engine.limits = limits
     asked = ask(engine, Random(seed))
     made = alone(engine, asked)
     *before, finish = finishes(made)
-    hiddens = sum(len(group.values) for group in asked.groups)
+    hidden_states = sum(len(group.values) for group in asked.groups)
     ends = made.ids[-1:] and made.ids[-1] in engine.vocabulary.end_ids
     full = len(made.ids) == asked.request.units.max_tokens
-    too_long = limits is not None and len(made.ids) >= limits.longest(hiddens)
+    too_long = limits is not None and len(made.ids) >= limits.longest(hidden_states)
     assert set(before) <= {None}
     assert finish == ("length" if full or too_long else "stop") or (finish == "stop" and ends) or finish == "loop"
 
 
-@pytest.mark.parametrize("hiddens", [1, 3, 4, 9, 40])
-def test_speech_ends_at_three_times_the_expected_length(hiddens: int) -> None:
+@pytest.mark.parametrize("hidden_states", [1, 3, 4, 9, 40])
+def test_speech_ends_at_three_times_the_expected_length(hidden_states: int) -> None:
     engine = limited(random_decoder(), SpeechLimits(units_per_token=2.5))
-    asked = reply_of(engine, hiddens, temperature=1.0, max_tokens=2048)
+    asked = reply_of(engine, hidden_states, temperature=1.0, max_tokens=2048)
     made = alone(engine, asked)
-    assert len(made.units) == math.floor(7.5 * hiddens)
+    assert len(made.units) == math.floor(7.5 * hidden_states)
     assert finishes(made)[-1] == "length"
 
 
@@ -486,7 +490,7 @@ def test_speech_that_is_longer_than_its_limit_before_the_text_is_read_ends_with_
 def test_speech_that_repeats_itself_ends() -> None:
     engine = limited(random_decoder(), SpeechLimits(units_per_token=100))
     with torch.no_grad():
-        engine._embeddings.zero_()  # what it says no longer depends on what it has said
+        engine._embeddings.zero_()  # its output no longer depends on its earlier output
         for layer in engine.model.tts_lm_model.model.layers:
             layer.self_attn.o_proj.weight.zero_()
     made = alone(engine, reply_of(engine, 5, max_tokens=2048))
@@ -495,10 +499,10 @@ def test_speech_that_repeats_itself_ends() -> None:
     assert len(made.units) == N + 1 + 33  # the first unit of a round still depends on the group it follows
 
 
-def test_speech_beyond_the_context_says_so() -> None:
+def test_speech_beyond_the_context_ends_by_length() -> None:
     engine = random_decoder(settings=LMSettings(context=20), ends=0)
-    for hiddens in (9, 12, 40):
-        assert finishes(alone(engine, reply_of(engine, hiddens, max_tokens=50)))[-1] == "length"
+    for hidden_states in (9, 12, 40):
+        assert finishes(alone(engine, reply_of(engine, hidden_states, max_tokens=50)))[-1] == "length"
 
 
 @settings(max_examples=20)

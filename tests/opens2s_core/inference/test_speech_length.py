@@ -57,11 +57,11 @@ def test_speech_that_repeats_less_is_no_loop(units: list[int]) -> None:
     assert loop_at(units) is None
 
 
-@given(hiddens=st.integers(0, 5000), units_per_token=st.floats(0.1, 20))
-def test_speech_may_be_three_times_as_long_as_expected(hiddens: int, units_per_token: float) -> None:
-    longest = SpeechLimits(units_per_token=units_per_token).longest(hiddens)
+@given(hidden_states=st.integers(0, 5000), units_per_token=st.floats(0.1, 20))
+def test_speech_may_be_three_times_as_long_as_expected(hidden_states: int, units_per_token: float) -> None:
+    longest = SpeechLimits(units_per_token=units_per_token).longest(hidden_states)
     assert longest >= 1
-    assert longest == 1 or longest <= 3 * units_per_token * hiddens < longest + 1
+    assert longest == 1 or longest <= 3 * units_per_token * hidden_states < longest + 1
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ from opens2s_core.checkpoint.vocabulary import Vocabulary, read_vocabulary
 from opens2s_core.inference.batch_layout import ScheduledChunk
 from opens2s_core.inference.engine import ContextLengthExceeded, EngineFull, StreamFailed
 from opens2s_core.inference.lm_settings import LMSettings
-from opens2s_core.inference.messages import Finish, Hiddens, ReplyRequest, Sampling, StageMessage, TextDelta
+from opens2s_core.inference.messages import Finish, HiddenStates, ReplyRequest, Sampling, StageMessage, TextDelta
 from opens2s_core.inference.records import TextRecord, UnitsRecord
-from opens2s_core.inference.reference import write
+from opens2s_core.inference.reference import generate_text
 from opens2s_core.inference.thinker import ThinkerEngine
 from opens2s_core.models.thinker import Thinker, expand_audio_slots
 from opens2s_core.prompt import Audio, Content, Message, PromptStyle, Spoken, Text
@@ -67,33 +67,39 @@ def run(engine: ThinkerEngine, requests: Sequence[ReplyRequest]) -> list[list[St
 def slow_greedy(engine: ThinkerEngine, request: ReplyRequest) -> tuple[tuple[int, ...], NDArray[np.float32]]:
     """Tokens and the hidden states that predicted them."""
     ends, budget = engine.vocabulary.text_end_ids, request.text.max_tokens
-    tokens, hiddens = write(engine.model, prompt_embeddings(engine, request), end_ids=ends, max_tokens=budget)
-    return tokens, hiddens.numpy()
+    tokens, hidden_states = generate_text(
+        engine.model, prompt_embeddings(engine, request), end_ids=ends, max_tokens=budget
+    )
+    return tokens, hidden_states.numpy()
 
 
-def hiddens_of(messages: Sequence[StageMessage]) -> list[Hiddens]:
-    return [message for message in messages if isinstance(message, Hiddens)]
+def hidden_states_of(messages: Sequence[StageMessage]) -> list[HiddenStates]:
+    return [message for message in messages if isinstance(message, HiddenStates)]
 
 
 def text_of(messages: Sequence[StageMessage]) -> str:
     return "".join(message.text for message in messages if isinstance(message, TextDelta))
 
 
-def test_it_says_what_the_slow_generator_says(engine: ThinkerEngine) -> None:
+def test_it_generates_the_text_of_the_slow_generator(engine: ThinkerEngine) -> None:
     request = spoken(0)
-    tokens, hiddens = slow_greedy(engine, request)
+    tokens, hidden_states = slow_greedy(engine, request)
     [messages] = run(engine, [request])
     assert text_of(messages) == engine.vocabulary.tokenizer.decode(list(tokens), skip_special_tokens=True)
-    np.testing.assert_allclose(np.concatenate([g.values for g in hiddens_of(messages)]), hiddens, atol=1e-5)
-    positions = len(engine.prompts.prompt(request.messages, speak=True).input_ids) - 1 + 3  # 0.5 s of sound
+    np.testing.assert_allclose(np.concatenate([g.values for g in hidden_states_of(messages)]), hidden_states, atol=1e-5)
+    positions = len(engine.prompts.prompt(request.messages, speak=True).input_ids) - 1 + 3  # 0.5 s of audio
     assert messages[-1] == Finish("length", positions, 11)
 
 
 def test_hidden_states_come_in_groups_of_m_and_the_last_is_marked(engine: ThinkerEngine) -> None:
     [messages] = run(engine, [spoken(0, tokens=11)])
-    assert [(len(group.values), group.final) for group in hiddens_of(messages)] == [(4, False), (4, False), (3, True)]
+    assert [(len(group.values), group.final) for group in hidden_states_of(messages)] == [
+        (4, False),
+        (4, False),
+        (3, True),
+    ]
     [messages] = run(engine, [spoken(0, tokens=8)])
-    assert [(len(group.values), group.final) for group in hiddens_of(messages)] == [(4, False), (4, True)]
+    assert [(len(group.values), group.final) for group in hidden_states_of(messages)] == [(4, False), (4, True)]
 
 
 def test_an_end_token_stops_the_reply(engine: ThinkerEngine, endless: Vocabulary) -> None:
@@ -107,7 +113,7 @@ def test_an_end_token_stops_the_reply(engine: ThinkerEngine, endless: Vocabulary
 
 def test_a_written_reply_has_no_hidden_states(engine: ThinkerEngine) -> None:
     [messages] = run(engine, [spoken(1, speak=False)])
-    assert not hiddens_of(messages)
+    assert not hidden_states_of(messages)
     assert isinstance(messages[-1], Finish)
 
 
@@ -184,7 +190,7 @@ def random_thinker(
 
 
 def fresh(engine: ThinkerEngine, *, capacity: int = 1) -> ThinkerEngine:
-    """Another of the same model that knows nothing yet; nothing but the budget ends its replies."""
+    """A new engine with the same model, whose replies end only by the budget."""
     vocabulary = replace(engine.vocabulary, text_end_ids=())
     return ThinkerEngine(engine.model, vocabulary, capacity=capacity, settings=engine.settings)
 
@@ -197,7 +203,7 @@ def user(chance: Random) -> Message:
 
 
 def ask(chance: Random, *, greedy: bool | None = None) -> ReplyInput:
-    """Several share how they begin."""
+    """Several share a prefix."""
     past = (user(Random(0)), Message("assistant", (Spoken("I hear you."),))) if chance.random() < 0.5 else ()
     if chance.random() < 0.5 if greedy is None else greedy:
         sampling = Sampling(max_tokens=chance.randint(1, 20))
@@ -215,9 +221,9 @@ def ask(chance: Random, *, greedy: bool | None = None) -> ReplyInput:
 
 def slow(engine: ThinkerEngine, asked: ReplyInput) -> ReplyResult:
     """The greedy reply of the oracle."""
-    ids, hiddens = slow_greedy(engine, asked.request)
+    ids, hidden_states = slow_greedy(engine, asked.request)
     text = engine.vocabulary.tokenizer.decode(list(ids), skip_special_tokens=True)
-    groups = [Hiddens(hiddens, final=True)] if asked.request.speak else []
+    groups = [HiddenStates(hidden_states, final=True)] if asked.request.speak else []
     return ReplyResult([TextDelta(text), *groups], ids)
 
 
@@ -225,12 +231,12 @@ def same(made: ReplyResult, expected: ReplyResult) -> None:
     assert made.failure is None
     assert made.ids == expected.ids
     assert made.text == expected.text
-    close(made.hiddens, expected.hiddens)
+    close(made.hidden_states, expected.hidden_states)
 
 
 @settings(max_examples=15)
 @given(sizes=SIZES, lm=SETTINGS, capacity=st.integers(1, 4), seed=st.integers(0, 2**32))
-def test_many_at_once_that_join_at_any_step_say_what_the_oracle_says(
+def test_concurrent_replies_that_join_at_any_step_equal_the_oracle(
     sizes: Sizes, lm: LMSettings, capacity: int, seed: int
 ) -> None:
     chance = Random(seed)
@@ -267,7 +273,7 @@ def watch(engine: ThinkerEngine, monkeypatch: pytest.MonkeyPatch) -> list[list[i
     return forwards
 
 
-def test_a_step_reads_part_of_one_prompt_and_holds_nobody_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_prefills_part_of_one_prompt_without_delaying_other_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = random_thinker(capacity=4, settings=LMSettings(prefill_tokens=8))
     asked = [ReplyInput(ReplyRequest(messages=(user(Random(i)),), text=Sampling(max_tokens=200))) for i in range(4)]
     forwards = watch(engine, monkeypatch)
@@ -278,7 +284,7 @@ def test_a_step_reads_part_of_one_prompt_and_holds_nobody_back(monkeypatch: pyte
         before = [len(one.ids) for one in made]
         for one, stream in zip(made, streams, strict=True):
             one.collect(engine, stream)
-        # Whoever has begun gets a token with every step.
+        # Every started reply gets a token with every step.
         assert all(len(one.ids) == n + 1 for one, n in zip(made, before, strict=True) if n)
     assert all(one.ids for one in made)
     for fed in forwards:
@@ -320,7 +326,7 @@ def common(known: Sequence[int], wanted: Sequence[int]) -> int:
     return next((i for i, (one, other) in enumerate(zip(known, wanted, strict=False)) if one != other), len(known))
 
 
-def test_a_clip_is_known_by_what_it_holds() -> None:
+def test_a_clip_is_identified_by_its_samples() -> None:
     engine = random_thinker(capacity=1)
     for clip in (CLIPS[1], CLIPS[1], -CLIPS[1], CLIPS[1][::-1].copy(), CLIPS[1]):
         messages = (Message("user", (Text(WORDS[-1]), Audio(clip))), Message("assistant", (Text("Yes."),)))
@@ -377,14 +383,14 @@ def test_a_stop_string_ends_text_and_hidden_states(seed: int, data: st.DataObjec
         texts = [engine.vocabulary.tokenizer.decode(list(made.ids[:n]), skip_special_tokens=True) for n in range(21)]
         within = [n for n, text in enumerate(texts[: len(made.ids)]) if emitted.startswith(text)]
         whole_characters = [n for n in within if not texts[n].endswith("\ufffd")]
-        assert texts.index(texts[whole_characters[-1]]) <= len(made.hiddens) - 1 <= within[-1]
-        close(made.hiddens, whole.hiddens[: len(made.hiddens)])
-        size = engine.model.config.interleave.hiddens
+        assert texts.index(texts[whole_characters[-1]]) <= len(made.hidden_states) - 1 <= within[-1]
+        close(made.hidden_states, whole.hidden_states[: len(made.hidden_states)])
+        size = engine.model.config.interleave.hidden_states
         assert [len(group.values) for group in made.groups[:-1]] == [size] * (len(made.groups) - 1)
         assert [group.final for group in made.groups] == [False] * (len(made.groups) - 1) + [True]
 
 
-def test_no_hidden_state_is_handed_out_before_its_text() -> None:
+def test_no_hidden_state_is_emitted_before_its_text() -> None:
     engine = random_thinker(capacity=1)
     whole = alone(engine, ReplyInput(ReplyRequest(messages=(user(Random(0)),), text=Sampling(max_tokens=12))))
     request = ReplyRequest(
@@ -395,7 +401,7 @@ def test_no_hidden_state_is_handed_out_before_its_text() -> None:
         made.collect(engine, stream)
         assert len(made.ids) == 12 or not made.messages  # all of it may yet be a stop string
     assert made.text == whole.text
-    close(made.hiddens, whole.hiddens)
+    close(made.hidden_states, whole.hidden_states)
 
 
 # Records
@@ -427,21 +433,21 @@ def test_another_engine_resumes_a_reply_without_a_difference(
     assert before.text + after.text == whole.text
     assert after.messages[-1] == whole.messages[-1]
     if asked.request.speak and before.groups and after.groups:
-        close(np.concatenate([before.hiddens, after.hiddens]), whole.hiddens)
+        close(np.concatenate([before.hidden_states, after.hidden_states]), whole.hidden_states)
     else:
-        close(before.hiddens if before.groups else after.hiddens, whole.hiddens)
+        close(before.hidden_states if before.groups else after.hidden_states, whole.hidden_states)
 
     emitted = chance.randint(0, record.characters)
     again = resume(fresh(engine), asked, replace(record, groups=0, characters=emitted))
     assert whole.text[emitted:] == again.text
-    close(again.hiddens, whole.hiddens)
+    close(again.hidden_states, whole.hidden_states)
     assert [group.final for group in again.groups] == [group.final for group in whole.groups]
     assert [len(group.values) for group in again.groups] == [len(group.values) for group in whole.groups]
 
 
 @pytest.mark.parametrize("prefill", [3, 256])
 @pytest.mark.parametrize("temperature", [0.0, 2.0])
-def test_recorded_tokens_are_replayed_and_never_chosen_again(prefill: int, temperature: float) -> None:
+def test_recorded_tokens_are_replayed_and_not_sampled_again(prefill: int, temperature: float) -> None:
     engine = random_thinker(capacity=1, settings=LMSettings(prefill_tokens=prefill))
     sampling = Sampling(max_tokens=30, temperature=temperature, repetition_penalty=1.2)
     asked = ReplyInput(ReplyRequest(messages=(user(Random(1)),), text=sampling))
@@ -450,10 +456,10 @@ def test_recorded_tokens_are_replayed_and_never_chosen_again(prefill: int, tempe
     made = resume(fresh(engine), asked, TextRecord(others, groups=0, characters=0))
     assert made.ids[:13] == others
     assert made.ids == resume(engine, asked, TextRecord(made.ids[:20], groups=2, characters=3)).ids
-    close(made.hiddens, teacher_forced(engine, asked.request, made.ids))
+    close(made.hidden_states, teacher_forced(engine, asked.request, made.ids))
 
 
-def test_a_record_that_does_not_belong_here_is_refused() -> None:
+def test_a_record_of_another_model_or_request_is_refused() -> None:
     engine = random_thinker()
     request = ReplyRequest(messages=(user(Random(0)),), text=Sampling(max_tokens=3))
     size = engine.model.config.llm.vocab_size
@@ -471,7 +477,7 @@ def test_a_record_that_does_not_belong_here_is_refused() -> None:
 # Slots
 
 
-def test_a_reply_that_is_made_holds_no_slot_while_it_is_not_closed() -> None:
+def test_a_complete_reply_holds_no_slot_before_it_is_closed() -> None:
     engine = random_thinker(capacity=2)
     request = ReplyRequest(messages=(user(Random(0)),), text=Sampling(max_tokens=2))
     made = [engine.open(request) for _ in range(2)]
@@ -513,7 +519,7 @@ def poisoned(words: str = WORDS[-1]) -> ReplyRequest:
 
 @pytest.mark.parametrize("prefill", [5, 256])
 @pytest.mark.parametrize("fixed_width", [False, True])
-def test_a_stream_that_fails_fails_alone(prefill: int, fixed_width: bool) -> None:
+def test_a_failed_stream_does_not_affect_others(prefill: int, fixed_width: bool) -> None:
     engine = random_thinker(settings=LMSettings(prefill_tokens=prefill, fixed_width=fixed_width, context=400))
     asked = [ReplyInput(ReplyRequest(messages=(user(Random(i)),), text=Sampling(max_tokens=12))) for i in range(6)]
     asked.insert(1, ReplyInput(poisoned()))
@@ -540,7 +546,7 @@ def test_a_failure_is_reported_until_the_stream_is_closed() -> None:
 
 @pytest.mark.parametrize("recorded", [(), (1, 2, 3, 4, 5, 6, 7, 8, 9)])
 @pytest.mark.parametrize("steps", [8, 40, 80])
-def test_what_is_left_of_a_stream_that_was_about_to_fail_spoils_nothing(recorded: tuple[int, ...], steps: int) -> None:
+def test_values_that_are_not_finite_do_not_remain_in_a_slot(recorded: tuple[int, ...], steps: int) -> None:
     engine = random_thinker(capacity=1, settings=LMSettings(prefill_tokens=1))
     asked = ReplyInput(poisoned("Hm."))
     asked = replace(asked, request=replace(asked.request, text=Sampling(max_tokens=10)))
@@ -559,7 +565,7 @@ def test_what_is_left_of_a_stream_that_was_about_to_fail_spoils_nothing(recorded
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_with_fixed_widths_a_reply_is_the_same_to_the_bit_in_any_company(seed: int) -> None:
+def test_with_fixed_widths_a_reply_is_bit_for_bit_independent_of_other_streams(seed: int) -> None:
     chance = Random(seed)
     engine = random_thinker(
         capacity=4, settings=LMSettings(fixed_width=True, context=256, prefill_tokens=30), dtype=torch.bfloat16
@@ -572,11 +578,11 @@ def test_with_fixed_widths_a_reply_is_the_same_to_the_bit_in_any_company(seed: i
         for one, other in zip(made, expected, strict=True):
             if not one.cancelled:
                 assert one.ids == other.ids
-                np.testing.assert_array_equal(one.hiddens, other.hiddens)
+                np.testing.assert_array_equal(one.hidden_states, other.hidden_states)
 
 
 @pytest.mark.parametrize("fixed_width", [True, False])
-def test_fixed_widths_compute_the_same_shapes_in_any_company(fixed_width: bool) -> None:
+def test_with_fixed_widths_shapes_do_not_depend_on_other_streams(fixed_width: bool) -> None:
     engine = random_thinker(capacity=4, settings=LMSettings(fixed_width=fixed_width, context=256, prefill_tokens=30))
     asked = [ask(Random(seed)) for seed in range(6)]
     assert same_shapes(engine, asked, Random(0)) == fixed_width

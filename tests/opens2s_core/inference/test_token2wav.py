@@ -86,7 +86,7 @@ def even(vocoder):
 
 @pytest.fixture(scope="module")
 def tiny():
-    """As quick as can be; what it says does not matter."""
+    """A tiny model for speed; its audio is not checked."""
     torch.manual_seed(0)
     vocoder = VocoderConfig(
         in_channels=8,
@@ -142,7 +142,7 @@ def oracle(engine, spoken, seed):
     ends = [0]
     while ends[-1] < len(spoken):
         ends.append(min(grid.end(ends[-1]), len(spoken)))
-    mel, voice = torch.zeros(1, size, 0), flow.voice(torch.zeros(1, config.flow.spk_embed_dim))
+    mel, voice = torch.zeros(1, size, 0), flow.embed_speaker(torch.zeros(1, config.flow.spk_embed_dim))
     for start, stop in pairwise(ends):
         first = max(0, start - grid.look_back) // block * block
         end = mel_frames(stop, config)
@@ -168,7 +168,7 @@ def one_shot(vocoder, mel, seed):
 @given(st.lists(st.integers(0, 30), max_size=4), st.booleans())
 @example([8], True)
 @example([20, 20], True)
-def test_the_way_units_arrive_does_not_change_a_sample(engine, sizes, announced_late):
+def test_audio_does_not_depend_on_the_size_of_the_messages(engine, sizes, announced_late):
     spoken = units(sum(sizes))
     parts = np.split(spoken, np.cumsum(sizes)[:-1]) + [spoken[:0]] * announced_late
     np.testing.assert_array_equal(speak(engine, parts), speak(engine, [spoken]))
@@ -191,7 +191,7 @@ def test_every_reply_is_rendered_in_full(tiny, n):
 
 @settings(max_examples=8)
 @given(
-    st.integers(1, 130), st.integers(0, 9), st.sampled_from([ChunkGrid(), ChunkGrid(first=(5,), then=9, look_back=3)])
+    st.integers(1, 130), st.integers(0, 9), st.sampled_from([ChunkGrid(), ChunkGrid(first=(5,), size=9, look_back=3)])
 )
 def test_streamed_audio_is_the_flow_of_its_chunks_through_the_whole_vocoder(engine, n, seed, grid):
     other = Token2WavEngine(engine.flow, engine.vocoder, capacity=1, grid=grid)
@@ -201,8 +201,8 @@ def test_streamed_audio_is_the_flow_of_its_chunks_through_the_whole_vocoder(engi
 
 def test_in_the_first_chunk_frames_belong_to_the_units_that_the_published_model_gives_them(engine):
     """With the published rates the nearest unit, as the model repeats it, is the one in whose time the frame begins."""
-    hidden, window = torch.randn(1, 8, engine.config.flow.output_size), engine._windows.of(0, 8)
-    placed = engine.flow.length_regulator.place(hidden, torch.tensor([engine._windows.units_of(window)]))
+    hidden, window = torch.randn(1, 8, engine.config.flow.output_size), engine._windows.window(0, 8)
+    placed = engine.flow.length_regulator.forward_indexed(hidden, torch.tensor([engine._windows.units_of(window)]))
     assert torch.equal(placed, engine.flow.length_regulator(hidden, mel_frames(8, engine.config)))
 
 
@@ -211,7 +211,7 @@ def test_in_the_first_chunk_frames_belong_to_the_units_that_the_published_model_
     st.lists(st.tuples(st.integers(0, 70), st.integers(0, 99)), min_size=2, max_size=5),
     st.randoms(use_true_random=False),
 )
-def test_replies_spoken_together_are_each_as_if_alone(vocoder, replies, choose):
+def test_concurrent_replies_equal_those_alone(vocoder, replies, choose):
     even = Token2WavEngine(random_flow(vocoder.config.in_channels, 10), vocoder, capacity=5, batch=3)
     streams = [even.open(request(seed)) for _, seed in replies]
     left = [list(units(n, seed)) for n, seed in replies]
@@ -286,12 +286,14 @@ def test_the_reply_with_the_least_headroom_comes_first(tiny):
     assert next_one() == 0  # equal again
     engine.push(streams[1], Units(units(200), final=False))
     assert next_one() == 1  # new: no lead at all
-    clock.now = 10.0  # playback waits where it runs dry: 1 and 2 ran dry at the same time, 0 later
+    clock.now = (
+        10.0  # playback waits with an empty buffer: those of 1 and 2 ran empty at the same time, that of 0 later
+    )
     assert next_one() == 1
     assert next_one() == 2
 
 
-def test_waiting_for_units_is_no_reason_to_come_first_before_the_first_chunk(tiny):
+def test_waiting_for_units_gives_no_priority_before_the_first_chunk(tiny):
     clock = Clock()
     engine = Token2WavEngine(tiny.flow, tiny.vocoder, capacity=2, batch=1, clock=clock)
     early, late = engine.open(request()), engine.open(request())
@@ -322,7 +324,7 @@ def test_global_random_state_is_neither_read_nor_written(engine):
     assert state() == before
 
 
-def test_a_model_left_in_training_speaks_without_dropout(engine):
+def test_a_model_in_training_mode_is_run_without_dropout(engine):
     expected = speak(engine, [units(20)])
     left = Token2WavEngine(engine.flow.train(), engine.vocoder.train(), capacity=1)
     np.testing.assert_array_equal(speak(left, [units(20)]), expected)
@@ -346,7 +348,7 @@ def test_every_frame_of_the_flow_reaches_the_vocoder_once_in_order_and_unscaled(
         reached.extend(new)
         return vocode(vocoder, streams, new, final=final)
 
-    monkeypatch.setattr(engine.flow, "excerpt", decided)
+    monkeypatch.setattr(engine.flow, "forward_window", decided)
     monkeypatch.setattr("opens2s_core.inference.token2wav.vocode", listen)
     samples = speak(engine, [units(n)])
     assert torch.equal(torch.cat(reached, dim=1)[None], mel)
@@ -367,11 +369,11 @@ def test_harmonics_continue_over_chunks_without_a_break(engine, monkeypatch):
     assert len(sources) > 2
     frames, opened = mel_frames(50, engine.config), open_vocoder_stream(vocoder, 0)
     noise = source_noise(vocoder, 0, 0, frames)
-    whole, _ = make(torch.full((1, frames), pitch), opened.phase_u[None], noise[None], opened.cycles[None])
+    whole, _ = make(torch.full((1, frames), pitch), opened.phase_u[None], noise[None], opened.phase[None])
     torch.testing.assert_close(torch.cat(sources, dim=2), whole, atol=1e-5, rtol=0)
 
 
-def test_a_reply_knows_nothing_of_those_before_it(engine):
+def test_a_reply_does_not_depend_on_earlier_ones(engine):
     first = speak(engine, [units(30)])
     speak(engine, [units(48, seed=1)])
     abandoned = engine.open(request())
@@ -481,7 +483,7 @@ def test_a_record_of_the_published_sizes_is_small():
     assert max(sizes) < 90_000
 
 
-def test_records_of_others_are_refused(engine, tiny):
+def test_invalid_records_are_refused(engine, tiny):
     stream = engine.open(request())
     engine.push(stream, Units(units(30), final=False))
     drain(engine)
@@ -499,7 +501,7 @@ def test_records_of_others_are_refused(engine, tiny):
         "source float32 of shape": {"source": record.source[1:]},
         "tail of samples": {"tail": record.source[:3]},
         "expected each count at most": {"rendered": record.received + 1},
-        "each count at most the one": {"emitted": record.sourced + 1},
+        "each count at most the one": {"emitted": record.source_frames + 1},
     }
     for message, change in wrong.items():
         with pytest.raises(ValueError, match=message):
@@ -523,7 +525,7 @@ def test_a_record_resumes_after_the_emitted_chunks(tiny):
 @pytest.mark.parametrize(
     ("poisoned", "found_in"), [("mel", "mel of units up to 40"), ("source", "audio of units up to")]
 )
-def test_a_poisoned_reply_ends_alone(even, poisoned, found_in):
+def test_a_reply_that_is_not_finite_does_not_affect_others(even, poisoned, found_in):
     """Its neighbours in the batch are as if alone."""
     source = even.open(request(seed=1))
     even.push(source, Units(units(20), final=False))
@@ -551,7 +553,7 @@ def test_a_poisoned_reply_ends_alone(even, poisoned, found_in):
         np.testing.assert_allclose(np.concatenate([first_samples, rest]), expected, atol=rounding(expected))
 
 
-def test_full_engine_refuses_until_a_reply_is_closed_or_made(tiny):
+def test_full_engine_refuses_until_a_reply_is_closed_or_complete(tiny):
     streams = [tiny.open(request()) for _ in range(tiny.capacity)]
     with pytest.raises(EngineFull):
         tiny.open(request())
@@ -565,7 +567,7 @@ def test_full_engine_refuses_until_a_reply_is_closed_or_made(tiny):
         tiny.close(stream)
 
 
-def test_close_frees_what_the_reply_held(engine):
+def test_close_frees_the_slot(engine):
     stream = engine.open(request())
     engine.push(stream, Units(units(30), final=False))
     drain(engine)
@@ -578,7 +580,7 @@ def test_close_frees_what_the_reply_held(engine):
     assert not engine.step()
 
 
-def test_two_thousand_random_events_leave_nothing_behind(tiny):
+def test_two_thousand_random_events_leak_nothing(tiny):
     def tensors():
         gc.collect()
         return sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects())
@@ -618,7 +620,7 @@ def test_two_thousand_random_events_leave_nothing_behind(tiny):
 
 
 @pytest.mark.parametrize("outside", [-1, VOCABULARY])
-def test_units_outside_the_codebook_are_refused_and_leave_the_reply_whole(engine, outside):
+def test_units_outside_the_codebook_are_refused_and_do_not_change_the_reply(engine, outside):
     stream = engine.open(request())
     engine.push(stream, Units(units(8), final=False))
     with pytest.raises(ValueError, match=str(outside)):
@@ -637,7 +639,7 @@ def test_other_messages_are_refused(engine):
     engine.close(stream)
 
 
-def test_a_batch_of_none_is_refused(tiny):
+def test_a_batch_size_below_1_is_refused(tiny):
     with pytest.raises(ValueError, match="got 0"):
         Token2WavEngine(tiny.flow, tiny.vocoder, capacity=1, batch=0)
 
@@ -646,7 +648,7 @@ def test_a_batch_of_none_is_refused(tiny):
 
 
 @pytest.mark.parametrize("finish", [None, "stop", "length", "loop"])
-def test_the_final_chunk_says_why_speech_ended(tiny, finish):
+def test_the_final_chunk_has_the_finish_reason(tiny, finish):
     for count in (0, 9, 45):
         stream = tiny.open(request())
         tiny.push(stream, Units(units(count), final=False))

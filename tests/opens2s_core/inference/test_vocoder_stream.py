@@ -72,7 +72,7 @@ def test_streamed_at_other_rates_equals_one_shot(other_vocoder, sizes):
 @settings(max_examples=15)
 @given(st.lists(st.lists(st.sampled_from([0, 20, 40, 41]), min_size=3, max_size=3), min_size=2, max_size=4))
 @torch.no_grad()
-def test_replies_of_any_windows_are_vocoded_together_and_each_as_if_alone(vocoder, sizes):
+def test_concurrent_replies_of_any_windows_equal_those_alone(vocoder, sizes):
     mels = [golden_mel(sum(own), start=3 * i).split(own, dim=1) for i, own in enumerate(sizes)]
     streams, outputs = [open_vocoder_stream(vocoder, seed) for seed in range(len(sizes))], [[] for _ in sizes]
     for i in range(3):
@@ -95,14 +95,14 @@ def test_equal_windows_are_one_batch(vocoder):
 
 
 @torch.no_grad()
-def test_no_more_is_withheld_than_the_look_ahead(vocoder):
+def test_no_more_is_held_back_than_the_look_ahead(vocoder):
     stream, mel = open_vocoder_stream(vocoder, 0), torch.zeros(vocoder.config.in_channels, 60)
     (samples,) = vocode(vocoder, [stream], [mel], final=[False])
     assert len(samples) == (60 - look_ahead(vocoder)) * samples_per_frame(vocoder.config)
 
 
 @torch.no_grad()
-def test_no_frame_is_kept_or_computed_longer_than_it_matters(vocoder):
+def test_frames_are_kept_only_while_needed(vocoder):
     vocoded, voiced = [], []
     hooks = [
         vocoder.conv_pre.register_forward_pre_hook(lambda _m, inputs: vocoded.append(inputs[0].shape[2])),

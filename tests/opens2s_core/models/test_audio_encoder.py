@@ -136,13 +136,13 @@ def test_a_clip_does_not_depend_on_its_neighbours(thinker: Thinker, padding: Aud
 
 
 @torch.no_grad()
-def test_a_masked_clip_pays_for_its_own_length_only(thinker: Thinker) -> None:
+def test_the_cost_of_a_masked_clip_depends_on_its_length(thinker: Thinker) -> None:
     features = extract_features([clip(16_000)], thinker.audio_encoder_model.num_mel_bins, "masked")
     assert features.segments.shape[2] == 100
 
 
 @pytest.mark.parametrize("samples", [1, 100, 480, 16_000, 480_000, 480_001])
 @torch.no_grad()
-def test_clips_of_any_length_take_the_announced_positions(thinker: Thinker, samples: int) -> None:
+def test_clips_of_any_length_have_the_computed_number_of_positions(thinker: Thinker, samples: int) -> None:
     embeddings = thinker.embed_audio(thinker.audio_features([clip(samples)]))
     assert len(embeddings[0]) == thinker.config.audio_positions(samples)

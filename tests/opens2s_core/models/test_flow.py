@@ -19,7 +19,15 @@ from opens2s_core.config import (
     VocoderConfig,
     parse_config,
 )
-from opens2s_core.models.flow import Flow, FlowBatch, FlowNoise, and_without, frames_per_unit, mel_frames, time_steps
+from opens2s_core.models.flow import (
+    Flow,
+    FlowBatch,
+    FlowNoise,
+    frames_per_unit,
+    mel_frames,
+    time_steps,
+    with_unconditional,
+)
 from opens2s_core.models.flow_encoder import FlowEncoder, LengthRegulator, block_causal
 from opens2s_core.models.flow_estimator import Attention, Downsample, Estimator, GeluProjection, time_sinusoid
 from opens2s_core.models.vocoder import samples_per_frame
@@ -205,11 +213,11 @@ def test_frames_of_units_are_those_that_fit_in_their_time(units, rates):
 
 
 @torch.no_grad()
-def test_only_the_direction_of_a_speaker_vector_counts_and_none_is_the_bias(flow, config):
+def test_speaker_vectors_are_normalised_and_zero_gives_the_bias(flow, config):
     speaker = torch.randn(2, config.flow.spk_embed_dim)
-    torch.testing.assert_close(flow.voice(3 * speaker), flow.voice(speaker))
-    assert torch.equal(flow.voice(torch.zeros_like(speaker))[0], flow.spk_embed_affine_layer.bias)
-    assert not torch.allclose(*flow.voice(speaker))
+    torch.testing.assert_close(flow.embed_speaker(3 * speaker), flow.embed_speaker(speaker))
+    assert torch.equal(flow.embed_speaker(torch.zeros_like(speaker))[0], flow.spk_embed_affine_layer.bias)
+    assert not torch.allclose(*flow.embed_speaker(speaker))
 
 
 @given(st.integers(1, 30), st.integers(1, 12), st.integers(1, 30))
@@ -258,27 +266,27 @@ def test_complete_blocks_are_the_same_however_many_units_follow(block, layers, p
 
 
 @torch.no_grad()
-def test_an_excerpt_of_all_frames_is_the_whole(flow, config, golden):
+def test_a_window_of_all_frames_equals_the_whole(flow, config, golden):
     units, noise = golden["flow.token"], golden["flow.zero_spk.z"]
     frames, count = noise.shape[2], units.shape[1]
     nearest = functional.interpolate(torch.arange(count)[None, None].float(), size=frames)[0].long()
     prompt, speaker = torch.randn(1, config.flow.output_size, 7), torch.zeros(1, config.flow.spk_embed_dim)
     whole = flow(units, prompt, noise, speaker)
     cond = functional.pad(prompt, (0, frames - 7))
-    assert torch.equal(flow.excerpt(units, nearest, cond, noise, speaker)[:, :, 7:], whole)
+    assert torch.equal(flow.forward_window(units, nearest, cond, noise, speaker)[:, :, 7:], whole)
 
 
 @torch.no_grad()
-def test_excerpts_of_several_replies_are_each_as_if_alone(flow, config):
+def test_windows_of_several_replies_equal_those_alone(flow, config):
     mel, frames = config.flow.output_size, 30
     units = torch.randint(0, config.flow.vocab_size, (3, 5))
     places = torch.stack([torch.arange(frames) * 5 // (frames + i) for i in range(3)])
     cond, noise = torch.randn(2, 3, mel, frames)
     cond[1, :, 10:] = 0
     speaker = torch.zeros(3, config.flow.spk_embed_dim)
-    together = flow.excerpt(units, places, cond, noise, speaker)
+    together = flow.forward_window(units, places, cond, noise, speaker)
     for i in range(3):
-        alone = flow.excerpt(*(value[i : i + 1] for value in (units, places, cond, noise, speaker)))
+        alone = flow.forward_window(*(value[i : i + 1] for value in (units, places, cond, noise, speaker)))
         torch.testing.assert_close(together[i : i + 1], alone, atol=rounding(alone, 1e-4), rtol=0)
 
 
@@ -337,7 +345,7 @@ def random_inputs(frames, valid, mel=16):
 @settings(max_examples=30)
 @given(st.sampled_from([(16,), (8, 16), (24, 32, 40), (8, 16, 8, 16)]), st.integers(1, 40), st.data())
 @torch.no_grad()
-def test_levels_halve_any_length_rounding_up_and_come_back_to_it(channels, frames, data):
+def test_levels_halve_any_length_rounding_up_and_restore_it(channels, frames, data):
     estimator, lengths = small_estimator(channels), []
     for module in estimator.modules():
         if isinstance(module, Downsample):
@@ -395,10 +403,10 @@ def test_prompt_frames_are_given_to_the_sampler_and_taken_off_its_mel(flow, conf
 
 
 @torch.no_grad()
-def test_guidance_leads_away_from_the_velocity_without_conditions(flow, golden, monkeypatch):
+def test_guidance_extrapolates_from_the_unconditional_velocity(flow, golden, monkeypatch):
     monkeypatch.setattr(flow.decoder.estimator, "forward", lambda x, mask, mu, t, speaker, cond: mu + cond)
     mu, cond = golden["cfm.mu"], golden["cfm.cond"]
-    given = [and_without(value) for value in (mu, golden["cfm.spks"], cond)]
+    given = [with_unconditional(value) for value in (mu, golden["cfm.spks"], cond)]
     velocity = flow.decoder.velocity(golden["cfm.z"], given[0], torch.tensor(0.5), *given[1:])
     rate = flow.config.decoder.cfm_params.inference_cfg_rate
     torch.testing.assert_close(velocity, (1 + rate) * (mu + cond))

@@ -38,7 +38,7 @@ def thinker() -> Thinker:
 
 
 def stir(parameters: Any) -> None:
-    """Something to see in both factors."""
+    """Make both factors nonzero."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in parameters:
@@ -66,7 +66,7 @@ def test_a_new_lora_changes_nothing(thinker: Thinker) -> None:
     assert torch.equal(logits(thinker.llm_model), before)
 
 
-def test_the_seed_alone_decides_the_start() -> None:
+def test_the_seed_determines_the_initial_weights() -> None:
     thinkers = [load_thinker(GOLDEN.path) for _ in range(3)]
     state = torch.get_rng_state()
     for thinker, seed in zip(thinkers, (1, 1, 2), strict=True):
@@ -90,7 +90,7 @@ def test_it_computes_what_peft_computes(thinker: Thinker) -> None:
     assert torch.equal(logits(thinker.llm_model), logits(peft))
 
 
-def test_only_lora_learns_in_the_llm(thinker: Thinker) -> None:
+def test_only_lora_is_trained_in_the_llm(thinker: Thinker) -> None:
     with_lora(thinker)
     trained = {name for name, parameter in thinker.llm_model.named_parameters() if parameter.requires_grad}
     assert trained == {name for name in thinker.llm_model.state_dict() if ".lora_" in name}
@@ -134,7 +134,7 @@ def test_a_tied_head_stays_tied() -> None:
     assert llm.lm_head.weight is llm.model.embed_tokens.weight
 
 
-def test_there_must_be_a_lora_to_merge_and_none_to_add(thinker: Thinker) -> None:
+def test_merging_needs_lora_and_adding_needs_none(thinker: Thinker) -> None:
     with pytest.raises(ConfigError, match="with LoRA to merge, got one without"):
         merge_lora(thinker)
     with_lora(thinker)
@@ -144,7 +144,7 @@ def test_there_must_be_a_lora_to_merge_and_none_to_add(thinker: Thinker) -> None
 
 def test_unknown_targets_are_named(thinker: Thinker) -> None:
     keys = list(thinker.state_dict())
-    with pytest.raises(ConfigError, match=r"targets \['lm_head', 'query'\]: not in the LLM; there are \['down_proj', "):
+    with pytest.raises(ConfigError, match=r"targets \['lm_head', 'query'\]: not in the LLM, which has \['down_proj', "):
         add_lora(thinker, LoraSettings(targets=("q_proj", "query", "lm_head")), seed=0)
     assert list(thinker.state_dict()) == keys
     assert all(parameter.requires_grad for parameter in thinker.llm_model.parameters())
@@ -156,11 +156,11 @@ FAILING: list[dict[str, Any]] = [
     {"target_modules": ["q_proj"], "rank_pattern": {"q_proj": 0}},
     {"target_modules": "("},
 ]
-"""What peft finds out when some layers are there, or all, or none."""
+"""Errors that peft raises before, during and after adding layers."""
 
 
 @pytest.mark.parametrize("change", FAILING)
-def test_a_failure_leaves_the_llm_as_it_was(thinker: Thinker, change: dict[str, Any]) -> None:
+def test_a_failure_does_not_change_the_llm(thinker: Thinker, change: dict[str, Any]) -> None:
     thinker.llm_model.model.embed_tokens.requires_grad_(False)
     thinker.llm_model.model.norm.train()
     before, expected = state_of(thinker), logits(thinker.llm_model)
@@ -215,7 +215,7 @@ PEFT = LoraConfig(r=4, target_modules=["q_proj"]).to_dict() | {"target_modules":
         ({"init_lora_weights": "pissa"}, "pissa"),
         ({"peft_type": "LOHA"}, "LOHA"),
         ({"a_new_trick": 3}, "a_new_trick"),
-        ({"r": "4"}, r"as peft writes them, got \{'r': '4'\}"),
+        ({"r": "4"}, r"of peft's types, got \{'r': '4'\}"),
     ],
 )
 def test_anything_beyond_plain_lora_is_refused(change: dict[str, Any], message: str) -> None:

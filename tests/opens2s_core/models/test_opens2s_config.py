@@ -18,18 +18,18 @@ counts = st.integers(0, 40)
 
 
 @given(st.integers(1, 6), st.integers(1, 9), counts, counts)
-def test_interleaving_takes_turns_until_one_side_is_used_up(m: int, n: int, hiddens: int, units: int) -> None:
+def test_interleaving_alternates_until_one_side_is_used_up(m: int, n: int, hidden_states: int, units: int) -> None:
     expected = [0]
-    h, u = list(range(1, 1 + hiddens)), list(range(1 + hiddens, 1 + hiddens + units))
+    h, u = list(range(1, 1 + hidden_states)), list(range(1 + hidden_states, 1 + hidden_states + units))
     while h or u:
         expected += h[:m] + u[:n]
         h, u = h[m:], u[n:]
-    assert Interleave(m, n).order(hiddens, units).tolist() == expected
+    assert Interleave(m, n).order(hidden_states, units).tolist() == expected
 
 
 @pytest.mark.parametrize("text", ["4", "4:", ":8", "0:8", "4:x", "-1:8", "²:3", ""])
 def test_a_malformed_ratio_is_named(text: str) -> None:
-    with pytest.raises(ConfigError, match="expected two positive whole numbers"):
+    with pytest.raises(ConfigError, match="expected two positive integers"):
         Interleave.parse(text)
 
 
@@ -49,7 +49,7 @@ def as_version_5(published: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(values))
 
 
-def test_both_ways_of_writing_give_equal_configurations(published: dict[str, Any]) -> None:
+def test_both_formats_give_equal_configurations(published: dict[str, Any]) -> None:
     later = as_version_5(published)
     assert "rope_theta" in published["llm_config"]
     assert "rope_theta" not in later["llm_config"]
@@ -100,8 +100,8 @@ def test_the_given_values_are_not_changed(published: dict[str, Any]) -> None:
         ("interleave_strategy", None, "interleave_strategy None"),
         ("conv_kernel_sizes", "5,x", "conv_kernel_sizes: expected positive numbers .* got '5,x'"),
         ("conv_kernel_sizes", "", "conv_kernel_sizes"),
-        ("speaker_dim", 0, "speaker_dim: expected a positive whole number, got 0"),
-        ("adapter_inner_dim", 0, "adapter_inner_dim: expected a positive whole number, got 0"),
+        ("speaker_dim", 0, "speaker_dim: expected a positive integer, got 0"),
+        ("adapter_inner_dim", 0, "adapter_inner_dim: expected a positive integer, got 0"),
         ("audio_padding", "some", r"audio_padding: expected one of \['full', 'masked'\], got 'some'"),
         ("prompt_style", "loud", "prompt_style: expected one of .* got 'loud'"),
         ("llm_config", [], "llm_config: expected a mapping"),
@@ -122,7 +122,7 @@ def test_the_given_values_are_not_changed(published: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_what_cannot_be_used_is_named(published: dict[str, Any], place: str, value: Any, message: str) -> None:
+def test_invalid_values_are_named(published: dict[str, Any], place: str, value: Any, message: str) -> None:
     *parents, key = place.split(".")
     inner = published
     for parent in parents:

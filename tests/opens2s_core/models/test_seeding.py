@@ -4,7 +4,7 @@ import torch
 from opens2s_core.models.seeding import seeded
 
 
-def test_the_seed_decides_and_the_generator_goes_on_as_before() -> None:
+def test_the_seed_determines_the_values_and_the_generator_is_restored() -> None:
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)

@@ -26,7 +26,7 @@ def test_replies_are_read_in_the_published_order(golden: dict[str, Tensor], name
     for i, run in enumerate(runs):
         units = golden["speech_units"][i][golden["speech_units_mask"][i].bool()]
         speaker = decoder.embed_speaker(golden["spk_embs"][i])  # (1, D)
-        parts = torch.cat([speaker, decoder.embed_hiddens(hidden[run]), decoder.embed_units(units)])
+        parts = torch.cat([speaker, decoder.embed_hidden_states(hidden[run]), decoder.embed_units(units)])
         labels = torch.cat([torch.full((1 + len(run),), IGNORED), units])
         order = torch.from_numpy(RATIOS[name].order(len(run), len(units)))
         padding = width - len(order)

@@ -102,7 +102,7 @@ def test_text_is_embedded_as_published(golden: dict[str, Tensor]) -> None:
 
 @torch.no_grad()
 def test_published_text_training_only_adds_a_silent_clip_behind_everything(golden: dict[str, Tensor]) -> None:
-    """Ours keeps the modules in the graph by a zero-weighted stand-in instead, so its rows need no such tail."""
+    """Ours keeps the modules in the graph by a dummy clip with weight zero, without additional positions."""
     text = model().thinker.embed_prompt(golden["text_input_ids"], [])
     nothing = torch.zeros(1, CONFIG.audio_encoder.num_mel_bins, SEGMENT_FRAMES)  # features, not samples, are zero
     silence = AudioFeatures(nothing, [[SAMPLE_RATE // HOP]])

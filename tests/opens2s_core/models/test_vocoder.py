@@ -103,7 +103,7 @@ def test_waveform(vocoder, golden):
 
 
 @torch.no_grad()
-def test_waveform_that_goes_on_from_a_cached_source(vocoder, golden):
+def test_waveform_from_a_cached_source(vocoder, golden):
     inputs = golden["hift.mel"], golden["hift.phase_u"], golden["hift.noise"].float(), golden["hift.cache_source"]
     source = vocoder.excite(*inputs)
     (key,) = (key for key in golden if re.fullmatch(r"hift\.source_cached_first\d+", key))
@@ -112,7 +112,7 @@ def test_waveform_that_goes_on_from_a_cached_source(vocoder, golden):
     close("hift.wav_cached", vocoder(*inputs), golden["hift.wav_cached"], WAVE)
 
 
-def test_folding_leaves_other_weights_alone():
+def test_folding_does_not_change_other_weights():
     state = {"a.weight": torch.ones(2), "b.weight_v": torch.tensor([[3.0, 4.0]]), "b.weight_g": torch.tensor([[10.0]])}
     folded = fold_weight_norm(state)
     assert folded.keys() == {"a.weight", "b.weight"}
@@ -134,7 +134,7 @@ def test_every_frame_becomes_its_samples(config):
 @settings(max_examples=20)
 @given(st.sampled_from(VARIANTS), st.integers(1, 29))
 @torch.no_grad()
-def test_phase_goes_on_where_it_stopped(config, cut):
+def test_phase_is_continuous(config, cut):
     vocoder, f0 = Vocoder(config), torch.rand(1, 30) * 400
     start, samples = torch.zeros(1, dtype=torch.float64), cut * samples_per_frame(config)
     phase_u, noise = random_noise(config, 30)

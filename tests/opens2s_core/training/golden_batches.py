@@ -73,7 +73,7 @@ def collated_samples(case: str) -> list[EncodedSample]:
 
 
 def _encoded(line: dict[str, Any]) -> EncodedSample:
-    """Ours holds codebook ids without the end unit, sounds and vectors instead of paths, and no placeholders."""
+    """Ours has codebook ids without the end unit, audio and vectors instead of paths, and no placeholders."""
     spoken = 1 in line["token_types"]
     offset, ends = VOCABULARY.units.offset, VOCABULARY.units.end_ids
     assert not spoken or all(units[-1] == ends[0] for units in line["speech_units"])

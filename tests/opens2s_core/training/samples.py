@@ -57,7 +57,7 @@ def kinds_of_samples(prompts: PromptBuilder) -> dict[str, EncodedSample]:
 class ListedSamples:
     def __init__(self, samples: Sequence[EncodedSample], config: OpenS2SConfig) -> None:
         self._samples = samples
-        # Half a second of sound takes three positions or more; planning needs no exact number.
+        # Half a second of audio takes three positions or more; planning needs no exact number.
         self.lengths = [len(sample.input_ids) + 6 * len(sample.audios) for sample in samples]
         self.text_labels = [sum(label != IGNORED for label in sample.labels) for sample in samples]
         self.unit_labels = [sum(len(units) + 1 for units in sample.units) for sample in samples]

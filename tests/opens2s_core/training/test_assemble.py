@@ -34,7 +34,7 @@ from opens2s_core.training import assemble as assembling
 from opens2s_core.training.assemble import AssembleConfig, assemble
 from opens2s_core.training.batch import collate
 from opens2s_core.training.from_scratch import train_text_tokenizer
-from opens2s_core.training.language_model import also_ends_at, read_language_model
+from opens2s_core.training.language_model import read_language_model, with_end_token
 from opens2s_core.training.losses import forward_losses
 from opens2s_core.training.tokens import add_tokens, add_unit_tokens
 from tests.opens2s_core.training.samples import kinds_of_samples
@@ -138,7 +138,7 @@ def tensors(path: Path) -> dict[str, Tensor]:
     return {name: tensor.read() for name, tensor in open_tensors(path).items()}
 
 
-def test_every_part_is_in_the_whole_in_the_llms_type(parts: Parts, assembled: Path) -> None:
+def test_every_part_is_in_the_output_in_the_dtype_of_the_llm(parts: Parts, assembled: Path) -> None:
     made, llm, speech = tensors(assembled), tensors(parts.llm), tensors(parts.speech_decoder)
     audio = {name: value for name, value in tensors(parts.audio).items() if name.startswith("audio_tower.")}
     prefixes = (("llm_model.", llm), ("tts_lm_model.", speech))
@@ -207,12 +207,12 @@ def test_parts_of_several_types_compute_together(parts: Parts, tmp_path: Path) -
     with torch.no_grad():
         [audio] = model.thinker.embed_audio(model.thinker.audio_features([noise(1)]))
         hidden = model.thinker.llm_model.model(inputs_embeds=audio[None]).last_hidden_state[0]
-        states = model.speech_decoder.embed_hiddens(hidden)
+        states = model.speech_decoder.embed_hidden_states(hidden)
     assert torch.isfinite(states).all()
     assert audio.dtype == states.dtype == torch.bfloat16
 
 
-def test_words_are_foretold_as_by_the_llm(parts: Parts, assembled: Path) -> None:
+def test_text_is_predicted_as_by_the_llm(parts: Parts, assembled: Path) -> None:
     stock = Qwen3ForCausalLM.from_pretrained(parts.llm).eval()
     ours = load_thinker(assembled).llm_model
     ids = torch.tensor([tokenizer().encode("the weather is lovely today", add_special_tokens=False)])
@@ -353,7 +353,7 @@ def test_a_head_that_was_trained_apart_from_its_embeddings_is_kept(parts: Parts,
     assert torch.equal(model.thinker.llm_model.lm_head.weight[: len(words)], head[: len(words)])
 
 
-def test_a_base_model_learns_where_turns_end(own: Parts, tmp_path: Path) -> None:
+def test_a_base_model_gets_the_end_of_a_turn_as_an_end_token(own: Parts, tmp_path: Path) -> None:
     words = tokenizer()
     settings = own.llm / "generation_config.json"
     settings.write_text(json.dumps({"eos_token_id": words.pad_token_id}))
@@ -370,7 +370,7 @@ def test_a_base_model_learns_where_turns_end(own: Parts, tmp_path: Path) -> None
 def test_an_end_token_that_the_tokenizer_lacks_is_refused(parts: Parts) -> None:
     model = read_language_model(parts.llm)
     with pytest.raises(CheckpointError, match=rf"{parts.llm}: expected a tokenizer with the token '<\|nowhere\|>'"):
-        also_ends_at(model, "<|nowhere|>")
+        with_end_token(model, "<|nowhere|>")
 
 
 def rewrite_tensors(path: Path, state: dict[str, Tensor]) -> None:
@@ -466,7 +466,7 @@ def test_a_part_with_an_error_is_named_and_nothing_is_written(
     assert not (tmp_path / "made").exists()
 
 
-def test_an_llm_that_cannot_think_serves_the_plain_style(own: Parts, tmp_path: Path) -> None:
+def test_an_llm_without_think_tokens_can_use_the_plain_style(own: Parts, tmp_path: Path) -> None:
     without_think_tokens(own.llm)
     assert read_config(own.assemble(tmp_path / "made", replace(CONFIG, prompt_style="plain"))).prompt_style == "plain"
 
@@ -481,9 +481,9 @@ def test_an_adapter_that_could_not_be_loaded_is_refused(
 
 
 @pytest.mark.parametrize("place", [".", "llm", "llm/inside"])
-def test_the_output_may_not_overlap_a_part(own: Parts, tmp_path: Path, place: str) -> None:
+def test_the_output_must_not_overlap_a_part(own: Parts, tmp_path: Path, place: str) -> None:
     before = digests(tmp_path)
-    with pytest.raises(StorageError, match="expected a directory that neither holds nor lies in"):
+    with pytest.raises(StorageError, match="expected a directory that neither contains nor lies in"):
         own.assemble(tmp_path / place)
     assert digests(tmp_path) == before
 

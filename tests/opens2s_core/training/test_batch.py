@@ -44,7 +44,7 @@ def test_samples_become_the_published_rows_with_their_clips_in_place(golden: dic
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_spoken_stretches_meet_the_published_units_and_speakers(golden: dict[str, Tensor], case: str) -> None:
+def test_spoken_runs_have_the_published_units_and_speakers(golden: dict[str, Tensor], case: str) -> None:
     batch, expected = collate(collated_samples(case), CONFIG, VOCABULARY), part_of(golden, case)
     replies = batch.replies
     if "speech_units" not in expected:

@@ -50,7 +50,7 @@ def test_training_lowers_both_losses(parts: tuple) -> None:
     assert sum(r.speech_loss for r in last) < 0.6 * sum(r.speech_loss for r in first)
 
 
-def test_with_lora_the_llm_itself_stays_as_it_is(parts: tuple) -> None:
+def test_with_lora_the_llm_itself_is_not_changed(parts: tuple) -> None:
     model, vocabulary, samples = parts
     before = copy.deepcopy(model.state_dict())
     reports: list[StepReport] = []
@@ -90,7 +90,7 @@ def test_the_gradient_of_a_step_is_the_sum_over_workers(parts: tuple, lora: Lora
             torch.testing.assert_close(parameter.grad, shares, atol=1e-6, rtol=1e-4, msg=name)
 
 
-def test_training_leaves_the_random_numbers_of_others_alone(parts: tuple) -> None:
+def test_training_does_not_change_the_global_random_state(parts: tuple) -> None:
     model, vocabulary, samples = parts
     run = config(2, LoraSettings(rank=4))
     state = torch.get_rng_state()
@@ -101,7 +101,7 @@ def test_training_leaves_the_random_numbers_of_others_alone(parts: tuple) -> Non
 def test_workers_must_divide_the_micro_batches(parts: tuple) -> None:
     model, vocabulary, samples = parts
     run = TrainConfig(steps=1, plan=PlanConfig(micro_batches_per_step=3))
-    with pytest.raises(ValueError, match="2 workers cannot share 3 micro-batches"):
+    with pytest.raises(ValueError, match="2 workers cannot evenly share 3 micro-batches"):
         fit(run, samples, vocabulary, OneOfTwo(model, run, rank=0), first_step=0, after_step=lambda report: None)
 
 

@@ -34,7 +34,7 @@ def samples(vocabulary: Vocabulary) -> dict[str, EncodedSample]:
 
 @torch.no_grad()
 def slow_losses(model: OpenS2S, vocabulary: Vocabulary, sample: EncodedSample) -> tuple[float, float]:
-    """One sample at a time, position by position, as the paper says it."""
+    """One sample at a time, position by position, as described in the paper."""
     thinker, decoder = model.thinker, model.speech_decoder
     waveforms = [load_clip(audio) for audio in sample.audios]
     clips = iter(thinker.embed_audio(thinker.audio_features(waveforms)) if waveforms else [])
@@ -64,11 +64,11 @@ def slow_losses(model: OpenS2S, vocabulary: Vocabulary, sample: EncodedSample) -
 
 def _slow_speech(decoder: SpeechDecoder, hidden: Tensor, ids: list[int], speaker: list[float]) -> float:
     ratio = decoder.config.interleave
-    hiddens, waiting = list(decoder.embed_hiddens(hidden)), list(ids)
+    hidden_states, waiting = list(decoder.embed_hidden_states(hidden)), list(ids)
     sequence, targets = [decoder.embed_speaker(torch.tensor(speaker or [0.0] * SPEAKER_DIM))], [IGNORED]
-    while hiddens or waiting:
-        for _ in range(min(ratio.hiddens, len(hiddens))):
-            sequence.append(hiddens.pop(0))
+    while hidden_states or waiting:
+        for _ in range(min(ratio.hidden_states, len(hidden_states))):
+            sequence.append(hidden_states.pop(0))
             targets.append(IGNORED)
         for _ in range(min(ratio.units, len(waiting))):
             targets.append(waiting.pop(0))

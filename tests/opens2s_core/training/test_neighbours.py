@@ -1,4 +1,4 @@
-"""A row of a batch is what it is alone: whatever lies beside it, at any size of the model."""
+"""A row of a batch does not depend on the other rows, for models of any size."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.opens2s_config import Interleave, OpenS2SConfig
 from opens2s_core.prompt import AUDIO_SLOT, IGNORED, SPEAKER_DIM
 from opens2s_core.training.batch import EncodedSample, collate
-from opens2s_core.training.losses import forward_losses, read_batch
+from opens2s_core.training.losses import forward_losses, llm_hidden_states
 from tests.opens2s_core.training.golden_batches import VOCABULARY
 
 TEXT = VOCABULARY.pad_id + 1
@@ -111,8 +111,8 @@ def sample_of(parts: list[tuple[str, Any]], seed: int) -> EncodedSample:
             sample.token_types.append(0)
             sample.labels.append(IGNORED)
         elif name == "spoken":
-            hiddens, units, known = size
-            write(hiddens, 1, learn=True)
+            hidden_states, units, known = size
+            write(hidden_states, 1, learn=True)
             write(1, 0, learn=True)  # a turn's end, so that the next reply is another run
             sample.units.append(rng.integers(0, VOCABULARY.units.size, units).tolist())
             sample.speakers.append(rng.normal(0, 1, SPEAKER_DIM).tolist() if known else [])
@@ -121,9 +121,9 @@ def sample_of(parts: list[tuple[str, Any]], seed: int) -> EncodedSample:
     return sample
 
 
-def hiddens_and_losses(model: OpenS2S, samples: list[EncodedSample]) -> tuple[list[Tensor], float, float]:
+def hidden_states_and_losses(model: OpenS2S, samples: list[EncodedSample]) -> tuple[list[Tensor], float, float]:
     batch = collate(samples, model.config, VOCABULARY)
-    hidden = read_batch(model.thinker, batch, model.thinker.embed_audio(batch.audio))
+    hidden = llm_hidden_states(model.thinker, batch, model.thinker.embed_audio(batch.audio))
     sums = forward_losses(model, batch)
     kept = [row[keep] for row, keep in zip(hidden, batch.attention_mask, strict=True)]
     return kept, float(sums.text), float(sums.speech)
@@ -134,8 +134,8 @@ def hiddens_and_losses(model: OpenS2S, samples: list[EncodedSample]) -> tuple[li
 @torch.no_grad()
 def test_rows_together_are_each_alone(model: OpenS2S, batch: list[list[tuple[str, Any]]]) -> None:
     samples = [sample_of(parts, seed) for seed, parts in enumerate(batch)]
-    hidden, text, speech = hiddens_and_losses(model, samples)
-    alone = [hiddens_and_losses(model, [sample]) for sample in samples]
+    hidden, text, speech = hidden_states_and_losses(model, samples)
+    alone = [hidden_states_and_losses(model, [sample]) for sample in samples]
     for together, (own, _, _) in zip(hidden, alone, strict=True):
         torch.testing.assert_close(together, own[0], atol=2e-4, rtol=1e-3)
     assert text == pytest.approx(sum(own for _, own, _ in alone), rel=1e-4, abs=1e-4)
@@ -147,8 +147,8 @@ def test_a_row_of_everything_may_share_a_batch_with_rows_without_audio(model: Op
     everything = [("clip", 496_000), ("words", 2), ("clip", 1), ("clip", 700), ("spoken", (9, 20, True)), ("words", 1)]
     plain = [("words", 3), ("learned", 4)]
     samples = [sample_of(parts, seed) for seed, parts in enumerate([plain, [*everything, ("spoken", (2, 1, False))]])]
-    hidden, text, speech = hiddens_and_losses(model, samples)
-    expected = [hiddens_and_losses(model, [sample]) for sample in samples]
+    hidden, text, speech = hidden_states_and_losses(model, samples)
+    expected = [hidden_states_and_losses(model, [sample]) for sample in samples]
     torch.testing.assert_close(hidden[1], expected[1][0][0], atol=2e-4, rtol=1e-3)
     assert text == pytest.approx(expected[0][1] + expected[1][1], rel=1e-4)
     assert expected[0][2] == 0.0

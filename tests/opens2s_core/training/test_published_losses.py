@@ -13,7 +13,7 @@ from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.speech_decoder import SpeechDecoder
 from opens2s_core.prompt import IGNORED
 from opens2s_core.training.batch import Batch, collate, load_clip
-from opens2s_core.training.losses import forward_losses, losses_given_audio, read_batch, speech_inputs
+from opens2s_core.training.losses import forward_losses, llm_hidden_states, losses_given_audio, speech_inputs
 from tests.opens2s_core.opens2s_tiny import (
     CONFIG,
     EMBEDDINGS,
@@ -40,7 +40,7 @@ def label_count(labels: Tensor) -> int:
 
 
 def mean_losses(model: OpenS2S, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Our sums as the means that the published model computes, in a batch whose clips hear their neighbours."""
+    """Our sums as the means of the published model, with clips embedded as in its batch."""
     sums = losses_given_audio(model, batch, audio_with_leaks(model.thinker, batch.audio))
     return sums.text / label_count(batch.labels), sums.speech / max(label_count(batch.replies.labels), 1)
 
@@ -96,7 +96,7 @@ def test_ours_are_those_of_the_samples_alone(case: str) -> None:
 @torch.no_grad()
 def test_hidden_states_and_logits_are_the_published_ones(golden: dict[str, Tensor]) -> None:
     thinker, batch = model().thinker, golden_batch("full")
-    hidden = read_batch(thinker, batch, audio_with_leaks(thinker, batch.audio))
+    hidden = llm_hidden_states(thinker, batch, audio_with_leaks(thinker, batch.audio))
     valid = batch.attention_mask
     close("full.llm_last_hidden", hidden[valid], golden["full.llm_last_hidden"][valid], EMBEDDINGS)
     tail = golden["full.llm_logits_tail"]

@@ -51,7 +51,7 @@ def test_units_are_added_once(published: Path) -> None:
     assert add_unit_tokens(tokenizer, 6)
     assert tokenizer.convert_tokens_to_ids([f"<|audio_{unit}|>" for unit in range(6)]) == list(range(known, known + 6))
     assert not add_unit_tokens(tokenizer, 6)
-    with pytest.raises(CheckpointError, match=r"expected no unit tokens, or 7 from <\|audio_0\|> on in a row, got 6"):
+    with pytest.raises(CheckpointError, match=r"no unit tokens, or 7 consecutive ones from <\|audio_0\|> on, got 6"):
         add_unit_tokens(tokenizer, 7)
 
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest
-from opens2s_core.prompt import reading
+from opens2s_core.prompt import read_aloud
 from serve_app.api.audio_output import AudioEncoder, encode_whole
 from serve_app.api.audio_parts import PAUSE_SECONDS
 from serve_app.api.context import ApiContext
@@ -67,15 +67,15 @@ status = partial(status_by, partial(parse_speech, context=CONTEXT))
 
 def test_the_text_is_read_as_it_is() -> None:
     (request,) = requested(speech(instructions="whisper"))
-    assert request.say == "hello you"
-    assert request.messages == reading("hello you", "whisper")
+    assert request.reply_text == "hello you"
+    assert request.messages == read_aloud("hello you", "whisper")
     assert request.speak
     assert request.audio.samples == "int16"
 
 
 @pytest.mark.parametrize("instructions", ["", None])
 def test_without_instructions_it_is_read_as_usual(instructions: str | None) -> None:
-    assert requested(speech(instructions=instructions))[0].messages == reading("hello you")
+    assert requested(speech(instructions=instructions))[0].messages == read_aloud("hello you")
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
@@ -84,8 +84,8 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 @given(TEXTS.filter(lambda text: not is_blank(text)))
 def test_there_is_room_for_every_token_of_the_text(text: str) -> None:
     for request in requested(speech(input=text)):
-        assert request.say is not None
-        tokens = len(unicodedata.normalize("NFC", request.say).encode()) + len(["<|im_tts_end|>", "<|im_end|>"])
+        assert request.reply_text is not None
+        tokens = len(unicodedata.normalize("NFC", request.reply_text).encode()) + len(["<|im_tts_end|>", "<|im_end|>"])
         assert request.text.max_tokens >= tokens
         assert request.units.max_tokens > 3 * CONTEXT.units_per_token * tokens
 
@@ -95,9 +95,9 @@ def test_a_long_text_is_read_in_parts_by_one_voice() -> None:
     text = "This is a sentence that is read aloud. " * 20
     requests = requested(speech(input=text, voice="ada", seed=7, instructions="whisper"), context)
     assert len(requests) > 1
-    assert " ".join(request.say or "" for request in requests) == text.strip()
+    assert " ".join(request.reply_text or "" for request in requests) == text.strip()
     for request in requests:
-        assert request.messages == reading(request.say or "", "whisper")
+        assert request.messages == read_aloud(request.reply_text or "", "whisper")
         assert request.speaker is SPEAKER
         assert (request.seed, request.text.seed, request.units.seed) == (7, 7, 7)
         assert (request.units.temperature, request.units.top_p) == (1, 1)

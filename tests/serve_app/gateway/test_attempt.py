@@ -80,9 +80,10 @@ class Emitted:
 def attempt(
     backend: LocalBackend, request: ReplyRequest, emitted: Emitted, playback: Playback | None = None
 ) -> Attempt:
-    stages = OPENS2S.taking_part(speak=request.speak)
+    stages = OPENS2S.stages_for(speak=request.speak)
     requests = {
-        spec.name: stage_request(request if spec.takes is None else replace(request, messages=())) for spec in stages
+        spec.name: stage_request(request if spec.input_type is None else replace(request, messages=()))
+        for spec in stages
     }
     return Attempt(backend.stages, requests, playback=playback, emit=emitted.emit, on_accepted=emitted.on_accepted)
 

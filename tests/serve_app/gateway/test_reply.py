@@ -155,7 +155,9 @@ def test_replies_at_once_do_not_mix() -> None:
 
 
 def test_a_reading_in_several_parts_is_one_reply() -> None:
-    parts = [replace(reply_request(), messages=(), say=text) for text in ("one two.", "three.", "four five six.")]
+    parts = [
+        replace(reply_request(), messages=(), reply_text=text) for text in ("one two.", "three.", "four five six.")
+    ]
     kept: list[str] = []
 
     async def ask(backend: LocalBackend) -> list[StageMessage]:
@@ -186,7 +188,7 @@ def test_speech_that_was_cut_says_so_and_is_counted(finish: SpeechFinish, monkey
     backend = LocalBackend([FakeThinker(1), decoder, FakeToken2Wav(1)])
 
     async def ask(backend: LocalBackend) -> None:
-        reply = reply_to(backend, reply_request("word " * 9), replace(reply_request(), say="short"))
+        reply = reply_to(backend, reply_request("word " * 9), replace(reply_request(), reply_text="short"))
         messages = await collect(reply)
         assert text_of(messages) == whole_reply(reply_request("word " * 9))[0] + "short "
         assert reply.finish == Finish("length", 2, 12)

@@ -103,7 +103,7 @@ def test_the_public_client_has_a_text_read(client: TestClient) -> None:
         model="opens2s", voice="default", input="good morning", response_format="pcm"
     ) as answer:
         audio = answer.read()
-    assert audio == pcm(whole_reply(replace(reply_request(), say="good morning"))[1])
+    assert audio == pcm(whole_reply(replace(reply_request(), reply_text="good morning"))[1])
 
 
 def test_a_reading_may_come_as_events_or_as_a_file(client: TestClient) -> None:

@@ -12,7 +12,7 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
-from opens2s_core.inference.messages import Finish, Hiddens, StageMessage, TextDelta
+from opens2s_core.inference.messages import Finish, HiddenStates, StageMessage, TextDelta
 from serve_app.errors import ReplyFailed, RequestRefused, StageBusy, StageError, StageFailed, StageLost
 from serve_app.stages import client as client_module
 from serve_app.stages import transport as transport_module
@@ -48,7 +48,7 @@ def test_a_stage_is_fed_through_its_connection() -> None:
         async with pair.client.connect() as connection:
             await start(connection, request(speak=True))
             for word in range(3):
-                await connection.send(Hiddens(np.full((GROUP, 2), word, np.float32), final=word == 2))
+                await connection.send(HiddenStates(np.full((GROUP, 2), word, np.float32), final=word == 2))
             units = np.concatenate([message.ids for message in await rest(connection)])
         assert units.tolist() == [0] * 8 + [1] * 8 + [2] * 8
 
@@ -126,8 +126,8 @@ def test_a_full_stage_is_busy() -> None:
 def test_a_message_that_a_stage_does_not_take_fails_its_own_stream_alone() -> None:
     class Strict(FakeSpeechDecoder):
         def push(self, stream: int, message: StageMessage) -> None:
-            if not isinstance(message, Hiddens):
-                raise TypeError(f"the speech decoder takes Hiddens, got {type(message).__name__}")
+            if not isinstance(message, HiddenStates):
+                raise TypeError(f"the speech decoder takes HiddenStates, got {type(message).__name__}")
             super().push(stream, message)
 
     async def feed(pair: Pair) -> None:
@@ -135,9 +135,9 @@ def test_a_message_that_a_stage_does_not_take_fails_its_own_stream_alone() -> No
             await start(bad, request(speak=True))
             await start(good, request(speak=True))
             await bad.send(TextDelta("what"))
-            with pytest.raises(ReplyFailed, match="takes Hiddens, got TextDelta"):
+            with pytest.raises(ReplyFailed, match="takes HiddenStates, got TextDelta"):
                 await rest(bad)
-            await good.send(Hiddens(np.zeros((GROUP, 2), np.float32), final=True))
+            await good.send(HiddenStates(np.zeros((GROUP, 2), np.float32), final=True))
             assert len((await rest(good))[0].ids) == 2 * GROUP
 
     with_stage(feed, SPEECH_DECODER, Strict(2))
@@ -148,11 +148,11 @@ def test_what_is_sent_to_a_stage_that_has_ended_its_part_does_not_lose_what_it_m
         async with pair.client.connect() as connection:
             await start(connection, request(speak=True))
             for word in range(3):
-                await connection.send(Hiddens(np.full((GROUP, 2), word, np.float32), final=False))
+                await connection.send(HiddenStates(np.full((GROUP, 2), word, np.float32), final=False))
             while pair.worker.engine.open_streams:
                 await asyncio.sleep(0.01)
             for word in range(3, 100):
-                await connection.send(Hiddens(np.full((GROUP, 2), word, np.float32), final=False))
+                await connection.send(HiddenStates(np.full((GROUP, 2), word, np.float32), final=False))
                 await asyncio.sleep(0)
             units = await rest(connection)
         assert units[-1].finish == "length"
@@ -170,7 +170,7 @@ def test_a_failure_reaches_a_client_that_keeps_sending() -> None:
         async with pair.client.connect() as connection:
             await start(connection, request(speak=True))
             for _ in range(100):
-                await connection.send(Hiddens(np.zeros((GROUP, 3), np.float32), final=False))
+                await connection.send(HiddenStates(np.zeros((GROUP, 3), np.float32), final=False))
                 await asyncio.sleep(0.002)
             with pytest.raises(ReplyFailed, match="too wide"):
                 await rest(connection)
@@ -240,7 +240,7 @@ def test_a_stage_that_waits_for_input_is_not_lost(monkeypatch: pytest.MonkeyPatc
         async with pair.client.connect() as connection:
             await start(connection, request(speak=True))
             await asyncio.sleep(2.5)
-            await connection.send(Hiddens(np.zeros((GROUP, 2), np.float32), final=True))
+            await connection.send(HiddenStates(np.zeros((GROUP, 2), np.float32), final=True))
             assert len(await rest(connection)) == 1
 
     with_stage(ask, SPEECH_DECODER, FakeSpeechDecoder(1))

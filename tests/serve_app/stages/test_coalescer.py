@@ -7,18 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opens2s_core.inference.messages import AudioChunk, Finish, Hiddens, StageMessage, TextDelta, Units
+from opens2s_core.inference.messages import AudioChunk, Finish, HiddenStates, StageMessage, TextDelta, Units
 from opens2s_core.inference.records import TextRecord
 from serve_app.stages.coalescer import OutputCoalescer
 from serve_app.stages.messages import StageOutput
 from tests.fakes import FakeClock
 
 SECONDS = 0.025
-HIDDENS = Hiddens(np.zeros((4, 2), np.float32), final=False)
+HIDDEN_STATES = HiddenStates(np.zeros((4, 2), np.float32), final=False)
 UNITS = Units(np.arange(8), final=False)
 AUDIO = AudioChunk(np.zeros(80, np.int16), final=False)
 messages_made = st.one_of(
-    st.builds(TextDelta, st.text(min_size=1, max_size=3)), st.sampled_from([HIDDENS, UNITS, AUDIO])
+    st.builds(TextDelta, st.text(min_size=1, max_size=3)), st.sampled_from([HIDDEN_STATES, UNITS, AUDIO])
 )
 
 
@@ -45,7 +45,7 @@ def test_nothing_leaves_where_nothing_was_added(coalescer: OutputCoalescer) -> N
     assert coalescer.take(more_follows=False) is None
 
 
-@pytest.mark.parametrize("message", [TextDelta("a"), HIDDENS, UNITS, AUDIO])
+@pytest.mark.parametrize("message", [TextDelta("a"), HIDDEN_STATES, UNITS, AUDIO])
 def test_the_first_of_a_kind_leaves_at_once(coalescer: OutputCoalescer, message: StageMessage) -> None:
     coalescer.add(output(message))
     assert flushed(coalescer) == (message,)
@@ -58,28 +58,28 @@ def test_the_first_of_another_kind_takes_along_what_waits(coalescer: OutputCoale
     coalescer.take(more_follows=True)
     coalescer.add(output(TextDelta("b")))
     assert flushed(coalescer) == ()
-    coalescer.add(output(TextDelta("c"), HIDDENS))
-    assert flushed(coalescer) == (TextDelta("bc"), HIDDENS)
+    coalescer.add(output(TextDelta("c"), HIDDEN_STATES))
+    assert flushed(coalescer) == (TextDelta("bc"), HIDDEN_STATES)
 
 
 @pytest.mark.parametrize(
     "end",
     [
         Finish("stop", 1, 1),
-        Hiddens(HIDDENS.values, final=True),
+        HiddenStates(HIDDEN_STATES.values, final=True),
         Units(UNITS.ids, final=True),
         AudioChunk(AUDIO.samples, final=True),
     ],
 )
 def test_a_final_message_leaves_at_once(coalescer: OutputCoalescer, end: StageMessage) -> None:
-    coalescer.add(output(TextDelta("a"), HIDDENS, UNITS, AUDIO))
+    coalescer.add(output(TextDelta("a"), HIDDEN_STATES, UNITS, AUDIO))
     coalescer.take(more_follows=True)
     coalescer.add(output(end))
     assert flushed(coalescer) == (end,)
 
 
 def test_the_rest_leaves_together(coalescer: OutputCoalescer, clock: FakeClock) -> None:
-    coalescer.add(output(TextDelta("a"), HIDDENS))
+    coalescer.add(output(TextDelta("a"), HIDDEN_STATES))
     coalescer.take(more_follows=True)
     for word in "bc":
         clock.now += SECONDS / 2 - 1e-6

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from opens2s_core.inference.messages import (
     AudioChunk,
     Finish,
-    Hiddens,
+    HiddenStates,
     OutputFormat,
     ReplyRequest,
     Sampling,
@@ -56,7 +56,7 @@ requests = st.builds(
     ReplyRequest,
     messages=st.lists(messages, max_size=2).map(tuple),
     speak=st.booleans(),
-    say=st.none() | st.text(min_size=1, max_size=9),
+    reply_text=st.none() | st.text(min_size=1, max_size=9),
     tools=st.lists(texts, max_size=2).map(tuple),
     text=samplings,
     units=samplings,
@@ -70,8 +70,8 @@ records = (
     | st.builds(UnitsRecord, st.lists(counts, max_size=4).map(tuple), counts)
     | st.builds(
         AudioRecord,
-        **dict.fromkeys(("received", "rendered", "sourced", "emitted", "resampled"), counts),
-        cycles=st.floats(0, 1),
+        **dict.fromkeys(("received", "rendered", "source_frames", "emitted", "resampled"), counts),
+        phase=st.floats(0, 1),
         units=ids,
         mel=floats(array_shapes(min_dims=2, max_dims=2, max_side=4)),
         source=floats(3),
@@ -80,7 +80,7 @@ records = (
 )
 stage_messages = (
     st.builds(TextDelta, texts)
-    | st.builds(Hiddens, floats(array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=4)), st.booleans())
+    | st.builds(HiddenStates, floats(array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=4)), st.booleans())
     | st.builds(Units, ids, st.booleans(), finishes)
     | st.builds(AudioChunk, samples, st.booleans(), finishes)
     | st.builds(Finish, st.sampled_from(["stop", "length"]), counts, counts)

@@ -10,7 +10,7 @@ import pytest
 
 from opens2s_core.inference.engine import ContextLengthExceeded, StreamFailed, StreamId
 from opens2s_core.inference.family import OPENS2S
-from opens2s_core.inference.messages import Finish, Hiddens, ReplyRequest, StageMessage, TextDelta, Units
+from opens2s_core.inference.messages import Finish, HiddenStates, ReplyRequest, StageMessage, TextDelta, Units
 from opens2s_core.inference.records import Record, TextRecord
 from serve_app.errors import ReplyFailed, RequestRefused, StageBusy, StageError, StageFailed, StageLost
 from serve_app.stages.engine_thread import EngineStream, EngineThread
@@ -18,7 +18,7 @@ from serve_app.stages.messages import Accepted, StageOutput
 from tests.fakes import GROUP, REFUSED, FakeEngine, FakeSpeechDecoder, FakeThinker, reply_request, stage_request
 
 THINKER, SPEECH_DECODER, _ = OPENS2S.stages
-LAST = Hiddens(np.zeros((GROUP, 2), np.float32), final=True)
+LAST = HiddenStates(np.zeros((GROUP, 2), np.float32), final=True)
 WRITTEN = reply_request(speak=False)
 ENDLESS = reply_request("word " * 10_000, speak=False)
 
@@ -82,7 +82,7 @@ def test_what_was_given_before_is_not_given_again() -> None:
         record = TextRecord((0, 1), groups=0, characters=len("you said "))
         messages = await messages_of(thread.open(stage_request(reply_request(), record)))
         assert text_of(messages) == "one two three "
-        assert sum(isinstance(message, Hiddens) for message in messages) == 6, "the speech decoder needs all again"
+        assert sum(isinstance(message, HiddenStates) for message in messages) == 6, "the speech decoder needs all again"
 
     with_thread(FakeThinker(1), resume)
 
@@ -136,13 +136,13 @@ def test_a_request_that_the_engine_cannot_serve_is_refused(error: Exception, cod
 def test_a_message_that_the_engine_cannot_take_fails_its_own_stream_alone(error: type[Exception]) -> None:
     class Narrow(FakeSpeechDecoder):
         def push(self, stream: StreamId, message: StageMessage) -> None:
-            if isinstance(message, Hiddens) and message.values.shape[1] != 2:
+            if isinstance(message, HiddenStates) and message.values.shape[1] != 2:
                 raise error(f"hidden states of width {message.values.shape[1]}: expected 2")
             super().push(stream, message)
 
     async def feed(thread: EngineThread) -> None:
         wide, good = (thread.open(stage_request(reply_request())) for _ in range(2))
-        wide.push(Hiddens(np.zeros((GROUP, 3), np.float32), final=False))
+        wide.push(HiddenStates(np.zeros((GROUP, 3), np.float32), final=False))
         with pytest.raises(ReplyFailed, match="speech_decoder: hidden states of width 3: expected 2"):
             await outputs(wide)
         good.push(LAST)

@@ -27,6 +27,6 @@ def test_every_epoch_takes_all_once_within_bounds(lengths: list[int], seed: int)
         assert sorted(taken) == list(range(len(lengths)))
 
 
-def test_the_company_changes_from_epoch_to_epoch() -> None:
+def test_batches_change_from_epoch_to_epoch() -> None:
     batches = Batches([10] * 20, 40, seed=0)
     assert sorted(batches.at(step) for step in range(5)) != sorted(batches.at(step) for step in range(5, 10))

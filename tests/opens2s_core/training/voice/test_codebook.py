@@ -27,7 +27,7 @@ def tokenizer() -> SpeechTokenizer:
 
 
 @given(seed=st.integers(0, 2**32 - 1), batches=st.integers(1, 5), size=st.integers(1, 40))
-def test_codes_are_the_running_means_of_what_they_stood_for(seed: int, batches: int, size: int) -> None:
+def test_codes_are_the_moving_averages_of_their_vectors(seed: int, batches: int, size: int) -> None:
     rng = np.random.default_rng(seed)
     model = tokenizer()
     count, weight = model.ema_count.double().numpy(), model.ema_weight.double().numpy()
@@ -43,7 +43,7 @@ def test_codes_are_the_running_means_of_what_they_stood_for(seed: int, batches: 
     np.testing.assert_allclose(model.codebook.weight.detach(), weight / smoothed[:, None], rtol=1e-4, atol=1e-5)
 
 
-def test_a_code_that_nothing_uses_any_more_dies_and_starts_again_at_a_vector() -> None:
+def test_an_unused_code_dies_and_is_restarted_at_a_vector() -> None:
     model, generator = tokenizer(), torch.Generator().manual_seed(0)
     vectors = torch.randn(30, WIDTH, generator=generator)
     ids = torch.arange(30) % (CODES - 1)  # never the last one
@@ -69,7 +69,7 @@ def test_more_codes_than_vectors_start_at_all_of_them() -> None:
 
 
 @pytest.mark.parametrize("used", [1, 3, CODES])
-def test_perplexity_is_the_number_of_codes_used_alike(used: int) -> None:
+def test_perplexity_of_equally_used_codes_is_their_number(used: int) -> None:
     model = tokenizer()
     model.ema_count.zero_()[:used] = 2.5
     assert perplexity(model) == pytest.approx(used, rel=1e-5)

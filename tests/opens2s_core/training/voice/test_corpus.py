@@ -96,11 +96,11 @@ def test_full_scale_audio_does_not_wrap_around(corpus: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"file": "audio/none.flac"}, "expected a sound file at 'audio/none.flac', there is none"),
+        ({"file": "audio/none.flac"}, "audio file 'audio/none.flac' does not exist"),
         ({"file": "../one.flac"}, "'../one.flac': expected a relative path inside"),
         ({"file": "/etc/hostname"}, "'/etc/hostname': expected a relative path inside"),
-        ({"file": "audio"}, "expected a sound file at 'audio', there is none"),
-        ({"id": "one"}, "id 'one' is that of line 1 already"),
+        ({"file": "audio"}, "audio file 'audio' does not exist"),
+        ({"id": "one"}, "duplicate id 'one', first in line 1"),
         ({"rate": "16000"}, "rate: expected int, got '16000'"),
         ({"split": "test"}, r"split: expected one of \['train', 'held_out'\], got 'test'"),
         ({"voice": None}, r"missing keys \['voice'\]"),
@@ -138,7 +138,7 @@ def test_audio_that_does_not_match_the_manifest_names_the_line(corpus: Path, dat
 
 
 def test_a_directory_without_a_manifest_is_no_corpus(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match=f"expected a spoken corpus with {MANIFEST} in it"):
+    with pytest.raises(CorpusError, match=f"expected a speech corpus with {MANIFEST}"):
         SpeechCorpus(tmp_path, "train")
 
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opens2s_core.training.voice.discriminators import (
+    DiscriminatorOutput,
     Discriminators,
     DiscriminatorsConfig,
-    Judgement,
     PeriodDiscriminator,
     adversarial_loss,
     discriminator_loss,
@@ -25,35 +25,35 @@ SMALL = DiscriminatorsConfig(
 
 
 @pytest.fixture
-def judges():
+def discriminators():
     torch.manual_seed(0)
     return Discriminators(SMALL)
 
 
 @pytest.mark.parametrize("samples", [2048, 2051])
-def test_each_period_and_each_resolution_judges_every_waveform(judges, samples):
-    judgements = judges(torch.randn(3, samples))
-    assert len(judgements) == len(SMALL.periods) + len(SMALL.resolutions)
-    assert all(len(judgement.scores) == 3 for judgement in judgements)
-    for period, judgement in zip(SMALL.periods, judgements, strict=False):
+def test_each_period_and_each_resolution_scores_every_waveform(discriminators, samples):
+    outputs = discriminators(torch.randn(3, samples))
+    assert len(outputs) == len(SMALL.periods) + len(SMALL.resolutions)
+    assert all(len(output.scores) == 3 for output in outputs)
+    for period, output in zip(SMALL.periods, outputs, strict=False):
         rows = math.ceil(samples / period)
         for _ in range(2):  # two of three layers keep a third, rounded up
             rows = math.ceil(rows / 3)
-        assert judgement.scores.shape == (3, rows * period)
-    for (size, hop, _), judgement in zip(SMALL.resolutions, judgements[len(SMALL.periods) :], strict=True):
+        assert output.scores.shape == (3, rows * period)
+    for (size, hop, _), output in zip(SMALL.resolutions, outputs[len(SMALL.periods) :], strict=True):
         bins = size // 2 + 1
         for _ in range(3):  # three layers halve the bins, rounded up
             bins = math.ceil(bins / 2)
-        assert judgement.scores.shape == (3, (samples // hop + 1) * bins)
+        assert output.scores.shape == (3, (samples // hop + 1) * bins)
 
 
 @given(st.integers(2, 11), st.data())
 def test_a_period_compares_only_samples_that_are_periods_apart(period, data):
     torch.manual_seed(0)
-    judge, wave = PeriodDiscriminator(period, (4, 4)), torch.randn(1, 20 * period)
+    discriminator, wave = PeriodDiscriminator(period, (4, 4)), torch.randn(1, 20 * period)
     changed = wave.clone()
     changed[0, data.draw(st.integers(0, 20 * period - 1), label="sample") // period * period + 1] += 1
-    differs = (judge(changed).scores - judge(wave).scores).unflatten(1, (-1, period)).abs().amax((0, 1))
+    differs = (discriminator(changed).scores - discriminator(wave).scores).unflatten(1, (-1, period)).abs().amax((0, 1))
     assert differs.nonzero().flatten().tolist() == [1]
 
 
@@ -63,43 +63,45 @@ def test_magnitudes_are_those_of_the_stft():
     torch.testing.assert_close(stft_magnitude(wave, 128, 20, 100), spectrum.abs().clamp(min=1e-4))
 
 
-@pytest.mark.parametrize("judge", range(len(SMALL.periods) + len(SMALL.resolutions)))
-def test_every_judge_teaches_the_one_who_speaks(judges, judge):
-    real, fake = judges(torch.randn(2, 2048)), torch.randn(2, 2048, requires_grad=True)
-    judgements = judges(fake)
-    for loss in (adversarial_loss([judgements[judge]]), feature_loss([real[judge]], [judgements[judge]])):
+@pytest.mark.parametrize("index", range(len(SMALL.periods) + len(SMALL.resolutions)))
+def test_every_discriminator_has_a_gradient_of_the_waveform(discriminators, index):
+    real, fake = discriminators(torch.randn(2, 2048)), torch.randn(2, 2048, requires_grad=True)
+    outputs = discriminators(fake)
+    for loss in (adversarial_loss([outputs[index]]), feature_loss([real[index]], [outputs[index]])):
         (gradient,) = torch.autograd.grad(loss, fake, retain_graph=True)
         assert gradient.isfinite().all()
         assert gradient.any()
 
 
-def test_silence_has_a_finite_gradient(judges):
+def test_silence_has_a_finite_gradient(discriminators):
     wave = torch.zeros(1, 2048, requires_grad=True)
-    adversarial_loss(judges(wave)).backward()
+    adversarial_loss(discriminators(wave)).backward()
     assert wave.grad.isfinite().all()
 
 
-def judgement(score: float, feature: float) -> Judgement:
-    return Judgement(torch.full((2, 3), score), (torch.full((2, 4, 5), feature), torch.full((2, 4), 2 * feature)))
+def output(score: float, feature: float) -> DiscriminatorOutput:
+    return DiscriminatorOutput(
+        torch.full((2, 3), score), (torch.full((2, 4, 5), feature), torch.full((2, 4), 2 * feature))
+    )
 
 
-def test_losses_are_squares_of_what_is_missing_and_distances_of_what_was_seen():
-    real, fake = [judgement(0.75, 1.0)] * 2, [judgement(0.5, 3.0)] * 2
+def test_losses_are_squared_errors_and_feature_distances():
+    real, fake = [output(0.75, 1.0)] * 2, [output(0.5, 3.0)] * 2
     assert discriminator_loss(real, fake).item() == pytest.approx(2 * (0.25**2 + 0.5**2))
     assert adversarial_loss(fake).item() == pytest.approx(2 * 0.5**2)
     assert feature_loss(real, fake).item() == pytest.approx(2 * (2.0 + 4.0))
 
 
-def test_tones_are_soon_distinguished_from_noise(judges):
-    optimizer = torch.optim.AdamW(judges.parameters(), lr=1e-2)
+def test_tones_are_soon_distinguished_from_noise(discriminators):
+    optimizer = torch.optim.AdamW(discriminators.parameters(), lr=1e-2)
     generator = torch.Generator().manual_seed(0)
     time = torch.arange(2048) / 20
     for _ in range(60):
         tones = torch.sin(time + 6 * torch.rand(4, 1, generator=generator))
-        loss = discriminator_loss(judges(tones), judges(torch.randn(4, 2048, generator=generator)))
+        loss = discriminator_loss(discriminators(tones), discriminators(torch.randn(4, 2048, generator=generator)))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    at_a_loss = 0.5 * (len(SMALL.periods) + len(SMALL.resolutions))  # of one that always answers a half
-    print(f"discriminators: {loss:.3f} of {at_a_loss}")
-    assert loss < 0.5 * at_a_loss
+    chance_loss = 0.5 * (len(SMALL.periods) + len(SMALL.resolutions))  # of constant scores of 0.5
+    print(f"discriminators: {loss:.3f} of {chance_loss}")
+    assert loss < 0.5 * chance_loss

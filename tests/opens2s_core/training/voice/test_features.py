@@ -120,7 +120,7 @@ def test_pitch_of_a_corpus_is_computed_once(corpus, tmp_path, monkeypatch):
     np.testing.assert_array_equal(corpus_pitch(corpus, 0, PUBLISHED, tmp_path), first)
 
 
-def test_a_machine_without_praat_goes_on_with_the_pitches_it_was_brought(corpus, tmp_path, monkeypatch):
+def test_cached_pitches_need_no_praat(corpus, tmp_path, monkeypatch):
     brought = corpus_pitch(corpus, 0, PUBLISHED, tmp_path)
     monkeypatch.setitem(sys.modules, "parselmouth", None)
     np.testing.assert_array_equal(corpus_pitch(corpus, 0, PUBLISHED, tmp_path), brought)

@@ -13,7 +13,7 @@ from opens2s_core.models.flow import Flow, FlowNoise, mel_frames
 from opens2s_core.training.voice.corpus import SpeechCorpus
 from opens2s_core.training.voice.features import corpus_units, log_mel
 from opens2s_core.training.voice.flow_speech import speaker_vector
-from opens2s_core.training.voice.flow_stage import FlowStage, FlowStageConfig, flow_losses, principal_parts
+from opens2s_core.training.voice.flow_stage import FlowStage, FlowStageConfig, flow_losses, principal_components
 from opens2s_core.training.voice.loop import train_stage
 from tests.opens2s_core.training.voice.vowels import MODEL, RATE, write_tokenizer, write_vowels
 
@@ -33,7 +33,7 @@ class Interrupted(Exception):
 
 
 @pytest.fixture(scope="module")
-def material(tmp_path_factory):
+def data_dir(tmp_path_factory):
     """Two voices, a tokenizer, and a place to keep units."""
     root = tmp_path_factory.mktemp("flow")
     write_vowels(root / "corpus", voices=("slt", "other"))
@@ -41,19 +41,19 @@ def material(tmp_path_factory):
     return root
 
 
-def make(material, config=CONFIG, *, held_out=False):
+def make(data_dir, config=CONFIG, *, held_out=False):
     return FlowStage(
         config,
         MODEL,
-        SpeechCorpus(material / "corpus", "train"),
-        SpeechCorpus(material / "corpus", "held_out") if held_out else None,
-        tokenizer=material / "tokenizer",
-        cache=material / "cache",
+        SpeechCorpus(data_dir / "corpus", "train"),
+        SpeechCorpus(data_dir / "corpus", "held_out") if held_out else None,
+        tokenizer=data_dir / "tokenizer",
+        cache=data_dir / "cache",
     )
 
 
-def test_losses_are_the_published_one_and_the_distance_of_mu(material):
-    stage = make(material)
+def test_losses_are_the_published_one_and_the_distance_of_mu(data_dir):
+    stage = make(data_dir)
     flow = stage.flow.eval()
     for step in range(3):
         batch = stage.batch(step)
@@ -64,14 +64,14 @@ def test_losses_are_the_published_one_and_the_distance_of_mu(material):
         torch.testing.assert_close(mean, (mu - batch.mel).abs().mean())
 
 
-def test_windows_are_units_with_their_mel(material):
-    corpus = SpeechCorpus(material / "corpus", "train")
-    (units,) = corpus_units(corpus, [0], material / "tokenizer", material / "cache", torch.device("cpu"))
+def test_windows_are_units_with_their_mel(data_dir):
+    corpus = SpeechCorpus(data_dir / "corpus", "train")
+    (units,) = corpus_units(corpus, [0], data_dir / "tokenizer", data_dir / "cache", torch.device("cpu"))
     samples = RATE * 2 // 25  # of a unit
     waveform = np.pad(corpus.waveform(0), (0, len(units) * samples - len(corpus.waveform(0))))
     mel = log_mel(torch.from_numpy(waveform), MODEL.hift)
     assert mel.shape[1] == mel_frames(len(units), MODEL)
-    speech = make(material).speech
+    speech = make(data_dir).speech
     for start in range(len(units) - 3):
         batch = speech.batch([0], [start], 4)
         first = start * samples // 256
@@ -80,8 +80,8 @@ def test_windows_are_units_with_their_mel(material):
         assert not batch.speaker.any()
 
 
-def test_a_step_s_windows_have_one_length_and_every_unit_gets_its_turn(material):
-    stage = make(material)
+def test_windows_of_a_step_have_one_length_and_all_units_are_sampled(data_dir):
+    stage = make(data_dir)
     sizes, seen = set(), set()
     units = stage.speech.units[0].tolist()
     for step in range(60):
@@ -101,8 +101,8 @@ def test_a_step_s_windows_have_one_length_and_every_unit_gets_its_turn(material)
     assert seen == set(range(len(units)))
 
 
-def test_noise_is_within_the_configured_range(material):
-    stage = make(material, dataclasses.replace(CONFIG, batch_units=800, prefix_rate=0.5, prefix_share=0.6))
+def test_noise_is_within_the_configured_range(data_dir):
+    stage = make(data_dir, dataclasses.replace(CONFIG, batch_units=800, prefix_rate=0.5, prefix_share=0.6))
     noise = [stage.noise(step, stage.batch(step)) for step in range(20)]
     prefix = torch.cat([one.prefix / one.gaussian.shape[2] for one in noise])
     assert 0.4 < (prefix == 0).float().mean() < 0.6
@@ -112,8 +112,8 @@ def test_noise_is_within_the_configured_range(material):
     np.testing.assert_allclose(torch.histc(time, 4, 0, 1) / len(time), 0.25, atol=0.02)
 
 
-def test_other_voices_have_their_own_vectors(material):
-    stage = make(material, dataclasses.replace(CONFIG, other_voices=("other",)))
+def test_other_voices_have_their_own_vectors(data_dir):
+    stage = make(data_dir, dataclasses.replace(CONFIG, other_voices=("other",)))
     batch = stage.speech.batch([0, 1, 2, 3], [0] * 4, 4)
     other = torch.from_numpy(speaker_vector("other", MODEL.flow.spk_embed_dim))
     assert torch.equal(batch.speaker, torch.stack([0 * other, 0 * other, other, other]))
@@ -121,10 +121,10 @@ def test_other_voices_have_their_own_vectors(material):
     assert not torch.equal(other, torch.from_numpy(speaker_vector("another", MODEL.flow.spk_embed_dim)))
 
 
-def test_flow_learns_the_mel_of_units(material):
+def test_flow_learns_the_mel_of_units(data_dir):
     torch.manual_seed(1)
     config = dataclasses.replace(CONFIG, window_units=(8,))
-    stage, before = make(material, config, held_out=True), torch.get_rng_state()
+    stage, before = make(data_dir, config, held_out=True), torch.get_rng_state()
     history = [stage.step(step) for step in range(CONFIG.steps)]
     assert torch.equal(torch.get_rng_state(), before)
     looks = [metrics for metrics in history if "held_out_sample_l1" in metrics]
@@ -141,31 +141,31 @@ def test_flow_learns_the_mel_of_units(material):
     assert {f"held_out_matching_{band}" for band in range(4)} < looks[0].keys()
 
 
-def test_a_flow_that_was_interrupted_ends_the_same(material, tmp_path):
+def test_a_flow_that_was_interrupted_ends_the_same(data_dir, tmp_path):
     config = dataclasses.replace(CONFIG, steps=8)
 
     def interrupt(done: int, metrics: Mapping[str, float]) -> None:
         if done == 5:
             raise Interrupted
 
-    whole = train_stage(make(material, config), config, tmp_path / "whole")
+    whole = train_stage(make(data_dir, config), config, tmp_path / "whole")
     with pytest.raises(Interrupted):
-        train_stage(make(material, config), config, tmp_path / "parts", progress=interrupt)
-    resumed = train_stage(make(material, config), config, tmp_path / "parts")
+        train_stage(make(data_dir, config), config, tmp_path / "parts", progress=interrupt)
+    resumed = train_stage(make(data_dir, config), config, tmp_path / "parts")
     for name in ("flow", "hift"):
         assert (resumed / f"{name}.safetensors").read_bytes() == (whole / f"{name}.safetensors").read_bytes()
 
 
-def test_the_export_is_a_decoder_that_does_not_claim_to_speak(material, tmp_path):
-    stage = make(material)
+def test_the_export_is_a_decoder_that_is_marked_untrained(data_dir, tmp_path):
+    stage = make(data_dir)
     stage.export(stage.averaged(), tmp_path)
     flow, _ = load_token2wav(tmp_path)
     assert all(torch.equal(value, stage.flow.state_dict()[name]) for name, value in flow.state_dict().items())
     assert read_token2wav_config(tmp_path) == dataclasses.replace(MODEL, trained=False)
 
 
-def test_untrained_mel_is_the_mean_of_speech(material):
-    stage = make(material)
+def test_untrained_mel_is_the_mean_of_speech(data_dir):
+    stage = make(data_dir)
     batch = stage.batch(0)
     start = stage.speech.mean_mel()
     fresh = Flow(MODEL.flow)
@@ -179,18 +179,18 @@ def test_untrained_mel_is_the_mean_of_speech(material):
     assert torch.equal(stage.flow.decoder.estimator.final_proj.bias, start)
 
 
-def test_untrained_units_are_as_alike_as_their_codes(material):
-    codes = load_speech_tokenizer(material / "tokenizer", torch.float32).codebook.weight
-    parts = make(material).flow.input_embedding.weight[:, : codes.shape[1]]
+def test_untrained_unit_embeddings_are_as_similar_as_their_codes(data_dir):
+    codes = load_speech_tokenizer(data_dir / "tokenizer", torch.float32).codebook.weight
+    parts = make(data_dir).flow.input_embedding.weight[:, : codes.shape[1]]
     assert parts.std().item() == pytest.approx(1, rel=1e-5)
     ours, theirs = torch.pdist(parts), torch.pdist(codes)
     torch.testing.assert_close(ours / ours.max(), theirs / theirs.max(), atol=1e-4, rtol=0)
 
 
 @given(size=st.integers(1, 9), seed=st.integers(0, 99))
-def test_principal_parts_keep_most_of_the_variance(size, seed):
+def test_principal_components_keep_most_of_the_variance(size, seed):
     vectors = torch.randn(20, 6, generator=torch.Generator().manual_seed(seed)) * torch.tensor([9.0, 5, 3, 1, 0.5, 0.1])
-    parts = principal_parts(vectors, size)
+    parts = principal_components(vectors, size)
     assert parts.shape == (20, min(size, 6))
     torch.testing.assert_close(parts.mean(0), torch.zeros(parts.shape[1]), atol=1e-5, rtol=0)
     variances = parts.var(0)
@@ -206,6 +206,6 @@ def test_principal_parts_keep_most_of_the_variance(size, seed):
         ({"voice": "nobody"}, r"\['other', 'slt'\]"),
     ],
 )
-def test_material_that_does_not_do_is_refused(material, changes, message):
+def test_an_unsuitable_corpus_is_refused(data_dir, changes, message):
     with pytest.raises(ValueError, match=message):
-        make(material, dataclasses.replace(CONFIG, **changes))
+        make(data_dir, dataclasses.replace(CONFIG, **changes))

@@ -66,7 +66,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_and_started_again_it_has_the_same_bits(undisturbed: Path, killed: Path, moment: str) -> None:
+def test_a_killed_and_restarted_run_has_the_same_bits(undisturbed: Path, killed: Path, moment: str) -> None:
     run = killed / moment
     assert not (run / "export").exists()
     result = exported(run)
@@ -115,13 +115,13 @@ def test_progress_is_reported_for_every_step(tmp_path: Path) -> None:
     assert sum(loss for _, loss in progress[-3:]) < 0.5 * sum(loss for _, loss in progress[:3])
 
 
-def test_training_leaves_the_random_numbers_of_others_alone(tmp_path: Path) -> None:
+def test_training_does_not_change_the_global_random_state(tmp_path: Path) -> None:
     state = torch.get_rng_state()
     exported(tmp_path)
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_another_configuration_does_not_go_on_with_a_run(tmp_path: Path) -> None:
+def test_a_run_is_not_resumed_with_another_configuration(tmp_path: Path) -> None:
     stop_at(7, tmp_path)
     other = replace(RUN, learning_rate=0.01)
     with pytest.raises(CheckpointError, match=r"config.learning_rate was 0.05, is 0.01"):
@@ -151,7 +151,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
         train_stage(stage, RUN, tmp_path)
 
 
-def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(DivergedError, match=r"toy: step 7: expected finite numbers, got {'loss': nan}"):
         train_stage(ToyStage(nan_at=7), RUN, tmp_path)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000006"]
@@ -165,7 +165,7 @@ def test_the_learning_rate_warms_up_and_decays() -> None:
     assert rates[-1] == pytest.approx(1e-5, rel=0.1)
 
 
-def test_averages_forget_the_first_weights_soon() -> None:
+def test_the_initial_weights_in_the_averages_decay_quickly() -> None:
     run = replace(RUN, ema_decay=0.999)
     assert average_decay(run, 0) == pytest.approx(0.1)
     assert average_decay(run, 10_000) == pytest.approx(0.999)

@@ -19,7 +19,7 @@ from opens2s_core.training.voice.loop import EXPORT
 from opens2s_core.training.voice.make import STAGES, make_voice
 from opens2s_core.training.voice.progress import ProgressBar
 from ray_jobs.voice_recipes import VOICES, voice_smoke
-from tests.opens2s_core.training.voice.material import write_corpus
+from tests.opens2s_core.training.voice.speech_corpus import write_corpus
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -38,7 +38,7 @@ def made(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-def test_a_voice_is_a_bundle_that_lacks_only_words(made: Path) -> None:
+def test_a_voice_is_a_bundle_without_language_models(made: Path) -> None:
     config, voice = voice_smoke(), made / "voice"
     assert sorted(path.name for path in voice.iterdir()) == [SPEECH_TOKENIZER, TOKEN2WAV]
     assert codebook_sizes(voice) == {SPEECH_TOKENIZER: 32, TOKEN2WAV: 32}
@@ -54,7 +54,7 @@ def test_a_finished_voice_is_left_as_it_is(made: Path, corpus: Path) -> None:
     assert contents(made) == before
 
 
-def test_in_half_precision_the_same_voice_takes_half_the_room(made: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_voice_in_half_precision_has_half_the_size(made: Path, corpus: Path, tmp_path: Path) -> None:
     shutil.copytree(made / "stages", tmp_path / "stages")
     half = make_voice(replace(voice_smoke(), half_precision=True), corpus, tmp_path)
     assert half is not None
@@ -71,7 +71,7 @@ def test_stage_by_stage_the_same_voice_is_made(made: Path, corpus: Path, tmp_pat
     assert contents(tmp_path / "voice") == contents(made / "voice")
 
 
-def test_re_tuning_begins_with_the_weights_of_the_voice(made: Path, corpus: Path, tmp_path: Path) -> None:
+def test_fine_tuning_starts_from_the_weights_of_the_voice(made: Path, corpus: Path, tmp_path: Path) -> None:
     config = voice_smoke()
     still = replace(
         config,
@@ -88,7 +88,7 @@ def test_re_tuning_begins_with_the_weights_of_the_voice(made: Path, corpus: Path
         assert moved == (followed if file.parts[0] == SPEECH_TOKENIZER else set())
 
 
-def test_one_part_of_a_voice_is_re_tuned_and_then_another(made: Path, corpus: Path, tmp_path: Path) -> None:
+def test_parts_of_a_voice_are_fine_tuned_one_after_another(made: Path, corpus: Path, tmp_path: Path) -> None:
     def changed(voice: Path | None) -> set[str]:
         assert voice is not None
         after, before = contents(voice), contents(made / "voice")
@@ -155,25 +155,25 @@ def test_a_run_is_not_resumed_with_other_audio_or_other_units(made: Path, corpus
 
 
 def test_a_directory_without_a_corpus_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match=rf"{tmp_path}: expected a spoken corpus with {MANIFEST}"):
+    with pytest.raises(CorpusError, match=rf"{tmp_path}: expected a speech corpus with {MANIFEST}"):
         make_voice(voice_smoke(), tmp_path, tmp_path / "run")
 
 
 def test_a_voice_that_the_corpus_does_not_have_is_named(made: Path, corpus: Path, tmp_path: Path) -> None:
-    nobody = voice_smoke().speaking_as("nobody")
+    nobody = voice_smoke().with_voice("nobody")
     for name in ("flow", "vocoder"):
         with pytest.raises(ValueError, match=r"expected utterances of \('nobody',\)"):
             make_voice(nobody, corpus, tmp_path, start=made / "voice", stages=[name])
 
 
 @pytest.mark.parametrize("name", VOICES)
-def test_the_flow_of_a_recipe_speaks_the_units_of_its_tokenizer(name: str) -> None:
+def test_the_flow_of_a_recipe_has_the_codebook_size_of_its_tokenizer(name: str) -> None:
     config = VOICES[name]()
     with pytest.raises(ConfigError, match=r"flow.vocab_size: expected the speech tokenizer's 8 codes"):
         replace(config, speech_tokenizer=replace(config.speech_tokenizer, quantize_vocab_size=8))
 
 
-def test_a_bar_shows_where_a_run_is() -> None:
+def test_a_bar_shows_the_progress_of_a_run() -> None:
     class Bar:
         def __init__(self, **settings: object) -> None:
             self.settings, self.done, self.description, self.closed = settings, 0, "", False

@@ -11,7 +11,7 @@ from opens2s_core.config import ConfigError, SpeechTokenizerConfig
 from opens2s_core.training.voice.corpus import CorpusError, SpeechCorpus, Utterance, write_manifest
 from opens2s_core.training.voice.loop import train_stage
 from opens2s_core.training.voice.tokenizer_stage import TokenizerStage, TokenizerStageConfig
-from tests.opens2s_core.training.voice.material import write_corpus
+from tests.opens2s_core.training.voice.speech_corpus import write_corpus
 
 CODES = 64
 MODEL = SpeechTokenizerConfig(
@@ -48,7 +48,7 @@ def stage(corpus: Path, config: TokenizerStageConfig = RUN) -> TokenizerStage:
 
 @pytest.fixture(scope="module")
 def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, float]]]:
-    """The export of a run, and what its steps told."""
+    """The export of a run, and the metrics of its steps."""
     history: list[dict[str, float]] = []
     directory = tmp_path_factory.mktemp("run")
     export = train_stage(stage(corpus), RUN, directory, progress=lambda done, metrics: history.append(dict(metrics)))
@@ -99,14 +99,14 @@ def test_a_run_in_two_parts_has_the_same_bits(corpus: Path, tmp_path: Path) -> N
     assert len({(export / "model.safetensors").read_bytes() for export in exports}) == 1
 
 
-def test_steps_depend_on_the_seed_and_leave_other_random_numbers_alone(corpus: Path) -> None:
+def test_steps_depend_on_the_seed_and_do_not_change_the_global_random_state(corpus: Path) -> None:
     state = torch.get_rng_state()
     losses = [stage(corpus, replace(RUN, seed=seed)).step(0)["loss"] for seed in (0, 0, 1)]
     assert torch.equal(torch.get_rng_state(), state)
     assert losses[0] == losses[1] != losses[2]
 
 
-def test_bfloat16_learns_alike(corpus: Path) -> None:
+def test_bfloat16_learns_nearly_the_same(corpus: Path) -> None:
     exact, half = (stage(corpus, replace(RUN, bf16=bf16)) for bf16 in (False, True))
     assert half.step(0)["loss"] == pytest.approx(exact.step(0)["loss"], rel=0.05)
     assert all(parameter.dtype == torch.float32 for parameter in half.model.parameters())

@@ -43,14 +43,14 @@ class Interrupted(Exception):
 
 
 @pytest.fixture(scope="module")
-def material(tmp_path_factory):
+def data_dir(tmp_path_factory):
     root = tmp_path_factory.mktemp("vocoder")
     write_vowels(root / "corpus", each=1)
     return root
 
 
-def make(material, config=CONFIG):
-    return VocoderStage(config, MODEL, SpeechCorpus(material / "corpus", "train"), cache=material / "cache")
+def make(data_dir, config=CONFIG):
+    return VocoderStage(config, MODEL, SpeechCorpus(data_dir / "corpus", "train"), cache=data_dir / "cache")
 
 
 def state(module):
@@ -61,8 +61,8 @@ def same(before, module):
     return all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
 
-def test_crops_are_parts_of_utterances_with_their_context(material):
-    stage, corpus = make(material), SpeechCorpus(material / "corpus", "train")
+def test_crops_are_parts_of_utterances_with_their_context(data_dir):
+    stage, corpus = make(data_dir), SpeechCorpus(data_dir / "corpus", "train")
     wave = torch.from_numpy(corpus.waveform(0))
     mel, hertz = log_mel(wave, MODEL.hift), torch.from_numpy(pitch(corpus.waveform(0), RATE, HOP))
     offsets, starts = set(), set()
@@ -83,25 +83,25 @@ def test_crops_are_parts_of_utterances_with_their_context(material):
     assert {min(starts), max(starts)} == {0, mel.shape[1] - 16}
 
 
-def test_the_waveform_is_the_crop_without_its_context(material):
-    stage = make(material)
+def test_the_waveform_is_the_crop_without_its_context(data_dir):
+    stage = make(data_dir)
     batch = stage._speech.batch(np.random.default_rng(0), torch.device("cpu"))
     seen = []
     decode = stage.vocoder.decode
     stage.vocoder.decode = lambda mel, source: seen.append(decode(mel, source)) or seen[-1]
-    wave = stage._speak(0, batch, batch.pitch)
+    wave = stage._generate(0, batch, batch.pitch)
     expected = [row[o * HOP : (o + 16) * HOP] for row, o in zip(seen[0], batch.offset, strict=True)]
     assert torch.equal(wave, torch.stack(expected))
 
 
 @pytest.mark.parametrize(("step", "share"), [(0, 1.0), (50, 0.5), (100, 0.0), (500, 0.0)])
-def test_the_predicted_pitch_replaces_the_true_one(material, step, share):
-    stage = make(material, dataclasses.replace(CONFIG, batch=200))
+def test_the_predicted_pitch_replaces_the_true_one(data_dir, step, share):
+    stage = make(data_dir, dataclasses.replace(CONFIG, batch=200))
     batch = stage._speech.batch(np.random.default_rng(0), torch.device("cpu"))
     seen = []
     source = stage.vocoder.source
     stage.vocoder.source = lambda f0, *noise: seen.append(f0) or source(f0, *noise)
-    stage._speak(step, batch, torch.full_like(batch.pitch, -1.0))
+    stage._generate(step, batch, torch.full_like(batch.pitch, -1.0))
     true = (seen[0] == batch.pitch).all(1)
     assert true.float().mean().item() == pytest.approx(share, abs=0.1)
     assert ((seen[0] == -1).all(1) == ~true).all()
@@ -117,9 +117,9 @@ def resynthesis(stage, seed=0):
     return float((log_mel(stage.vocoder(mel[None], *noise)[0], MODEL.hift) - mel).abs().mean())
 
 
-def test_vocoder_learns_a_vowel_and_its_pitch(material):
+def test_vocoder_learns_a_vowel_and_its_pitch(data_dir):
     torch.manual_seed(1)
-    stage, before = make(material), torch.get_rng_state()
+    stage, before = make(data_dir), torch.get_rng_state()
     first = resynthesis(stage)
     history = [stage.step(step) for step in range(CONFIG.steps)]
     assert torch.equal(torch.get_rng_state(), before)
@@ -129,8 +129,8 @@ def test_vocoder_learns_a_vowel_and_its_pitch(material):
     assert np.mean([metrics["pitch"] for metrics in history[-10:]]) < 0.1 * history[0]["pitch"]
 
 
-def test_discriminators_join_when_they_are_due(material):
-    stage = make(material, JUDGED)
+def test_discriminators_are_trained_from_the_configured_step(data_dir):
+    stage = make(data_dir, JUDGED)
     before = state(stage.discriminators)
     early = [stage.step(step) for step in range(3)]
     assert same(before, stage.discriminators)
@@ -140,40 +140,40 @@ def test_discriminators_join_when_they_are_due(material):
     assert late.keys() >= {"discriminator", "adversarial", "features"}
 
 
-def test_what_discriminators_think_reaches_the_vocoder_and_leaves_them_alone(material):
-    stage = make(material, JUDGED)
+def test_adversarial_losses_have_gradients_of_the_vocoder_only(data_dir):
+    stage = make(data_dir, JUDGED)
     batch = stage._speech.batch(np.random.default_rng(0), torch.device("cpu"))
-    wave = stage._speak(0, batch, batch.pitch)
-    adversarial, features = stage._judge(stage.discriminators, batch.wave, wave)
+    wave = stage._generate(0, batch, batch.pitch)
+    adversarial, features = stage._adversarial_losses(stage.discriminators, batch.wave, wave)
     (adversarial + features).backward()
     assert all(p.grad.any() for p in stage.vocoder.ups.parameters())
     assert all(p.grad is None for p in stage.discriminators.parameters())
     assert all(p.grad is None for p in stage.vocoder.f0_predictor.parameters())
 
 
-def test_every_parameter_belongs_to_one_optimizer(material):
-    stage = make(material)
+def test_every_parameter_belongs_to_one_optimizer(data_dir):
+    stage = make(data_dir)
     owned = [id(p) for o in stage.optimizers().values() for group in o.param_groups for p in group["params"]]
     every = [id(p) for module in stage.modules().values() for p in module.parameters()]
     assert sorted(owned) == sorted(every)
 
 
-def test_a_vocoder_that_was_interrupted_ends_the_same(material, tmp_path):
+def test_a_vocoder_that_was_interrupted_ends_the_same(data_dir, tmp_path):
     config = dataclasses.replace(JUDGED, steps=8)
 
     def interrupt(done: int, metrics: Mapping[str, float]) -> None:
         if done == 5:
             raise Interrupted
 
-    whole = train_stage(make(material, config), config, tmp_path / "whole")
+    whole = train_stage(make(data_dir, config), config, tmp_path / "whole")
     with pytest.raises(Interrupted):
-        train_stage(make(material, config), config, tmp_path / "parts", progress=interrupt)
-    resumed = train_stage(make(material, config), config, tmp_path / "parts")
+        train_stage(make(data_dir, config), config, tmp_path / "parts", progress=interrupt)
+    resumed = train_stage(make(data_dir, config), config, tmp_path / "parts")
     assert (resumed / "hift.safetensors").read_bytes() == (whole / "hift.safetensors").read_bytes()
 
 
-def test_bfloat16_learns_nearly_the_same(material):
-    full, half = (make(material, dataclasses.replace(JUDGED, bf16=bf16)) for bf16 in (False, True))
+def test_bfloat16_learns_nearly_the_same(data_dir):
+    full, half = (make(data_dir, dataclasses.replace(JUDGED, bf16=bf16)) for bf16 in (False, True))
     for step in range(5):
         expected, losses = full.step(step), half.step(step)
         assert losses["mel"] == pytest.approx(expected["mel"], rel=0.05)
@@ -188,7 +188,7 @@ def test_spectral_losses_are_zero_for_the_same_audio_and_measure_decibels_for_a_
     np.testing.assert_allclose(softer["stft"], np.log(2) + 0.5, rtol=1e-2)
 
 
-def test_pitch_losses_ask_for_the_pitch_and_for_none():
+def test_pitch_losses_are_lowest_for_the_true_pitch_and_voicing():
     target = torch.tensor([[0.0, 200.0]])
     right, wrong = pitch_losses(target, target, MODEL.hift), pitch_losses(target.flip(1), target, MODEL.hift)
     assert right["pitch"] == 0
@@ -197,8 +197,8 @@ def test_pitch_losses_ask_for_the_pitch_and_for_none():
     assert wrong["voicing"] > 10
 
 
-def test_flow_and_vocoder_of_two_stages_make_a_decoder(material, tmp_path):
-    stage, flow = make(material), Flow(MODEL.flow)
+def test_flow_and_vocoder_of_two_stages_are_joined(data_dir, tmp_path):
+    stage, flow = make(data_dir), Flow(MODEL.flow)
     stage.export(stage.averaged(), tmp_path / "vocoder")
     export_flow(flow, MODEL, tmp_path / "flow")
     assert not read_token2wav_config(tmp_path / "vocoder").trained
@@ -214,6 +214,6 @@ def test_flow_and_vocoder_of_two_stages_make_a_decoder(material, tmp_path):
     ("changes", "message"),
     [({"frames": 200}, "at least 204 frames, the longest has 86"), ({"voices": ("nobody",)}, "longest has 0")],
 )
-def test_material_that_does_not_do_is_refused(material, changes, message):
+def test_an_unsuitable_corpus_is_refused(data_dir, changes, message):
     with pytest.raises(ValueError, match=message):
-        make(material, dataclasses.replace(CONFIG, **changes))
+        make(data_dir, dataclasses.replace(CONFIG, **changes))

@@ -1,4 +1,4 @@
-"""A stage of a few weights: a regression with dropout, and a second model that learns beside it."""
+"""A stage with a few weights: a regression with dropout, and a second model trained with it."""
 
 import os
 import signal
@@ -55,7 +55,7 @@ class ToyStage:
             loss = (self.model(nn.functional.dropout(inputs, 0.1)) - target).square().mean()
         loss.backward()
         apply_gradients(self._optimizers["model"], self.config, step)
-        if step >= self.config.steps // 2:  # as a discriminator that joins later
+        if step >= self.config.steps // 2:  # like a discriminator that is trained later
             (self.other(inputs) - target).square().mean().backward()
             apply_gradients(self._optimizers["other"], self.config, step)
         return {"loss": float("nan") if step == self.nan_at else float(loss.detach())}

@@ -1,4 +1,4 @@
-"""A spoken corpus without speech: vowel-like sounds of known pitch, and the smallest models that learn from it."""
+"""A speech corpus of synthetic vowels of known pitch, and tiny models trained on it."""
 
 from pathlib import Path
 

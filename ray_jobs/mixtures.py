@@ -1,0 +1,37 @@
+"""The data of each training stage of the paper (arXiv 2507.05177, section 3 and appendix A), as named mixtures."""
+
+from data_pipeline.dataset.mixture import Mixture, MixtureSource
+
+_NAMES: dict[str, tuple[tuple[str, float, str | None], ...]] = {
+    # 1.9 M English pairs, and as many Chinese ones: those of WenetSpeech are drawn by a quota when they are prepared.
+    "stage1a": (
+        ("librispeech", 1.0, None),
+        ("common_voice", 1.0, None),
+        ("gigaspeech", 1.0, None),
+        ("wenetspeech", 1.0, None),
+    ),
+    "stage1b": (
+        ("iemocap", 1.0, None),
+        ("meld", 1.0, None),
+        ("mosei", 1.0, None),
+        ("mead", 1.0, None),
+        ("esd", 1.0, None),
+    ),
+    "stage2a": (("emilia", 1.0, "en"), ("emilia", 1.0, "zh")),
+    "stage2b": (("emilia_streaming", 1.0, "en"), ("emilia_streaming", 1.0, "zh")),
+    # Empathetic dialogues, general ones, and the text-to-speech pairs that are made of their replies.
+    "stage3": (("empathetic", 1.0, None), ("general", 1.0, None), ("replies_tts", 1.0, None)),
+}
+"""Data sets by the name of their directory, their weights and languages."""
+
+MIXTURES = tuple(_NAMES)
+
+
+def named_mixture(name: str, root: str) -> Mixture:
+    """The mixture ``name`` of the data sets below the directory or URL ``root``."""
+    return Mixture(
+        sources=tuple(
+            MixtureSource(data=f"{root.rstrip('/')}/{data}", weight=weight, language=language)
+            for data, weight, language in _NAMES[name]
+        )
+    )
