@@ -1,4 +1,4 @@
-"""The data card of a data set: where it comes from, what is in it, what was rejected, and what to mind."""
+"""The data card of a data set: its sources, contents, labels, rejected rows and limits."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -12,10 +12,11 @@ from opens2s_core.audio import SAMPLE_RATE
 _LIMITS = """\
 ## Use and limits
 
-- The licence and the consent of each source hold for what was made of it; for the whole, all of them hold together.
+- The licence and the consent of each source apply to the rows made from it; all of them apply to the data set as a
+  whole.
 - Emotion, gender and age are labels of the corpora, mapped to one set of names. They are what annotators perceived or
   actors played, not what a person felt. Unknown labels are empty.
-- What no corpus supplies was made by models: continuations, speech units and speaker vectors carry their errors.
+- Continuations, speech units and speaker vectors that no corpus supplies were made by models, and have their errors.
 - The shares of languages, genders, ages and emotions are those counted here, not those of any population.
 - The data are meant to train and study speech models. They are not meant to identify speakers, or to judge people by
   their voices.

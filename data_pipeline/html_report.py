@@ -1,4 +1,4 @@
-"""The report of a data set as one HTML file, to be looked at and listened to."""
+"""The report of a data set as one HTML file, with plots and samples that can be played."""
 
 import base64
 from collections import Counter
@@ -29,7 +29,7 @@ class Example:
     language: str
     text: str
     clips: tuple[bytes, ...]
-    reply: str = ""  # what is learned as the answer
+    reply: str = ""  # the text that is trained as the answer
     emotion: Emotion = ""
     gender: Gender = ""
     age: Age = ""
@@ -61,7 +61,7 @@ def render_html(title: str, report: Report, examples: Sequence[Example], rejects
     """The page. It needs no other file and no network, runs no script, and shows text of rows as text.
 
     The first :data:`EXAMPLES` of ``examples`` can be played. Of ``rejects`` the first three of each kind are shown; all
-    may be given, they are not kept.
+    can be passed, they are not kept in memory.
     """
     environment = Environment(
         loader=PackageLoader("data_pipeline"),

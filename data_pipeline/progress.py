@@ -1,4 +1,4 @@
-"""How a job tells what it has done so far."""
+"""The progress that a job reports."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Passed:
-    """So many more rows are finished, ``rejected`` of them without being used; the others have so much audio."""
+    """What was finished since the last report: ``rows`` in all, ``rejected`` of them; the audio of the others."""
 
     rows: int
     rejected: int
@@ -15,4 +15,5 @@ class Passed:
 
 
 ShowProgress = Callable[[int, int], AbstractContextManager[Callable[[Passed], None]]]
-"""Called with all rows and those that an earlier run has done; gives what is called while the job runs."""
+"""Called with the number of rows, and of those that an earlier run finished. The job calls the function that its
+context returns with each :class:`Passed`."""

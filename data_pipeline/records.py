@@ -1,4 +1,4 @@
-"""What a corpus is read into: one schema for single utterances, one for conversations, whatever the layout on disk."""
+"""The entries that readers of corpora yield: one schema for utterances, one for conversations."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -18,22 +18,22 @@ Emotion = Literal[
     "",
 ]
 EMOTIONS: tuple[str, ...] = tuple(label for label in get_args(Emotion) if label)
-"""The emotion labels of all prepared data, see ``docs/data.md`` for how each corpus is mapped to them."""
+"""The emotion labels of all prepared data, see ``docs/corpora.md`` for how the labels of each corpus are mapped."""
 Age = Literal["child", "young", "adult", "elderly", ""]
 Role = Literal["system", "user", "assistant"]
 
 
 class RejectedRow(ValueError):
-    """Why a row cannot be used, as ``<kind>: <detail>``; reports count the kinds."""
+    """A row that cannot be used. The message is ``<kind>: <detail>``; reports count the kinds."""
 
 
 class Unavailable(RejectedRow):
-    """A row that could not be used because a service did not answer: another run of the job may have it."""
+    """A row that could not be used because a service did not answer: a later run of the job may succeed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reject:
-    """A row that cannot be used: a step's name, and the reason as in :class:`RejectedRow`."""
+    """A rejected row: the step that rejected it, and the reason as in :class:`RejectedRow`."""
 
     id: str
     step: str
@@ -60,7 +60,7 @@ class AudioReference:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Utterance:
-    """A clip of one speaker with what is known of it. Empty text or labels are unknown ones."""
+    """A clip of one speaker with its transcript and labels. An empty text or label is an unknown one."""
 
     id: str  # unique among all splits of the corpus
     corpus: str
@@ -68,8 +68,8 @@ class Utterance:
     language: str  # ISO 639-1: "en", "zh"
     audio: AudioReference
     text: str = ""
-    sample_rate: int | None = None  # Hz, where the corpus tells it
-    duration: float | None = None  # seconds, where the corpus tells it
+    sample_rate: int | None = None  # Hz, where the corpus states it
+    duration: float | None = None  # seconds, where the corpus states it
     speaker: str = ""
     gender: Gender = ""
     age: Age = ""
@@ -90,7 +90,7 @@ class Content:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConversationMessage:
-    """What one side says, and what is known of who says it. Empty labels are unknown ones."""
+    """A message of one side, with the labels of its speaker. An empty label is an unknown one."""
 
     role: Role
     content: tuple[Content, ...]
@@ -102,7 +102,7 @@ class ConversationMessage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conversation:
-    """Messages in order, ending with the assistant's."""
+    """Messages in order. The last one is the assistant's."""
 
     id: str  # unique among all splits of the corpus
     corpus: str

@@ -1,4 +1,4 @@
-"""What a job made of its rows, counted so that the reports of shards add up to the report of the data set.
+"""Counts of the rows of a job. The reports of shards add up to the report of the data set.
 
 Every count is a whole number: sums do not depend on their order, and JSON keeps them exactly.
 """
@@ -66,9 +66,9 @@ class LabelCount:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """``rejected`` counts rows by ``step: kind``. ``splits`` and ``labels`` are sorted, each combination stands there
-    once. ``durations`` is the histogram of clips, see :data:`DURATION_BINS`. The rest is added up over all samples,
-    see :class:`SampleFacts`."""
+    """``rejected`` counts rows by ``step: kind``. ``splits`` and ``labels`` are sorted, each combination appears once.
+    ``durations`` is the histogram of clips, see :data:`DURATION_BINS`. The rest is added up over all samples, see
+    :class:`SampleFacts`."""
 
     rows_in: int = 0
     rows_out: int = 0

@@ -1,4 +1,4 @@
-"""The plots of a report, as SVG to stand inside a page.
+"""The plots of a report, as SVG for an HTML page.
 
 Text is text, in the page's font. Colours are the page's variables ``--ink``, ``--muted``, ``--line`` and ``--accent``,
 so that a plot follows its light and dark scheme. The same counts give the same bytes.
@@ -124,7 +124,7 @@ def _svg(figure: Figure, name: str, title: str) -> str:
     """``name`` keeps ids apart from those of other plots in the page; ``title`` is for screen readers, plain words."""
     buffer = io.StringIO()
     with rc_context({"svg.hashsalt": name}), warnings.catch_warnings():
-        # It measures text in a font without Chinese; the browser chooses one that has it.
+        # matplotlib measures text in a font without Chinese; browsers choose one that has it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     drawing = buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Shards made in parallel with Ray Data."""
+"""Making the shards of a plan in parallel with Ray Data."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,11 +13,11 @@ from data_pipeline.report import Report
 from opens2s_core.audio import SAMPLE_RATE
 
 Make = Callable[[str], ShardContent]
-"""Makes a shard from its ``inputs``; runs in any worker, any number of times, always with the same result."""
+"""Makes a shard from its ``inputs``. It must be deterministic: a task may run again, in another worker."""
 
 
 def run_shards(plan: Sequence[Shard], make: Make, writer: DatasetWriter, progress: ShowProgress) -> Report:
-    """Make and publish the shards of ``plan`` that are not yet there, one Ray task each."""
+    """Make and publish the shards of ``plan`` that are not published yet, one Ray task each."""
     quiet_ray_data()
     pending = writer.start(plan)
     rows = sum(shard.rows for shard in plan)

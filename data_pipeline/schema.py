@@ -1,4 +1,4 @@
-"""The columns that pass between steps and lie in the Parquet files they publish."""
+"""The columns of the tables that jobs publish."""
 
 import pyarrow as pa
 
@@ -19,8 +19,8 @@ SAMPLE = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
         pa.field("input_ids", pa.list_(pa.int32()), nullable=False),  # an audio slot is one id, -200
-        pa.field("token_types", pa.list_(pa.int8()), nullable=False),  # 1 where a spoken reply's hidden states lie
-        pa.field("labels", pa.list_(pa.int32()), nullable=False),  # -100 where nothing is learned
+        pa.field("token_types", pa.list_(pa.int8()), nullable=False),  # 1 where the speech decoder reads hidden states
+        pa.field("labels", pa.list_(pa.int32()), nullable=False),  # -100: no loss
         pa.field("audios", pa.list_(pa.binary()), nullable=False),  # FLAC, mono, 16 kHz, in reading order
         pa.field("units", pa.list_(pa.list_(pa.int32())), nullable=False),  # per spoken reply, without the end unit
         pa.field("speakers", pa.list_(pa.list_(pa.float32())), nullable=False),  # per spoken reply, empty where unknown
@@ -45,7 +45,7 @@ UTTERANCE = pa.schema(
         pa.field("audio", pa.binary(), nullable=False),  # FLAC, mono, at ``rate`` Hz
     ]
 )
-"""One utterance of a spoken corpus, on its way into the corpus directory that ``ray_jobs.build_speech`` makes."""
+"""One utterance of a spoken corpus, in the shards from which ``ray_jobs.build_speech`` makes a corpus directory."""
 
 REJECT = pa.schema(
     [
@@ -54,4 +54,4 @@ REJECT = pa.schema(
         pa.field("reason", pa.string(), nullable=False),
     ]
 )
-"""A row that a step could not use: it never kills the job and never disappears."""
+"""A rejected row, published beside the shard that it was planned for."""

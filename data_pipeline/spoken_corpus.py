@@ -1,7 +1,7 @@
 """From shards of utterances to a corpus of plain files (see :mod:`opens2s_core.training.voice.corpus`).
 
-The corpus appears whole or not at all. ``corpus.json``, which says how it was made, is what tells it apart from a
-directory of somebody's own; ``rejects.jsonl`` holds what could not be spoken, and why.
+The corpus appears whole or not at all. ``corpus.json``, which says how it was made, is what distinguishes it from
+another directory; ``rejects.jsonl`` holds the utterances that could not be made, with the reason.
 """
 
 import hashlib
@@ -19,23 +19,23 @@ from opens2s_core.training.voice.corpus import Utterance, write_manifest
 
 MADE = "corpus.json"
 REJECTS = "rejects.jsonl"
-_SOUNDS = "audio"
+_AUDIO = "audio"
 
 
 def shards_writer(directory: Path) -> DatasetWriter:
-    """Where the shards lie until the corpus is whole: beside it, so that a killed job's are found again."""
+    """Writes the shards beside the corpus, where they stay until it is complete: a job that resumes finds them."""
     return DatasetWriter(absolute_url(str(_shards(directory))))
 
 
 def finished_report(directory: Path, plan: Sequence[Shard]) -> Report | None:
-    """The report of the corpus that is there already; None where there is none or one of another plan.
+    """The report of the corpus at ``directory``; None where there is none, or one of another plan.
 
-    Raises :class:`~data_pipeline.dataset.DatasetError` for a directory that is no corpus: it would be replaced.
+    Raises :class:`~data_pipeline.dataset.DatasetError` for a directory that is not a corpus: it would be replaced.
     """
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         return None
     if not (directory / MADE).is_file():
-        raise DatasetError(f"{directory} is there and no spoken corpus: expected {MADE} in it, or nothing of that name")
+        raise DatasetError(f"{directory} is not a spoken corpus: expected {MADE} in it, or no directory of that name")
     made = json.loads((directory / MADE).read_bytes())
     return Report.from_dict(made["report"]) if made["fingerprint"] == _fingerprint(plan) else None
 
@@ -45,7 +45,7 @@ def publish_corpus(directory: Path, plan: Sequence[Shard], report: Report, confi
     utterances: list[Utterance] = []
     rejects: list[dict[str, Any]] = []
     with new_directory(directory) as target:
-        (target / _SOUNDS).mkdir()
+        (target / _AUDIO).mkdir()
         for shard in plan:
             utterances += _unpack(shards_writer(directory).url, shard, target)
             rejects += read_shard(f"{shards_writer(directory).url}/_rejects", shard.name, REJECT).to_pylist()
@@ -60,18 +60,18 @@ def remove_shards(directory: Path) -> None:
 
 
 def describe_corpus(utterances: Sequence[Utterance]) -> str:
-    """Hours and utterances of every voice, the most heard one first."""
+    """Hours and utterances of every voice, the one with most audio first."""
     seconds: dict[str, list[float]] = {}
     for utterance in utterances:
         seconds.setdefault(utterance.voice, []).append(utterance.samples / utterance.rate)
     ordered = sorted(seconds.items(), key=lambda item: -sum(item[1]))
-    return "\n".join(f"{name:24} {len(said):6} utterances {sum(said) / 3600:7.3f} h" for name, said in ordered)
+    return "\n".join(f"{name:24} {len(lengths):6} utterances {sum(lengths) / 3600:7.3f} h" for name, lengths in ordered)
 
 
 def _unpack(url: str, shard: Shard, target: Path) -> list[Utterance]:
     utterances = []
     for row in read_shard(url, shard.name, UTTERANCE).to_pylist():
-        audio, file = row.pop("audio"), f"{_SOUNDS}/{row['id']}.flac"
+        audio, file = row.pop("audio"), f"{_AUDIO}/{row['id']}.flac"
         (target / file).write_bytes(audio)
         utterances.append(Utterance(file=file, **row))
     return utterances

@@ -1,4 +1,4 @@
-"""Names in the models, serving and their tests are those of the field, not words of our own."""
+"""Names in the packages and their tests are those of the field, not words of our own."""
 
 import ast
 import re
@@ -8,9 +8,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("serve_app", "opens2s_core", "tests/serve_app", "tests/opens2s_core", "tests/e2e")
-FILES = ("tests/fakes.py", "ray_jobs/serve.py", "ray_jobs/serve_recipes.py")
-SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")) + [ROOT / file for file in FILES]
+PACKAGES = ("serve_app", "opens2s_core", "data_pipeline", "ray_jobs")
+FOLDERS = (*PACKAGES, *(f"tests/{package}" for package in PACKAGES), "tests/e2e")
+OTHERS = ("data_pipeline/synthesis", "tests/data_pipeline/synthesis")
+"""Not covered: its names are still words of our own."""
+SOURCES = [
+    path
+    for folder in FOLDERS
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if not str(path.relative_to(ROOT)).startswith(OTHERS)
+] + [ROOT / "tests/fakes.py"]
 
 WORDS = frozenset(
     """allowance begun caller callers crowd draws figure figures gate hear heard hearing hears hiddens holder holders
@@ -36,7 +43,14 @@ PHRASES = (
 )
 ALLOWED = {
     ("serve_app/api/audio_output.py", "tell"),  # a method of every file
-    ("opens2s_core/benchmark/plots.py", "figure"),  # matplotlib's
+    ("data_pipeline/dataset/shards.py", "tell"),
+    ("data_pipeline/records.py", "RejectedRow"),  # in data, a row is a row of a table
+    ("data_pipeline/report.py", "RowFacts"),
+    ("data_pipeline/steps/rejects.py", "Row"),
+    ("data_pipeline/steps/row.py", "PreparedRow"),
+    ("data_pipeline/steps/row.py", "RowStep"),
+    ("data_pipeline/report_plots.py", "figure"),  # matplotlib's
+    ("opens2s_core/benchmark/plots.py", "figure"),
     ("opens2s_core/benchmark/plots.py", "_figure"),
     ("opens2s_core/models/flow_encoder.py", "FeedForward"),
     ("opens2s_core/models/flow_estimator.py", "FeedForward"),

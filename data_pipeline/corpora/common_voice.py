@@ -6,10 +6,10 @@ from itertools import chain
 from typing import ClassVar
 
 from data_pipeline.corpora.fields import required_text, text_field
-from data_pipeline.corpora.files import CorpusError, CorpusFiles
-from data_pipeline.corpora.lines import text_lines
-from data_pipeline.corpora.listing import Listing
+from data_pipeline.corpora.files import CorpusError, CorpusFiles, Listing
 from data_pipeline.corpora.reader import CorpusCard
+from data_pipeline.corpora.rows import bad_row, reject_repeated_ids
+from data_pipeline.corpora.tables import text_lines
 from data_pipeline.records import Age, AudioReference, Gender, Reject, RejectedRow, Utterance
 
 _AGES: dict[str, Age] = {
@@ -30,10 +30,12 @@ _COLUMNS = ("client_id", "path", "sentence")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommonVoice:
-    """``{lang}/{split}.tsv``, which names files of ``{lang}/clips/``.
+    """Layout, where ``root`` is the directory of the language, of the release, or the one above::
 
-    ``root`` is the directory of the release, the one above, or the one of the language. The tables have no quoting:
-    a quotation mark is part of the sentence.
+        cv-corpus-13.0-2023-03-09/en/train.tsv      client_id, path, sentence, …, age, gender, …
+        cv-corpus-13.0-2023-03-09/en/clips/common_voice_en_1.mp3
+
+    The tables have no quoting: a quotation mark is part of the sentence. ``lang`` is the name of the directory.
     """
 
     name: ClassVar[str] = "common_voice"
@@ -62,36 +64,35 @@ class CommonVoice:
         return tables
 
     def read(self, files: CorpusFiles, part: str) -> Iterator[Utterance | Reject]:
+        yield from reject_repeated_ids(self._read(files, part))
+
+    def _read(self, files: CorpusFiles, part: str) -> Iterator[Utterance | Reject]:
         directory, _, table = part.rpartition("/")
         split = table.removesuffix(".tsv")
         listing = Listing(files)
         clips = f"{directory}/clips".lstrip("/")
         lines = text_lines(files, part)
         header = _header(files, part, lines)
-        ids: set[str] = set()
         for number, line in lines:
             row_id = f"{part}:{number}"
             try:
                 row = _row(header, line)
-                clip = required_text(row, "path")
+                clip = required_text(row, "path", "audio")
                 # A clip is in one split of a release; the split in the id keeps ids apart where a table repeats one.
                 row_id = f"{split}-{clip.removesuffix('.mp3')}"
-                if row_id in ids:
-                    raise RejectedRow(f"duplicate id: {clip} is in an earlier line of {part}")
-                ids.add(row_id)
                 yield Utterance(
                     id=row_id,
                     corpus=self.name,
                     split=split,
                     language=self.lang.partition("-")[0],
                     audio=AudioReference(path=listing.find(clip, clips)),
-                    text=required_text(row, "sentence"),
+                    text=required_text(row, "sentence", "text"),
                     speaker=text_field(row, "client_id"),
                     gender=_GENDERS.get(text_field(row, "gender"), ""),
                     age=_AGES.get(text_field(row, "age"), ""),
                 )
             except RejectedRow as error:
-                yield Reject(id=row_id, step="read", reason=str(error))
+                yield bad_row(row_id, error)
 
 
 def _header(files: CorpusFiles, table: str, lines: Iterator[tuple[int, str | RejectedRow]]) -> list[str]:
@@ -107,5 +108,5 @@ def _row(header: list[str], line: str | RejectedRow) -> dict[str, str]:
         raise line
     fields = line.split("\t")
     if len(fields) != len(header):
-        raise RejectedRow(f"malformed row: {len(fields)} fields, expected {len(header)}")
+        raise RejectedRow(f"bad row: {len(fields)} fields, expected {len(header)}")
     return dict(zip(header, fields, strict=True))

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from data_pipeline.corpora.files import CorpusError, CorpusFiles
-from data_pipeline.corpora.parquet_rows import parquet_rows
 from data_pipeline.corpora.reader import CorpusCard
 from data_pipeline.corpora.rows import bad_row, reject_repeated_ids
+from data_pipeline.corpora.tables import parquet_rows
 from data_pipeline.records import (
     AudioReference,
     Content,
@@ -35,9 +35,12 @@ _GENDERS: dict[str, Gender] = {"f": "female", "m": "male"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dialogues:
-    """Shards ``NNNNN-of-NNNNN.parquet`` of schema :data:`~data_pipeline.schema.DIALOGUE`, one exchange a row.
+    """Layout::
 
-    A finished data set has all its shards. It has no splits: all is ``all``.
+        00000-of-00002.parquet      one exchange a row, schema :data:`~data_pipeline.schema.DIALOGUE`
+        00001-of-00002.parquet
+
+    A data set with a missing shard is an error. There are no splits: the split is ``all``.
     """
 
     name: ClassVar[str] = "dialogues"

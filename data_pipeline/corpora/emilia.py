@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, ClassVar
 
 from data_pipeline.corpora.fields import number_field, required_text, text_field
-from data_pipeline.corpora.files import CorpusError, CorpusFiles
-from data_pipeline.corpora.lines import json_lines, parse_object
-from data_pipeline.corpora.listing import Listing
+from data_pipeline.corpora.files import CorpusError, CorpusFiles, Listing
 from data_pipeline.corpora.reader import CorpusCard
+from data_pipeline.corpora.rows import bad_row, reject_repeated_ids
+from data_pipeline.corpora.tables import json_rows, parse_object
 from data_pipeline.records import AudioReference, Reject, RejectedRow, Utterance
 
 _LANGUAGES = ("de", "en", "fr", "ja", "ko", "zh")
@@ -21,11 +21,16 @@ _MAX_JSON = 1 << 20  # bytes; real ones have a few hundred
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Emilia:
-    """``{language}/*.tar`` with members ``{key}.mp3`` and ``{key}.json``, or ``{language}/*.jsonl`` with paths of MP3
-    files relative to its directory. Languages are directories in upper case, such as ``EN``.
+    """Layout, where ``root`` is the directory of a language, or up to three levels above it::
 
-    ``root`` is the directory of a language, or up to three levels above it. Nothing is unpacked: an entry of an
-    archive names the bytes of its member.
+        EN/EN-B000000.tar       pairs {key}.mp3 and {key}.json: id, text, duration, speaker, language, dnsmos
+
+    or tables with paths that are relative to their directory::
+
+        EN/EN_B00000.jsonl      the same keys, and wav
+        EN/EN_B00000/…/{id}.mp3
+
+    Nothing is unpacked: an entry of an archive names the bytes of its member.
     """
 
     name: ClassVar[str] = "emilia"
@@ -46,18 +51,17 @@ class Emilia:
         return found
 
     def read(self, files: CorpusFiles, part: str) -> Iterator[Utterance | Reject]:
+        yield from reject_repeated_ids(self._read(files, part))
+
+    def _read(self, files: CorpusFiles, part: str) -> Iterator[Utterance | Reject]:
         clips = _archive(files, part) if part.endswith(".tar") else _table(files, part)
-        ids: set[str] = set()
         for key, row, audio in clips:
             row_id = key
             try:
                 if isinstance(row, RejectedRow):
                     raise row
                 row_id = text_field(row, "_id") or text_field(row, "id") or key
-                if row_id in ids:
-                    raise RejectedRow(f"duplicate id: {row_id} is already in {part}")
-                ids.add(row_id)
-                language = required_text(row, "language").lower()
+                language = required_text(row, "language", "language").lower()
                 if language not in self.languages:
                     raise RejectedRow(f"other language: {language!r}, expected {' or '.join(self.languages)}")
                 if isinstance(audio, RejectedRow):
@@ -68,13 +72,13 @@ class Emilia:
                     split="train",
                     language=language,
                     audio=audio,
-                    text=required_text(row, "text"),
+                    text=required_text(row, "text", "text"),
                     duration=number_field(row, "duration"),
                     speaker=text_field(row, "speaker"),
                     dnsmos=number_field(row, "dnsmos"),
                 )
             except RejectedRow as error:
-                yield Reject(id=row_id, step="read", reason=str(error))
+                yield bad_row(row_id, error)
 
     def _tables(self, files: CorpusFiles, directory: str, depth: int) -> list[str]:
         found: list[str] = []
@@ -99,13 +103,13 @@ _Clip = tuple[str, dict[str, Any] | RejectedRow, AudioReference | RejectedRow]
 def _table(files: CorpusFiles, part: str) -> Iterator[_Clip]:
     listing = Listing(files)
     directory = part.rpartition("/")[0]
-    for number, row in json_lines(files, part):
+    for number, row in json_rows(files, part):
         key = f"{part}:{number}"
         if isinstance(row, RejectedRow):
             yield key, row, row
             continue
         try:
-            name = required_text(row, "wav")
+            name = required_text(row, "wav", "audio")
             key = name.rpartition("/")[2].removesuffix(".mp3")
             yield key, row, AudioReference(path=listing.find(name, directory))
         except RejectedRow as error:
@@ -127,7 +131,7 @@ def _archive(files: CorpusFiles, part: str) -> Iterator[_Clip]:
                 continue
             if key in done or key in (audios if kind == "mp3" else rows):
                 error = RejectedRow(f"duplicate id: {member.name} is already in {part}")
-                yield key, error, error
+                yield member.name, error, error
                 continue
             if kind == "mp3":
                 audios[key] = AudioReference(path=part, offset=member.offset_data, size=member.size)
@@ -144,7 +148,7 @@ def _archive(files: CorpusFiles, part: str) -> Iterator[_Clip]:
 
 def _metadata(file: BinaryIO, member: tarfile.TarInfo) -> dict[str, Any] | RejectedRow:
     if member.size > _MAX_JSON:
-        return RejectedRow(f"broken JSON: {member.name} has {member.size} bytes, expected at most {_MAX_JSON}")
+        return RejectedRow(f"bad row: {member.name} has {member.size} bytes, expected at most {_MAX_JSON}")
     file.seek(member.offset_data)
     try:
         return parse_object(file.read(member.size))
@@ -162,23 +166,23 @@ def _members(file: BinaryIO) -> Iterator[tarfile.TarInfo | RejectedRow]:
         with tarfile.open(fileobj=file, mode="r:", ignore_zeros=True, encoding="utf-8", errors="replace") as archive:
             for member in archive:
                 if member.size < 0:  # the next member would be an earlier one, without end
-                    yield RejectedRow(f"damaged archive: {member.name} has {member.size} bytes")
+                    yield RejectedRow(f"bad archive: {member.name} has {member.size} bytes")
                     return
                 if _has_data(file, end, member.offset):
-                    yield RejectedRow(f"damaged archive: bytes {end} to {member.offset} are no members")
+                    yield RejectedRow(f"bad archive: bytes {end} to {member.offset} are no members")
                 stop = member.offset_data + (member.size if member.isreg() else 0)
                 if stop > size:
-                    yield RejectedRow(f"truncated archive: {member.name} ends at byte {stop}, the file at {size}")
+                    yield RejectedRow(f"bad archive: {member.name} ends at byte {stop}, the file at {size}")
                     return
                 end = -(-stop // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
                 yield member
     except (tarfile.TarError, ValueError, OverflowError) as error:
-        yield RejectedRow(f"damaged archive: {error} after byte {end} of {size}")
+        yield RejectedRow(f"bad archive: {error} after byte {end} of {size}")
         return
     if size - end < tarfile.BLOCKSIZE:
-        yield RejectedRow(f"truncated archive: no end mark after byte {end} of {size}")
+        yield RejectedRow(f"bad archive: no end mark after byte {end} of {size}")
     elif _has_data(file, end, size):
-        yield RejectedRow(f"damaged archive: bytes {end} to {size} are no members")
+        yield RejectedRow(f"bad archive: bytes {end} to {size} are no members")
 
 
 def _has_data(file: BinaryIO, start: int, stop: int) -> bool:

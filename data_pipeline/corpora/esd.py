@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from data_pipeline.corpora.files import CorpusError, CorpusFiles
+from data_pipeline.corpora.files import CorpusError, CorpusFiles, top_directory
 from data_pipeline.corpora.reader import CorpusCard
-from data_pipeline.corpora.rows import bad_row, reject_repeated_ids, top_directory
+from data_pipeline.corpora.rows import bad_row, reject_repeated_ids
 from data_pipeline.records import AudioReference, Emotion, Reject, RejectedRow, Utterance
 
 LABELS: dict[str, Emotion] = {
@@ -27,12 +27,13 @@ _SPLITS = ("train", "evaluation", "test")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Esd:
-    """``{0001-0020}/{emotion}/[{split}/]{speaker}_{NNNNNN}.wav`` and ``{0001-0020}/{speaker}.txt``, a table of id, text
-    and emotion. The directories ``train``, ``evaluation`` and ``test`` may be missing: the split is ``all`` then.
+    """Layout, below ``root`` or its directory ``ESD`` or ``Emotion Speech Dataset``::
 
-    ``root`` holds the speakers, or a directory ``ESD`` or ``Emotion Speech Dataset`` that does. Speakers to 0010 speak
-    Chinese, the others English. The directory gives the emotion; a table that names another one contradicts it, and
-    the clip is rejected. Clips without a line in the table have no text.
+        0011/0011.txt                               id, text and emotion, separated by tabs
+        0011/Surprise/evaluation/0011_001401.wav    or without train, evaluation and test: the split is ``all`` then
+
+    Speakers to 0010 speak Chinese, the others English. The directory gives the emotion; a clip with another one in the
+    table is rejected. A clip without a line in the table has no text.
     """
 
     name: ClassVar[str] = "esd"
@@ -115,7 +116,7 @@ def _table(files: CorpusFiles, path: str, language: str) -> tuple[dict[str, tupl
             if line.strip():
                 id, text, label = _fields(line)
                 if id in lines:
-                    raise RejectedRow(f"duplicate line: {id} stands earlier in {path}")
+                    raise RejectedRow(f"duplicate id: {id} is in an earlier line of {path}")
                 lines[id] = (text, label)
         except RejectedRow as error:
             rejects.append(bad_row(f"{path}:{number}", error))
@@ -146,7 +147,7 @@ def _fields(line: str) -> tuple[str, str, str]:
     if len(fields) == 1:
         fields = fields[0].split(maxsplit=1)
     if not re.fullmatch(r"\d{4}_\d+", fields[0]):
-        raise RejectedRow(f"corrupt row: {line.strip()!r}, expected an id, a text and an emotion separated by tabs")
+        raise RejectedRow(f"bad row: {line.strip()!r}, expected an id, a text and an emotion separated by tabs")
     id, *rest = fields
     if len(rest) == 1:  # the emotion is missing, or stands behind the text
         text, _, last = rest[0].rpartition(" ")

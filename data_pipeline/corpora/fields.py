@@ -16,17 +16,17 @@ def text_field(row: Mapping[str, Any], name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise RejectedRow(f"bad {name}: {value!r:.100}, expected text")
+        raise RejectedRow(f"bad row: {name} is {value!r:.100}, expected text")
     if _UNDECODED.search(value):
         raise RejectedRow(f"bad encoding: {name} is {value!r:.100}, expected Unicode text")
     return value.strip()
 
 
-def required_text(row: Mapping[str, Any], name: str) -> str:
-    """A text that is not empty. Raises :class:`RejectedRow`."""
+def required_text(row: Mapping[str, Any], name: str, meaning: str) -> str:
+    """A text that is not empty. Raises :class:`RejectedRow`: ``no <meaning>`` where it is."""
     text = text_field(row, name)
     if not text:
-        raise RejectedRow(f"no {name}: it is empty or absent")
+        raise RejectedRow(f"no {meaning}: {name} is empty or absent")
     return text
 
 
@@ -43,13 +43,13 @@ def number_field(row: Mapping[str, Any], name: str) -> float | None:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise RejectedRow(f"bad {name}: {value!r:.100}, expected a number")
+        raise RejectedRow(f"bad row: {name} is {value!r:.100}, expected a number")
     return number
 
 
-def required_number(row: Mapping[str, Any], name: str) -> float:
-    """Raises :class:`RejectedRow`."""
+def required_number(row: Mapping[str, Any], name: str, meaning: str) -> float:
+    """A finite number. Raises :class:`RejectedRow`: ``no <meaning>`` where there is none."""
     number = number_field(row, name)
     if number is None:
-        raise RejectedRow(f"no {name}: it is empty or absent")
+        raise RejectedRow(f"no {meaning}: {name} is empty or absent")
     return number

@@ -1,4 +1,4 @@
-"""The files of a corpus, confined to its root."""
+"""The files of a corpus, confined to its root: which there are, and what is in them."""
 
 import glob
 import posixpath
@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, BinaryIO
 
 from fsspec.core import url_to_fs
+
+from data_pipeline.records import RejectedRow
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[/\\]")  # a URL or a drive
 
@@ -45,6 +47,15 @@ class CorpusFiles:
     def path(self, name: str) -> str:
         """``name`` normalised. Raises ``ValueError`` where it leads out of the root."""
         return path_below_root(name)
+
+    def relative(self, path: str) -> str:
+        """An absolute path or URL below the root, relative to it. Any other text is returned as it is."""
+        filesystem, root = self._opened
+        for top in (root, filesystem.unstrip_protocol(root)):
+            # The root of an object store is "bucket/path", as a relative path may be.
+            if _ABSOLUTE.match(top) or top.startswith("/"):
+                path = path.removeprefix(f"{top}/")
+        return path
 
     def exists(self, name: str) -> bool:
         filesystem, root = self._opened
@@ -86,3 +97,30 @@ class CorpusFiles:
             except UnicodeDecodeError:
                 continue
         raise CorpusError(f"{self.root}/{name}: expected text in {' or '.join(encodings)}")
+
+
+class Listing:
+    """Which files of a corpus are there: each directory is listed once, since asking for single files is slow on object
+    stores. The last 64 listings are kept."""
+
+    def __init__(self, files: CorpusFiles) -> None:
+        self._names = lru_cache(maxsize=64)(lambda directory: frozenset(files.names(directory)))
+
+    def find(self, name: str, directory: str = "") -> str:
+        """The path of a file that a table names, relative to the root of the corpus.
+
+        ``name`` is relative to ``directory`` and cannot leave it. Raises :class:`RejectedRow` where it leads out or
+        is not there.
+        """
+        try:
+            path = posixpath.join(directory, path_below_root(name))
+        except ValueError as error:
+            raise RejectedRow(f"path outside the corpus: {error}") from None
+        if posixpath.basename(path) not in self._names(posixpath.dirname(path)):
+            raise RejectedRow(f"missing file: {path}")
+        return path
+
+
+def top_directory(files: CorpusFiles, *names: str) -> str:
+    """``<name>/`` of the first directory below the root that is there, or nothing where the root holds the corpus."""
+    return next((f"{name}/" for name in names if files.names(name)), "")

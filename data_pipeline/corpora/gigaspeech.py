@@ -19,9 +19,13 @@ _TAG = re.compile(r"\s*<([A-Z]+)>")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GigaSpeech:
-    """``GigaSpeech.json`` and the recordings that it names, ``audio/{source}/{directory}/{aid}.opus``.
+    """Layout, below ``root`` or its directory ``GigaSpeech``::
 
-    ``root`` holds them, or the directory ``GigaSpeech`` that does. Texts are upper case, with punctuation.
+        GigaSpeech.json     {"audios": [{"aid", "path", "segments": [{"sid", "begin_time", "end_time", "text_tn",
+                            "subsets": ["{M}"]}]}]}
+        audio/podcast/P0000/POD0000000001.opus
+
+    An utterance is a segment of a recording. Texts are upper case, and get the punctuation that tags stand for.
     """
 
     name: ClassVar[str] = "gigaspeech"
@@ -54,7 +58,7 @@ class GigaSpeech:
             split=self.subset.strip("{}"),
             language="en",
             audio=segment.audio,
-            text=_punctuated(required_text(segment.row, "text_tn")),
+            text=_punctuated(required_text(segment.row, "text_tn", "text")),
             sample_rate=None if rate is None else int(rate),
             duration=segment.duration,
             speaker="" if speaker == "N/A" else speaker,

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from data_pipeline.corpora.files import CorpusError, CorpusFiles
+from data_pipeline.corpora.files import CorpusError, CorpusFiles, top_directory
 from data_pipeline.corpora.reader import CorpusCard
-from data_pipeline.corpora.rows import bad_row, reject_repeated_ids, top_directory
+from data_pipeline.corpora.rows import bad_row, reject_repeated_ids
 from data_pipeline.records import AudioReference, Emotion, Gender, Reject, Utterance
 
 LABELS: dict[str, Emotion] = {
@@ -31,12 +31,14 @@ _ENCODINGS = ("utf-8-sig", "cp1252", "latin-1")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Iemocap:
-    """``Session{1-5}/sentences/wav/{dialog}/{id}.wav``, labels in ``Session{1-5}/dialog/EmoEvaluation/{dialog}.txt``
-    and texts in ``Session{1-5}/dialog/transcriptions/{dialog}.txt``.
+    """Layout, below ``root`` or its directory ``IEMOCAP_full_release``::
 
-    ``root`` holds the sessions, or the directory ``IEMOCAP_full_release`` that does. The session is the split: each
-    has two speakers of its own, so that a session makes a fold. The speaker and the gender are those of the utterance
-    (``_F000``, ``_M000``); ``Ses01F`` only says who wore the markers. Utterances without a transcript have no text.
+        Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav
+        Session1/dialog/EmoEvaluation/Ses01F_impro01.txt      [6.29 - 8.23]  Ses01F_impro01_F000  neu  [2.5, 2.5, 2.5]
+        Session1/dialog/transcriptions/Ses01F_impro01.txt     Ses01F_impro01_F000 [006.29-008.23]: Excuse me.
+
+    A session is a split: each has two speakers of its own, so that a session makes a fold. Speaker and gender are those
+    of the utterance (``_F000``, ``_M000``), not of the dialogue (``Ses01F``). Without a transcript the text is empty.
     """
 
     name: ClassVar[str] = "iemocap"
@@ -73,7 +75,7 @@ class Iemocap:
             match = _EVALUATION.fullmatch(line)
             if match is None:
                 expected = "[start - end] id code [valence, activation, dominance]"
-                yield bad_row(f"{dialog}:{number}", f"corrupt row: {line!r}, expected {expected}")
+                yield bad_row(f"{dialog}:{number}", f"bad row: {line!r}, expected {expected}")
                 continue
             start, end, id, code = float(match[1]), float(match[2]), match[3], match[4]
             unlabelled.discard(id)

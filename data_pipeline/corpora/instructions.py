@@ -2,7 +2,6 @@
 
 import io
 import math
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,13 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from data_pipeline.corpora.audio_strings import parse_audio
-from data_pipeline.corpora.files import CorpusError, CorpusFiles, path_below_root
-from data_pipeline.corpora.json_records import json_records
+from data_pipeline.corpora.files import CorpusError, CorpusFiles, Listing
 from data_pipeline.corpora.reader import CorpusCard
-from data_pipeline.corpora.rows import Listing, bad_row
+from data_pipeline.corpora.rows import bad_row
+from data_pipeline.corpora.tables import json_rows
 from data_pipeline.records import AudioReference, Content, Conversation, ConversationMessage, Reject, RejectedRow
 
-_KEYS = ("text", "audio", "speech_units")  # and "spk_emb", which the offline tool lets out
+_KEYS = ("text", "audio", "speech_units")  # and "spk_emb", which may be missing
 _UNITS = re.compile(r"(?:\s*<\|audio_\d+\|>)+\s*")
 _UNIT = re.compile(r"<\|audio_(\d+)\|>")
 _ROLES = ("system", "user", "assistant")
@@ -25,14 +24,17 @@ _ROLES = ("system", "user", "assistant")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Instructions:
-    """JSON Lines, one object a line:
-    ``{"messages": [{"role": …, "content": [{"text": …, "audio": …, "speech_units": …, "spk_emb": …}]}]}``.
+    """Layout, with one conversation a line::
 
-    All four are strings, empty where there is nothing. ``audio`` is one of the forms of
+        train.jsonl     {"messages": [{"role": "user", "content": [{"text": "", "audio": "wavs/a.wav",
+                        "speech_units": "", "spk_emb": ""}]}, {"role": "assistant", "content": […]}]}
+        wavs/a.wav
+
+    The four values are strings, empty where there is nothing; ``spk_emb`` may be missing. ``audio`` is a string of
     :func:`~data_pipeline.corpora.audio_strings.parse_audio`, ``speech_units`` is ``<|audio_12|><|audio_7|>…``, and
     ``spk_emb`` is the path of a NumPy file (``.npy``) or numbers separated by commas or spaces. Paths are relative to
-    ``root``, or absolute and below it. ``manifests`` is a pattern of paths below ``root``; each manifest is a part and
-    a split. The format names no language: it is ``language`` for all of them.
+    ``root``, or absolute and below it. ``manifests`` is a pattern of paths below ``root``; each manifest is a split.
+    The format names no language: ``language`` is that of all rows.
     """
 
     name: ClassVar[str] = "instructions"
@@ -56,7 +58,7 @@ class Instructions:
     def read(self, files: CorpusFiles, part: str) -> Iterator[Conversation | Reject]:
         loader = _Loader(files=files, listing=Listing(files))
         split = part.rpartition(".")[0] or part
-        for number, record in json_records(files, part):
+        for number, record in json_rows(files, part):
             id = f"{split}-{number:08d}"
             try:
                 if isinstance(record, RejectedRow):
@@ -78,10 +80,8 @@ class _Loader:
 
     def content(self, item: Any) -> Content:
         if not isinstance(item, dict) or any(not isinstance(item.get(key), str) for key in _KEYS):
-            raise RejectedRow(f"corrupt row: content {str(item)[:80]!r}, expected the strings {', '.join(_KEYS)}")
+            raise RejectedRow(f"bad row: content {str(item)[:80]!r}, expected the strings {', '.join(_KEYS)}")
         text, audio, units = (item[key] for key in _KEYS)
-        if not (text or audio or units):
-            raise RejectedRow("empty content: text, audio and speech_units are all empty")
         return Content(
             text=text,
             audio=None if not audio else self._clip(audio),
@@ -90,17 +90,13 @@ class _Loader:
         )
 
     def _clip(self, text: str) -> AudioReference:
-        clip = parse_audio(self._relative(text))
-        self.listing.require(clip.path)
+        clip = parse_audio(self.files.relative(text))
+        self.listing.find(clip.path)
         return clip
-
-    def _relative(self, path: str) -> str:
-        root = self.files.root if "://" in self.files.root else os.path.abspath(self.files.root)
-        return path.removeprefix(f"{root.rstrip('/')}/")
 
     def _vector(self, text: Any) -> tuple[float, ...]:
         if not isinstance(text, str):
-            raise RejectedRow(f"corrupt row: spk_emb is {str(text)[:80]!r}, expected a string")
+            raise RejectedRow(f"bad row: spk_emb is {str(text)[:80]!r}, expected a string")
         if not text:
             return ()
         if text not in self.vectors:
@@ -108,11 +104,7 @@ class _Loader:
         return self.vectors[text]
 
     def _stored(self, text: str) -> tuple[float, ...]:
-        try:
-            path = path_below_root(self._relative(text))
-        except ValueError as error:
-            raise RejectedRow(f"path outside the corpus: {error}") from None
-        self.listing.require(path)
+        path = self.listing.find(self.files.relative(text))
         try:
             values = np.load(io.BytesIO(self.files.read(path)), allow_pickle=False)
         except (ValueError, EOFError) as error:
@@ -127,10 +119,10 @@ class _Loader:
 def _messages(record: dict[str, Any], loader: _Loader) -> tuple[ConversationMessage, ...]:
     messages = record.get("messages")
     if not isinstance(messages, list) or not messages:
-        raise RejectedRow(f"corrupt row: expected the key messages with a list, found {sorted(record)}")
+        raise RejectedRow(f"bad row: expected the key messages with a list, found {sorted(record)}")
     parsed = tuple(_message(message, loader) for message in messages)
     if any(message.role == "system" for message in parsed[1:]):
-        raise RejectedRow("bad order: a message of the system stands behind others")
+        raise RejectedRow("bad order: a system message follows others")
     if parsed[-1].role != "assistant":
         raise RejectedRow(f"no reply: the last message is the {parsed[-1].role}'s, expected the assistant's")
     return parsed
@@ -141,8 +133,13 @@ def _message(message: Any, loader: _Loader) -> ConversationMessage:
         raise RejectedRow(f"bad role: {str(message)[:80]!r}, expected a role of {', '.join(_ROLES)}")
     content = message.get("content")
     if not isinstance(content, list) or not content:
-        raise RejectedRow(f"corrupt row: content is {str(content)[:80]!r}, expected a list of objects")
-    return ConversationMessage(role=message["role"], content=tuple(loader.content(item) for item in content))
+        raise RejectedRow(f"bad row: content is {str(content)[:80]!r}, expected a list of objects")
+    found = tuple(loader.content(item) for item in content)
+    if not any(item.text or item.audio or item.units for item in found):
+        raise RejectedRow(f"empty message: all content of the {message['role']} is empty")
+    if message["role"] != "assistant" and any(item.units and not item.audio for item in found):
+        raise RejectedRow(f"bad units: the {message['role']} has speech_units, expected them of the assistant")
+    return ConversationMessage(role=message["role"], content=found)
 
 
 def _units(text: str) -> tuple[int, ...]:

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import yaml
 
-from data_pipeline.corpora.files import CorpusError, CorpusFiles, path_below_root
-from data_pipeline.corpora.json_records import json_records
+from data_pipeline.corpora.files import CorpusError, CorpusFiles, Listing
 from data_pipeline.corpora.reader import CorpusCard
-from data_pipeline.corpora.rows import Listing, bad_row, reject_repeated_ids, split_rounds
+from data_pipeline.corpora.rows import bad_row, reject_repeated_ids, split_rounds
+from data_pipeline.corpora.tables import json_rows
 from data_pipeline.records import (
     AudioReference,
     Content,
@@ -45,10 +45,14 @@ class Mapping:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InstructS2S:
-    """Manifests in JSON or JSON Lines, and the clips they name, extracted from the archives.
+    """Layout, with the archives extracted::
 
-    ``mapping`` is the path of a YAML file that names the keys of the manifests; where it is empty, the layout is that
-    of ``instructs2s.yaml`` beside this module. Rows of one conversation stand next to each other.
+        instruct_en_200k_data_cosy2.json    [{"id", "conversation": [{"from": "human", "text", "speech": "en/0.wav"},
+                                            {"from": "gpt", "text"}]}]
+        en/0.wav
+
+    ``mapping`` is the path of a YAML file with other names of files and keys. Where it is empty, the one for the layout
+    above is used: ``instructs2s.yaml`` beside this module. Rows of one conversation must follow one another.
     """
 
     name: ClassVar[str] = "instructs2s"
@@ -76,7 +80,7 @@ class InstructS2S:
     def _read(self, files: CorpusFiles, part: str) -> Iterator[Conversation | Reject]:
         mapping, listing = self._mapping(), Listing(files)
         id, group = "", list[dict[str, Any]]()
-        for number, record in json_records(files, part):
+        for number, record in json_rows(files, part):
             if isinstance(record, RejectedRow):
                 yield bad_row(f"{part}:{number}", record)
                 continue
@@ -125,7 +129,7 @@ class InstructS2S:
 def _turns(mapping: Mapping, record: dict[str, Any]) -> list[dict[str, Any]]:
     turns = record.get(mapping.turns) if mapping.turns else [record]
     if not isinstance(turns, list) or not turns or not all(isinstance(turn, dict) for turn in turns):
-        raise RejectedRow(f"no turns: expected a list of objects in {mapping.turns!r}, got {str(turns)[:80]!r}")
+        raise RejectedRow(f"bad row: {mapping.turns} is {turns!r:.100}, expected a list of objects")
     return turns
 
 
@@ -159,12 +163,8 @@ def _content(
         return Content(text=text.strip())
     if not isinstance(path, str) or not path:
         raise RejectedRow(f"no audio: the {side} has {path!r} in {audio_key!r}")
-    try:
-        path = path_below_root(f"{mapping.audio_directory}/{path}" if mapping.audio_directory else path)
-    except ValueError as error:
-        raise RejectedRow(f"path outside the corpus: {error}") from None
-    listing.require(path)
-    return Content(text=text.strip(), audio=AudioReference(path=path))
+    found = listing.find(f"{mapping.audio_directory}/{path}" if mapping.audio_directory else path)
+    return Content(text=text.strip(), audio=AudioReference(path=found))
 
 
 def _require_alternation(messages: Sequence[ConversationMessage]) -> None:

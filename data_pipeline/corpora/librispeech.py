@@ -1,12 +1,13 @@
-"""LibriSpeech: read English, 16 kHz."""
+"""LibriSpeech: English books read by volunteers, FLAC, 16 kHz."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from data_pipeline.corpora.files import CorpusError, CorpusFiles
-from data_pipeline.corpora.lines import text_lines
+from data_pipeline.corpora.files import CorpusError, CorpusFiles, top_directory
 from data_pipeline.corpora.reader import CorpusCard
+from data_pipeline.corpora.rows import bad_row
+from data_pipeline.corpora.tables import text_lines
 from data_pipeline.records import AudioReference, Gender, Reject, RejectedRow, Utterance
 
 _GENDERS: dict[str, Gender] = {"F": "female", "M": "male"}
@@ -14,9 +15,13 @@ _GENDERS: dict[str, Gender] = {"F": "female", "M": "male"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LibriSpeech:
-    """``{split}/{speaker}/{chapter}/{id}.flac`` and, beside them, ``{speaker}-{chapter}.trans.txt``.
+    """Layout, below ``root`` or its directory ``LibriSpeech``::
 
-    ``root`` holds the splits and ``SPEAKERS.TXT``, or the directory ``LibriSpeech`` that does. Texts are upper case.
+        SPEAKERS.TXT                                    id | sex | subset | minutes | name
+        train-clean-100/103/1240/103-1240.trans.txt     103-1240-0000 CHAPTER ONE
+        train-clean-100/103/1240/103-1240-0000.flac
+
+    Texts are upper case. Without ``SPEAKERS.TXT``, genders are unknown.
     """
 
     name: ClassVar[str] = "librispeech"
@@ -31,7 +36,7 @@ class LibriSpeech:
 
     def parts(self, files: CorpusFiles) -> list[str]:
         """One part a speaker."""
-        top = "LibriSpeech/" if files.exists("LibriSpeech") else ""
+        top = top_directory(files, "LibriSpeech")
         found = [f"{top}{split}/{name}" for split in self.splits for name in files.names(f"{top}{split}")]
         if not found:
             raise CorpusError(f"{files.root}: expected directories of LibriSpeech, one of {', '.join(self.splits)}")
@@ -39,7 +44,7 @@ class LibriSpeech:
 
     def read(self, files: CorpusFiles, part: str) -> Iterator[Utterance | Reject]:
         *_, split, speaker = part.split("/")
-        gender = _genders(files, part).get(speaker, "")
+        gender = _genders(files).get(speaker, "")
         for chapter in files.names(part):
             directory = f"{part}/{chapter}"
             there = set(files.names(directory))
@@ -50,7 +55,7 @@ class LibriSpeech:
             for name in sorted({file.removesuffix(".flac") for file in there if file.endswith(".flac")} | texts.keys()):
                 try:
                     if table not in there:
-                        raise RejectedRow(f"no transcripts: expected {directory}/{table}")
+                        raise RejectedRow(f"no transcript: expected {directory}/{table}")
                     if name not in texts:
                         raise RejectedRow(f"no text: expected a line of it in {directory}/{table}")
                     text = texts[name]
@@ -70,7 +75,7 @@ class LibriSpeech:
                         gender=gender,
                     )
                 except RejectedRow as error:
-                    yield Reject(id=name, step="read", reason=str(error))
+                    yield bad_row(name, error)
 
 
 def _texts(files: CorpusFiles, table: str) -> dict[str, str | RejectedRow]:
@@ -90,9 +95,9 @@ def _texts(files: CorpusFiles, table: str) -> dict[str, str | RejectedRow]:
     return texts
 
 
-def _genders(files: CorpusFiles, part: str) -> dict[str, Gender]:
+def _genders(files: CorpusFiles) -> dict[str, Gender]:
     """Speaker → gender by ``SPEAKERS.TXT`` (``id | sex | subset | minutes | name``, comments from ``;`` on)."""
-    top = "LibriSpeech/" if part.startswith("LibriSpeech/") else ""
+    top = top_directory(files, "LibriSpeech")
     if not files.exists(f"{top}SPEAKERS.TXT"):
         return {}
     lines = files.text(f"{top}SPEAKERS.TXT", ("utf-8-sig", "latin-1")).split("\n")

@@ -9,8 +9,8 @@ from typing import Any
 import ijson
 
 from data_pipeline.corpora.fields import number_field, required_number, required_text
-from data_pipeline.corpora.files import CorpusError, CorpusFiles
-from data_pipeline.corpora.listing import Listing
+from data_pipeline.corpora.files import CorpusError, CorpusFiles, Listing
+from data_pipeline.corpora.rows import bad_row
 from data_pipeline.records import AudioReference, Reject, RejectedRow, Utterance
 
 _READ = 1 << 16  # bytes
@@ -56,15 +56,15 @@ def read_segments(
         try:
             if isinstance(recording, RejectedRow):
                 raise recording
-            recording_id = required_text(recording, "aid")
+            recording_id = required_text(recording, "aid", "id")
             if recording_id in recordings:
                 raise RejectedRow(f"duplicate id: recording {recording_id} is already in {table}")
             recordings.add(recording_id)
             segments = recording.get("segments")
             if not isinstance(segments, list):
-                raise RejectedRow(f"bad segments: {segments!r:.100}, expected a list")
+                raise RejectedRow(f"bad row: segments is {segments!r:.100}, expected a list")
         except RejectedRow as error:
-            yield Reject(id=recording_id, step="read", reason=str(error))
+            yield bad_row(recording_id, error)
             continue
         path = _path(listing, directory, recording)
         ids: set[str] = set()
@@ -73,7 +73,7 @@ def read_segments(
             try:
                 if not _in_subset(row, subset):
                     continue
-                segment_id = required_text(row, "sid")
+                segment_id = required_text(row, "sid", "id")
                 if not segment_id.startswith(recording_id):
                     segment_id = f"{recording_id}_{segment_id}"
                 if segment_id in ids:
@@ -83,7 +83,7 @@ def read_segments(
                     raise path
                 yield utterance(_segment(segment_id, path, row, recording))
             except RejectedRow as error:
-                yield Reject(id=segment_id, step="read", reason=str(error))
+                yield bad_row(segment_id, error)
 
 
 def _recordings(files: CorpusFiles, table: str) -> Iterator[tuple[int, dict[str, Any] | RejectedRow]]:
@@ -98,33 +98,33 @@ def _recordings(files: CorpusFiles, table: str) -> Iterator[tuple[int, dict[str,
                 if isinstance(recording, dict):
                     yield position, recording
                 else:
-                    yield position, RejectedRow(f"bad recording: {recording!r:.100}, expected an object")
+                    yield position, RejectedRow(f"bad row: the recording is {recording!r:.100}, expected an object")
         except ijson.JSONError as error:
             message = " ".join(str(error).split())
-            yield position + 1, RejectedRow(f"broken JSON: {table} after {position + 1} recordings: {message:.200}")
+            yield position + 1, RejectedRow(f"bad table: {table} after {position + 1} recordings: {message:.200}")
             return
     if position < 0:
-        yield 0, RejectedRow(f"no recordings: {table} has none, expected a list audios")
+        yield 0, RejectedRow(f"bad table: {table} has no recordings, expected a list audios")
 
 
 def _path(listing: Listing, directory: str, recording: dict[str, Any]) -> str | RejectedRow:
     try:
-        return listing.find(required_text(recording, "path"), directory)
+        return listing.find(required_text(recording, "path", "audio"), directory)
     except RejectedRow as error:
         return error
 
 
 def _in_subset(row: Any, subset: str) -> bool:
     if not isinstance(row, dict):
-        raise RejectedRow(f"bad segment: {row!r:.100}, expected an object")
+        raise RejectedRow(f"bad row: the segment is {row!r:.100}, expected an object")
     subsets = row.get("subsets")
     if not isinstance(subsets, list):
-        raise RejectedRow(f"bad subsets: {subsets!r:.100}, expected a list")
+        raise RejectedRow(f"bad row: subsets is {subsets!r:.100}, expected a list")
     return subset in subsets
 
 
 def _segment(segment_id: str, path: str, row: dict[str, Any], recording: dict[str, Any]) -> Segment:
-    begin, end = required_number(row, "begin_time"), required_number(row, "end_time")
+    begin, end = (required_number(row, name, "times") for name in ("begin_time", "end_time"))
     total = number_field(recording, "duration")
     if not 0 <= begin < end or (total is not None and begin >= total):
         raise RejectedRow(f"bad times: {begin} to {end} s of {total} s, expected a segment of the recording")

@@ -1,4 +1,4 @@
-"""Manifests of utterances for speech recognition and emotion recognition, in JSON Lines."""
+"""Manifests of utterances in JSON Lines, for speech recognition and emotion recognition."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from data_pipeline.corpora.audio_strings import parse_audio
 from data_pipeline.corpora.fields import required_text, text_field
-from data_pipeline.corpora.files import CorpusError, CorpusFiles
-from data_pipeline.corpora.lines import json_lines
-from data_pipeline.corpora.listing import Listing
+from data_pipeline.corpora.files import CorpusError, CorpusFiles, Listing
 from data_pipeline.corpora.reader import CorpusCard
+from data_pipeline.corpora.rows import bad_row
+from data_pipeline.corpora.tables import json_rows
 from data_pipeline.records import EMOTIONS, Emotion, Reject, RejectedRow, Utterance
 
 _EMOTIONS: dict[str, Emotion] = {
@@ -47,10 +47,14 @@ _EMOTIONS: dict[str, Emotion] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
-    """``*.jsonl`` in the root, one object a line: ``audio``, and ``text``, ``label`` or both.
+    """Layout::
 
-    ``audio`` is a string of :func:`~data_pipeline.corpora.audio_strings.parse_audio`, relative to the root. ``label``
-    is an emotion; some manifests call it ``emotion``. The name of the file is the split.
+        train.jsonl     {"audio": "clips/a.wav", "text": "Hello.", "label": "happy"}
+        clips/a.wav
+
+    A row has ``text``, ``label`` or both. ``audio`` is a string of
+    :func:`~data_pipeline.corpora.audio_strings.parse_audio`; paths are relative to ``root``, or absolute and below it.
+    ``label`` is an emotion; some manifests call it ``emotion``. The name of the file is the split.
     """
 
     name: ClassVar[str] = "manifest"
@@ -73,12 +77,12 @@ class Manifest:
     def read(self, files: CorpusFiles, part: str) -> Iterator[Utterance | Reject]:
         listing = Listing(files)
         split = part.removesuffix(".jsonl")
-        for number, row in json_lines(files, part):
+        for number, row in json_rows(files, part):
             row_id = f"{split}:{number}"
             try:
                 if isinstance(row, RejectedRow):
                     raise row
-                audio = parse_audio(required_text(row, "audio"))
+                audio = parse_audio(files.relative(required_text(row, "audio", "audio")))
                 listing.find(audio.path)
                 text = text_field(row, "text")
                 label = text_field(row, "label") or text_field(row, "emotion")
@@ -95,11 +99,11 @@ class Manifest:
                     original_emotion=label,
                 )
             except RejectedRow as error:
-                yield Reject(id=row_id, step="read", reason=str(error))
+                yield bad_row(row_id, error)
 
 
 def _emotion(label: str) -> Emotion:
     emotion = _EMOTIONS.get(label.casefold())
     if emotion is None:
-        raise RejectedRow(f"unknown label: {label!r:.100}, expected an emotion such as {', '.join(EMOTIONS)}")
+        raise RejectedRow(f"unknown emotion: {label!r:.100}, expected an emotion such as {', '.join(EMOTIONS)}")
     return emotion

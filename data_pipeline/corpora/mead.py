@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from data_pipeline.corpora.files import CorpusError, CorpusFiles
+from data_pipeline.corpora.files import CorpusError, CorpusFiles, top_directory
 from data_pipeline.corpora.reader import CorpusCard
-from data_pipeline.corpora.rows import bad_row, top_directory
+from data_pipeline.corpora.rows import bad_row
 from data_pipeline.records import AudioReference, Emotion, Gender, Reject, Utterance
 
 LABELS: dict[str, Emotion] = {
@@ -26,11 +26,12 @@ _SPEAKER = re.compile(r"[MW]\d+")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mead:
-    """``{speaker}/audio/{emotion}/level_{1-3}/{NNN}.m4a``, stereo at 44.1 or 48 kHz.
+    """Layout, below ``root`` or its directory ``MEAD``::
 
-    ``root`` holds the speakers, or the directory ``MEAD`` that does. Speakers are ``M003`` (male) or ``W009`` (female).
-    No transcripts come with the corpus, so texts are empty: a recogniser writes them in a later step. The corpus has
-    no splits: all is ``all``.
+        M003/audio/angry/level_1/001.m4a        stereo, 44.1 or 48 kHz
+
+    Speakers are ``M003`` (male) or ``W009`` (female). The corpus has no texts and no splits: the text is empty, the
+    split ``all``.
     """
 
     name: ClassVar[str] = "mead"

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from data_pipeline.corpora.files import CorpusError, CorpusFiles
+from data_pipeline.corpora.files import CorpusError, CorpusFiles, top_directory
 from data_pipeline.corpora.reader import CorpusCard
-from data_pipeline.corpora.rows import bad_row, reject_repeated_ids, top_directory
+from data_pipeline.corpora.rows import bad_row, reject_repeated_ids
 from data_pipeline.records import AudioReference, Emotion, Reject, Utterance
 
 LABELS: dict[str, Emotion] = {
@@ -30,11 +30,16 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Meld:
-    """``dia{D}_utt{U}.mp4`` in a directory a split, and ``{train,dev,test}_sent_emo.csv`` beside or inside it.
+    """Layout, below ``root`` or its directory ``MELD.Raw``::
 
-    The directories are named as published (``train_splits``, ``dev_splits_complete``, ``output_repeated_splits_test``,
-    each also inside ``train``, ``dev``, ``test``) or ``train``, ``dev``, ``test``. ``root`` holds them, or the
-    directory ``MELD.Raw`` that does. Clips are numbered within their split, so ids begin with it.
+        train_sent_emo.csv              Utterance, Speaker, Emotion, Dialogue_ID, Utterance_ID, …
+        train_splits/dia0_utt0.mp4      also train/train_splits or train
+        dev_sent_emo.csv
+        dev_splits_complete/dia0_utt0.mp4
+        test_sent_emo.csv
+        output_repeated_splits_test/dia0_utt0.mp4
+
+    A table may also be inside the directory of its split. Clips are numbered within their split, so ids begin with it.
     """
 
     name: ClassVar[str] = "meld"
@@ -66,9 +71,7 @@ class Meld:
         for number, row in enumerate(_rows(files, part), 2):
             clip = f"dia{row['Dialogue_ID']}_utt{row['Utterance_ID']}.mp4".replace(" ", "")
             if _CLIP.fullmatch(clip) is None or row["Emotion"] is None:
-                yield bad_row(
-                    f"{split}:{number}", f"corrupt row: {row}, expected numbers of a dialogue and an utterance"
-                )
+                yield bad_row(f"{split}:{number}", f"bad row: {row}, expected numbers of a dialogue and an utterance")
                 continue
             id, label = f"{split}_{clip.removesuffix('.mp4')}", row["Emotion"].strip()
             unlabelled.discard(clip)

@@ -18,13 +18,16 @@ _ENCODINGS = ("utf-8-sig", "cp1252", "latin-1")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mosei:
-    """``Raw/Audio/Full/WAV_16000/{video}.wav`` with segments in ``Raw/Transcript/Segmented/Combined/{video}.txt``:
-    lines ``{video}___{clip}___{start}___{end}___{text}``, times in seconds.
+    """Layout::
 
-    ``labels`` is the path of the table of labels; its layouts are those of
-    :func:`~data_pipeline.corpora.mosei_labels.read_labels`. A segment has the emotion with the highest score; where no
-    score is above 0, or several are equally high, it is rejected. A start before 0 means 0. The split is that of the
-    table, or ``all``.
+        Raw/Audio/Full/WAV_16000/-3g5yACwYnA.wav
+        Raw/Transcript/Segmented/Combined/-3g5yACwYnA.txt     -3g5yACwYnA___0___82.753___100.555___Key is part of …
+        labels.csv                                            video_id, clip_id, sentiment, happy, sad, …
+
+    ``labels`` is the path of the table of labels; :func:`~data_pipeline.corpora.mosei_labels.read_labels` says which
+    layouts it may have, and where it is found without this setting. A segment has the emotion with the highest score;
+    where no score is above 0, or several are equally high, it is rejected. A start before 0 means 0. The split is that
+    of the table, or ``all``.
     """
 
     name: ClassVar[str] = "mosei"
@@ -70,7 +73,7 @@ class Mosei:
                 clip, start, end, text = _fields(line.strip(), video)
                 id = f"{video}_{clip}"
                 if clip in clips:
-                    raise RejectedRow(f"duplicate id: {id} stands earlier in {_TEXT}/{video}.txt")
+                    raise RejectedRow(f"duplicate id: {id} is in an earlier line of {_TEXT}/{video}.txt")
                 clips.add(clip)
                 label = labels.take(video, clip, start, end)
                 if not recorded:
@@ -115,5 +118,5 @@ def _fields(line: str, video: str) -> tuple[int, float, float, str]:
             raise ValueError(line)
     except ValueError:
         expected = f"{video}___clip___start___end___text"
-        raise RejectedRow(f"corrupt row: {line[:80]!r}, expected {expected}") from None
+        raise RejectedRow(f"bad row: {line[:80]!r}, expected {expected}") from None
     return int(fields[0]), start, end, fields[3].strip() if len(fields) > 3 else ""

@@ -164,7 +164,7 @@ def _add(labels: SegmentLabels, video: str, clip: int, scores: Sequence[Any], sp
 def _label(scores: Sequence[Any], split: str = "") -> SegmentLabel:
     numbers = tuple(_numbers(scores))
     if len(numbers) != len(LABELS) or any(number != number for number in numbers):
-        return SegmentLabel(fault=f"corrupt label: {list(scores)}, expected {len(LABELS)} numbers, one an emotion")
+        return SegmentLabel(fault=f"bad label: {list(scores)}, expected {len(LABELS)} numbers, one an emotion")
     return SegmentLabel(scores=numbers, split=split)
 
 

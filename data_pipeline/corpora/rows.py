@@ -1,10 +1,8 @@
-"""What the readers share: rejects, repeated ids, rounds of a conversation, and which files there are."""
+"""What readers do with rows: reject bad ones and repeated ids, and order the rounds of a conversation."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TypeVar
 
-from data_pipeline.corpora.files import CorpusFiles
 from data_pipeline.records import Conversation, Reject, RejectedRow, Utterance
 
 E = TypeVar("E", Utterance, Conversation)
@@ -23,34 +21,10 @@ def reject_repeated_ids(entries: Iterable[E | Reject]) -> Iterator[E | Reject]:
         if isinstance(entry, Reject):
             yield entry
         elif entry.id in seen:
-            yield bad_row(entry.id, f"duplicate id: {entry.id} stands earlier in the same part")
+            yield bad_row(entry.id, f"duplicate id: {entry.id} is earlier in the same part")
         else:
             seen.add(entry.id)
             yield entry
-
-
-def top_directory(files: CorpusFiles, *names: str) -> str:
-    """``<name>/`` of the first directory below the root that is there, or nothing where the root holds the corpus."""
-    return next((f"{name}/" for name in names if files.names(name)), "")
-
-
-@dataclass(frozen=True)
-class Listing:
-    """Which files are there. Each directory is listed once, since asking for single files is slow on object stores."""
-
-    files: CorpusFiles
-    _names: dict[str, set[str]] = field(default_factory=dict)
-
-    def has(self, path: str) -> bool:
-        directory, _, name = path.rpartition("/")
-        if directory not in self._names:
-            self._names[directory] = set(self.files.names(directory))
-        return name in self._names[directory]
-
-    def require(self, path: str) -> None:
-        """Raises :class:`RejectedRow` where the file is missing."""
-        if not self.has(path):
-            raise RejectedRow(f"missing file: {path}")
 
 
 def split_rounds(rows: Sequence[R], round_of: Callable[[R], str]) -> tuple[list[R], list[tuple[R, str]]]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from data_pipeline.corpora.files import CorpusError, CorpusFiles
-from data_pipeline.corpora.parquet_rows import parquet_rows
 from data_pipeline.corpora.reader import CorpusCard
 from data_pipeline.corpora.rows import bad_row, split_rounds
+from data_pipeline.corpora.tables import parquet_rows
 from data_pipeline.records import AudioReference, Content, Conversation, ConversationMessage, Reject
 
 _COLUMNS = ("split_name", "index", "round", "question", "answer")
@@ -16,7 +16,7 @@ _NO_ROUND = ("", "none", "null")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Row:
+class _Exchange:
     path: str
     number: int  # in the file, from 0
     id: str  # of the conversation
@@ -27,11 +27,13 @@ class _Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VoiceAssistant:
-    """Parquet files in ``data`` or in the root, with the columns ``split_name``, ``index``, ``round``, ``question``,
-    ``question_audio`` (bytes and path), ``answer`` and ``answer_snac``.
+    """Layout::
 
-    The rounds of one index are one conversation, also where they go on in the next file; a row without a round is a
-    conversation by itself. Answers have no audio: ``answer_snac`` holds codes of another codec and is not read.
+        data/train-00000-of-00325.parquet       split_name, index, round, question, question_audio, answer, answer_snac
+
+    The files may also be in ``root`` itself. The rounds of one index are one conversation, also across files; a row
+    without a round is a conversation of its own. Answers have no audio: ``answer_snac``, codes of another codec, is not
+    read.
     """
 
     name: ClassVar[str] = "voice_assistant"
@@ -51,20 +53,20 @@ class VoiceAssistant:
         return found
 
     def read(self, files: CorpusFiles, part: str) -> Iterator[Conversation | Reject]:
-        """The conversations that begin in ``part``."""
+        """The conversations that start in ``part``."""
         paths = self.parts(files)
         place = paths.index(part)
         rows = _rows(files, part)
-        begun = _ids(files, paths[place - 1]) if place else frozenset()
-        groups: dict[str, list[_Row]] = {}
+        started = _ids(files, paths[place - 1]) if place else frozenset()
+        groups: dict[str, list[_Exchange]] = {}
         for row in rows:
             if not row.id:
-                yield bad_row(f"{part}:{row.number}", "no index: expected the columns split_name and index")
-            elif row.id not in begun or _stands_alone(row):
+                yield bad_row(f"{part}:{row.number}", "no id: expected the columns split_name and index")
+            elif row.id not in started or _is_alone(row):
                 groups.setdefault(row.id, []).append(row)
         unfinished = set(groups)
         for path in paths[place + 1 :]:
-            continued = [row for row in _rows(files, path) if row.id in unfinished and not _stands_alone(row)]
+            continued = [row for row in _rows(files, path) if row.id in unfinished and not _is_alone(row)]
             for row in continued:
                 groups[row.id].append(row)
             unfinished = {row.id for row in continued}
@@ -73,8 +75,8 @@ class VoiceAssistant:
         for id, group in groups.items():
             yield from self._conversation(id, group)
 
-    def _conversation(self, id: str, group: list[_Row]) -> Iterator[Conversation | Reject]:
-        alone, rounds = [row for row in group if _stands_alone(row)], [row for row in group if not _stands_alone(row)]
+    def _conversation(self, id: str, group: list[_Exchange]) -> Iterator[Conversation | Reject]:
+        alone, rounds = [row for row in group if _is_alone(row)], [row for row in group if not _is_alone(row)]
         kept, faults = split_rounds(rounds, lambda row: row.round)
         if alone and not kept:
             kept, alone = alone[:1], alone[1:]
@@ -97,10 +99,10 @@ class VoiceAssistant:
             yield bad_row(f"{row.path}:{row.number}", reason)
 
 
-def _rows(files: CorpusFiles, path: str) -> Iterator[_Row]:
+def _rows(files: CorpusFiles, path: str) -> Iterator[_Exchange]:
     for number, row in enumerate(parquet_rows(files, path, _COLUMNS, audio_columns=(_AUDIO,))):
         text = {name: "" if row[name] is None else str(row[name]).strip() for name in _COLUMNS}
-        yield _Row(
+        yield _Exchange(
             path=path,
             number=number,
             id="-".join(filter(None, (text["split_name"], text["index"]))) if text["index"] else "",
@@ -110,10 +112,10 @@ def _rows(files: CorpusFiles, path: str) -> Iterator[_Row]:
         )
 
 
-def _stands_alone(row: _Row) -> bool:
+def _is_alone(row: _Exchange) -> bool:
     return row.round.lower() in _NO_ROUND
 
 
 def _ids(files: CorpusFiles, path: str) -> frozenset[str]:
     """The conversations of which a file holds rounds."""
-    return frozenset(row.id for row in _rows(files, path) if not _stands_alone(row))
+    return frozenset(row.id for row in _rows(files, path) if not _is_alone(row))

@@ -1,4 +1,4 @@
-"""WenetSpeech: Mandarin podcasts and YouTube, long recordings in Opus."""
+"""WenetSpeech: Mandarin podcasts and YouTube, long recordings in Opus, 16 kHz."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,9 +15,13 @@ _SUBSETS = ("S", "M", "L", "W", "DEV", "TEST_NET", "TEST_MEETING")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WenetSpeech:
-    """``WenetSpeech.json`` and the recordings that it names, ``audio/{split}/{source}/{directory}/{aid}.opus``.
+    """Layout, below ``root`` or its directory ``WenetSpeech``::
 
-    ``root`` holds them, or the directory ``WenetSpeech`` that does.
+        WenetSpeech.json    {"audios": [{"aid", "path", "segments": [{"sid", "confidence", "begin_time", "end_time",
+                            "text", "subsets": ["M"]}]}]}
+        audio/train/youtube/B00000/Y0000000000.opus
+
+    An utterance is a segment of a recording. ``min_confidence`` is the least agreement of text and audio, 0 to 1.
     """
 
     name: ClassVar[str] = "wenetspeech"
@@ -42,7 +46,7 @@ class WenetSpeech:
         return read_segments(files, part, self.subset, self._utterance)
 
     def _utterance(self, segment: Segment) -> Utterance:
-        confidence = required_number(segment.row, "confidence")
+        confidence = required_number(segment.row, "confidence", "confidence")
         if confidence < self.min_confidence:
             raise RejectedRow(f"low confidence: {confidence}, expected at least {self.min_confidence}")
         return Utterance(
@@ -51,7 +55,7 @@ class WenetSpeech:
             split=self.subset,
             language="zh",
             audio=segment.audio,
-            text=required_text(segment.row, "text"),
+            text=required_text(segment.row, "text", "text"),
             sample_rate=16_000,
             duration=segment.duration,
         )

@@ -1,4 +1,4 @@
-"""The random-access index of a data set: one small file with the place, lengths and label counts of every sample."""
+"""The random-access index of a data set: one small file with the position, lengths and label counts of every sample."""
 
 import json
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ _THREADS = 16
 
 @dataclass(frozen=True)
 class Index:
-    """Where the samples of a data set lie, in the order of its shards and their rows; arrays are (n,)."""
+    """The positions of the samples of a data set, in the order of its shards and their rows; arrays are (n,)."""
 
     shards: tuple[str, ...]
     shard: NDArray[np.int32]

@@ -1,4 +1,4 @@
-"""Where the files of a data set lie, and how one appears whole or not at all, on a local disk or an object store."""
+"""The files of a data set and their atomic publication, on a local disk or an object store."""
 
 import json
 import os
@@ -16,7 +16,7 @@ MANIFEST = "_dataset.json"
 
 
 class DatasetError(ValueError):
-    """A directory that does not hold the data set it should."""
+    """A directory that does not hold the expected data set."""
 
 
 def absolute_url(url: str) -> str:

@@ -92,7 +92,7 @@ def _chosen(samples: ShardedSamples, source: MixtureSource) -> NDArray[np.int64]
 
 
 def _repeated(count: int, weight: float, epoch: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """``weight`` × ``count`` row groups. What that is more or less than a whole number is made up in later epochs."""
+    """``weight`` × ``count`` row groups. Fractions of a row group are carried over to later epochs."""
     whole, rest = divmod(Fraction(str(weight)), 1)
     partly = math.floor((epoch + 1) * rest * count) - math.floor(epoch * rest * count)
     chosen = np.sort(rng.permutation(count)[:partly])

@@ -1,4 +1,4 @@
-"""What is to be made of a data set, shard by shard."""
+"""The shards of a data set that are to be made."""
 
 import hashlib
 import json

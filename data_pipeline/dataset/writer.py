@@ -1,4 +1,4 @@
-"""Publishing the shards of a data set, each whole or not at all."""
+"""Atomic publication of the shards of a data set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class DatasetWriter:
     url: str
 
     def start(self, plan: Sequence[Shard]) -> list[Shard]:
-        """The shards that are still to be made. What an earlier plan or a killed run left is cleared away."""
+        """The shards that are still to be made. Files of an earlier plan or of a killed run are removed."""
         files = DatasetFiles(self.url)
         files.remove("_tmp")
         done = {name: files.read_json(_marker(name)) for name in files.shards("_shards")}

@@ -1,4 +1,4 @@
-"""What data preparation takes from a bundle: the text tokenizer with its settings, and the speech tokenizer."""
+"""The parts of a bundle that data preparation uses: the text tokenizer with its settings, and the speech tokenizer."""
 
 import hashlib
 from collections.abc import Callable
@@ -21,7 +21,7 @@ _SETTINGS = tuple(f"{OPENS2S}/{pattern}" for pattern in SETTINGS)
 
 @dataclass(frozen=True, slots=True)
 class TextSettings:
-    """What decides how a conversation becomes ids."""
+    """The settings by which a conversation becomes ids."""
 
     prompts: PromptBuilder
     audio_positions: Callable[[int], int]  # LLM positions of a clip of so many samples
@@ -47,8 +47,8 @@ def speaker_dim(bundle: str) -> int:
 
 @lru_cache(maxsize=1)
 def load_text_settings(bundle: str, fingerprint: str) -> TextSettings:
-    """Kept in a worker between its tasks. ``fingerprint`` is that of :func:`text_fingerprint`: a worker that holds
-    another one loads anew."""
+    """Kept in a worker between its tasks. ``fingerprint`` is that of :func:`text_fingerprint`: with
+    another one the settings are loaded again."""
     directory = fetch_directory(bundle, *_SETTINGS) / OPENS2S
     return TextSettings(load_prompt_builder(directory), read_config(directory).audio_positions)
 

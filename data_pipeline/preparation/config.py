@@ -1,4 +1,4 @@
-"""What one data set is prepared for, and how."""
+"""The configuration of a data set."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +21,7 @@ class PrepareConfig:
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     shard_rows: int = 512
     max_reject_share: float = 0.5
-    """The job fails where a greater share of the rows cannot be used."""
+    """The job fails where a greater share of the rows is rejected."""
     speaker_embeddings: bool = False
     generator: PoolConfig = field(default_factory=PoolConfig)
     speech_tokenizer: PoolConfig = field(default_factory=PoolConfig)
@@ -35,6 +35,6 @@ class PrepareConfig:
             )
 
     def identity(self) -> dict[str, Any]:
-        """The settings that decide what a data set holds: not those of the actors, nor when a job fails."""
+        """The settings that decide the contents of a data set: not those of the actors, nor ``max_reject_share``."""
         others = ("max_reject_share", "generator", "speech_tokenizer", "speaker_encoder")
         return {name: value for name, value in config_to_dict(self).items() if name not in others}

@@ -1,4 +1,4 @@
-"""What describes a finished data set: its index, manifest, report and card."""
+"""The description of a finished data set: its index, report, card and manifest."""
 
 import itertools
 from collections.abc import Iterator
@@ -20,8 +20,8 @@ from data_pipeline.steps.row import labelled_speaker
 
 
 def describe(writer: DatasetWriter, plan: Plan, reader: CorpusReader, made_from: dict[str, Any]) -> Report:
-    """Publish the index, ``_report.html`` and ``_card.md`` of a data set whose shards are all there, and at last the
-    manifest that says that it is finished. Does nothing where that is there."""
+    """Publish the index, ``_report.html`` and ``_card.md`` of a data set with all its shards, and last the manifest,
+    which marks it as finished. Does nothing where there is a manifest."""
     files = DatasetFiles(writer.url)
     if files.exists(MANIFEST):
         return read_report(writer.url)

@@ -1,4 +1,4 @@
-"""Preparing a data set from a corpus: plan, pipeline, and what describes the whole."""
+"""Preparing a data set from a corpus: plan, pipeline, description."""
 
 from dataclasses import replace
 from functools import partial
@@ -32,7 +32,7 @@ _KINDS: dict[str, ContinuationKind] = {"continuation": "semantic", "emotional co
 
 
 class PreparationError(ValueError):
-    """A job that cannot go on: says what is missing, or which rows cannot be used."""
+    """A job that cannot run: the message says what is missing."""
 
 
 def prepare_dataset(
@@ -47,7 +47,7 @@ def prepare_dataset(
 ) -> Report:
     """Publish samples of the corpus at ``root`` as the data set ``output``; both are directories or URLs.
 
-    A job that was killed continues where it was when it is started again; a finished one changes nothing. Raises
+    A job that was killed resumes when it is started again; a finished one changes nothing. Raises
     :class:`PreparationError`, :class:`~data_pipeline.preparation.shard.TooManyRejects` and
     :class:`~data_pipeline.dataset.DatasetError`.
     """
@@ -56,8 +56,7 @@ def prepare_dataset(
     writer = DatasetWriter(url)
     if generator is None and _needs_generator(config):
         raise PreparationError(
-            f"the task {config.tokenise.task!r} needs a language model that continues what is said: expected "
-            "a generator"
+            f"the task {config.tokenise.task!r} needs a language model that writes continuations: expected a generator"
         )
     config = replace(config, tokenise=replace(config.tokenise, speaker_dim=speaker_dim(bundle)))
     if config.speaker_embeddings and config.tokenise.speaker_dim != ResemblyzerEncoder.dim:

@@ -1,7 +1,7 @@
-"""Steps that run a model, in actors, and what they made: stored as soon as it is there, and never made twice.
+"""Steps that run a model in actors, and their outputs: stored batch by batch, so that no later run repeats them.
 
 ``_model_outputs/<step>-<fingerprint>/<shard>/`` holds a table of each batch. The fingerprint covers the plan, the model
-and all settings before it, so a job that tokenises otherwise, or goes on after a crash, uses what is there.
+and all settings before it, so a job that resumes, or one that tokenises otherwise, uses the stored outputs.
 """
 
 import io
@@ -53,12 +53,12 @@ class ModelStage:
 
 @dataclass(frozen=True, slots=True)
 class ModelOutputs:
-    """What models have made for the rows of one plan, at ``url``."""
+    """The stored outputs of models for the rows of one plan, at ``url``."""
 
     url: str
 
     def write(self, stage: ModelStage, shard: str, made: Mapping[int, Mapping[str, Any] | RejectedRow]) -> None:
-        """Store the outputs for some rows of a shard, by position, but for those that another run may have."""
+        """Store the outputs for some rows of a shard, by position, except those that a later run may get."""
         made = {position: output for position, output in made.items() if not isinstance(output, Unavailable)}
         if not made:
             return

@@ -42,7 +42,7 @@ _NOT_STORED = RejectedRow("no answer: the service of the model did not answer")
 
 
 class Preparation(Protocol):
-    """What the tasks of one job need to know; sent to each of them."""
+    """What the tasks of one job read; sent to each of them."""
 
     @property
     def plan(self) -> Plan: ...

@@ -1,4 +1,4 @@
-"""One shard: from its planned rows to what is published."""
+"""One shard: from its planned rows to its published files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _ENOUGH_ROWS = 100
 
 
 class TooManyRejects(RuntimeError):
-    """So many rows cannot be used that something else must be wrong."""
+    """More rows are rejected than the job allows: the cause is rather a fault of the job."""
 
     def __reduce__(self) -> tuple[type["TooManyRejects"], tuple[object, ...]]:
         return TooManyRejects, self.args
@@ -45,13 +45,13 @@ def check_rejects(name: str, report: Report, share: float) -> None:
     reasons = ", ".join(f"{count} x {kind}" for kind, count in kinds[:3])
     raise TooManyRejects(
         f"{name}: {rejected} of {rows} rows cannot be used, expected at most {share:.0%}: {reasons}. "
-        "Mend what is wrong and start again, or allow more by max_reject_share"
+        "Fix the cause and start again, or raise max_reject_share"
     )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preparation:
-    """All that a task needs to know of the job. It holds no connection and no model, so it is cheap to send."""
+    """What the tasks of a job read. It holds no connection and no model, so it is cheap to send."""
 
     output: str  # URL of the data set
     root: str  # of the corpus
@@ -77,7 +77,7 @@ class Preparation:
     def publish(self, shard: str, rows: Sequence[PreparedRow]) -> int:
         """Tokenise and publish a shard, given all its rows after the models; returns how many of them are rejected.
 
-        Raises :class:`TooManyRejects` for a shard that is more likely to show a fault of the job than of its rows.
+        Raises :class:`TooManyRejects` for a shard of which more rows are rejected than the job allows.
         """
         content = self._content(shard, rows)
         rejected = content.rejects.num_rows - len(read_planned(self.output, shard).rejects)

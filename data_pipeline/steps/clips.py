@@ -1,4 +1,4 @@
-"""The audio that an entry of a corpus refers to → samples, wherever it is stored."""
+"""The clip that an :class:`AudioReference` names → samples."""
 
 import zipfile
 import zlib
@@ -34,13 +34,13 @@ def read_clip(files: CorpusFiles, reference: AudioReference, *, max_seconds: flo
     A segment of a file is read without the rest of the file, a cell of a table with its row group. A clip that was cut
     at its end is read up to there; one with damage in it is rejected.
 
-    Raises :class:`RejectedRow`: ``missing file``, ``bad path``, ``bad archive``, ``bad table``, ``bad audio`` or
-    ``too long``.
+    Raises :class:`RejectedRow`: ``missing file``, ``path outside the corpus``, ``bad archive``, ``bad table``,
+    ``bad audio`` or ``too long``.
     """
     try:
         files.path(reference.path)
     except ValueError as error:
-        raise RejectedRow(f"bad path: {error}") from error
+        raise RejectedRow(f"path outside the corpus: {error}") from error
     try:
         if reference.member is None and reference.row is None and reference.offset is None and _is_segment(reference):
             with files.open(reference.path) as file:
@@ -76,7 +76,7 @@ def _name(reference: AudioReference) -> str:
 
 
 def _read_bytes(files: CorpusFiles, reference: AudioReference, max_seconds: float) -> bytes:
-    """The whole encoded clip. A segment may lie anywhere in it, so only clips without one are limited in size."""
+    """The whole encoded clip. A segment may be anywhere in it, so only clips without one are limited in size."""
     path = reference.path
     limit = None if _is_segment(reference) else int(max_seconds * _BYTES_PER_SECOND) + _OTHER_BYTES
     if reference.member is not None:
@@ -139,7 +139,7 @@ def _read_cell(files: CorpusFiles, path: str, row: int, column: str | None) -> b
 
 @lru_cache(maxsize=_OPEN_FILES)
 def _open_archive(files: CorpusFiles, path: str) -> tuple[zipfile.ZipFile, ExitStack]:
-    stack = ExitStack()  # is kept with the archive, as its file is open as long as the stack is
+    stack = ExitStack()  # keeps the file of the archive open
     return zipfile.ZipFile(stack.enter_context(files.open(path))), stack
 
 

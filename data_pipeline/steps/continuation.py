@@ -1,4 +1,4 @@
-"""How a language model continues what a speaker says: the text that alignment stages learn from."""
+"""Continuations of utterances by a language model: the replies that the alignment stages are trained on."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,17 +11,17 @@ MAX_NEW_TOKENS = 1024
 """Tokens of a continuation at most."""
 
 ContinuationKind = Literal["semantic", "emotional"]
-"""``semantic`` continues the words, as the alignment on speech recognition does; ``emotional`` in the speaker's
-emotion, as that on emotion recognition does."""
+"""``semantic`` continues the transcript, for alignment on speech recognition; ``emotional`` continues it in the
+speaker's emotion, for alignment on emotion recognition."""
 
 _THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 
 
 class TextGenerator(Protocol):
-    """A language model that answers greedily and without thinking."""
+    """A language model with greedy decoding and without thinking."""
 
     def generate(self, prompts: Sequence[str]) -> list[str | RejectedRow]:
-        """The answer to each prompt, or why there is none."""
+        """The answer to each prompt, or the reason why there is none."""
         ...
 
 
@@ -43,7 +43,7 @@ class Continuations:
         entry = row.entry
         assert isinstance(entry, Utterance), f"{entry.id}: expected an utterance, conversations have their replies"
         if not entry.text.strip():
-            return RejectedRow("no text: expected the words of the utterance")
+            return RejectedRow("no text: expected a transcript")
         if self._kind == "semantic":
             return semantic_prompt(entry.text)
         if not entry.emotion:

@@ -1,4 +1,4 @@
-"""Rows from which nothing good is learned, found by their text and the length of their clips."""
+"""Filters of rows by their text, labels and the length of their clips."""
 
 import re
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _REFUSALS = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-"""Answers of an assistant that does not do what it was asked for, in English and Chinese."""
+"""Answers in which an assistant refuses a request or refers to itself, in English and Chinese."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +75,7 @@ def filter_row(row: PreparedRow, config: FilterConfig) -> PreparedRow:
 
 def filter_continuation(row: PreparedRow) -> PreparedRow:
     """The row itself, with a continuation. Raises :class:`RejectedRow` (``refusal``) for one in which the language
-    model refuses to continue or speaks of itself."""
+    model refuses to continue or refers to itself."""
     assert row.continuation is not None, f"{row.entry.id}: expected a continuation"
     if found := _REFUSALS.search(row.continuation):
         raise RejectedRow(f"refusal: the continuation has {found[0].strip()!r}")

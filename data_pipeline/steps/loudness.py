@@ -1,4 +1,4 @@
-"""Loudness as listeners perceive it."""
+"""Loudness by ITU-R BS.1770, and clips at a set loudness."""
 
 import math
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from torchaudio.functional import loudness
 from opens2s_core.audio import SAMPLE_RATE, Waveform
 
 _BLOCK = SAMPLE_RATE * 4 // 10
-"""Samples over which BS.1770 measures once. Shorter clips have no loudness."""
+"""Samples in a measuring block of BS.1770. Shorter clips have no loudness."""
 _HEADROOM = 0.5
 """Peak of what is measured: torchaudio's filters add up to 4 dB and clip their output at 1."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoudnessConfig:
-    """The loudness of every clip in LUFS (ITU-R BS.1770), and the peak in dBFS that no sample may exceed: a clip that
-    would is less loud."""
+    """The loudness of every clip in LUFS (ITU-R BS.1770), and the peak in dBFS that no sample may exceed: a clip
+    with higher peaks gets a lower loudness."""
 
     target: float = -23.0
     peak: float = -1.0

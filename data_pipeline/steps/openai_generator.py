@@ -1,4 +1,4 @@
-"""Text by any endpoint that speaks OpenAI's chat completions."""
+"""Text from an endpoint with OpenAI's chat completions."""
 
 import os
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from data_pipeline.records import RejectedRow
 from data_pipeline.steps.continuation import MAX_NEW_TOKENS
 
 _OF_THE_JOB = (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError)
-"""Errors that every row would have: the job fails with them."""
+"""Errors that every row would get: they end the job."""
 _RETRIED = (408, 409, 429)
-"""Status codes below 500 after which the client asks again."""
+"""Status codes below 500 after which the client retries."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,8 +21,8 @@ class OpenAIGeneratorConfig:
     """``base_url`` ends with the version, as in ``http://host:8000/v1``.
 
     ``retries`` are made after status 408, 409, 429 or 5xx, a lost connection, or ``timeout_seconds`` without an answer,
-    each after a longer wait or that which the server asks for. ``template_thinking`` turns thinking off by the chat
-    template, as vLLM and SGLang do; other servers may refuse the field.
+    each after a longer wait, or the wait that the server requests. ``template_thinking`` turns thinking off by the chat
+    template, as vLLM and SGLang do; other servers may reject the field.
     """
 
     base_url: str
@@ -42,8 +42,8 @@ class OpenAIGeneratorConfig:
 
 
 class OpenAIGenerator:
-    """A :class:`~data_pipeline.steps.continuation.TextGenerator`. The key is ``OPENAI_API_KEY`` in the environment;
-    without one none is checked by the server."""
+    """A :class:`~data_pipeline.steps.continuation.TextGenerator`. The key is ``OPENAI_API_KEY`` in the environment,
+    ``none`` where it is not set."""
 
     def __init__(self, config: OpenAIGeneratorConfig) -> None:
         self._config = config

@@ -16,9 +16,9 @@ from opens2s_core.audio import SAMPLE_RATE, Waveform, encode_audio, resample
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClipConfig:
-    """Clips are at most ``max_seconds`` long as they are read, and at least ``min_seconds`` once they are trimmed.
+    """Clips have at most ``max_seconds`` before they are trimmed, and at least ``min_seconds`` afterwards.
 
-    None leaves loudness, or silence before and after speech, as it is: both may tell an emotion.
+    None leaves the loudness, or the silence before and after speech, unchanged: both may convey emotion.
     """
 
     min_seconds: float = 0.5

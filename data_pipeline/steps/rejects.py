@@ -1,4 +1,4 @@
-"""Rows that a step cannot use: caught one by one, so that a bad row never kills the job and never disappears."""
+"""Collecting the rows that steps reject, so that a bad row neither ends the job nor gets lost."""
 
 import dataclasses
 from collections.abc import Callable, Iterable
@@ -20,14 +20,14 @@ Out = TypeVar("Out")
 
 
 class Rejects:
-    """Collects the rows that the steps of one shard could not use."""
+    """The rejected rows of one shard."""
 
     def __init__(self) -> None:
         self.rows: list[Reject] = []
 
     def apply(self, step: str, use: Callable[[RowT], Out], rows: Iterable[RowT]) -> list[Out]:
-        """``use`` of every row that it accepts, in order. A row for which it raises :class:`RejectedRow` is noted with
-        the reason."""
+        """The results of ``use`` in order. A row for which it raises :class:`RejectedRow` is recorded with its
+        reason."""
         kept = []
         for row in rows:
             try:

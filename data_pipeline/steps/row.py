@@ -20,10 +20,10 @@ from opens2s_core.audio import Waveform, decode_audio
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreparedRow:
-    """An entry of a corpus with what the steps have made of it so far. A rejected row passes every later step as it is.
+    """An entry of a corpus with the outputs of the steps so far. Later steps leave a rejected row unchanged.
 
     ``position`` counts the planned rows of the shard. ``clips`` are FLAC, mono, 16 kHz, one for each of
-    :func:`audio_references`. What a model made is ``None`` until its step has run.
+    :func:`audio_references`. The output of a model is ``None`` until its step has run.
     """
 
     shard: str
@@ -33,7 +33,7 @@ class PreparedRow:
     clip_samples: tuple[int, ...] = ()
     continuation: str | None = None  # of an utterance, by a language model
     units: tuple[tuple[int, ...], ...] | None = None  # one for each of ``speech_clips``
-    speakers: tuple[tuple[float, ...], ...] | None = None  # alike, empty where unknown
+    speakers: tuple[tuple[float, ...], ...] | None = None  # as ``units``; empty where unknown
     reject: Reject | None = None
 
     def rejected(self, step: str, error: RejectedRow) -> "PreparedRow":
@@ -47,9 +47,9 @@ class RowStep(Protocol):
 
 
 class ModelStep(Protocol):
-    """A step that runs a model on batches, in an actor which loads it once.
+    """A step that runs a model on batches, in an actor that loads it once.
 
-    It returns, for each row, the fields of :class:`PreparedRow` that it made, or why it could not.
+    It returns the fields of :class:`PreparedRow` that it made for each row, or the reason to reject the row.
     """
 
     def __call__(self, rows: Sequence[PreparedRow]) -> Sequence[Mapping[str, Any] | RejectedRow]: ...
@@ -73,7 +73,7 @@ def audio_references(entry: Entry) -> list[AudioReference]:
 
 
 def spoken_replies(entry: Entry) -> list[Content]:
-    """What the assistant says aloud in a conversation, in reading order: each piece with audio or units."""
+    """The contents of the assistant's messages that have audio or units, in reading order."""
     if isinstance(entry, Utterance):
         return []
     return [
@@ -84,8 +84,8 @@ def spoken_replies(entry: Entry) -> list[Content]:
 
 
 def speech_clips(entry: Entry) -> list[int | None]:
-    """Where the speech to be learned lies in :func:`audio_references`: an utterance's own clip, or that of each of
-    :func:`spoken_replies`, None for a reply whose units alone are known."""
+    """Positions in :func:`audio_references` of the speech that is trained on: the clip of an utterance, or that of each
+    of :func:`spoken_replies`; None for a reply with units and no clip."""
     if isinstance(entry, Utterance):
         return [0]
     count = itertools.count()
@@ -105,7 +105,7 @@ def decode_clip(row: PreparedRow, number: int) -> Waveform:
 
 
 def labelled_speaker(entry: Entry) -> Utterance | ConversationMessage:
-    """Who carries the labels of an entry: the speaker of an utterance, or the first user of a conversation."""
+    """The speaker whose labels count for an entry: that of an utterance, or the first user of a conversation."""
     if isinstance(entry, Utterance):
         return entry
     users = [message for message in entry.messages if message.role == "user"]

@@ -12,7 +12,7 @@ from opens2s_core.audio import Waveform
 
 
 class SpeakerEncoder(Protocol):
-    """What a speaker encoder does. Vectors have unit length."""
+    """A speaker encoder. Its vectors have unit length."""
 
     @property
     def dim(self) -> int:
@@ -20,12 +20,12 @@ class SpeakerEncoder(Protocol):
         ...
 
     def embed(self, waveforms: Sequence[Waveform]) -> NDArray[np.float32]:
-        """Vectors (n, dim) of n 16 kHz waveforms, not empty ones."""
+        """Vectors (n, dim) of n 16 kHz waveforms, none of them empty."""
         ...
 
 
 class ResemblyzerEncoder:
-    """Resemblyzer's GE2E encoder, with the weights that its package carries: 256 numbers."""
+    """Resemblyzer's GE2E encoder with the weights in its package: 256 numbers."""
 
     dim = 256
 
@@ -41,7 +41,7 @@ class ResemblyzerEncoder:
 
 class SpeakerEmbeddings:
     """A model step that makes ``speakers``: the vector of an utterance's clip, or of each spoken reply of a
-    conversation. Vectors that a corpus brings are kept; a reply of which units alone are known has none."""
+    conversation. Vectors in the corpus are kept; a reply with units and no clip has none."""
 
     def __init__(self, encoder: SpeakerEncoder) -> None:
         self._encoder = encoder

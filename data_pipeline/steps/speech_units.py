@@ -9,7 +9,7 @@ from opens2s_core.audio import Waveform
 
 
 class UnitEncoder(Protocol):
-    """What a speech tokenizer does, for any number of clips at once."""
+    """A speech tokenizer, for any number of clips at once."""
 
     def encode(self, waveforms: Sequence[Waveform]) -> list[list[int]]:
         """Codebook ids of each 16 kHz waveform."""
@@ -18,13 +18,13 @@ class UnitEncoder(Protocol):
 
 class SpeechUnits:
     """A model step that makes ``units``: those of an utterance's clip, or of each spoken reply of a conversation. Units
-    that a corpus brings are kept."""
+    in the corpus are kept."""
 
     def __init__(self, encoder: UnitEncoder) -> None:
         self._encoder = encoder
 
     def __call__(self, rows: Sequence[PreparedRow]) -> list[Mapping[str, Any] | RejectedRow]:
-        """All clips of the batch are encoded at once. A row of which a clip has no units is rejected."""
+        """All clips of the batch are encoded at once. A row with a clip without units is rejected."""
         known = [_known_units(row) for row in rows]
         clips = [
             (row, clip)

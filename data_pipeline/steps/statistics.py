@@ -1,4 +1,4 @@
-"""Which rows of a corpus are used, decided once from the metadata of all of them."""
+"""The selection of the rows of a corpus, made once from the metadata of all of them."""
 
 import hashlib
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _HASHED = 65_536
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quota:
-    """How much of a language is used, in hours, in rows, or in what is reached first."""
+    """How much of a language is used: hours, rows, or whichever limit is reached first."""
 
     language: str
     hours: float | None = None
@@ -40,10 +40,10 @@ class Quota:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SelectionConfig:
-    """Rules of a selection; None is no rule, and what a corpus does not tell breaks none but a quota in hours.
+    """Rules of a selection; None is no rule. A value that a corpus does not state breaks no rule but a quota in hours.
 
     ``quartile_ranges`` bounds the seconds per character in each language: to Q1 - n · (Q3 - Q1) … Q3 + n · (Q3 - Q1),
-    over the rows that keep the other rules. Of a language with a quota, rows are drawn by a hash of seed and id.
+    over the rows that satisfy the other rules. The rows within a quota are chosen by a hash of seed and id.
     """
 
     duplicates: bool = True
@@ -66,11 +66,11 @@ EMILIA = SelectionConfig(min_seconds=3, max_seconds=30, min_characters=2, min_dn
 
 
 def select(metadata: pa.Table, config: SelectionConfig) -> pa.Array:
-    """Why each row is rejected, or null where it is used: strings (n,), ``<kind>: <detail>``.
+    """The reason to reject each row, null where it is used: strings (n,), ``<kind>: <detail>``.
 
-    ``metadata`` has the columns of :data:`METADATA`, others are ignored. A row of which an equal one comes earlier is a
-    ``duplicate id`` or a ``duplicate clip`` (of the same corpus, text, speaker and duration). The result depends on
-    nothing but the rows, their order and ``config``. Raises ``ValueError`` for missing columns.
+    ``metadata`` has the columns of :data:`METADATA`, others are ignored. A row that repeats an earlier one is a
+    ``duplicate id`` or a ``duplicate clip`` (of the same corpus, text, speaker and duration). The result depends only
+    on the rows, their order and ``config``. Raises ``ValueError`` for missing columns.
     """
     if missing := sorted(set(METADATA.names) - set(metadata.column_names)):
         raise ValueError(f"the metadata have no columns {missing}: expected {METADATA.names}")
@@ -87,7 +87,7 @@ def select(metadata: pa.Table, config: SelectionConfig) -> pa.Array:
 
 
 class _Selection:
-    """The rows with the first reason against each."""
+    """The rows, and the first reason to reject each."""
 
     def __init__(self, table: pa.Table) -> None:
         self.table = table
@@ -178,7 +178,7 @@ class _Selection:
         return hashes
 
     def _reject(self, rows: NDArray[np.bool_], before: str, value: str | pa.Array, after: str) -> None:
-        """Rows of those still kept; their reason is ``before``, their value (or that of a column), ``after``."""
+        """Reject those of ``rows`` that are still kept. The reason is ``before``, the value, ``after``."""
         rows = rows & self.kept
         if not rows.any():
             return

@@ -1,4 +1,4 @@
-"""Prepared rows → training samples, by the prompt builder that serves replies too."""
+"""Prepared rows → training samples, by the prompt builder that serving uses too."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from opens2s_core.prompt import IGNORED, SPEAKER_DIM, Audio, Message, PromptBuil
 from opens2s_core.prompt import Content as PromptContent
 
 CONTINUE = "Continue the following sentence in a coherent style: "
-"""Before the clip of an utterance whose words are continued."""
+"""The text of the prompt before a clip that is continued."""
 CONTINUE_EMOTION = "Continue the following sentence based on the conveyed emotion tone in a coherent style: "
-"""Before the clip of an utterance that is continued in its emotion."""
+"""The text of the prompt before a clip that is continued in its emotion."""
 
 Task = Literal["conversation", "transcription", "continuation", "emotional continuation", "text to speech"]
-"""What is learned from a row: the replies of a conversation; the words of an utterance; what follows these words, or
-follows them in the speaker's emotion; to read aloud the text of an utterance or of every spoken reply."""
+"""What is learned from a row: the replies of a conversation; the transcript of an utterance; its continuation; its
+continuation in the speaker's emotion; or the speech of the text of an utterance or of every spoken reply."""
 
 ENTRIES: dict[Task, tuple[type[Utterance] | type[Conversation], ...]] = {
     "conversation": (Conversation,),
@@ -25,12 +25,12 @@ ENTRIES: dict[Task, tuple[type[Utterance] | type[Conversation], ...]] = {
     "emotional continuation": (Utterance,),
     "text to speech": (Utterance, Conversation),
 }
-"""What each task is learned from."""
+"""The kinds of entries that each task takes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokeniseConfig:
-    """Samples of rows. ``text_prompts`` adds one that answers the user's words in place of the clips (paper section
+    """Samples of rows. ``text_prompts`` adds a sample with the user's text in place of the clips (paper section
     3.2: trained on speech alone, the speech decoder fails on text). Speaker vectors have ``speaker_dim`` numbers.
 
     ``max_text_tokens`` limits each text of a row, ``max_length`` the LLM positions of a sample.
@@ -87,10 +87,10 @@ def _conversations(row: PreparedRow, config: TokeniseConfig) -> list[tuple[str, 
         return [(f"{entry.id}-{number}", _read_aloud(reply)) for number, reply in enumerate(spoken)]
     if config.task == "conversation":
         assert isinstance(entry, Conversation), f"{entry.id}: expected a conversation for the task {config.task!r}"
-        heard = _messages(row, entry, written=False)
+        spoken_prompt = _messages(row, entry, written=False)
         with_words = config.text_prompts and row.clips and _words_are_known(entry)
         written = [(f"{entry.id}-written", _messages(row, entry, written=True))] if with_words else []
-        return [(entry.id, heard), *written]
+        return [(entry.id, spoken_prompt), *written]
     assert isinstance(entry, Utterance), f"{entry.id}: expected an utterance for the task {config.task!r}"
     clip = Audio(_Clip(row.clips[0], row.clip_samples[0]))
     if config.task == "transcription":
@@ -107,7 +107,7 @@ def _read_aloud(spoken: Spoken) -> Sequence[Message]:
 
 
 def _messages(row: PreparedRow, entry: Conversation, *, written: bool) -> list[Message]:
-    """``written`` has the user's words where else their clips are."""
+    """With ``written``, the user's texts take the place of the clips."""
     clips = iter(zip(row.clips, row.clip_samples, strict=True))
     spoken = iter(_spoken(row))
     messages = []
@@ -126,30 +126,30 @@ def _messages(row: PreparedRow, entry: Conversation, *, written: bool) -> list[M
 
 
 def _words_are_known(entry: Conversation) -> bool:
-    """Whether a user speaks, and all that users say aloud is known in words."""
-    said = [
+    """Whether a user speaks, and the text of every clip of a user is known."""
+    texts = [
         content.text
         for message in entry.messages
         if message.role == "user"
         for content in message.content
         if content.audio is not None
     ]
-    return bool(said) and all(text.strip() for text in said)
+    return bool(texts) and all(text.strip() for text in texts)
 
 
 def _spoken(row: PreparedRow) -> list[Spoken]:
     """An utterance, or the spoken replies of a conversation."""
     entry = row.entry
-    said = [Content(text=entry.text)] if isinstance(entry, Utterance) else spoken_replies(entry)
-    units = row.units if row.units is not None else tuple(content.units for content in said)
-    speakers = row.speakers if row.speakers is not None else tuple(content.speaker_embedding for content in said)
-    return [Spoken(content.text, ids, speaker) for content, ids, speaker in zip(said, units, speakers, strict=True)]
+    replies = [Content(text=entry.text)] if isinstance(entry, Utterance) else spoken_replies(entry)
+    units = row.units if row.units is not None else tuple(content.units for content in replies)
+    speakers = row.speakers if row.speakers is not None else tuple(content.speaker_embedding for content in replies)
+    return [Spoken(content.text, ids, speaker) for content, ids, speaker in zip(replies, units, speakers, strict=True)]
 
 
 def _check_item(item: PromptContent, prompts: PromptBuilder, config: TokeniseConfig) -> None:
     if isinstance(item, Spoken):
         if not item.text.strip():
-            raise RejectedRow(f"no text: a spoken reply of {len(item.units)} units has no words")
+            raise RejectedRow(f"no text: a spoken reply of {len(item.units)} units has no text")
         if not item.units:
             raise RejectedRow(f"no units: expected some of the spoken reply {item.text[:40]!r}")
         if item.speaker and len(item.speaker) != config.speaker_dim:

@@ -1,4 +1,4 @@
-"""Text by a causal language model of transformers, in this process."""
+"""Text from a causal language model of transformers, in this process."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Text by vLLM, in this process, where it is installed."""
+"""Text from vLLM, in this process, where it is installed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from data_pipeline.steps.continuation import MAX_NEW_TOKENS
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VLLMGeneratorConfig:
-    """``model`` is a directory or a name on the hub; the others as vLLM has them."""
+    """``model`` is a directory or a name on the hub; the other fields are arguments of vLLM."""
 
     model: str
     tensor_parallel_size: int = 1

@@ -1,4 +1,4 @@
-"""Where speech begins and ends in a clip, by Silero's voice-activity detector."""
+"""The start and end of speech in a clip, by Silero's voice-activity detector."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -34,7 +34,7 @@ def speech_probabilities(samples: Waveform) -> list[float]:
 
 
 def trim_silence(samples: Waveform, config: TrimConfig) -> Waveform:
-    """A 16 kHz waveform without what lies before its first and after its last speech, but for the margin.
+    """A 16 kHz waveform from its first to its last speech, with the margin.
 
     Raises :class:`RejectedRow` (``no speech``) where there is none.
     """

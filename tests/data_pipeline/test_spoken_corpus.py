@@ -84,19 +84,19 @@ def test_shards_lie_beside_the_corpus_until_they_are_removed(tmp_path: Path) -> 
 
 def test_a_directory_of_somebody_elses_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(DatasetError, match=r"is there and no spoken corpus: expected corpus\.json in it"):
+    with pytest.raises(DatasetError, match=r"is not a spoken corpus: expected corpus\.json in it"):
         finished_report(tmp_path, PLAN)
-    with pytest.raises(DatasetError, match="is there and no spoken corpus"):
+    with pytest.raises(DatasetError, match="is not a spoken corpus"):
         finished_report(tmp_path / "thesis.txt", PLAN)
     (tmp_path / "empty").mkdir()
     assert finished_report(tmp_path / "empty", PLAN) is None
 
 
 def test_a_corpus_is_described_voice_by_voice() -> None:
-    said = [("slt", 3600), ("awb", 1800), ("slt", 7200)]
+    lengths = [("slt", 3600), ("awb", 1800), ("slt", 7200)]
     utterances = [
         Utterance(id="", file="", text="", voice=v, feeling="neutral", split="train", samples=s * 8000, rate=8000)
-        for v, s in said
+        for v, s in lengths
     ]
     lines = [line.split() for line in describe_corpus(utterances).splitlines()]
     assert lines == [["slt", "2", "utterances", "3.000", "h"], ["awb", "1", "utterances", "0.500", "h"]]

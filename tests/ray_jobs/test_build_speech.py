@@ -89,7 +89,7 @@ def test_a_corpus_for_training_is_no_url(tmp_path: Path) -> None:
         main(["--recipe", "voice-smoke", "--output", "s3://bucket/corpus"])
 
 
-def test_without_flite_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_flite_nothing_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(FliteMissing):
         build_speech(voice_tiny(), str(tmp_path / "corpus"))

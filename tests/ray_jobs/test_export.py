@@ -48,9 +48,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_published_directories_make_a_bundle_that_replies(bundle: Path) -> None:
-    sound = np.sin(np.arange(SAMPLE_RATE) / 20).astype(np.float32)
+    samples = np.sin(np.arange(SAMPLE_RATE) / 20).astype(np.float32)
     request = ReplyRequest(
-        messages=(Message("user", (Audio(sound),)),),
+        messages=(Message("user", (Audio(samples),)),),
         text=Sampling(max_tokens=5),
         units=Sampling(max_tokens=30),
     )
@@ -126,7 +126,7 @@ def test_a_link_to_an_empty_directory_is_filled(tmp_path: Path) -> None:
     assert (tmp_path / "volume" / OPENS2S / "config.json").exists()
 
 
-def test_parts_that_do_not_fit_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_parts_that_do_not_fit_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import_golden(tmp_path / "bundle")
     sizes = {OPENS2S: 64, SPEECH_TOKENIZER: 128, TOKEN2WAV: 64}
     assert f"different numbers of speech units, and will not understand each other: {sizes}" in capsys.readouterr().out

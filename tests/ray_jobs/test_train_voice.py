@@ -53,7 +53,7 @@ def test_a_worker_of_a_cluster_makes_the_same_voice(
         (["--speaker", "nobody", "--stage", "vocoder"], r"error: expected utterances of \('nobody',\)"),
     ],
 )
-def test_what_is_wrong_with_a_directory_is_said_in_a_line(
+def test_what_is_wrong_with_a_directory_is_one_line(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], message: str
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)

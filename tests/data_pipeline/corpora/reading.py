@@ -14,12 +14,20 @@ def write(path: Path, content: str | bytes = b"") -> Path:
 
 
 def read_all(reader: CorpusReader, root: Path) -> list[Utterance | Conversation | Reject]:
+    """The entries of every part, in order."""
     files = CorpusFiles(str(root))
     return [entry for part in reader.parts(files) for entry in reader.read(files, part)]
 
 
+def read_utterances(reader: CorpusReader, root: Path) -> tuple[list[Utterance], dict[str, str]]:
+    """The utterances, and the reasons of the rejected rows by id."""
+    entries = [entry for entry in read_all(reader, root) if isinstance(entry, Utterance)]
+    assert len({entry.id for entry in entries}) == len(entries), "two utterances share an id"
+    return entries, rejects(reader, root)
+
+
 def utterances(reader: CorpusReader, root: Path) -> dict[str, Utterance]:
-    return {entry.id: entry for entry in read_all(reader, root) if isinstance(entry, Utterance)}
+    return {entry.id: entry for entry in read_utterances(reader, root)[0]}
 
 
 def conversations(reader: CorpusReader, root: Path) -> dict[str, Conversation]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from data_pipeline.corpora import CorpusError, CorpusFiles
 from data_pipeline.corpora.emilia import Emilia
 from data_pipeline.records import AudioReference, Reject, Utterance
-from tests.data_pipeline.corpora.corpus import read_all
+from tests.data_pipeline.corpora.reading import read_utterances
 
 
 def metadata(key: str, **changes: Any) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def metadata(key: str, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def sound(key: str) -> bytes:
+def clip(key: str) -> bytes:
     return f"ID3 {key} ".encode() * 40
 
 
@@ -41,7 +41,7 @@ def archive(*members: tuple[str, bytes]) -> bytes:
 
 
 def pair(key: str, *, json_first: bool = False, **changes: Any) -> list[tuple[str, bytes]]:
-    members = [(f"{key}.mp3", sound(key)), (f"{key}.json", json.dumps(metadata(key, **changes)).encode())]
+    members = [(f"{key}.mp3", clip(key)), (f"{key}.json", json.dumps(metadata(key, **changes)).encode())]
     return members[::-1] if json_first else members
 
 
@@ -59,9 +59,9 @@ def bytes_of(root: Path, utterance: Utterance) -> bytes:
 @pytest.mark.parametrize("json_first", [False, True])
 def test_an_entry_of_an_archive_names_the_bytes_of_its_clip(tmp_path: Path, json_first: bool) -> None:
     write_archive(tmp_path, archive(*pair("a", json_first=json_first), *pair("b", json_first=json_first)))
-    utterances, rejects = read_all(Emilia(), tmp_path)
+    utterances, rejects = read_utterances(Emilia(), tmp_path)
     assert not rejects
-    assert [bytes_of(tmp_path, utterance) for utterance in utterances] == [sound("a"), sound("b")]
+    assert [bytes_of(tmp_path, utterance) for utterance in utterances] == [clip("a"), clip("b")]
     assert utterances[0] == Utterance(
         id="a",
         corpus="emilia",
@@ -81,16 +81,16 @@ def test_members_of_a_pair_may_lie_apart_and_below_directories(tmp_path: Path) -
     key = "x" * 150 + "/录音"
     (mp3, text), other = pair(key), pair("b")
     write_archive(tmp_path, archive(text, *other, ("README.txt", b"hello"), mp3))
-    utterances, rejects = read_all(Emilia(), tmp_path)
+    utterances, rejects = read_utterances(Emilia(), tmp_path)
     assert not rejects
-    assert [bytes_of(tmp_path, utterance) for utterance in utterances] == [sound("b"), sound(key)]
+    assert [bytes_of(tmp_path, utterance) for utterance in utterances] == [clip("b"), clip(key)]
 
 
 def test_the_metadata_of_emilia_yodas_are_read(tmp_path: Path) -> None:
     named = {"_id": "EN_B000000_S00109_W000023", "phone_count": 21}
     unnamed = {"_id": None, "id": None, "phone_count": None, "dnsmos": None}
     write_archive(tmp_path, archive(*pair("a", **named), *pair("b", **unnamed)))
-    utterances, rejects = read_all(Emilia(), tmp_path)
+    utterances, rejects = read_utterances(Emilia(), tmp_path)
     assert not rejects
     assert [(utterance.id, utterance.dnsmos) for utterance in utterances] == [
         ("EN_B000000_S00109_W000023", 3.2927),
@@ -105,7 +105,7 @@ def test_bad_members_are_rejected_singly(tmp_path: Path) -> None:
         archive(
             *pair("a"),
             *pair("a"),
-            ("broken.mp3", sound("broken")),
+            ("broken.mp3", clip("broken")),
             broken,
             ("list.mp3", b"x"),
             ("list.json", b"[]"),
@@ -118,21 +118,22 @@ def test_bad_members_are_rejected_singly(tmp_path: Path) -> None:
             *pair("half", text="\ud800"),
             *pair("french", language="fr"),
             *pair("none", language=None),
-            ("alone.mp3", sound("alone")),
+            ("alone.mp3", clip("alone")),
             ("mute.json", json.dumps(metadata("mute")).encode()),
             *pair("z"),
         ),
     )
-    utterances, rejects = read_all(Emilia(), tmp_path)
+    utterances, rejects = read_utterances(Emilia(), tmp_path)
     assert [utterance.id for utterance in utterances] == ["a", "z"]
     assert {key: reason.partition(": ")[0] for key, reason in rejects.items()} == {
-        "a": "duplicate id",
-        "broken": "broken JSON",
-        "list": "broken JSON",
-        "nan": "broken JSON",
-        "latin": "broken JSON",
+        "a.mp3": "duplicate id",
+        "a.json": "duplicate id",
+        "broken": "bad row",
+        "list": "bad row",
+        "nan": "bad row",
+        "latin": "bad row",
         "silent": "no text",
-        "odd": "bad dnsmos",
+        "odd": "bad row",
         "half": "bad encoding",
         "french": "other language",
         "none": "no language",
@@ -143,9 +144,9 @@ def test_bad_members_are_rejected_singly(tmp_path: Path) -> None:
 
 def test_a_repeated_clip_cannot_replace_the_first(tmp_path: Path) -> None:
     write_archive(tmp_path, archive(*pair("a"), ("a.mp3", b"other")))
-    utterances, rejects = read_all(Emilia(), tmp_path)
-    assert [bytes_of(tmp_path, utterance) for utterance in utterances] == [sound("a")]
-    assert rejects == {"a": "duplicate id: a.mp3 is already in EN/EN-B000000.tar"}
+    utterances, rejects = read_utterances(Emilia(), tmp_path)
+    assert [bytes_of(tmp_path, utterance) for utterance in utterances] == [clip("a")]
+    assert rejects == {"a.mp3": "duplicate id: a.mp3 is already in EN/EN-B000000.tar"}
 
 
 FOUR = archive(*pair("a"), *pair("b"), *pair("c"), *pair("d"))
@@ -154,10 +155,10 @@ FOUR = archive(*pair("a"), *pair("b"), *pair("c"), *pair("d"))
 def test_a_damaged_header_loses_only_its_member(tmp_path: Path) -> None:
     header = FOUR.index(b"b.mp3\0")
     write_archive(tmp_path, FOUR[:header] + b"\xff" * 512 + FOUR[header + 512 :])
-    utterances, rejects = read_all(Emilia(), tmp_path)
+    utterances, rejects = read_utterances(Emilia(), tmp_path)
     assert [utterance.id for utterance in utterances] == ["a", "c", "d"]
     assert rejects["b"].startswith("missing file: ")
-    assert rejects["EN/EN-B000000.tar"].startswith("damaged archive: bytes ")
+    assert rejects["EN/EN-B000000.tar"].startswith("bad archive: bytes ")
 
 
 def test_a_negative_size_is_damage(tmp_path: Path) -> None:
@@ -166,11 +167,11 @@ def test_a_negative_size_is_damage(tmp_path: Path) -> None:
     block[124:136] = b"\xff" * 10 + (-1024 & 0xFFFF).to_bytes(2, "big")  # base 256
     block[148:156] = b"%06o\0 " % tarfile.calc_chksums(bytes(block))[0]
     write_archive(tmp_path, FOUR[:header] + bytes(block) + FOUR[header + tarfile.BLOCKSIZE :])
-    utterances, rejects = read_all(Emilia(), tmp_path)
+    utterances, rejects = read_utterances(Emilia(), tmp_path)
     ids = [utterance.id for utterance in utterances]
     assert ids[:2] == ["a", "b"]
     assert "c" not in ids
-    assert rejects["EN/EN-B000000.tar"].startswith("damaged archive: ")
+    assert rejects["EN/EN-B000000.tar"].startswith("bad archive: ")
 
 
 def test_a_size_beyond_all_memory_is_damage(tmp_path: Path) -> None:
@@ -180,15 +181,15 @@ def test_a_size_beyond_all_memory_is_damage(tmp_path: Path) -> None:
     block[156:157] = b"x"  # a header of extended attributes
     block[148:156] = b"%06o\0 " % tarfile.calc_chksums(bytes(block))[0]
     write_archive(tmp_path, FOUR[:header] + bytes(block) + FOUR[header + tarfile.BLOCKSIZE :])
-    utterances, rejects = read_all(Emilia(), tmp_path)
+    utterances, rejects = read_utterances(Emilia(), tmp_path)
     assert [utterance.id for utterance in utterances] == ["a", "b"]
-    assert rejects["EN/EN-B000000.tar"].startswith("damaged archive: ")
+    assert rejects["EN/EN-B000000.tar"].startswith("bad archive: ")
 
 
 def test_a_damaged_last_header_is_reported(tmp_path: Path) -> None:
     header = FOUR.index(b"d.json\0")
     write_archive(tmp_path, FOUR[:header] + b"\xff" * 512 + FOUR[header + 512 :])
-    utterances, rejects = read_all(Emilia(), tmp_path)
+    utterances, rejects = read_utterances(Emilia(), tmp_path)
     assert [utterance.id for utterance in utterances] == ["a", "b", "c"]
     assert set(rejects) == {"d", "EN/EN-B000000.tar"}
 
@@ -216,7 +217,7 @@ def test_no_damage_breaks_the_reader_or_yields_a_clip_outside_the_file(at: int, 
 @pytest.mark.parametrize("data", [b"", b"no archive at all" * 100])
 def test_a_file_that_is_no_archive_is_rejected(tmp_path: Path, data: bytes) -> None:
     write_archive(tmp_path, data)
-    utterances, rejects = read_all(Emilia(), tmp_path)
+    utterances, rejects = read_utterances(Emilia(), tmp_path)
     assert not utterances
     assert list(rejects) == ["EN/EN-B000000.tar"]
 
@@ -235,7 +236,7 @@ def write_table(root: Path, *rows: dict[str, Any] | str, directory: str = "raw/E
 @pytest.mark.parametrize("directory", ["raw/EN", "EN", ".", "a/b/EN"])
 def test_paths_of_a_table_are_relative_to_its_directory(tmp_path: Path, directory: str) -> None:
     write_table(tmp_path, metadata("a"), directory=directory) if directory != "." else _write_flat(tmp_path)
-    utterances, rejects = read_all(Emilia(), tmp_path)
+    utterances, rejects = read_utterances(Emilia(), tmp_path)
     assert not rejects
     assert [(utterance.id, utterance.audio, utterance.dnsmos) for utterance in utterances] == [
         (
@@ -266,16 +267,16 @@ def test_bad_rows_of_a_table_are_rejected_singly(tmp_path: Path) -> None:
         metadata("z"),
         '{"id": "last", "te',
     )
-    utterances, rejects = read_all(Emilia(), tmp_path)
+    utterances, rejects = read_utterances(Emilia(), tmp_path)
     assert [utterance.id for utterance in utterances] == ["a", "z"]
     assert {key: reason.partition(": ")[0] for key, reason in rejects.items()} == {
         "gone": "missing file",
         "out": "path outside the corpus",
         "absolute": "path outside the corpus",
-        "null": "no wav",
+        "null": "no audio",
         "a": "duplicate id",
-        "raw/EN/EN_B00000.jsonl:7": "broken JSON",
-        "raw/EN/EN_B00000.jsonl:10": "broken JSON",
+        "raw/EN/EN_B00000.jsonl:7": "bad row",
+        "raw/EN/EN_B00000.jsonl:10": "bad row",
     }
 
 
@@ -288,7 +289,7 @@ def test_languages_are_chosen_by_their_directories(tmp_path: Path) -> None:
 
 def test_another_layout_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"expected \*\.tar or \*\.jsonl of Emilia"):
-        read_all(Emilia(), tmp_path)
+        read_utterances(Emilia(), tmp_path)
 
 
 class _Memory(CorpusFiles):

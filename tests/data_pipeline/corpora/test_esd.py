@@ -104,8 +104,8 @@ def test_bad_rows_are_rejected_one_by_one(tmp_path: Path) -> None:
     assert kinds == {
         "0011_000002": "missing file",
         "0011_000351": "contradictory emotion",
-        "0011/0011.txt:4": "corrupt row",
-        "0011/0011.txt:5": "duplicate line",
+        "0011/0011.txt:4": "bad row",
+        "0011/0011.txt:5": "duplicate id",
         "0011_000001": "duplicate id",
         "0011_000999": "unknown emotion",
     }

@@ -1,5 +1,7 @@
 import json
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ def test_a_text_is_read_without_the_space_around_it(value: str | None, expected:
 
 @pytest.mark.parametrize("value", [1, [], {}, True, b"a"])
 def test_what_is_no_text_is_rejected(value: object) -> None:
-    with pytest.raises(RejectedRow, match=r"^bad text: .*, expected text$"):
+    with pytest.raises(RejectedRow, match=r"^bad row: text is .*, expected text$"):
         text_field({"text": value}, "text")
 
 
@@ -34,13 +36,19 @@ def test_a_number_may_be_written_as_text(value: Any, expected: float | None) -> 
 
 @pytest.mark.parametrize("value", ["a", math.nan, math.inf, True, [1], 10**400])
 def test_what_is_no_finite_number_is_rejected(value: Any) -> None:
-    with pytest.raises(RejectedRow, match=r"^bad n: .*, expected a number$"):
+    with pytest.raises(RejectedRow, match=r"^bad row: n is .*, expected a number$"):
         number_field({"n": value}, "n")
 
 
 @given(st.dictionaries(st.just("a"), st.none() | st.text() | st.floats() | st.integers() | st.booleans()))
 def test_any_value_is_read_or_rejected(row: dict[str, Any]) -> None:
-    for read in (text_field, required_text, number_field, required_number):
+    reads: list[Callable[[dict[str, Any], str], str | float | None]] = [
+        text_field,
+        number_field,
+        partial(required_text, meaning="text"),
+        partial(required_number, meaning="duration"),
+    ]
+    for read in reads:
         try:
             value = read(row, "a")
         except RejectedRow:
@@ -49,3 +57,11 @@ def test_any_value_is_read_or_rejected(row: dict[str, Any]) -> None:
             value.encode()  # can be written to a file
         else:
             assert value is None or math.isfinite(value)
+
+
+@pytest.mark.parametrize("row", [{}, {"sentence": " "}, {"sentence": None}])
+def test_a_required_field_that_is_empty_is_named_by_what_it_means(row: dict[str, Any]) -> None:
+    with pytest.raises(RejectedRow, match=r"^no text: sentence is empty or absent$"):
+        required_text(row, "sentence", "text")
+    with pytest.raises(RejectedRow, match=r"^no duration: length is empty or absent$"):
+        required_number(row, "length", "duration")

@@ -7,8 +7,8 @@ import pytest
 from data_pipeline.corpora import CorpusError
 from data_pipeline.corpora.gigaspeech import GigaSpeech
 from data_pipeline.records import AudioReference, Utterance
-from tests.data_pipeline.corpora.corpus import read_all
 from tests.data_pipeline.corpora.long_form import write_table
+from tests.data_pipeline.corpora.reading import read_utterances
 
 
 def segment(number: int, text: str = "YES <PERIOD>", **changes: Any) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def write(root: Path, *audios: Any, missing: tuple[str, ...] = ()) -> Path:
 def test_a_segment_is_a_stretch_of_its_recording(tmp_path: Path, above: str) -> None:
     path = f"{above}/audio/podcast/P0001/POD1.opus".lstrip("/")
     write(tmp_path / above, recording(segment(0, "YOU TOO <COMMA> REALLY <QUESTIONMARK>", speaker="Ann")))
-    assert read_all(GigaSpeech(), tmp_path) == (
+    assert read_utterances(GigaSpeech(), tmp_path) == (
         [
             Utterance(
                 id="POD1_S0000000",
@@ -72,21 +72,21 @@ def test_a_segment_is_a_stretch_of_its_recording(tmp_path: Path, above: str) -> 
 )
 def test_punctuation_tags_become_marks(tmp_path: Path, text: str, expected: str) -> None:
     write(tmp_path, recording(segment(0, text)))
-    assert read_all(GigaSpeech(), tmp_path)[0][0].text == expected
+    assert read_utterances(GigaSpeech(), tmp_path)[0][0].text == expected
 
 
 @pytest.mark.parametrize("tag", ["<SIL>", "<MUSIC>", "<NOISE>", "<OTHER>"])
 def test_segments_without_speech_are_rejected(tmp_path: Path, tag: str) -> None:
     write(tmp_path, recording(segment(0, tag), segment(1, f"SOME {tag} TEXT"), segment(2)))
-    utterances, rejects = read_all(GigaSpeech(), tmp_path)
+    utterances, rejects = read_utterances(GigaSpeech(), tmp_path)
     assert [utterance.id for utterance in utterances] == ["POD1_S0000002"]
     assert rejects == dict.fromkeys(("POD1_S0000000", "POD1_S0000001"), f"no speech: the text has {tag}")
 
 
 def test_only_the_subset_is_read(tmp_path: Path) -> None:
     write(tmp_path, recording(segment(0, subsets=["{XL}"]), segment(1), segment(2, subsets=["{XL}", "{S}", "{XS}"])))
-    assert [u.id for u in read_all(GigaSpeech(), tmp_path)[0]] == ["POD1_S0000001"]
-    assert [u.split for u in read_all(GigaSpeech(subset="{XS}"), tmp_path)[0]] == ["XS"]
+    assert [u.id for u in read_utterances(GigaSpeech(), tmp_path)[0]] == ["POD1_S0000001"]
+    assert [u.split for u in read_utterances(GigaSpeech(subset="{XS}"), tmp_path)[0]] == ["XS"]
 
 
 def test_an_unknown_subset_is_an_error() -> None:
@@ -112,19 +112,19 @@ def test_bad_segments_are_rejected_singly(tmp_path: Path) -> None:
             segment(10),
         ),
     )
-    utterances, rejects = read_all(GigaSpeech(), tmp_path)
+    utterances, rejects = read_utterances(GigaSpeech(), tmp_path)
     assert [utterance.id for utterance in utterances] == ["POD1_S0000007", "POD1_S0000010"]
     assert {key: reason.partition(": ")[0] for key, reason in rejects.items()} == {
         "POD1_S0000000": "bad times",
         "POD1_S0000001": "bad times",
         "POD1_S0000002": "bad times",
-        "POD1_S0000003": "no begin_time",
-        "POD1_S0000004": "no text_tn",
-        "POD1_S0000005": "bad text_tn",
+        "POD1_S0000003": "no times",
+        "POD1_S0000004": "no text",
+        "POD1_S0000005": "bad row",
         "POD1_S0000006": "unknown tag",
         "POD1_S0000007": "duplicate id",
-        "POD1:9": "bad segment",
-        "POD1:10": "bad subsets",
+        "POD1:9": "bad row",
+        "POD1:10": "bad row",
     }
 
 
@@ -141,15 +141,15 @@ def test_bad_recordings_are_rejected_singly(tmp_path: Path) -> None:
         recording(segment(0, sid="S0"), aid="POD9"),
         missing=("audio/podcast/P0001/POD2.opus",),
     )
-    utterances, rejects = read_all(GigaSpeech(), tmp_path)
+    utterances, rejects = read_utterances(GigaSpeech(), tmp_path)
     assert [utterance.id for utterance in utterances] == ["POD1_S0", "POD9_S0"]
     assert {key: reason.partition(": ")[0] for key, reason in rejects.items()} == {
         "POD1": "duplicate id",
         "POD2_S0": "missing file",
         "POD3_S0": "path outside the corpus",
-        "POD4": "bad segments",
-        "GigaSpeech.json:5": "bad recording",
-        "GigaSpeech.json:6": "no aid",
+        "POD4": "bad row",
+        "GigaSpeech.json:5": "bad row",
+        "GigaSpeech.json:6": "no id",
     }
 
 
@@ -157,15 +157,15 @@ def test_recordings_before_a_cut_are_read(tmp_path: Path) -> None:
     table = write(tmp_path, recording(segment(0)), recording(segment(0, sid="POD2_S0"), aid="POD2"))
     data = table.read_bytes()
     table.write_bytes(data[: data.index(b"POD2_S0")])
-    utterances, rejects = read_all(GigaSpeech(), tmp_path)
+    utterances, rejects = read_utterances(GigaSpeech(), tmp_path)
     assert [utterance.id for utterance in utterances] == ["POD1_S0000000"]
-    assert rejects["GigaSpeech.json:1"].startswith("broken JSON: GigaSpeech.json after 1 recordings: ")
+    assert rejects["GigaSpeech.json:1"].startswith("bad table: GigaSpeech.json after 1 recordings: ")
 
 
 def test_bytes_that_are_not_utf_8_reject_only_their_segment(tmp_path: Path) -> None:
     table = write(tmp_path, recording(segment(0, "CAFÉ"), segment(1, "TEA"), title="TITRÉ"))
     table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes().replace("É".encode(), "É".encode("latin-1")))
-    utterances, rejects = read_all(GigaSpeech(), tmp_path)
+    utterances, rejects = read_utterances(GigaSpeech(), tmp_path)
     assert [utterance.text for utterance in utterances] == ["TEA"]
     assert rejects["POD1_S0000000"].startswith("bad encoding: text_tn")
 
@@ -173,11 +173,11 @@ def test_bytes_that_are_not_utf_8_reject_only_their_segment(tmp_path: Path) -> N
 @pytest.mark.parametrize("content", [{}, {"audios": []}, {"audios": {"aid": "POD1"}}])
 def test_a_table_without_recordings_is_rejected(tmp_path: Path, content: dict[str, Any]) -> None:
     (tmp_path / "GigaSpeech.json").write_text(json.dumps(content))
-    assert list(read_all(GigaSpeech(), tmp_path)[1].values()) == [
-        "no recordings: GigaSpeech.json has none, expected a list audios"
+    assert list(read_utterances(GigaSpeech(), tmp_path)[1].values()) == [
+        "bad table: GigaSpeech.json has no recordings, expected a list audios"
     ]
 
 
 def test_another_layout_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"expected GigaSpeech\.json"):
-        read_all(GigaSpeech(), tmp_path)
+        read_utterances(GigaSpeech(), tmp_path)

@@ -80,7 +80,7 @@ def test_bad_rows_are_rejected_one_by_one(tmp_path: Path) -> None:
     assert found[f"{dialog}_M003"].startswith("duplicate id:")
     assert found[f"{dialog}_M004"].startswith("bad times: from 6.0 s to 5.0 s")
     assert found[f"{dialog}_M009"].startswith("no label:")
-    assert sum(reason.startswith("corrupt row: '[half a line'") for reason in found.values()) == 1
+    assert sum(reason.startswith("bad row: '[half a line'") for reason in found.values()) == 1
     assert len(found) == 7
 
 

@@ -62,6 +62,11 @@ def test_many_turns_keep_their_order(tmp_path: Path) -> None:
     assert [content.text for content in found] == [f"{number} 你好" for number in range(5)]
 
 
+def test_empty_content_beside_other_content_is_kept(tmp_path: Path) -> None:
+    found = contents(tmp_path, message("user", item(), item("Hi.")), message("assistant", item("Yes.")))
+    assert [content.text for content in found] == ["", "Hi.", "Yes."]
+
+
 def test_a_clip_may_be_a_segment_or_a_member_of_an_archive(tmp_path: Path) -> None:
     write(tmp_path / "long.flac")
     with zipfile.ZipFile(tmp_path / "clips.zip", "w", zipfile.ZIP_STORED) as archive:
@@ -77,8 +82,10 @@ def test_absolute_paths_below_the_root_are_accepted(tmp_path: Path, monkeypatch:
     user = message("user", item(audio=str(tmp_path / "data/wavs/a.wav")))
     write_manifest(tmp_path / "data", [user, message("assistant", item("yes"))])
     monkeypatch.chdir(tmp_path)
-    for root in (tmp_path / "data", Path("data")):
-        (found,) = conversations(Instructions(), root).values()
+    for root in (f"{tmp_path}/data", "data", f"file://{tmp_path}/data"):
+        files = CorpusFiles(root)
+        (found,) = Instructions().read(files, "train.jsonl")
+        assert isinstance(found, Conversation)
         assert found.messages[0].content[0].audio == AudioReference(path="wavs/a.wav")
 
 
@@ -123,21 +130,22 @@ BAD: dict[str, list[Any]] = {
     "bad audio string: ": [message("user", item(audio="clips.zip")), REPLY],
     "bad units: '<|audio_1|>audio_2'": [USER, message("assistant", item("Yes.", speech_units="<|audio_1|>audio_2"))],
     "bad units: '1 2 3'": [USER, message("assistant", item("Yes.", speech_units="1 2 3"))],
+    "bad units: the user has speech_units": [message("user", item("Hi.", speech_units="<|audio_1|>")), REPLY],
     "bad speaker vector: matrix.npy has shape (2, 2)": spoken("matrix.npy"),
     "bad speaker vector: nan.npy holds": spoken("nan.npy"),
     "bad speaker vector: text.npy: expected a NumPy file": spoken("text.npy"),
     "bad speaker vector: 'nan 1' holds": spoken("nan 1"),
-    "empty content: ": [message("user", item()), REPLY],
+    "empty message: all content of the user is empty": [message("user", item()), REPLY],
     "no reply: the last message is the user's": [USER, REPLY, USER],
     "bad order: ": [USER, message("system", item("Be kind.")), REPLY],
     "bad role: ": [message("tool", item("Hi.")), REPLY],
-    "corrupt row: expected the key messages": [],
-    "corrupt row: content 'Hi.'": [{"role": "user", "content": ["Hi."]}, REPLY],
-    "corrupt row: content is 'Hi.'": [{"role": "user", "content": "Hi."}, REPLY],
-    "corrupt row: content is '[]'": [{"role": "user", "content": []}, REPLY],
-    "corrupt row: content \"{'text': 'Hi.'}\"": [message("user", {"text": "Hi."}), REPLY],
-    "corrupt row: content \"{'text': None": [message("user", item() | {"text": None}), REPLY],
-    "corrupt row: spk_emb is '[1.0]'": [message("user", item("Hi.") | {"spk_emb": [1.0]}), REPLY],
+    "bad row: expected the key messages": [],
+    "bad row: content 'Hi.'": [{"role": "user", "content": ["Hi."]}, REPLY],
+    "bad row: content is 'Hi.'": [{"role": "user", "content": "Hi."}, REPLY],
+    "bad row: content is '[]'": [{"role": "user", "content": []}, REPLY],
+    "bad row: content \"{'text': 'Hi.'}\"": [message("user", {"text": "Hi."}), REPLY],
+    "bad row: content \"{'text': None": [message("user", item() | {"text": None}), REPLY],
+    "bad row: spk_emb is '[1.0]'": [message("user", item("Hi.") | {"spk_emb": [1.0]}), REPLY],
 }
 
 

@@ -30,7 +30,7 @@ def reply(text: str, path: str | None = None) -> ConversationMessage:
     return ConversationMessage(role="assistant", content=(Content(text=text, audio=audio),))
 
 
-def said(role: str, text: Any, **more: Any) -> dict[str, Any]:
+def side(role: str, text: Any, **more: Any) -> dict[str, Any]:
     return {"from": role, "text": text, **more}
 
 
@@ -38,10 +38,10 @@ def test_the_layout_assumed_is_read_without_a_mapping(tmp_path: Path) -> None:
     record = {
         "id": "helpful_base-0",
         "conversation": [
-            said("human", "Hi, where is it?", speech="en/0_0.wav"),
-            said("gpt", "It is here. ", unit=[6560, 12]),
-            said("human", "And when?", speech="en/0_1.wav"),
-            said("gpt", "Now.", speech="en/0_2.wav"),
+            side("human", "Hi, where is it?", speech="en/0_0.wav"),
+            side("gpt", "It is here. ", unit=[6560, 12]),
+            side("human", "And when?", speech="en/0_1.wav"),
+            side("gpt", "Now.", speech="en/0_2.wav"),
         ],
     }
     write(tmp_path / "instruct_en_200k_data_cosy2.json", json.dumps([record], indent=4))
@@ -93,24 +93,24 @@ def test_rows_that_cannot_follow_are_rejected_one_by_one(tmp_path: Path) -> None
     assert [len(found.messages) for found in conversations(reader, tmp_path).values()] == [2, 2]
     assert rejects(reader, tmp_path) == {
         "a-3": "missing round: found 3, expected 2",
-        "a": "duplicate id: a stands earlier in the same part",
+        "a": "duplicate id: a is earlier in the same part",
     }
 
 
 BAD = {
-    "missing file": [said("human", "Hi.", speech="gone.wav"), said("gpt", "Yes.")],
-    "path outside the corpus": [said("human", "Hi.", speech="../a.wav"), said("gpt", "Yes.")],
-    "no audio": [said("human", "Hi."), said("gpt", "Yes.")],
-    "no text": [said("human", "Hi.", speech="a.wav"), said("gpt", " ")],
-    "bad role": [said("human", "Hi.", speech="a.wav"), said("someone", "Yes.")],
-    "bad order": [said("gpt", "Yes."), said("human", "Hi.", speech="a.wav")],
-    "no turns": [],
+    "missing file": [side("human", "Hi.", speech="gone.wav"), side("gpt", "Yes.")],
+    "path outside the corpus": [side("human", "Hi.", speech="../a.wav"), side("gpt", "Yes.")],
+    "no audio": [side("human", "Hi."), side("gpt", "Yes.")],
+    "no text": [side("human", "Hi.", speech="a.wav"), side("gpt", " ")],
+    "bad role": [side("human", "Hi.", speech="a.wav"), side("someone", "Yes.")],
+    "bad order": [side("gpt", "Yes."), side("human", "Hi.", speech="a.wav")],
+    "bad row": [],
 }
 
 
 @pytest.mark.parametrize(("kind", "turns"), BAD.items(), ids=BAD)
 def test_a_bad_conversation_is_rejected_alone(tmp_path: Path, kind: str, turns: list[dict[str, Any]]) -> None:
-    good = [said("human", "Hi.", speech="a.wav"), said("gpt", "Yes.")]
+    good = [side("human", "Hi.", speech="a.wav"), side("gpt", "Yes.")]
     write(tmp_path / "a.wav")
     write(tmp_path / "en.json", json.dumps([{"id": "bad", "conversation": turns}, {"id": 1, "conversation": good}]))
     assert list(conversations(InstructS2S(), tmp_path)) == ["1"]
@@ -121,7 +121,7 @@ def test_rows_without_an_id_are_named_by_their_place(tmp_path: Path) -> None:
     write(tmp_path / "en.jsonl", '{"conversation": []}\nno json\n')
     found = rejects(InstructS2S(), tmp_path)
     assert found["en.jsonl:1"].startswith("no id: expected the key 'id', found ['conversation']")
-    assert found["en.jsonl:2"].startswith("corrupt row: ")
+    assert found["en.jsonl:2"].startswith("bad row: ")
 
 
 @pytest.mark.parametrize(

@@ -123,9 +123,9 @@ def test_bad_rows_are_rejected_one_by_one(tmp_path: Path) -> None:
     assert kinds == {
         "train_dia0_utt1": "missing file",
         "train_dia0_utt2": "unknown emotion",
-        "train:5": "corrupt row",
+        "train:5": "bad row",
         "train_dia0_utt0": "duplicate id",
-        "train:7": "corrupt row",
+        "train:7": "bad row",
         "train_dia9_utt9": "no label",
     }
 

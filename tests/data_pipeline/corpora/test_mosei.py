@@ -63,7 +63,7 @@ def test_only_a_unique_highest_score_is_an_emotion(tmp_path: Path) -> None:
     found = rejects(Mosei(), tmp_path)
     assert found["v_0"] == "no emotion: all six scores are 0"
     assert found["v_1"] == "tied emotions: happy and anger all have 1"
-    assert found["v_3"].startswith("corrupt label: ['', 'x', '0'")
+    assert found["v_3"].startswith("bad label: ['', 'x', '0'")
 
 
 def test_bad_rows_are_rejected_one_by_one(tmp_path: Path) -> None:
@@ -85,8 +85,8 @@ def test_bad_rows_are_rejected_one_by_one(tmp_path: Path) -> None:
     kinds = {id: reason.partition(":")[0] for id, reason in rejects(Mosei(), tmp_path).items()}
     assert kinds == {
         "v_1": "no label",
-        "v:3": "corrupt row",
-        "v:4": "corrupt row",
+        "v:3": "bad row",
+        "v:4": "bad row",
         "v_3": "bad times",
         "v_0": "duplicate id",
         "v_4": "bad times",

@@ -1,11 +1,7 @@
-from pathlib import Path
-
 import pytest
 
-from data_pipeline.corpora import CorpusFiles
-from data_pipeline.corpora.rows import Listing, bad_row, reject_repeated_ids, split_rounds, top_directory
-from data_pipeline.records import AudioReference, Reject, RejectedRow, Utterance
-from tests.data_pipeline.corpora.reading import write
+from data_pipeline.corpora.rows import bad_row, reject_repeated_ids, split_rounds
+from data_pipeline.records import AudioReference, Reject, Utterance
 
 
 def utterance(id: str, text: str = "") -> Utterance:
@@ -17,7 +13,7 @@ def test_the_first_of_two_entries_with_one_id_stays() -> None:
     kept, reject, third = reject_repeated_ids([first, other, second])
     assert (kept, reject) == (first, other)
     assert isinstance(third, Reject)
-    assert third.reason == "duplicate id: a stands earlier in the same part"
+    assert third.reason == "duplicate id: a is earlier in the same part"
 
 
 def test_rounds_are_ordered() -> None:
@@ -40,21 +36,3 @@ def test_rounds_after_a_fault_are_left_out(rounds: list[str], kept: list[str], f
     assert found == kept
     assert [reason for _, reason in left_out] == faults
     assert len(found) + len(left_out) == len(rounds)
-
-
-def test_a_missing_file_is_a_rejected_row(tmp_path: Path) -> None:
-    write(tmp_path / "a/b.wav")
-    write(tmp_path / "c.wav")
-    listing = Listing(CorpusFiles(str(tmp_path)))
-    listing.require("a/b.wav")
-    listing.require("c.wav")
-    with pytest.raises(RejectedRow, match=r"missing file: a/d\.wav"):
-        listing.require("a/d.wav")
-    with pytest.raises(RejectedRow, match=r"missing file: e/f\.wav"):
-        listing.require("e/f.wav")
-
-
-def test_the_root_may_be_the_directory_above(tmp_path: Path) -> None:
-    assert top_directory(CorpusFiles(str(tmp_path)), "MEAD", "mead") == ""
-    write(tmp_path / "mead/file")
-    assert top_directory(CorpusFiles(str(tmp_path)), "MEAD", "mead") == "mead/"

@@ -117,7 +117,7 @@ def test_bad_rows_are_rejected_one_by_one(tmp_path: Path) -> None:
         "3": "no text: the question is empty",
         "4": "missing round: found 2, expected the first to be 0 or 1",
         "6": "duplicate round: 1",
-        "7": "no index: expected the columns split_name and index",
+        "7": "no id: expected the columns split_name and index",
         "9": "duplicate id: qa_assistant-5 stands in more than one row, expected rounds",
         "10": "bad round: 'first', expected a whole number",
     }

@@ -6,8 +6,8 @@ import pytest
 from data_pipeline.corpora import CorpusError
 from data_pipeline.corpora.wenetspeech import WenetSpeech
 from data_pipeline.records import AudioReference, Utterance
-from tests.data_pipeline.corpora.corpus import read_all
 from tests.data_pipeline.corpora.long_form import write_table
+from tests.data_pipeline.corpora.reading import read_utterances
 
 AID = "Y0000000000_--5llN02F84"
 PATH = f"audio/train/youtube/B00000/{AID}.opus"
@@ -32,7 +32,7 @@ def write(root: Path, *segments: Any) -> None:
 @pytest.mark.parametrize("above", ["", "WenetSpeech"])
 def test_a_segment_is_a_stretch_of_its_recording(tmp_path: Path, above: str) -> None:
     write(tmp_path / above, segment(0))
-    assert read_all(WenetSpeech(), tmp_path) == (
+    assert read_utterances(WenetSpeech(), tmp_path) == (
         [
             Utterance(
                 id=f"{AID}_S00000",
@@ -51,23 +51,23 @@ def test_a_segment_is_a_stretch_of_its_recording(tmp_path: Path, above: str) -> 
 
 def test_segments_of_low_or_unknown_confidence_are_rejected(tmp_path: Path) -> None:
     write(tmp_path, segment(0, confidence=0.95), segment(1, confidence=0.94), segment(2, confidence=None), segment(3))
-    utterances, rejects = read_all(WenetSpeech(), tmp_path)
+    utterances, rejects = read_utterances(WenetSpeech(), tmp_path)
     assert [utterance.id[-1] for utterance in utterances] == ["0", "3"]
     assert rejects == {
         f"{AID}_S00001": "low confidence: 0.94, expected at least 0.95",
-        f"{AID}_S00002": "no confidence: it is empty or absent",
+        f"{AID}_S00002": "no confidence: confidence is empty or absent",
     }
 
 
 def test_the_least_confidence_is_a_setting(tmp_path: Path) -> None:
     write(tmp_path, segment(0, confidence=0.7, subsets=["W"]))
-    assert len(read_all(WenetSpeech(subset="W", min_confidence=0.6), tmp_path)[0]) == 1
+    assert len(read_utterances(WenetSpeech(subset="W", min_confidence=0.6), tmp_path)[0]) == 1
 
 
 @pytest.mark.parametrize(("subset", "count"), [("L", 2), ("M", 1), ("DEV", 1)])
 def test_only_the_subset_is_read(tmp_path: Path, subset: str, count: int) -> None:
     write(tmp_path, segment(0), segment(1, subsets=["L"]), segment(2, subsets=["DEV"]))
-    utterances, rejects = read_all(WenetSpeech(subset=subset), tmp_path)
+    utterances, rejects = read_utterances(WenetSpeech(subset=subset), tmp_path)
     assert [utterance.split for utterance in utterances] == [subset] * count
     assert not rejects
 
@@ -79,4 +79,4 @@ def test_an_unknown_subset_is_an_error() -> None:
 
 def test_another_layout_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"expected WenetSpeech\.json"):
-        read_all(WenetSpeech(), tmp_path)
+        read_utterances(WenetSpeech(), tmp_path)

@@ -140,7 +140,7 @@ def test_missing_files(files: CorpusFiles) -> None:
 
 @pytest.mark.parametrize("segment", [{}, {"start": 1.0}])
 def test_paths_out_of_the_corpus(files: CorpusFiles, segment: dict[str, float]) -> None:
-    reject(files, r"^bad path: '\.\./other' leads out of the corpus", path="../other", **segment)
+    reject(files, r"^path outside the corpus: '\.\./other' leads out of the corpus", path="../other", **segment)
 
 
 @pytest.mark.parametrize("data", [b"", b"no audio", FLAC[0][:100]])

@@ -50,7 +50,7 @@ def test_rows_are_rejected_singly_and_the_others_keep_their_answers() -> None:
     assert one == {"continuation": "Continue the following sentence in a coherent style: one"}
     assert (two, three, five) == ({"continuation": "Two."}, refused, {"continuation": "Five."})
     assert [str(no_text), str(four), str(six)] == [
-        "no text: expected the words of the utterance",
+        "no text: expected a transcript",
         r"empty continuation: got ' \n', expected text",
         "empty continuation: got '<think>hm', expected text",
     ]

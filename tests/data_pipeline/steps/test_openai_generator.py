@@ -104,7 +104,7 @@ def test_answers_come_in_the_order_of_the_prompts_from_concurrent_requests(endpo
     assert 3 <= endpoint.most_running <= 6
 
 
-def test_answers_are_greedy_bounded_and_without_thinking(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_are_greedy_and_bounded_with_thinking_off(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
     generator(endpoint, max_new_tokens=77).generate(["a"])
     generator(endpoint, template_thinking=False).generate(["b"])

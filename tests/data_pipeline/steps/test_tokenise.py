@@ -79,11 +79,11 @@ def test_only_the_reply_is_learned(prompts: PromptBuilder) -> None:
 
 def test_a_conversation_is_learned_from_the_users_words_as_well(prompts: PromptBuilder) -> None:
     config = TokeniseConfig(task="conversation", speaker_dim=2, text_prompts=True)
-    heard, read = samples(one_turn(), prompts, config)
+    spoken, read = samples(one_turn(), prompts, config)
     assert begins_with(read, prompts, Message("user", (Text("Hi there!"),)), speak=True)
     assert (read["id"], read["audios"], read["length"]) == ("c1-written", [], len(read["input_ids"]))
     for key in ("units", "unit_labels", "speakers"):
-        assert read[key] == heard[key]
+        assert read[key] == spoken[key]
 
 
 @pytest.mark.parametrize(
