@@ -29,13 +29,18 @@ def ser() -> PrepareConfig:
 
 
 def tts() -> PrepareConfig:
-    """Stage 2a: a text and the speech units of its clip; what Emilia's authors would select, 5,000 hours a language."""
-    return _read_aloud(hours=5000)
+    """Stage 2: a text and the speech units of its clip, or of every spoken reply."""
+    return PrepareConfig(tokenise=TokeniseConfig(task="text to speech"))
 
 
-def tts_streaming() -> PrepareConfig:
-    """Stage 2b: as tts, 1,000 hours a language of what is in there."""
-    return _read_aloud(hours=1000)
+def emilia() -> PrepareConfig:
+    """Stage 2a: as tts, of what Emilia's authors select, 5,000 hours a language."""
+    return _selected(hours=5000)
+
+
+def emilia_streaming() -> PrepareConfig:
+    """Stage 2b: 1,000 hours a language of what ``emilia`` has."""
+    return _selected(hours=1000)
 
 
 def dialogues() -> PrepareConfig:
@@ -44,15 +49,11 @@ def dialogues() -> PrepareConfig:
 
 
 DATA_RECIPES: dict[str, Callable[[], PrepareConfig]] = {
-    recipe.__name__: recipe for recipe in (transcripts, asr, ser, tts, tts_streaming, dialogues)
+    recipe.__name__: recipe for recipe in (transcripts, asr, ser, tts, emilia, emilia_streaming, dialogues)
 }
 """By the name on the command line."""
 
 
-def _read_aloud(*, hours: float) -> PrepareConfig:
+def _selected(*, hours: float) -> PrepareConfig:
     quotas = tuple(Quota(language=language, hours=hours) for language in ("en", "zh"))
-    return PrepareConfig(
-        tokenise=TokeniseConfig(task="text to speech"),
-        clips=ClipConfig(min_seconds=3.0),
-        selection=replace(EMILIA, quotas=quotas),
-    )
+    return replace(tts(), clips=ClipConfig(min_seconds=3.0), selection=replace(EMILIA, quotas=quotas))

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import openai
 
-from data_pipeline.records import RejectedRow
+from data_pipeline.records import RejectedRow, Unavailable
 from data_pipeline.steps.continuation import MAX_NEW_TOKENS
 
 _OF_THE_JOB = (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError)
 """Errors that every row would get: they end the job."""
+_TEMPORARY = (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError)
+"""Errors that may be gone when the job runs again."""
 _RETRIED = (408, 409, 429)
 """Status codes below 500 after which the client retries."""
 
@@ -73,6 +75,8 @@ class OpenAIGenerator:
             )
         except _OF_THE_JOB:
             raise
+        except _TEMPORARY as error:
+            return Unavailable(f"no answer: {config.base_url}, {self._describe(error)}")
         except openai.APIError as error:
             return RejectedRow(f"no answer: {config.base_url}, {self._describe(error)}")
         if not response.choices:

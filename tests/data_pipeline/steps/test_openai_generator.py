@@ -9,7 +9,7 @@ from typing import Any
 import openai
 import pytest
 
-from data_pipeline.records import RejectedRow
+from data_pipeline.records import RejectedRow, Unavailable
 from data_pipeline.steps.openai_generator import OpenAIGenerator, OpenAIGeneratorConfig
 
 SLOW = 1.5
@@ -136,8 +136,8 @@ def test_a_prompt_without_an_answer_is_rejected_alone_after_all_retries(
 ) -> None:
     before, rejected, after = generator(endpoint).generate(["a", prompt, "b"])
     assert (before, after) == ("echo: a", "echo: b")
-    assert isinstance(rejected, RejectedRow)
-    with pytest.raises(RejectedRow, match=f"^no answer: {endpoint.url}, {reason}"):
+    assert isinstance(rejected, Unavailable)
+    with pytest.raises(Unavailable, match=f"^no answer: {endpoint.url}, {reason}"):
         raise rejected
     assert endpoint.tries[prompt] == 3
 
@@ -147,7 +147,7 @@ def test_a_prompt_without_an_answer_is_rejected_alone_after_all_retries(
 )
 def test_a_refused_prompt_is_rejected_without_retries(endpoint: Endpoint, prompt: str, reason: str) -> None:
     (rejected,) = generator(endpoint).generate([prompt])
-    assert isinstance(rejected, RejectedRow)
+    assert type(rejected) is RejectedRow
     with pytest.raises(RejectedRow, match=f"^no answer: {endpoint.url},? {reason}"):
         raise rejected
     assert endpoint.tries[prompt] == 1
