@@ -120,7 +120,8 @@ def _check_place(frame: av.AudioFrame, stream: av.AudioStream, origin: int | Non
     if origin is None or stream.time_base is None:
         return
     rate = frame.sample_rate
-    if frame.pts is None or abs((frame.pts - origin) * stream.time_base * rate - position) > _MISSING * rate:
+    # Exact fractions would take as long as decoding, for each of many frames.
+    if frame.pts is None or abs((frame.pts - origin) * float(stream.time_base) * rate - position) > _MISSING * rate:
         raise AudioError(f"audio file is damaged after {position / rate:.2f} s: what follows is not in its place")
 
 

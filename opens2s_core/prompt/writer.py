@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from opens2s_core.prompt.messages import Audio, Content, Message, Role, Spoken, Text, ToolCall
@@ -15,6 +16,8 @@ AUDIO_SLOT = -200
 TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
 SPEECH_TOKENS = ("<|im_audio_start|>", "<|im_audio_end|>", "<|im_tts_start|>", "<|im_tts_end|>")
 THINK_TOKENS = ("<think>", "</think>")
+
+_CACHED_TEXTS = 64
 
 PromptStyle = Literal["training", "plain", "chat"]
 """How an assistant message begins; a checkpoint stores the style it was trained with.
@@ -36,9 +39,14 @@ class MessageWriter:
         needed = (TURN_START, TURN_END, *SPEECH_TOKENS, *(() if style == "plain" else THINK_TOKENS))
         if missing := [token for token in needed if token not in self.special]:
             raise ValueError(f"the tokenizer lacks the special tokens {missing}")
+        # Roles, line ends and system messages are in every conversation.
+        self._cached_ids = lru_cache(maxsize=_CACHED_TEXTS)(self._encode_text)
 
     def encode_text(self, text: str) -> list[int]:
         """Ids of ``text`` as plain text: what looks like a special token is encoded as its characters."""
+        return list(self._cached_ids(text))
+
+    def _encode_text(self, text: str) -> list[int]:
         ids: list[int] = []
         for segment in _break_literals(text, self.special):
             ids += self.tokenizer.encode(segment, add_special_tokens=False)
