@@ -39,6 +39,8 @@ Cluster = Callable[[], AbstractContextManager[None]]
 _MIN_SPEED = 0.7
 _MAX_GROWTH = 1.1
 _MB = 1e6
+_FIRST_SHARDS = 4
+"""Shards of one clip for each process, so that every process has one: Ray Data starts with one task."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +60,7 @@ class PreparingBenchmark:
 class _Plans:
     """The plans of all corpora, and the seconds that those took which are measured."""
 
-    first: Preparation  # one clip a process
+    first: Preparation  # a few clips
     by_size: dict[int, Preparation]
     seconds: dict[int, float]
 
@@ -124,7 +126,7 @@ def _make_plans(benchmark: PreparingBenchmark, config: PrepareConfig, bundle: st
         )
         return preparation, seconds
 
-    first, _ = plan("first", benchmark.processes, replace(config, shard_rows=1))
+    first, _ = plan("first", _FIRST_SHARDS * benchmark.processes, replace(config, shard_rows=1))
     made = {size: plan(f"clips-{size}", size, config) for size in benchmark.sizes}
     return _Plans(
         first,
