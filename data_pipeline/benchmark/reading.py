@@ -11,31 +11,30 @@ from typing import Any
 import fsspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractFileSystem
 
 from data_pipeline.dataset.index import INDEX_SCHEMA, build_index, with_shards, write_index
-from data_pipeline.dataset.layout import MANIFEST
+from data_pipeline.dataset.layout import MANIFEST, shard_name
+from data_pipeline.dataset.parquet import parquet_bytes
 from data_pipeline.dataset.samples import ShardedSamples
 from data_pipeline.schema import SAMPLE
 from opens2s_core.benchmark.report import Bound, Measurement
 from opens2s_core.training.plan import PlanConfig, Step, plan_steps
 
 READERS = 8
-_GROUP_BYTES = 1 << 20
 _MAX_RATIO = 1.2
 _MAX_OPENING_SECONDS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadingBenchmark:
-    """Sizes of the data sets that are made: rows with a clip of 10 s (150 kB) or with 2 kB of text, and rows of the
-    index that is opened ``repeats`` times."""
+    """Sizes of the data sets that are made: rows with a clip of 10 s (150 kB) or with 2 kB of text, as many to a shard
+    as data preparation has, and rows of the index that is opened ``repeats`` times."""
 
-    spoken_rows: int = 1000
-    written_rows: int = 40000
-    shards: int = 4
+    spoken_rows: int = 1024
+    written_rows: int = 20480
+    shard_rows: int = 512
     index_rows: int = 1_000_000
     repeats: int = 5
 
@@ -47,7 +46,8 @@ def reading_rows(benchmark: ReadingBenchmark, directory: Path) -> Iterator[Measu
         ("10 s clips", 150_000, 60, benchmark.spoken_rows),
         ("2 kB of text", 0, 620, benchmark.written_rows),
     ):
-        url = write_random_samples(directory / name.replace(" ", "-"), rows, benchmark.shards, clip_bytes, tokens)
+        shards = max(rows // benchmark.shard_rows, 1)
+        url = write_random_samples(directory / name.replace(" ", "-"), rows, shards, clip_bytes, tokens)
         for readers in (1, READERS):
             yield amplification_row(name, url, readers)
 
@@ -129,12 +129,11 @@ def write_random_samples(directory: Path, rows: int, shards: int, clip_bytes: in
     """A finished data set of rows about this large; ``clip_bytes`` 0: without audio."""
     directory.mkdir(parents=True)
     rng = np.random.default_rng(0)
-    names = [f"{number:05d}-of-{shards:05d}" for number in range(shards)]
+    names = [shard_name(number, shards) for number in range(shards)]
     for name in names:
         samples = [_random_sample(rng, clip_bytes, tokens) for _ in range(rows // shards)]
         table = pa.Table.from_pylist(samples, schema=SAMPLE)
-        group_rows = max(_GROUP_BYTES * len(samples) // table.nbytes, 1)
-        pq.write_table(table, directory / f"{name}.parquet", row_group_size=group_rows)
+        (directory / f"{name}.parquet").write_bytes(parquet_bytes(table))
     return _finish(directory, build_index(LocalFileSystem(), str(directory), names))
 
 
@@ -173,7 +172,7 @@ def write_random_index(directory: Path, rows: int) -> str:
     }
     arrays = [pa.array(values, INDEX_SCHEMA.field(name).type) for name, values in columns.items()]
     labels = [pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), [value]) for value in ("random", "en")]
-    shards = [f"{shard:05d}-of-{-(-rows // 1000):05d}" for shard in range(-(-rows // 1000))]
+    shards = [shard_name(shard, -(-rows // 1000)) for shard in range(-(-rows // 1000))]
     return _finish(directory, with_shards(pa.table([*arrays, *labels], schema=INDEX_SCHEMA), shards))
 
 

@@ -8,10 +8,14 @@ import pyarrow.parquet as pq
 GROUP_BYTES = 1 << 20
 """Bytes of a row group: what is read together. The footer has some hundred bytes a column for each, so smaller groups
 cost more there than they save."""
+GROUP_ROWS = 64
+"""A row group has at most so many rows: training shuffles whole groups, and a group of text alone would else have a
+hundred times the positions of one with audio. With fewer rows of text the footers cost more than they should."""
 
 
 def parquet_bytes(table: pa.Table, *, group_bytes: int = GROUP_BYTES) -> bytes:
-    """``table`` as a Parquet file in row groups of about ``group_bytes``. Equal tables give equal bytes."""
+    """``table`` as a Parquet file in row groups of about ``group_bytes``, at most GROUP_ROWS rows each. Equal tables
+    give equal bytes."""
     encoded = [field.name for field in table.schema if not _holds_bytes(field.type)]
     buffer = pa.BufferOutputStream()
     writer = pq.ParquetWriter(
@@ -37,7 +41,7 @@ def _groups(table: pa.Table, group_bytes: int) -> Iterator[tuple[int, int]]:
     start = size = 0
     for row in range(table.num_rows):
         size += table.slice(row, 1).nbytes
-        if size >= group_bytes:
+        if size >= group_bytes or row + 1 - start == GROUP_ROWS:
             yield start, row + 1 - start
             start, size = row + 1, 0
     if start < table.num_rows:

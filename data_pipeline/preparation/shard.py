@@ -1,6 +1,6 @@
 """One shard: from its planned rows to its published files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -79,16 +79,18 @@ class Preparation:
 
         Raises :class:`TooManyRejects` for a shard of which more rows are rejected than the job allows.
         """
-        content = self._content(shard, rows)
-        rejected = content.rejects.num_rows - len(read_planned(self.output, shard).rejects)
+        planned = read_planned(self.output, shard).rejects
+        content = self._content(rows, planned)
+        rejected = content.rejects.num_rows - len(planned)
         if len(rows) >= _ENOUGH_ROWS:
             check_rejects(f"shard {shard}", content.report, self.config.max_reject_share)
         DatasetWriter(self.output).publish(shard, self.plan.fingerprint, content)
         return rejected
 
-    def _content(self, shard: str, rows: Sequence[PreparedRow]) -> ShardContent:
+    def _content(self, rows: Sequence[PreparedRow], planned: Mapping[int, Reject]) -> ShardContent:
+        """``planned`` are the rows that the plan rejects, by position."""
         text = load_text_settings(self.bundle, self.bundle_fingerprint)
-        rejects = read_planned(self.output, shard).rejects
+        rejects = dict(planned)
         samples: list[dict[str, Any]] = []
         facts: list[RowFacts] = []
         # Blocks come in any order, and equal inputs have to give equal files.

@@ -211,5 +211,5 @@ def _mono(frame: av.AudioFrame) -> Waveform:
     else:
         with np.errstate(over="ignore", invalid="ignore"):  # in damaged files; checked after decoding
             samples = samples.astype(np.float32) / np.float32(_FULL_SCALE.get(samples.dtype, 1.0))
-    mono: Waveform = samples.mean(axis=0, dtype=np.float32)
+    mono: Waveform = samples[0] if channels == 1 else samples.mean(axis=0, dtype=np.float32)
     return mono

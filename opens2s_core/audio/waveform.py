@@ -1,8 +1,10 @@
 """Mono samples and their rate."""
 
+from functools import lru_cache
+
 import numpy as np
 import torch
-import torchaudio.functional
+import torchaudio.transforms
 from numpy.typing import NDArray
 
 SAMPLE_RATE = 16_000
@@ -15,4 +17,11 @@ def resample(samples: Waveform, from_rate: int, to_rate: int) -> Waveform:
     """Whole-signal windowed-sinc resampling (torchaudio's defaults), rates in Hz: (n,) → (⌈n · to / from⌉,)."""
     if from_rate == to_rate or not len(samples):
         return samples
-    return torchaudio.functional.resample(torch.from_numpy(samples), from_rate, to_rate).numpy()
+    resampled: Waveform = _resampler(from_rate, to_rate)(torch.from_numpy(samples)).numpy()
+    return resampled
+
+
+@lru_cache(maxsize=4)
+def _resampler(from_rate: int, to_rate: int) -> torchaudio.transforms.Resample:
+    """Its filters take longer to compute than a clip of seconds to resample."""
+    return torchaudio.transforms.Resample(from_rate, to_rate, dtype=torch.float32)

@@ -4,13 +4,14 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import compress
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 Interval = tuple[float, float]
@@ -110,6 +111,14 @@ class Report:
             "config": dict(self.config),
             "rows": [row.to_dict() for row in self.rows],
         }
+
+
+def middle_half(values: Sequence[float]) -> Interval | None:
+    """The interquartile range of samples; None of fewer than two."""
+    if len(values) < 2:
+        return None
+    low, high = np.percentile(values, (25, 75))
+    return float(low), float(high)
 
 
 def make_report(config: Mapping[str, Any], rows: Iterable[Measurement], packages: Iterable[str] = ()) -> Report:

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from opens2s_core.benchmark import conversation
-from opens2s_core.benchmark.report import Baseline, Bound, Interval, Measurement
+from opens2s_core.benchmark.report import Baseline, Bound, Measurement, middle_half
 from opens2s_core.checkpoint.bundle import read_bundle_info
 from opens2s_core.inference.pipeline import Pipeline
 from serve_app.api.chat_request import chat_reply_request, parse_chat
@@ -111,7 +111,7 @@ def measured_row(
 ) -> Measurement:
     """A row of repeated measurements of each server: a statistic of them and the range of their middle half."""
     values = [statistic(each) if each else None for each in samples]
-    spreads = [_middle_half(each) for each in samples]
+    spreads = [middle_half(each) for each in samples]
     row = Measurement(name=name, value=values[0], unit=unit, better=better, bound=bound, spread=spreads[0])
     return replace(row, baseline=Baseline(values[1], spreads[1])) if len(values) > 1 else row
 
@@ -131,10 +131,3 @@ def percentile(share: float) -> Callable[[Sequence[float]], float]:
 def milliseconds(seconds: Sequence[float | None]) -> list[float]:
     """In milliseconds; None is left out."""
     return [1e3 * each for each in seconds if each is not None]
-
-
-def _middle_half(values: Sequence[float]) -> Interval | None:
-    if len(values) < 2:
-        return None
-    low, high = np.percentile(values, (25, 75))
-    return float(low), float(high)

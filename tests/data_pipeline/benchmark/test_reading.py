@@ -8,7 +8,7 @@ from data_pipeline.benchmark.reading import (
     write_random_samples,
 )
 
-SMALL = ReadingBenchmark(spoken_rows=240, written_rows=8000, shards=2, index_rows=20_000, repeats=1)
+SMALL = ReadingBenchmark(spoken_rows=240, written_rows=8192, index_rows=20_000, repeats=1)
 
 
 def test_shuffled_reading_costs_little_more_than_the_samples(tmp_path: Path) -> None:
