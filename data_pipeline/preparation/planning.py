@@ -6,6 +6,7 @@ What depends on the whole corpus (duplicates, quantiles, quotas) is decided here
 
 import hashlib
 import io
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +31,8 @@ SELECT = "select"
 """The step that rejects rows by what is known of all of them."""
 _SCAN_TASKS = 256
 """Parts of a corpus are read in at most so many tasks."""
+_SCAN_ROWS = 10_000
+"""Rows that are held at once: a part may have millions."""
 
 _ENTRY = pa.schema(
     [
@@ -146,13 +149,24 @@ def _scan_parts(
 ) -> dict[str, Any]:
     files = DatasetFiles(output)
     for part in map(str, batch["part"]):
-        rows = []
-        for entry in reader.read(corpus, part):
-            if not isinstance(entry, (Reject, *ENTRIES[task])):
-                raise CorpusError(f"{reader.name} has no entries for the task {task!r}: got a {type(entry).__name__}")
-            rows.append(_scanned(entry))
-        files.put(_scan_file(part), _bytes(pa.Table.from_pylist(rows, schema=_SCANNED)))
+        buffer = pa.BufferOutputStream()
+        with pq.ParquetWriter(buffer, _SCANNED, compression="zstd", write_statistics=False) as writer:
+            for rows in _batches(_checked(reader, corpus, part, task), _SCAN_ROWS):
+                writer.write_table(pa.Table.from_pylist(rows, schema=_SCANNED))
+        files.put(_scan_file(part), buffer.getvalue().to_pybytes())
     return batch
+
+
+def _checked(reader: CorpusReader, corpus: CorpusFiles, part: str, task: Task) -> Iterator[dict[str, Any]]:
+    for entry in reader.read(corpus, part):
+        if not isinstance(entry, (Reject, *ENTRIES[task])):
+            raise CorpusError(f"{reader.name} has no entries for the task {task!r}: got a {type(entry).__name__}")
+        yield _scanned(entry)
+
+
+def _batches(rows: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    while batch := list(itertools.islice(rows, size)):
+        yield batch
 
 
 def _scan_file(part: str) -> str:
