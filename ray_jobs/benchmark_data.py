@@ -19,6 +19,7 @@ from opens2s_core.benchmark.engine_models import SIZES
 from opens2s_core.benchmark.report import Measurement, make_report, render_table, write_report
 from opens2s_core.training.from_scratch import create_bundle
 from opens2s_core.voices import SLT
+from ray_jobs.cluster import end_on_signals
 from ray_jobs.data_recipes import DATA_RECIPES
 
 _RECIPE = "transcripts"
@@ -58,6 +59,7 @@ def _rows(
 def local_cluster() -> Iterator[None]:
     """This process connected to a Ray of its own."""
     ray.init(address="local", logging_level=logging.WARNING)
+    end_on_signals()  # large temporary files are removed
     try:
         yield
     finally:
