@@ -1,4 +1,4 @@
-"""What Ray Data prints."""
+"""What Ray Data prints and raises."""
 
 import logging
 
@@ -6,6 +6,9 @@ from ray.data import DataContext
 
 
 def quiet_ray_data() -> None:
-    """Let Ray Data print only warnings: jobs show their own progress."""
+    """Let Ray Data print warnings only, since jobs show their own progress, and raise a task's own error."""
     logging.getLogger("ray.data").setLevel(logging.WARNING)
-    DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data.context").setLevel(logging.ERROR)
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.raise_original_map_exception = True

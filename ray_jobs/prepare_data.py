@@ -31,7 +31,7 @@ from ray_jobs.progress import show_progress
 from ray_jobs.recipes import RECIPES
 
 _VLLM = "vllm:"
-_FAILURES = (CheckpointError, CorpusError, DatasetError, PreparationError, StorageError, TooManyRejects)
+_FAILURES = (CheckpointError, CorpusError, DatasetError, OSError, PreparationError, StorageError, TooManyRejects)
 """Errors that say in a line what is wrong."""
 
 
@@ -80,6 +80,13 @@ def with_gpus(config: PrepareConfig, gpus: int) -> PrepareConfig:
     )
 
 
+def _named_failure(error: BaseException | None) -> BaseException | None:
+    """The error that says in a line what is wrong, among those around it that Ray adds in its tasks."""
+    while error is not None and not isinstance(error, _FAILURES):
+        error = error.cause if isinstance(error, RayTaskError) else error.__cause__
+    return error
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     recipes = {name: make() for name, make in DATA_RECIPES.items()}
     recipes |= {name: make().prepare for name, make in RECIPES.items()}
@@ -108,24 +115,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--max-reject-share", type=float, help="share of the rows that may be unusable")
     args = parser.parse_args(argv)
     config = recipes[args.recipe]
-    if args.max_reject_share is not None:
-        config = dataclasses.replace(config, max_reject_share=args.max_reject_share)
-    if args.gpus:
-        config = with_gpus(config, args.gpus)
     try:
+        if args.max_reject_share is not None:
+            config = dataclasses.replace(config, max_reject_share=args.max_reject_share)
+        if args.gpus:
+            config = with_gpus(config, args.gpus)
         reader = read_corpus_settings(args.corpus, args.corpus_settings)
         generator = parse_generator(args.generator, args.generator_model, gpu=args.gpus > 0)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         parser.error(str(error))
     connect()
     try:
         report = prepare_data(config, reader, args.root, args.model, args.output, generator)
-    except _FAILURES as error:
-        raise SystemExit(f"error: {error}") from error
-    except RayTaskError as error:
-        if isinstance(error.cause, _FAILURES):
-            raise SystemExit(f"error: {error.cause}") from error
-        raise
+    except Exception as error:
+        if (named := _named_failure(error)) is None:
+            raise
+        raise SystemExit(f"error: {named}") from error
     print(render_report(report))
     if not report.rows_out:
         raise SystemExit(f"no samples: all {report.rows_in} rows were rejected")

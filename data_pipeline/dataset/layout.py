@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from fsspec.spec import AbstractFileSystem
 
 SHARD_NAME = re.compile(r"\d{5,}-of-\d{5,}")
 MANIFEST = "_dataset.json"
+_TEMPORARY = "_tmp"
+_ABANDONED_SECONDS = 3600.0
 
 
 class DatasetError(ValueError):
@@ -20,8 +24,14 @@ class DatasetError(ValueError):
 
 
 def absolute_url(url: str) -> str:
-    """``url`` with its protocol: it means the same in every process, as a relative path does not."""
-    filesystem, path = url_to_fs(url)
+    """``url`` with its protocol: it means the same in every process, as a relative path does not.
+
+    Raises :class:`DatasetError` for a protocol that cannot be used.
+    """
+    try:
+        filesystem, path = url_to_fs(url)
+    except (ValueError, ImportError) as error:  # unknown protocol, or its package is missing
+        raise DatasetError(f"{url}: expected a directory or a URL: {error}") from error
     return filesystem.unstrip_protocol(path)
 
 
@@ -49,7 +59,7 @@ class DatasetFiles:
         if not isinstance(self.filesystem, LocalFileSystem):
             self.filesystem.pipe_file(f"{self.root}/{name}", data)
             return
-        target, temporary = Path(self.root, name), Path(self.root, "_tmp", uuid.uuid4().hex)
+        target, temporary = Path(self.root, name), Path(self.root, _TEMPORARY, uuid.uuid4().hex)
         for path in (target, temporary):
             path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -66,6 +76,19 @@ class DatasetFiles:
 
     def read_json(self, name: str) -> Any:
         return json.loads(self.read(name))
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file; None where there is none."""
+        path = f"{self.root}/{name}"
+        return int(self.filesystem.size(path)) if self.filesystem.exists(path) else None
+
+    def remove_abandoned(self) -> None:
+        """Remove temporary files of killed processes. Younger ones may belong to another job at the same place."""
+        if isinstance(self.filesystem, LocalFileSystem):
+            for path in Path(self.root, _TEMPORARY).glob("*"):
+                with suppress(FileNotFoundError):
+                    if path.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
+                        path.unlink()
 
     def names(self, directory: str) -> list[str]:
         """Sorted names in a directory; none where it does not exist."""

@@ -1,5 +1,6 @@
 """Atomic publication of the shards of a data set."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,7 @@ class DatasetWriter:
     def start(self, plan: Sequence[Shard]) -> list[Shard]:
         """The shards that are still to be made. Files of an earlier plan or of a killed run are removed."""
         files = DatasetFiles(self.url)
-        files.remove("_tmp")
+        files.remove_abandoned()
         done = {name: files.read_json(_marker(name)) for name in files.shards("_shards")}
         pending = [shard for shard in plan if done.get(shard.name, {}).get("fingerprint") != shard.fingerprint]
         planned = {shard.name for shard in plan}
@@ -45,36 +46,67 @@ class DatasetWriter:
         return pending
 
     def pending(self, names: Sequence[str], fingerprint: str) -> list[str]:
-        """Those of the shards that are not published yet."""
+        """Those of the shards that are not published, or whose files are not as they were published. Where there are
+        any, the data set is no longer finished."""
         files = DatasetFiles(self.url)
-        files.remove("_tmp")
+        files.remove_abandoned()
         done = files.shards("_shards")
-        return [
-            name for name in names if name not in done or files.read_json(_marker(name))["fingerprint"] != fingerprint
-        ]
+        pending = [name for name in names if name not in done or not _is_whole(files, name, fingerprint)]
+        if pending:
+            files.remove(MANIFEST)
+        return pending
+
+    def withdraw(self, names: Sequence[str]) -> None:
+        """Let the next job make these shards again."""
+        files = DatasetFiles(self.url)
+        for name in names:
+            files.remove(_marker(name))
 
     def publish(self, name: str, fingerprint: str, content: ShardContent) -> None:
         """Make a shard visible: rows, then rejects, then the marker that says they are complete."""
         assert content.rejects.schema.equals(REJECT), f"rejects have columns {content.rejects.schema}"
         files = DatasetFiles(self.url)
-        files.put(f"{name}.parquet", parquet_bytes(content.rows))
-        files.put(f"_rejects/{name}.parquet", parquet_bytes(content.rejects))
-        files.put_json(_marker(name), {"fingerprint": fingerprint, "report": content.report.to_dict()})
+        data = {path: parquet_bytes(table) for path, table in _tables(name, content).items()}
+        for path, content_bytes in data.items():
+            files.put(path, content_bytes)
+        marker = {
+            "fingerprint": fingerprint,
+            "report": content.report.to_dict(),
+            "files": {path: _describe(content_bytes) for path, content_bytes in data.items()},
+        }
+        files.put_json(_marker(name), marker)
 
-    def report(self, names: Sequence[str]) -> Report:
-        """The reports of published shards, added up."""
+    def reports(self, names: Sequence[str]) -> dict[str, Report]:
+        """The report of each published shard."""
         files = DatasetFiles(self.url)
-        return merge_reports(Report.from_dict(files.read_json(_marker(name))["report"]) for name in names)
+        return {name: Report.from_dict(files.read_json(_marker(name))["report"]) for name in names}
 
     def finish(self, names: Sequence[str], facts: dict[str, Any] | None = None) -> Report:
         """Mark the data set as finished, with ``facts`` in its manifest. Does nothing where it already is."""
         files = DatasetFiles(self.url)
         if files.exists(MANIFEST):
             return Report.from_dict(files.read_json(MANIFEST)["report"])
-        report = self.report(names)
-        files.put_json(MANIFEST, {"report": report.to_dict(), "shards": list(names), **(facts or {})})
-        files.remove("_tmp")
+        report = merge_reports(self.reports(names).values())
+        hashes = {path: value for name in names for path, value in files.read_json(_marker(name))["files"].items()}
+        files.put_json(MANIFEST, {"report": report.to_dict(), "shards": list(names), "files": hashes, **(facts or {})})
+        files.remove_abandoned()
         return report
+
+
+def _tables(name: str, content: ShardContent) -> dict[str, pa.Table]:
+    return {f"{name}.parquet": content.rows, f"_rejects/{name}.parquet": content.rejects}
+
+
+def _describe(data: bytes) -> dict[str, int | str]:
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _is_whole(files: DatasetFiles, name: str, fingerprint: str) -> bool:
+    """Sizes are compared and not hashes: a data set may have terabytes."""
+    marker = files.read_json(_marker(name))
+    if marker["fingerprint"] != fingerprint:
+        return False
+    return all(files.size(path) == described["bytes"] for path, described in marker["files"].items())
 
 
 def _marker(name: str) -> str:

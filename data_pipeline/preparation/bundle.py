@@ -56,7 +56,8 @@ def load_text_settings(bundle: str, fingerprint: str) -> TextSettings:
 def load_speech_units(bundle: str) -> SpeechUnits:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     directory = fetch_directory(bundle, f"{SPEECH_TOKENIZER}/*") / SPEECH_TOKENIZER
-    return SpeechUnits(load_speech_tokenizer(directory, torch.float32).to(device))
+    encoder = load_speech_tokenizer(directory, torch.float32).to(device)
+    return SpeechUnits(encoder, encoder.config.quantize_vocab_size)
 
 
 def _fingerprint(bundle: str, root: Path, files: list[Path]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from data_pipeline.card import render_card
 from data_pipeline.corpora import CorpusReader
-from data_pipeline.dataset.index import build_index, write_index
+from data_pipeline.dataset.index import INDEX, build_index, write_index
 from data_pipeline.dataset.layout import MANIFEST, DatasetFiles
 from data_pipeline.dataset.reader import read_rejects, read_report, read_shard
 from data_pipeline.dataset.writer import DatasetWriter
@@ -14,25 +14,28 @@ from data_pipeline.html_report import EXAMPLES, Example, render_html
 from data_pipeline.preparation.planning import Plan, read_planned
 from data_pipeline.preparation.work import decode_entry
 from data_pipeline.records import Entry, Reject, Utterance
-from data_pipeline.report import Report
+from data_pipeline.report import Report, merge_reports
 from data_pipeline.schema import SAMPLE
 from data_pipeline.steps.row import labelled_speaker
+
+_REPORT, _CARD = "_report.html", "_card.md"
 
 
 def describe(writer: DatasetWriter, plan: Plan, reader: CorpusReader, made_from: dict[str, Any]) -> Report:
     """Publish the index, ``_report.html`` and ``_card.md`` of a data set with all its shards, and last the manifest,
-    which marks it as finished. Does nothing where there is a manifest."""
+    which marks it as finished. Does nothing where all of them are there."""
     files = DatasetFiles(writer.url)
-    if files.exists(MANIFEST):
+    if all(map(files.exists, (MANIFEST, INDEX, _REPORT, _CARD))):
         return read_report(writer.url)
-    report = writer.report(plan.shards)
+    files.remove(MANIFEST)
+    report = merge_reports(writer.reports(plan.shards).values())
     write_index(files.filesystem, files.root, build_index(files.filesystem, files.root, plan.shards))
     task = made_from["config"]["tokenise"]["task"]
     title = f"{reader.card.title}: {task}"
     page = render_html(title, report, _examples(files.url, plan), _rejects(files.url, plan))
-    files.put("_report.html", page.encode())
+    files.put(_REPORT, page.encode())
     card = render_card(title, report, {reader.name: reader.card}, recipe=task, fingerprint=plan.fingerprint)
-    files.put("_card.md", card.encode())
+    files.put(_CARD, card.encode())
     facts = {"fingerprint": plan.fingerprint, "made_from": made_from, "not_selected": plan.not_selected}
     return writer.finish(plan.shards, facts)
 

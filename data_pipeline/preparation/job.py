@@ -17,10 +17,10 @@ from data_pipeline.preparation.generators import GeneratorConfig, load_continuat
 from data_pipeline.preparation.models import ModelStage
 from data_pipeline.preparation.pipeline import prepare_shards
 from data_pipeline.preparation.planning import Plan, make_plan
-from data_pipeline.preparation.shard import Preparation, check_rejects
+from data_pipeline.preparation.shard import Preparation, TooManyRejects, check_rejects
 from data_pipeline.progress import ShowProgress
 from data_pipeline.ray_output import quiet_ray_data
-from data_pipeline.report import Report
+from data_pipeline.report import Report, merge_reports
 from data_pipeline.steps.continuation import ContinuationKind
 from data_pipeline.steps.speaker_embedding import ResemblyzerEncoder, SpeakerEmbeddings
 from opens2s_core.config import config_to_dict
@@ -29,6 +29,10 @@ from opens2s_core.storage import absolute_directory
 VERSION = 3
 """Raised when the same corpus, configuration and models give other samples."""
 _KINDS: dict[str, ContinuationKind] = {"continuation": "semantic", "emotional continuation": "emotional"}
+
+
+_UNANSWERED = "continuation: no answer"
+"""Kind of the rows for which a language model gave no answer."""
 
 
 class PreparationError(ValueError):
@@ -52,7 +56,9 @@ def prepare_dataset(
     :class:`~data_pipeline.dataset.DatasetError`.
     """
     quiet_ray_data()
-    url, bundle = absolute_url(output), absolute_directory(bundle)
+    url, corpus, bundle = absolute_url(output), absolute_url(root), absolute_directory(bundle)
+    if f"{url}/".startswith(f"{corpus}/") or f"{corpus}/".startswith(f"{url}/"):
+        raise PreparationError(f"output {url} and corpus {corpus}: expected neither to lie in the other")
     writer = DatasetWriter(url)
     if generator is None and _needs_generator(config):
         raise PreparationError(
@@ -65,12 +71,10 @@ def prepare_dataset(
             f"{ResemblyzerEncoder.dim}: expected a bundle of that size, or a recipe without speaker_embeddings"
         )
     made_from = _made_from(config, reader, bundle, generator)
-    plan = make_plan(
-        url, reader, absolute_url(root), config.tokenise.task, config.selection, config.shard_rows, made_from
-    )
+    plan = make_plan(url, reader, corpus, config.tokenise.task, config.selection, config.shard_rows, made_from)
     preparation = Preparation(
         output=url,
-        root=absolute_url(root),
+        root=corpus,
         config=config,
         plan=plan,
         stages=_stages(config, bundle, generator, plan),
@@ -78,11 +82,25 @@ def prepare_dataset(
         bundle_fingerprint=made_from["text_settings"],
     )
     pending = writer.pending(plan.shards, plan.fingerprint)
+    if pending:  # rows without an answer of a service may get one now
+        done = [shard for shard in plan.shards if shard not in set(pending)]
+        unanswered = [name for name, report in writer.reports(done).items() if _UNANSWERED in report.rejected]
+        pending = sorted([*pending, *unanswered])
     rows = sum(plan.live)
     with progress(rows, rows - sum(plan.live_rows(shard) for shard in pending)) as passed:
         prepare_shards(preparation, pending, passed)
-    check_rejects(url, writer.report(plan.shards), config.max_reject_share)
+    _check_rejects(writer, plan, config.max_reject_share)
     return describe(writer, plan, reader, made_from)
+
+
+def _check_rejects(writer: DatasetWriter, plan: Plan, share: float) -> None:
+    """Fail where too many rows are rejected. Their shards are made again by the next job: the cause may be mended."""
+    reports = writer.reports(plan.shards)
+    try:
+        check_rejects(writer.url, merge_reports(reports.values()), share)
+    except TooManyRejects:
+        writer.withdraw([name for name, report in reports.items() if plan.live_rows(name) > report.rows_out])
+        raise
 
 
 def _made_from(

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import ray.data
 
 from data_pipeline.corpora import CorpusError, CorpusFiles, CorpusReader
-from data_pipeline.dataset.layout import DatasetError, DatasetFiles, shard_name
+from data_pipeline.dataset.layout import MANIFEST, DatasetError, DatasetFiles, shard_name
 from data_pipeline.dataset.plan import fingerprint
 from data_pipeline.preparation.work import encode_entry
 from data_pipeline.records import Conversation, Entry, Reject, Utterance
@@ -93,6 +93,8 @@ def make_plan(
     files = DatasetFiles(output)
     if files.exists(PLAN):
         return _committed(files, made_from)
+    if files.exists(MANIFEST) or files.shards(""):
+        raise DatasetError(f"{output} holds another data set: choose another output or remove it")
     files.remove("_plan")  # of a planning that did not finish
     corpus = CorpusFiles(root)
     parts = list(reader.parts(corpus))

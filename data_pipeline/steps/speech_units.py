@@ -20,8 +20,9 @@ class SpeechUnits:
     """A model step that makes ``units``: those of an utterance's clip, or of each spoken reply of a conversation. Units
     in the corpus are kept."""
 
-    def __init__(self, encoder: UnitEncoder) -> None:
-        self._encoder = encoder
+    def __init__(self, encoder: UnitEncoder, codes: int) -> None:
+        """``codes``: the size of the encoder's codebook."""
+        self._encoder, self._codes = encoder, codes
 
     def __call__(self, rows: Sequence[PreparedRow]) -> list[Mapping[str, Any] | RejectedRow]:
         """All clips of the batch are encoded at once. A row with a clip without units is rejected."""
@@ -36,13 +37,16 @@ class SpeechUnits:
         results: list[Mapping[str, Any] | RejectedRow] = []
         for units in known:
             encoded = tuple(found or tuple(next(made)) for found in units)
-            empty = [number for number, ids in enumerate(encoded) if not ids]
-            results.append(
-                RejectedRow(f"no units: clip {empty[0]} of {len(encoded)}, expected at least one unit")
-                if empty
-                else {"units": encoded}
-            )
+            results.append(self._problem(encoded) or {"units": encoded})
         return results
+
+    def _problem(self, encoded: tuple[tuple[int, ...], ...]) -> RejectedRow | None:
+        for number, units in enumerate(encoded):
+            if not units:
+                return RejectedRow(f"no units: clip {number} of {len(encoded)}, expected at least one unit")
+            if unknown := [unit for unit in units if not 0 <= unit < self._codes]:
+                return RejectedRow(f"bad units: {unknown[0]} in clip {number}, expected 0 to {self._codes - 1}")
+        return None
 
 
 def _known_units(row: PreparedRow) -> list[tuple[int, ...]]:

@@ -69,8 +69,8 @@ def select(metadata: pa.Table, config: SelectionConfig) -> pa.Array:
     """The reason to reject each row, null where it is used: strings (n,), ``<kind>: <detail>``.
 
     ``metadata`` has the columns of :data:`METADATA`, others are ignored. A row that repeats an earlier one is a
-    ``duplicate id`` or a ``duplicate clip`` (of the same corpus, text, speaker and duration). The result depends only
-    on the rows, their order and ``config``. Raises ``ValueError`` for missing columns.
+    ``duplicate id`` or a ``duplicate clip`` (of the same corpus, text, speaker and duration, all of them known). The
+    result depends only on the rows, their order and ``config``. Raises ``ValueError`` for missing columns.
     """
     if missing := sorted(set(METADATA.names) - set(metadata.column_names)):
         raise ValueError(f"the metadata have no columns {missing}: expected {METADATA.names}")
@@ -98,7 +98,8 @@ class _Selection:
 
     def reject_duplicates(self) -> None:
         self._reject(~self._first(["corpus", "id"], self.kept), "duplicate id: ", "id", ", expected once")
-        known = self.kept & (self.characters > 0) & ~np.isnan(self.seconds)
+        speaker = pc.fill_null(pc.not_equal(self.table["speaker"], ""), False).to_numpy()
+        known = self.kept & (self.characters > 0) & ~np.isnan(self.seconds) & speaker
         repeated = known & ~self._first(["corpus", "text", "speaker", "duration"], known)
         self._reject(repeated, "duplicate clip: ", "duration", " s with text and speaker of an earlier row")
 

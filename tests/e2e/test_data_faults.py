@@ -114,8 +114,8 @@ def run(nodes: Nodes, corpus: Path, tiny_bundle: Path, tmp_path: Path) -> Iterat
 
 
 def content(dataset: Path) -> dict[str, bytes]:
-    """What is published: all files but those that models have stored, which are named at random."""
-    files = (path for path in dataset.rglob("*") if path.is_file() and "_model_outputs" not in path.parts)
+    """What is published: all files but temporary ones and those that models have stored, which are named at random."""
+    files = (path for path in dataset.rglob("*") if path.is_file() and not {"_model_outputs", "_tmp"} & set(path.parts))
     return {str(path.relative_to(dataset)): path.read_bytes() for path in files}
 
 

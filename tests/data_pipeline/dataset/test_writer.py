@@ -58,7 +58,8 @@ def ids(url: str) -> list[str]:
 
 
 def files(directory: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    found = (path for path in directory.rglob("*") if path.is_file() and "_tmp" not in path.parts)
+    return {str(path.relative_to(directory)): path.read_bytes() for path in found}
 
 
 def times(directory: Path) -> dict[str, int]:

@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 import s3fs
 import torch
-from ray.exceptions import RayTaskError
 
+from data_pipeline.corpora import CorpusError
 from data_pipeline.corpora.dialogues import Dialogues
 from data_pipeline.corpora.librispeech import LibriSpeech
 from data_pipeline.dataset import DatasetError
@@ -64,7 +64,11 @@ def rejects(dataset: Path) -> dict[str, str]:
 def content(dataset: Path) -> dict[str, bytes]:
     """All files but those of models, which are named at random."""
     paths = (path for path in dataset.rglob("*") if path.is_file())
-    return {str(path.relative_to(dataset)): path.read_bytes() for path in paths if "_model_outputs" not in str(path)}
+    return {
+        str(path.relative_to(dataset)): path.read_bytes()
+        for path in paths
+        if not {"_model_outputs", "_tmp"} & set(path.parts)
+    }
 
 
 def test_every_clip_becomes_a_sample_in_the_order_of_the_corpus(transcripts: Path, corpus: Path) -> None:
@@ -144,7 +148,7 @@ def test_a_job_whose_rows_cannot_be_used_fails(ray_local: str, corpus: Path, tin
 
 def test_a_corpus_of_another_kind_is_refused(ray_local: str, corpus: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     config = PrepareConfig(tokenise=TokeniseConfig(task="conversation"))
-    with pytest.raises(RayTaskError, match="librispeech has no entries for the task 'conversation': got a Utterance"):
+    with pytest.raises(CorpusError, match="librispeech has no entries for the task 'conversation': got a Utterance"):
         prepare(config, corpus, tiny_bundle, tmp_path / "out")
 
 
@@ -205,3 +209,64 @@ def test_a_data_set_on_s3_is_that_on_a_disk(transcripts: Path, corpus: Path, tin
     stored = {name.removeprefix(f"{root}/"): store.cat_file(name) for name in store.find(root)}
     assert stored == content(transcripts)
     assert len(ShardedSamples(url)) == 10
+
+
+@pytest.mark.parametrize("name", ["00001-of-00003.parquet", "_rejects/00002-of-00003.parquet", "_index.parquet"])
+def test_what_is_missing_of_a_finished_data_set_is_made_again(
+    transcripts: Path, corpus: Path, tiny_bundle: Path, tmp_path: Path, name: str
+) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(transcripts, damaged)
+    (damaged / name).unlink()
+    prepare(TRANSCRIPTS, corpus, tiny_bundle, damaged)
+    assert content(damaged) == content(transcripts)
+
+
+def test_a_shard_that_was_cut_is_made_again(transcripts: Path, corpus: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(transcripts, damaged)
+    shard = damaged / "00000-of-00003.parquet"
+    shard.write_bytes(shard.read_bytes()[:1000])
+    prepare(TRANSCRIPTS, corpus, tiny_bundle, damaged)
+    assert content(damaged) == content(transcripts)
+
+
+def test_an_output_with_another_data_set_is_refused(
+    transcripts: Path, corpus: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(transcripts, other)
+    (other / "_plan.json").unlink()
+    with pytest.raises(DatasetError, match="holds another data set: choose another output"):
+        prepare(TRANSCRIPTS, corpus, tiny_bundle, other)
+
+
+@pytest.mark.parametrize("inside", [".", "train-clean-100"])
+def test_an_output_in_the_corpus_is_refused(ray_local: str, corpus: Path, tiny_bundle: Path, inside: str) -> None:
+    with pytest.raises(PreparationError, match="expected neither to lie in the other"):
+        prepare(TRANSCRIPTS, corpus, tiny_bundle, corpus / inside)
+
+
+def test_what_was_mended_is_used_by_the_next_job(
+    ray_local: str, corpus: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    mended = tmp_path / "corpus"
+    shutil.copytree(corpus, mended)
+    clips = {clip: clip.read_bytes() for clip in mended.rglob("*.flac")}
+    for clip in clips:
+        clip.write_bytes(b"broken")
+    with pytest.raises(TooManyRejects):
+        prepare(TRANSCRIPTS, mended, tiny_bundle, tmp_path / "out")
+    for clip, data in clips.items():
+        clip.write_bytes(data)
+    assert prepare(TRANSCRIPTS, mended, tiny_bundle, tmp_path / "out").rows_out == 10
+
+
+def test_rows_without_an_answer_are_asked_again(
+    ray_local: str, corpus: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    with model_server() as server:
+        down = replace(server.config, base_url="http://127.0.0.1:9/v1", retries=0)
+        with pytest.raises(TooManyRejects, match="10 x continuation: no answer"):
+            prepare(CONTINUATIONS, corpus, tiny_bundle, tmp_path / "out", generator=down)
+        assert prepare(CONTINUATIONS, corpus, tiny_bundle, tmp_path / "out", generator=server.config).rows_out == 10

@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,8 @@ from opens2s_core.checkpoint.bundle import SPEECH_TOKENIZER
 from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
 from tests.audio_files import noise
 from tests.data_pipeline.steps.rows import clip, conversation, row, silence, utterance
+
+CODES = 2**20
 
 
 class CountingEncoder:
@@ -37,19 +40,19 @@ def talk(*replies: tuple[float | None, tuple[int, ...]]) -> PreparedRow:
 
 def test_replies_are_encoded_and_units_of_the_corpus_are_kept() -> None:
     encoder = CountingEncoder()
-    made = SpeechUnits(encoder)([talk((0.5, ()), (None, (7, 8)), (0.3, (9,)), (0.2, ()))])
+    made = SpeechUnits(encoder, CODES)([talk((0.5, ()), (None, (7, 8)), (0.3, (9,)), (0.2, ()))])
     assert made == [{"units": ((500,), (7, 8), (9,), (200,))}]
     assert encoder.batches == [2]
 
 
 def test_an_utterance_is_encoded_itself() -> None:
-    assert SpeechUnits(CountingEncoder())([row(utterance(), silence(0.25))]) == [{"units": ((250,),)}]
+    assert SpeechUnits(CountingEncoder(), CODES)([row(utterance(), silence(0.25))]) == [{"units": ((250,),)}]
 
 
 @given(st.lists(st.lists(st.tuples(st.sampled_from([0.02, 0.05, 0.1]), st.sampled_from([(), (5,)])), max_size=3)))
 def test_every_row_gets_its_own_units_from_one_batch(replies: list[list[tuple[float, tuple[int, ...]]]]) -> None:
     encoder = CountingEncoder()
-    made = SpeechUnits(encoder)([talk(*row_replies) for row_replies in replies])
+    made = SpeechUnits(encoder, CODES)([talk(*row_replies) for row_replies in replies])
     assert made == [
         {"units": tuple(units or (round(seconds * 1000),) for seconds, units in row_replies)} for row_replies in replies
     ]
@@ -57,7 +60,7 @@ def test_every_row_gets_its_own_units_from_one_batch(replies: list[list[tuple[fl
 
 
 def test_a_clip_without_units_rejects_its_row_alone() -> None:
-    good, bad = SpeechUnits(CountingEncoder())([talk((0.5, ())), talk((0.5, ()), (0.001, ()))])
+    good, bad = SpeechUnits(CountingEncoder(), CODES)([talk((0.5, ())), talk((0.5, ()), (0.001, ()))])
     assert good == {"units": ((500,),)}
     assert isinstance(bad, RejectedRow)
     assert str(bad) == "no units: clip 1 of 2, expected at least one unit"
@@ -70,3 +73,10 @@ def test_a_speech_tokenizer_gives_the_same_units_again(untrained_voice: Path) ->
     assert first == second
     assert isinstance(first[0], dict)
     assert len(first[0]["units"][0]) == 13  # 12.5 a second
+
+
+def test_units_outside_the_codebook_are_rejected() -> None:
+    (rejected,) = SpeechUnits(CountingEncoder(), 8)([talk((None, (7, 8)))])
+    assert isinstance(rejected, RejectedRow)
+    with pytest.raises(RejectedRow, match="bad units: 8 in clip 0, expected 0 to 7"):
+        raise rejected
