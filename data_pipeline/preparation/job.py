@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import ray
 import torch
 
 from data_pipeline.corpora import CorpusReader
@@ -87,10 +88,21 @@ def prepare_dataset(
         unanswered = [name for name, report in writer.reports(done).items() if _UNANSWERED in report.rejected]
         pending = sorted([*pending, *unanswered])
     rows = sum(plan.live)
+    _check_cpus(preparation.stages)
     with progress(rows, rows - sum(plan.live_rows(shard) for shard in pending)) as passed:
         prepare_shards(preparation, pending, passed)
     _check_rejects(writer, plan, config.max_reject_share)
-    return describe(writer, plan, reader, made_from)
+    return describe(preparation, reader, made_from)
+
+
+def _check_cpus(stages: tuple[ModelStage, ...]) -> None:
+    """Fail where Ray Data would wait for ever: each pool needs an actor, and tasks need a CPU beside them."""
+    needed = 1 + sum(stage.pool.min_actors * stage.pool.cpus for stage in stages)
+    there = ray.cluster_resources().get("CPU", 0.0)
+    if stages and 0 < there < needed:  # a cluster that scales from nothing shows none
+        raise PreparationError(
+            f"this Ray has {there:g} CPUs: expected at least {needed:g} for the models and the tasks"
+        )
 
 
 def _check_rejects(writer: DatasetWriter, plan: Plan, share: float) -> None:

@@ -67,7 +67,7 @@ def test_a_clip_without_units_rejects_its_row_alone() -> None:
 
 
 def test_a_speech_tokenizer_gives_the_same_units_again(untrained_voice: Path) -> None:
-    step = SpeechUnits(load_speech_tokenizer(untrained_voice / SPEECH_TOKENIZER, torch.float32))
+    step = SpeechUnits(load_speech_tokenizer(untrained_voice / SPEECH_TOKENIZER, torch.float32), CODES)
     rows = [row(utterance(), noise(1.0, seed=seed)) for seed in range(2)]
     first, second = step(rows), step(rows)
     assert first == second
