@@ -17,7 +17,7 @@ from data_pipeline.corpora.tables import json_rows
 from data_pipeline.records import AudioReference, Content, Conversation, ConversationMessage, Reject, RejectedRow
 
 _KEYS = ("text", "audio", "speech_units")  # and "spk_emb", which may be missing
-_UNITS = re.compile(r"(?:\s*<\|audio_\d+\|>)+\s*")
+_UNITS = re.compile(r"(?:\s*<\|audio_\d{1,9}\|>)+\s*")
 _UNIT = re.compile(r"<\|audio_(\d+)\|>")
 _ROLES = ("system", "user", "assistant")
 
