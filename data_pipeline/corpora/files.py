@@ -148,7 +148,8 @@ def raise_rejected(error: OSError, path: str) -> NoReturn:
     disk or a connection, after which another attempt may succeed."""
     if isinstance(error, (FileNotFoundError, IsADirectoryError, NotADirectoryError)):
         raise RejectedRow(f"missing file: {path}") from error
-    if isinstance(error, PermissionError) or error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+    # EINVAL: a place in the file that the file system cannot have.
+    if isinstance(error, PermissionError) or error.errno in (errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL):
         raise RejectedRow(f"unreadable file: {path}: {error.strerror or error}") from error
     raise error
 
@@ -159,8 +160,8 @@ def is_damage(error: OSError) -> bool:
 
 
 def check_splits(files: CorpusFiles, splits: Sequence[str], there: Sequence[str], usual: Sequence[str]) -> None:
-    """Raises :class:`CorpusError` for a split that is neither ``there`` nor one of those that a corpus ``usually has (``usual``):
-    it would read as an empty one."""
+    """Raises :class:`CorpusError` for a split that is neither ``there`` nor one of the ``usual`` ones of the corpus: it
+    would read as an empty one."""
     if unknown := [split for split in splits if split not in there and split not in usual]:
         raise CorpusError(
             f"{files.root}: no split {', '.join(map(repr, unknown))}; there: {', '.join(there) or 'no splits'}"

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from data_pipeline.corpora.audio_strings import parse_audio
-from data_pipeline.corpora.files import CorpusError, CorpusFiles, Listing
+from data_pipeline.corpora.files import CorpusError, CorpusFiles, Listing, raise_rejected
 from data_pipeline.corpora.reader import CorpusCard
 from data_pipeline.corpora.rows import bad_row
 from data_pipeline.corpora.tables import json_rows
@@ -106,8 +106,11 @@ class _Loader:
     def _stored(self, text: str) -> tuple[float, ...]:
         path = self.listing.find(self.files.relative(text))
         try:
-            values = np.load(io.BytesIO(self.files.read(path)), allow_pickle=False)
-        except (ValueError, EOFError) as error:
+            values = np.lib.format.read_array(io.BytesIO(self.files.read(path)), allow_pickle=False)
+        except OSError as error:
+            raise_rejected(error, path)
+        # MemoryError and OverflowError: a damaged shape.
+        except (ValueError, EOFError, MemoryError, OverflowError) as error:
             raise RejectedRow(f"bad speaker vector: {path}: expected a NumPy file: {error}") from None
         if values.size != max(values.shape, default=0) or not np.issubdtype(values.dtype, np.floating):
             raise RejectedRow(f"bad speaker vector: {path} has shape {values.shape} and type {values.dtype}")

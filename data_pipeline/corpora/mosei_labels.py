@@ -94,7 +94,11 @@ def read_labels(files: CorpusFiles, path: str) -> SegmentLabels:
     path = path or _find(files)
     text = files.text(path)
     if path.endswith(".csv"):
-        return _from_rows(list(csv.DictReader(io.StringIO(text, newline=""))), f"{files.root}/{path}")
+        try:
+            rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        except csv.Error as error:
+            raise CorpusError(f"{files.root}/{path}: expected a table in CSV: {error}") from error
+        return _from_rows(rows, f"{files.root}/{path}")
     try:
         table = json.loads(text)
     except ValueError as error:

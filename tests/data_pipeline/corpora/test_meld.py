@@ -146,3 +146,21 @@ def test_another_layout_is_an_error_that_says_what_was_expected(tmp_path: Path) 
     write(tmp_path / "train_splits/dia0_utt0.mp4")
     with pytest.raises(CorpusError, match=r"columns \['Utterance', .*are missing; found \['text', 'label'\]"):
         read_all(Meld(), tmp_path)
+
+
+def test_an_unknown_split_is_named_with_those_that_are_there(tmp_path: Path) -> None:
+    write(tmp_path / "train_sent_emo.csv", table(("Hi", "Ross", "joy", 0, 0)))
+    with pytest.raises(CorpusError, match=r"no split '\.\./valid'; there: train"):
+        Meld(splits=("train", "../valid")).parts(CorpusFiles(str(tmp_path)))
+
+
+def test_a_quote_that_is_never_closed_loses_its_row_alone(tmp_path: Path) -> None:
+    lines = table(*((f"Text {number}", "Ross", "joy", number, 0) for number in range(4000))).splitlines(keepends=True)
+    lines[2] = lines[2].replace("Text 1", '"Text 1')
+    write(tmp_path / "train_sent_emo.csv", "".join(lines))
+    for number in range(4000):
+        write(tmp_path / f"train_splits/dia{number}_utt0.mp4")
+    assert len(utterances(Meld(), tmp_path)) == 3999
+    found = rejects(Meld(), tmp_path)
+    assert found.pop("train:3").startswith("bad row: line 3 of train_sent_emo.csv: field larger than field limit")
+    assert list(found) == ["train_dia1_utt0"]
