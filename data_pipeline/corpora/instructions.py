@@ -3,6 +3,7 @@
 import io
 import math
 import re
+import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -19,6 +20,8 @@ from data_pipeline.records import AudioReference, Content, Conversation, Convers
 _KEYS = ("text", "audio", "speech_units")  # and "spk_emb", which may be missing
 _UNITS = re.compile(r"(?:\s*<\|audio_\d{1,9}\|>)+\s*")
 _UNIT = re.compile(r"<\|audio_(\d+)\|>")
+# A damaged header is no Python expression, or has a shape that memory cannot hold.
+_BAD_VECTOR = (ValueError, EOFError, MemoryError, OverflowError, SyntaxError, tokenize.TokenError)
 _ROLES = ("system", "user", "assistant")
 
 
@@ -109,8 +112,7 @@ class _Loader:
             values = np.lib.format.read_array(io.BytesIO(self.files.read(path)), allow_pickle=False)
         except OSError as error:
             raise_rejected(error, path)
-        # MemoryError and OverflowError: a damaged shape.
-        except (ValueError, EOFError, MemoryError, OverflowError) as error:
+        except _BAD_VECTOR as error:
             raise RejectedRow(f"bad speaker vector: {path}: expected a NumPy file: {error}") from None
         if values.size != max(values.shape, default=0) or not np.issubdtype(values.dtype, np.floating):
             raise RejectedRow(f"bad speaker vector: {path} has shape {values.shape} and type {values.dtype}")

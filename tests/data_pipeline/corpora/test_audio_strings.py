@@ -71,5 +71,5 @@ def test_numbers_beyond_64_bits_are_rejected(text: str) -> None:
 
 
 def test_a_lone_surrogate_is_rejected() -> None:
-    with pytest.raises(RejectedRow, match="^bad encoding: "):
+    with pytest.raises(RejectedRow, match=r"^bad encoding: "):
         parse_audio("a\ud83d.wav")

@@ -25,7 +25,7 @@ class Reader:
         yield Utterance(audio=AudioReference(path=fields.pop("path")), **fields)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("text", ["\ud83d", "a\0b", "a\ufffdb", "\udcff"])
+@pytest.mark.parametrize("text", ["\ud83d", "a\0b", "a\ufffdb"])
 @pytest.mark.parametrize("field", ["id", "split", "language", "path", "text", "speaker", "original_emotion"])
 def test_what_is_not_unicode_text_is_rejected_in_every_field(tmp_path: Path, field: str, text: str) -> None:
     (found,) = checked_entries(Reader(**{field: text}), CorpusFiles(str(tmp_path)), "part")

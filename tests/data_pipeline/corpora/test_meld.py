@@ -156,6 +156,7 @@ def test_an_unknown_split_is_named_with_those_that_are_there(tmp_path: Path) -> 
 
 def test_a_quote_that_is_never_closed_loses_its_row_alone(tmp_path: Path) -> None:
     lines = table(*((f"Text {number}", "Ross", "joy", number, 0) for number in range(4000))).splitlines(keepends=True)
+    lines = [line.replace('"', "").replace(",059", "").replace(",731", "") for line in lines]
     lines[2] = lines[2].replace("Text 1", '"Text 1')
     write(tmp_path / "train_sent_emo.csv", "".join(lines))
     for number in range(4000):
