@@ -75,9 +75,8 @@ class Meld:
                 continue
             clip = f"dia{row['Dialogue_ID']}_utt{row['Utterance_ID']}.mp4".replace(" ", "")
             if _CLIP.fullmatch(clip) is None or row["Emotion"] is None:
-                yield bad_row(
-                    f"{split}:{number}", f"bad row: {row!s:.300}, expected numbers of a dialogue and an utterance"
-                )
+                reason = f"bad row: {row!s:.300}, expected numbers of a dialogue and an utterance"
+                yield bad_row(f"{split}:{number}", reason)
                 continue
             id, label = f"{split}_{clip.removesuffix('.mp4')}", row["Emotion"].strip()
             unlabelled.discard(clip)
@@ -161,8 +160,11 @@ def _rows(files: CorpusFiles, table: str) -> Iterator[dict[str, str | None] | Re
         start = line
         try:
             for row in reader:
+                end = line + reader.line_num
+                if end - start > 1 and "".join(lines[start:end]).count('"') % 2:
+                    raise csv.Error("a quote is never closed")
                 yield row
-                start = line + reader.line_num
+                start = end
             return
         except csv.Error as error:
             yield RejectedRow(f"bad row: line {start + 1} of {table}: {error}: {lines[start]!r:.100}")

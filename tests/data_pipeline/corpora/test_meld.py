@@ -154,14 +154,21 @@ def test_an_unknown_split_is_named_with_those_that_are_there(tmp_path: Path) -> 
         Meld(splits=("train", "../valid")).parts(CorpusFiles(str(tmp_path)))
 
 
-def test_a_quote_that_is_never_closed_loses_its_row_alone(tmp_path: Path) -> None:
-    lines = table(*((f"Text {number}", "Ross", "joy", number, 0) for number in range(4000))).splitlines(keepends=True)
-    lines = [line.replace('"', "").replace(",059", "").replace(",731", "") for line in lines]
-    lines[2] = lines[2].replace("Text 1", '"Text 1')
-    write(tmp_path / "train_sent_emo.csv", "".join(lines))
-    for number in range(4000):
+@pytest.mark.parametrize(("rows", "fault"), [(4000, "field larger than field limit"), (4, "a quote is never closed")])
+def test_a_quote_that_is_never_closed_loses_its_row_alone(tmp_path: Path, rows: int, fault: str) -> None:
+    lines = [f"A text that is not short,Ross,joy,{number},0\n" for number in range(rows)]
+    lines[1] = f'"{lines[1]}'
+    write(tmp_path / "train_sent_emo.csv", "Utterance,Speaker,Emotion,Dialogue_ID,Utterance_ID\n" + "".join(lines))
+    for number in range(rows):
         write(tmp_path / f"train_splits/dia{number}_utt0.mp4")
-    assert len(utterances(Meld(), tmp_path)) == 3999
+    assert list(utterances(Meld(), tmp_path)) == [f"train_dia{number}_utt0" for number in range(rows) if number != 1]
     found = rejects(Meld(), tmp_path)
-    assert found.pop("train:3").startswith("bad row: line 3 of train_sent_emo.csv: field larger than field limit")
+    assert found.pop("train:3").startswith(f"bad row: line 3 of train_sent_emo.csv: {fault}")
     assert list(found) == ["train_dia1_utt0"]
+
+
+def test_a_text_of_two_lines_is_one_row(tmp_path: Path) -> None:
+    write(tmp_path / "train_sent_emo.csv", table(("One\ntwo", "Ross", "joy", 0, 0), ("Three", "Ross", "joy", 1, 0)))
+    for number in range(2):
+        write(tmp_path / f"train_splits/dia{number}_utt0.mp4")
+    assert [entry.text for entry in utterances(Meld(), tmp_path).values()] == ["One\ntwo", "Three"]
