@@ -2,11 +2,13 @@
 
 import re
 
+from data_pipeline.corpora.fields import is_encodable
 from data_pipeline.corpora.files import path_below_root
 from data_pipeline.records import AudioReference, RejectedRow
 
 EXPECTED = "path, path:start_frame:num_frames, archive.zip:offset:size or archive.zip:member"
 
+_MAX_DIGITS = 18  # what 64 bits hold
 _SLICE = re.compile(r"(?P<path>.+?):(?P<first>\d+):(?P<count>-1|\d+)")
 _MEMBER = re.compile(r"(?P<path>.+?\.zip):(?P<member>.+)", re.IGNORECASE)
 _EXTENSION = re.compile(r"\.[A-Za-z]\w*$")
@@ -23,7 +25,11 @@ def parse_audio(text: str) -> AudioReference:
     Paths are relative to the root of the manifest. Raises :class:`RejectedRow` for any other form and for paths that
     lead out of the root.
     """
+    if not is_encodable(text):
+        raise RejectedRow(f"bad encoding: {text!r:.100}, expected Unicode text")
     if sliced := _SLICE.fullmatch(text):
+        if max(len(sliced["first"]), len(sliced["count"])) > _MAX_DIGITS:
+            raise RejectedRow(f"bad audio string: {text!r:.100}, expected numbers of at most {_MAX_DIGITS} digits")
         first, count = int(sliced["first"]), int(sliced["count"])
         path = _confined(sliced["path"])
         if path.lower().endswith(".zip"):

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import ClassVar
 
 from data_pipeline.corpora.fields import required_text, text_field
-from data_pipeline.corpora.files import CorpusError, CorpusFiles, Listing
+from data_pipeline.corpora.files import CorpusError, CorpusFiles, Listing, check_splits
 from data_pipeline.corpora.reader import CorpusCard
 from data_pipeline.corpora.rows import bad_row, reject_repeated_ids
 from data_pipeline.corpora.tables import text_lines
@@ -25,6 +25,7 @@ _AGES: dict[str, Age] = {
     "nineties": "elderly",
 }
 _GENDERS: dict[str, Gender] = {"female": "female", "male": "male"}
+_USUAL = ("train",)
 _COLUMNS = ("client_id", "path", "sentence")
 
 
@@ -47,11 +48,14 @@ class CommonVoice:
         languages=("mul",),  # 108 languages, ISO 639-2
     )
     lang: str = "en"  # the directory's name, such as "zh-CN"
-    splits: tuple[str, ...] = ("train",)
+    splits: tuple[str, ...] = _USUAL
 
     def parts(self, files: CorpusFiles) -> list[str]:
         """One part a split."""
         tops = ["", f"{self.lang}/", *(f"{release}/{self.lang}/" for release in files.glob("cv-corpus-*"))]
+        names = (name for top in tops for name in files.names(top.rstrip("/")))
+        there = sorted({name.removesuffix(".tsv") for name in names if name.endswith(".tsv")})
+        check_splits(files, self.splits, there, _USUAL)
         found = [top for top in tops if any(files.exists(f"{top}{split}.tsv") for split in self.splits)]
         if len(found) != 1:
             raise CorpusError(
@@ -80,6 +84,9 @@ class CommonVoice:
                 clip = required_text(row, "path", "audio")
                 # A clip is in one split of a release; the split in the id keeps ids apart where a table repeats one.
                 row_id = f"{split}-{clip.removesuffix('.mp3')}"
+                locale = text_field(row, "locale")
+                if locale and locale.lower() != self.lang.lower():
+                    raise RejectedRow(f"other language: {locale}, expected {self.lang}: set lang in --corpus-settings")
                 yield Utterance(
                     id=row_id,
                     corpus=self.name,

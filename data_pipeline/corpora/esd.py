@@ -52,6 +52,8 @@ class Esd:
         names = [name for name in files.names(top.rstrip("/")) if _SPEAKER.fullmatch(name)]
         if not names:
             raise CorpusError(f"{files.root}: expected directories of ESD: the speakers 0001 to 0020")
+        if unknown := set(self.languages) - set(self.card.languages):
+            raise CorpusError(f"{self.name}: no language {', '.join(sorted(unknown))}; there: en, zh")
         return [f"{top}{name}" for name in names if _language(name) in self.languages]
 
     def read(self, files: CorpusFiles, part: str) -> Iterator[Utterance | Reject]:
@@ -65,6 +67,7 @@ class Esd:
         for label, split, path in _clips(files, part):
             id = path.rpartition("/")[2].removesuffix(".wav")
             text, stated = lines.get(id, ("", ""))
+            label = _label(label) or label
             missing.pop(id, None)
             if label not in LABELS:
                 yield bad_row(id, f"unknown emotion: {label!r}, expected one of {', '.join(LABELS)}")
@@ -156,4 +159,5 @@ def _fields(line: str) -> tuple[str, str, str]:
 
 
 def _label(text: str) -> str:
-    return _CHINESE_LABELS.get(text, text if text in LABELS else "")
+    """The label in English, also of one in Chinese or in other case; empty where ``text`` is none."""
+    return _CHINESE_LABELS.get(text, text.capitalize() if text.capitalize() in LABELS else "")

@@ -7,7 +7,17 @@ from typing import Any
 
 from data_pipeline.records import RejectedRow
 
-_UNDECODED = re.compile(r"[\0\ufffd\ud800-\udfff]")  # what a wrong encoding leaves in a text
+UNDECODED = re.compile(r"[\0\ufffd\ud800-\udfff]")
+"""What a wrong encoding leaves in a text."""
+
+
+def is_encodable(text: str) -> bool:
+    """Whether ``text`` can be written as UTF-8: no lone surrogates, such as file names have that are not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def text_field(row: Mapping[str, Any], name: str) -> str:
@@ -17,7 +27,7 @@ def text_field(row: Mapping[str, Any], name: str) -> str:
         return ""
     if not isinstance(value, str):
         raise RejectedRow(f"bad row: {name} is {value!r:.100}, expected text")
-    if _UNDECODED.search(value):
+    if UNDECODED.search(value):
         raise RejectedRow(f"bad encoding: {name} is {value!r:.100}, expected Unicode text")
     return value.strip()
 

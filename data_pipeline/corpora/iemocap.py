@@ -1,11 +1,12 @@
 """IEMOCAP: acted dialogues in English with emotion labels, 16 kHz."""
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from data_pipeline.corpora.files import CorpusError, CorpusFiles, top_directory
+from data_pipeline.corpora.files import CorpusError, CorpusFiles, check_splits, top_directory
 from data_pipeline.corpora.reader import CorpusCard
 from data_pipeline.corpora.rows import bad_row, reject_repeated_ids
 from data_pipeline.records import AudioReference, Emotion, Gender, Reject, Utterance
@@ -23,6 +24,7 @@ LABELS: dict[str, Emotion] = {
     "oth": "other",
     "xxx": "",  # the annotators disagree
 }
+_SESSIONS = ("Session1", "Session2", "Session3", "Session4", "Session5")
 _GENDERS: dict[str, Gender] = {"F": "female", "M": "male"}
 _EVALUATION = re.compile(r"\[\s*(\d+\.?\d*)\s*-\s*(\d+\.?\d*)\s*\]\s+(\S+)\s+(\S+)(?:\s+\[.*\])?\s*")
 _TRANSCRIPT = re.compile(r"(\S+)\s+\[[^\]]*\]:?\s*(.*)")
@@ -49,11 +51,13 @@ class Iemocap:
         consent="Ten actors, recorded for this corpus. Terms of consent: not stated.",
         languages=("en",),
     )
-    splits: tuple[str, ...] = ("Session1", "Session2", "Session3", "Session4", "Session5")
+    splits: tuple[str, ...] = _SESSIONS
 
     def parts(self, files: CorpusFiles) -> list[str]:
         """One part a dialogue."""
         top = top_directory(files, "IEMOCAP_full_release")
+        there = [name for name in files.names(top.rstrip("/")) if _dialogs(files, f"{top}{name}")]
+        check_splits(files, self.splits, there, _SESSIONS)
         found = [f"{top}{split}/{dialog}" for split in self.splits for dialog in _dialogs(files, f"{top}{split}")]
         if not found:
             raise CorpusError(
@@ -86,7 +90,7 @@ class Iemocap:
                 yield bad_row(id, f"unknown emotion: {code!r}, expected one of {', '.join(LABELS)}")
             elif id not in there:
                 yield bad_row(id, f"missing file: {wavs}/{id}.wav")
-            elif end <= start:
+            elif not start < end < math.inf:
                 yield bad_row(id, f"bad times: from {start} s to {end} s, expected the end after the start")
             else:
                 yield Utterance(

@@ -3,6 +3,7 @@
 import io
 import math
 import re
+import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -10,15 +11,17 @@ from typing import Any, ClassVar
 import numpy as np
 
 from data_pipeline.corpora.audio_strings import parse_audio
-from data_pipeline.corpora.files import CorpusError, CorpusFiles, Listing
+from data_pipeline.corpora.files import CorpusError, CorpusFiles, Listing, raise_rejected
 from data_pipeline.corpora.reader import CorpusCard
 from data_pipeline.corpora.rows import bad_row
 from data_pipeline.corpora.tables import json_rows
 from data_pipeline.records import AudioReference, Content, Conversation, ConversationMessage, Reject, RejectedRow
 
 _KEYS = ("text", "audio", "speech_units")  # and "spk_emb", which may be missing
-_UNITS = re.compile(r"(?:\s*<\|audio_\d+\|>)+\s*")
+_UNITS = re.compile(r"(?:\s*<\|audio_\d{1,9}\|>)+\s*")
 _UNIT = re.compile(r"<\|audio_(\d+)\|>")
+# A damaged header is no Python expression, or has a shape that memory cannot hold.
+_BAD_VECTOR = (ValueError, EOFError, MemoryError, OverflowError, SyntaxError, tokenize.TokenError)
 _ROLES = ("system", "user", "assistant")
 
 
@@ -106,8 +109,10 @@ class _Loader:
     def _stored(self, text: str) -> tuple[float, ...]:
         path = self.listing.find(self.files.relative(text))
         try:
-            values = np.load(io.BytesIO(self.files.read(path)), allow_pickle=False)
-        except (ValueError, EOFError) as error:
+            values = np.lib.format.read_array(io.BytesIO(self.files.read(path)), allow_pickle=False)
+        except OSError as error:
+            raise_rejected(error, path)
+        except _BAD_VECTOR as error:
             raise RejectedRow(f"bad speaker vector: {path}: expected a NumPy file: {error}") from None
         if values.size != max(values.shape, default=0) or not np.issubdtype(values.dtype, np.floating):
             raise RejectedRow(f"bad speaker vector: {path} has shape {values.shape} and type {values.dtype}")

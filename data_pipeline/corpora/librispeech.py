@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from data_pipeline.corpora.files import CorpusError, CorpusFiles, top_directory
+from data_pipeline.corpora.files import CorpusError, CorpusFiles, check_splits, top_directory
 from data_pipeline.corpora.reader import CorpusCard
 from data_pipeline.corpora.rows import bad_row
 from data_pipeline.corpora.tables import text_lines
 from data_pipeline.records import AudioReference, Gender, Reject, RejectedRow, Utterance
 
+_USUAL = ("train-clean-100", "train-clean-360", "train-other-500")
 _GENDERS: dict[str, Gender] = {"F": "female", "M": "male"}
 
 
@@ -32,11 +33,13 @@ class LibriSpeech:
         consent="Volunteers who read books for LibriVox and released the recordings to the public domain.",
         languages=("en",),
     )
-    splits: tuple[str, ...] = ("train-clean-100", "train-clean-360", "train-other-500")
+    splits: tuple[str, ...] = _USUAL
 
     def parts(self, files: CorpusFiles) -> list[str]:
         """One part a speaker."""
         top = top_directory(files, "LibriSpeech")
+        names = files.names(top.rstrip("/"))
+        check_splits(files, self.splits, [name for name in names if files.names(f"{top}{name}")], _USUAL)
         found = [f"{top}{split}/{name}" for split in self.splits for name in files.names(f"{top}{split}")]
         if not found:
             raise CorpusError(f"{files.root}: expected directories of LibriSpeech, one of {', '.join(self.splits)}")

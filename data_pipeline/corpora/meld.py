@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from data_pipeline.corpora.files import CorpusError, CorpusFiles, top_directory
+from data_pipeline.corpora.files import CorpusError, CorpusFiles, check_splits, top_directory
 from data_pipeline.corpora.reader import CorpusCard
 from data_pipeline.corpora.rows import bad_row, reject_repeated_ids
-from data_pipeline.records import AudioReference, Emotion, Reject, Utterance
+from data_pipeline.records import AudioReference, Emotion, Reject, RejectedRow, Utterance
 
 LABELS: dict[str, Emotion] = {
     "neutral": "neutral",
@@ -55,6 +55,7 @@ class Meld:
     def parts(self, files: CorpusFiles) -> list[str]:
         """One part a table of labels."""
         top = top_directory(files, "MELD.Raw")
+        check_splits(files, self.splits, [split for split in _PUBLISHED if _table(files, top, split)], list(_PUBLISHED))
         found = [table for split in self.splits if (table := _table(files, top, split))]
         if not found:
             tables = ", ".join(f"{split}_sent_emo.csv" for split in self.splits)
@@ -69,9 +70,13 @@ class Meld:
         directory, there = _clips(files, top_directory(files, "MELD.Raw"), split)
         unlabelled = set(there)
         for number, row in enumerate(_rows(files, part), 2):
+            if isinstance(row, RejectedRow):
+                yield bad_row(f"{split}:{number}", row)
+                continue
             clip = f"dia{row['Dialogue_ID']}_utt{row['Utterance_ID']}.mp4".replace(" ", "")
             if _CLIP.fullmatch(clip) is None or row["Emotion"] is None:
-                yield bad_row(f"{split}:{number}", f"bad row: {row}, expected numbers of a dialogue and an utterance")
+                reason = f"bad row: {row!s:.300}, expected numbers of a dialogue and an utterance"
+                yield bad_row(f"{split}:{number}", reason)
                 continue
             id, label = f"{split}_{clip.removesuffix('.mp4')}", row["Emotion"].strip()
             unlabelled.discard(clip)
@@ -140,8 +145,27 @@ def _clips(files: CorpusFiles, top: str, split: str) -> tuple[str, frozenset[str
     raise CorpusError(f"{files.root}: expected clips dia0_utt0.mp4 in one of {', '.join(places)}")
 
 
-def _rows(files: CorpusFiles, table: str) -> Iterator[dict[str, str | None]]:
-    reader = csv.DictReader(io.StringIO(files.text(table, _ENCODINGS), newline=""))
-    if missing := [name for name in _COLUMNS if name not in (reader.fieldnames or ())]:
-        raise CorpusError(f"{files.root}/{table}: columns {missing} are missing; found {reader.fieldnames}")
-    yield from reader
+def _rows(files: CorpusFiles, table: str) -> Iterator[dict[str, str | None] | RejectedRow]:
+    lines = io.StringIO(files.text(table, _ENCODINGS), newline="").readlines()
+    reader = csv.DictReader(lines)
+    try:
+        header = reader.fieldnames or ()
+    except csv.Error as error:
+        raise CorpusError(f"{files.root}/{table}: expected a header: {error}") from error
+    if missing := [name for name in _COLUMNS if name not in header]:
+        raise CorpusError(f"{files.root}/{table}: columns {missing} are missing; found {header!s:.300}")
+    line = reader.line_num  # lines that are read
+    while line < len(lines):
+        reader = csv.DictReader(lines[line:], fieldnames=header)
+        start = line
+        try:
+            for row in reader:
+                end = line + reader.line_num
+                if end - start > 1 and "".join(lines[start:end]).count('"') % 2:
+                    raise csv.Error("a quote is never closed")
+                yield row
+                start = end
+            return
+        except csv.Error as error:
+            yield RejectedRow(f"bad row: line {start + 1} of {table}: {error}: {lines[start]!r:.100}")
+            line = start + 1  # a quote that is never closed takes what follows, too

@@ -1,6 +1,7 @@
 """CMU-MOSEI: opinions spoken in English videos, with the intensities of six emotions, as segments of long files."""
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -111,7 +112,7 @@ def _fields(line: str, video: str) -> tuple[int, float, float, str]:
     """Clip, start, end and text. Names of videos, and texts, may themselves hold underscores."""
     fields = line.removeprefix(f"{video}___").split("___", 3)
     try:
-        if not line.startswith(f"{video}___") or len(fields) < 3 or not fields[0].isdecimal():
+        if not line.startswith(f"{video}___") or len(fields) < 3 or not re.fullmatch(r"\d{1,9}", fields[0]):
             raise ValueError(line)
         start, end = float(fields[1]), float(fields[2])
         if not (math.isfinite(start) and math.isfinite(end)):

@@ -24,6 +24,7 @@ _VIDEO_COLUMNS = ("video_id", "video", "vid", "file")
 _CLIP_COLUMNS = ("clip_id", "clip", "segment", "index")
 _PLACES = ("", "Raw/")
 _KEY = re.compile(r"(?P<video>.+?)(?:___(?P<clip>\d+)|\[(?P<index>\d+)\])")
+_CLIP = re.compile(r"\d{1,9}")
 _TOLERANCE = 0.05  # seconds between the times of a segment in the transcripts and in the labels
 
 
@@ -93,7 +94,11 @@ def read_labels(files: CorpusFiles, path: str) -> SegmentLabels:
     path = path or _find(files)
     text = files.text(path)
     if path.endswith(".csv"):
-        return _from_rows(list(csv.DictReader(io.StringIO(text, newline=""))), f"{files.root}/{path}")
+        try:
+            rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        except csv.Error as error:
+            raise CorpusError(f"{files.root}/{path}: expected a table in CSV: {error}") from error
+        return _from_rows(rows, f"{files.root}/{path}")
     try:
         table = json.loads(text)
     except ValueError as error:
@@ -128,8 +133,8 @@ def _from_rows(rows: Sequence[Mapping[str, Any]], path: str) -> SegmentLabels:
         raise CorpusError(f"{path}: expected the columns {expected}; found {sorted(map(str, names))}")
     for number, row in enumerate(rows, 1):
         clip = str(row.get(clip_column))
-        if not clip.isdecimal():
-            raise CorpusError(f"{path}: row {number} has the clip {clip!r}, expected a whole number")
+        if not _CLIP.fullmatch(clip):
+            raise CorpusError(f"{path}: row {number} has the clip {clip!r:.100}, expected a whole number")
         split = str(row.get("split") or "")
         _add(labels, str(row.get(video_column)), int(clip), [row.get(name) for name in LABELS], split)
     return labels
@@ -143,7 +148,7 @@ def _from_mapping(table: Mapping[str, Any]) -> SegmentLabels:
         elif isinstance(value, dict) and {"intervals", "features"} <= set(value):
             times = zip(value["intervals"], value["features"], strict=True)
             labels.by_times[key] = [(float(first), float(last), _label(scores[1:])) for (first, last), scores in times]
-        elif isinstance(value, dict) and all(clip.isdecimal() for clip in value):
+        elif isinstance(value, dict) and all(_CLIP.fullmatch(clip) for clip in value):
             for clip, scores in value.items():
                 _add(labels, key, int(clip), scores[1:])
         else:

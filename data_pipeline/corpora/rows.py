@@ -7,11 +7,16 @@ from data_pipeline.records import Conversation, Reject, RejectedRow, Utterance
 
 E = TypeVar("E", Utterance, Conversation)
 R = TypeVar("R")
+_MAX_DIGITS = 9
 
 
 def bad_row(id: str, reason: str | RejectedRow) -> Reject:
-    """A row that reading rejects. ``reason`` is ``<kind>: <detail>``."""
-    return Reject(id=id, step="read", reason=str(reason))
+    """A row that reading rejects. ``reason`` is ``<kind>: <detail>``. What is not UTF-8 in either is escaped."""
+    return Reject(id=_escaped(id), step="read", reason=_escaped(str(reason)))
+
+
+def _escaped(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def reject_repeated_ids(entries: Iterable[E | Reject]) -> Iterator[E | Reject]:
@@ -36,10 +41,10 @@ def split_rounds(rows: Sequence[R], round_of: Callable[[R], str]) -> tuple[list[
     faults: list[tuple[R, str]] = []
     for row in rows:
         text = round_of(row).strip()
-        if text.isdecimal():
+        if text.isdecimal() and len(text) <= _MAX_DIGITS:
             numbered.append((int(text), row))
         else:
-            faults.append((row, f"bad round: {text!r}, expected a whole number"))
+            faults.append((row, f"bad round: {text!r:.100}, expected a whole number"))
     kept: list[R] = []
     last: int | None = None
     for number, row in sorted(numbered, key=lambda pair: pair[0]):

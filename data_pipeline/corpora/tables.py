@@ -12,7 +12,7 @@ import ijson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_pipeline.corpora.files import CorpusError, CorpusFiles
+from data_pipeline.corpora.files import CorpusError, CorpusFiles, is_damage
 from data_pipeline.records import RejectedRow
 
 _START = 4096  # bytes in which an array begins
@@ -77,9 +77,27 @@ def parquet_rows(
             if missing := [name for name in (*columns, *audio_columns) if name not in found]:
                 raise CorpusError(f"{files.root}/{path}: columns {missing} are missing; found {found}")
             for batch in table.iter_batches(columns=list(columns)):
-                yield from batch.to_pylist()
-    except pa.ArrowInvalid as error:
+                yield from _rows_of(batch)
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and not is_damage(error):
+            raise
         raise CorpusError(f"{files.root}/{path}: expected a Parquet file: {error}") from error
+
+
+def _rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Bytes of a text that are not UTF-8 become lone surrogates, for which its row is rejected."""
+    try:
+        return batch.to_pylist()
+    except UnicodeDecodeError:
+        columns = {name: _values(batch[name]) for name in batch.schema.names}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _values(column: pa.Array) -> list[Any]:
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return column.to_pylist()
+    found = column.cast(pa.large_binary()).to_pylist()
+    return [None if value is None else value.decode("utf-8", "surrogateescape") for value in found]
 
 
 def _is_array(files: CorpusFiles, path: str) -> bool:

@@ -1,5 +1,7 @@
 """The clip that an :class:`AudioReference` names → samples."""
 
+import lzma
+import struct
 import zipfile
 import zlib
 from contextlib import ExitStack
@@ -9,7 +11,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_pipeline.corpora.files import CorpusFiles
+from data_pipeline.corpora.files import CorpusFiles, is_damage, raise_rejected
 from data_pipeline.records import AudioReference, RejectedRow
 from opens2s_core.audio import (
     MAX_CHANNELS,
@@ -27,6 +29,18 @@ _OTHER_BYTES = 64 * 2**20
 _OPEN_FILES = 4
 """Archives and tables that a process keeps open: one with a million members takes seconds to open."""
 
+_BAD_MEMBER = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    struct.error,
+    RuntimeError,  # encrypted
+    NotImplementedError,  # compressed by a method that Python lacks
+    ValueError,  # an offset outside the file, or a name that cannot be decoded
+    OverflowError,
+)
+
 
 def read_clip(files: CorpusFiles, reference: AudioReference, *, max_seconds: float) -> tuple[Waveform, int]:
     """Mono float32 samples (n,) in [-1, 1] and their rate in Hz, at most ``max_seconds`` long.
@@ -34,8 +48,8 @@ def read_clip(files: CorpusFiles, reference: AudioReference, *, max_seconds: flo
     A segment of a file is read without the rest of the file, a cell of a table with its row group. A clip that was cut
     at its end is read up to there; one with damage in it is rejected.
 
-    Raises :class:`RejectedRow`: ``missing file``, ``path outside the corpus``, ``bad archive``, ``bad table``,
-    ``bad audio`` or ``too long``.
+    Raises :class:`RejectedRow`: ``missing file``, ``unreadable file``, ``path outside the corpus``, ``bad archive``,
+    ``bad table``, ``bad audio`` or ``too long``. Raises ``OSError`` where another attempt may succeed.
     """
     try:
         files.path(reference.path)
@@ -49,12 +63,12 @@ def read_clip(files: CorpusFiles, reference: AudioReference, *, max_seconds: flo
         if _is_segment(reference):
             return _decode_segment(data, reference, max_seconds)
         return decode_audio(data, max_seconds=max_seconds)
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise RejectedRow(f"missing file: {reference.path}") from error
     except AudioTooLong as error:
         raise RejectedRow(f"too long: {_name(reference)}: {error}") from error
     except AudioError as error:
         raise RejectedRow(f"bad audio: {_name(reference)}: {error}") from error
+    except OSError as error:
+        raise_rejected(error, reference.path)
 
 
 def _decode_segment(file: BinaryIO | bytes, reference: AudioReference, max_seconds: float) -> tuple[Waveform, int]:
@@ -110,9 +124,12 @@ def _read_member(files: CorpusFiles, path: str, member: str, limit: int | None) 
             return file.read() if limit is None else file.read(limit + 1)
     except KeyError as error:
         raise RejectedRow(f"missing file: {path} has no member {member!r}") from error
-    # RuntimeError: encrypted; NotImplementedError: compressed by a method that Python lacks.
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    except _BAD_MEMBER as error:
         raise RejectedRow(f"bad archive: {path}:{member}: {error}") from error
+    except OSError as error:
+        if is_damage(error):
+            raise RejectedRow(f"bad archive: {path}:{member}: {error}") from error
+        raise
 
 
 def _read_cell(files: CorpusFiles, path: str, row: int, column: str | None) -> bytes:
@@ -127,6 +144,10 @@ def _read_cell(files: CorpusFiles, path: str, row: int, column: str | None) -> b
         cell = _read_group(files, path, group, column)[row - firsts[group]].as_py()
     except pa.ArrowException as error:
         raise RejectedRow(f"bad table: {path}: {error}") from error
+    except OSError as error:
+        if is_damage(error):
+            raise RejectedRow(f"bad table: {path}: {error}") from error
+        raise
     data = cell.get("bytes") if isinstance(cell, dict) else cell
     if data is None:
         raise RejectedRow(f"missing file: row {row} of {path} has no bytes in {column!r}")

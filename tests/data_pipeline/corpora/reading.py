@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from data_pipeline.corpora import CorpusFiles, CorpusReader
+from data_pipeline.corpora.checks import checked_entries, checked_parts
 from data_pipeline.records import Conversation, Reject, Utterance
 
 
@@ -16,7 +17,7 @@ def write(path: Path, content: str | bytes = b"") -> Path:
 def read_all(reader: CorpusReader, root: Path) -> list[Utterance | Conversation | Reject]:
     """The entries of every part, in order."""
     files = CorpusFiles(str(root))
-    return [entry for part in reader.parts(files) for entry in reader.read(files, part)]
+    return [entry for part in checked_parts(reader, files) for entry in checked_entries(reader, files, part)]
 
 
 def read_utterances(reader: CorpusReader, root: Path) -> tuple[list[Utterance], dict[str, str]]:

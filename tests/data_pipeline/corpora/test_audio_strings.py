@@ -61,3 +61,15 @@ def test_any_string_is_a_path_below_the_root_or_a_rejected_row(text: str) -> Non
     except RejectedRow:
         return
     assert posixpath.normpath(posixpath.join("/root", path)).startswith("/root/")
+
+
+@pytest.mark.parametrize("text", ["a.wav:{}:5", "a.wav:0:{}", "a.zip:{}:5"])
+def test_numbers_beyond_64_bits_are_rejected(text: str) -> None:
+    for digits in (19, 5000):
+        with pytest.raises(RejectedRow, match=r"^bad audio string: .*at most 18 digits"):
+            parse_audio(text.format("9" * digits))
+
+
+def test_a_lone_surrogate_is_rejected() -> None:
+    with pytest.raises(RejectedRow, match=r"^bad encoding: "):
+        parse_audio("a\ud83d.wav")

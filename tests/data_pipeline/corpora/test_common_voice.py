@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.corpora import CorpusError
+from data_pipeline.corpora import CorpusError, CorpusFiles
 from data_pipeline.corpora.common_voice import CommonVoice
 from data_pipeline.records import AudioReference, Utterance
 from tests.data_pipeline.corpora.reading import read_utterances
@@ -10,8 +10,8 @@ from tests.data_pipeline.corpora.reading import read_utterances
 HEADER = "client_id\tpath\tsentence\tup_votes\tdown_votes\tage\tgender\taccents\tvariant\tlocale\tsegment"
 
 
-def row(clip: str, sentence: str, *, client: str = "c1", age: str = "", gender: str = "") -> str:
-    return f"{client}\t{clip}\t{sentence}\t2\t0\t{age}\t{gender}\t\t\ten\t"
+def row(clip: str, sentence: str, *, client: str = "c1", age: str = "", gender: str = "", locale: str = "en") -> str:
+    return f"{client}\t{clip}\t{sentence}\t2\t0\t{age}\t{gender}\t\t\t{locale}\t"
 
 
 def write_split(
@@ -130,7 +130,7 @@ def test_a_clip_in_two_splits_has_two_ids(tmp_path: Path) -> None:
 
 
 def test_a_language_with_a_region_has_a_code_of_two_letters(tmp_path: Path) -> None:
-    write_split(tmp_path / "zh-CN", row("a.mp3", "你好"))
+    write_split(tmp_path / "zh-CN", row("a.mp3", "你好", locale="zh-CN"))
     assert read_utterances(CommonVoice(lang="zh-CN"), tmp_path)[0][0].language == "zh"
 
 
@@ -151,3 +151,22 @@ def test_a_table_without_its_columns_is_an_error(tmp_path: Path, content: bytes)
     (tmp_path / "train.tsv").write_bytes(content)
     with pytest.raises(CorpusError, match="expected columns client_id, path, sentence"):
         read_utterances(CommonVoice(), tmp_path)
+
+
+def test_a_row_of_another_language_is_rejected(tmp_path: Path) -> None:
+    write_split(tmp_path, row("a.mp3", "你好", locale="zh-CN"), row("b.mp3", "Hello.", locale=""))
+    found, rejects = read_utterances(CommonVoice(), tmp_path)
+    assert [entry.text for entry in found] == ["Hello."]
+    assert rejects == {"train-a": "other language: zh-CN, expected en: set lang in --corpus-settings"}
+
+
+def test_an_unknown_split_is_named_with_those_that_are_there(tmp_path: Path) -> None:
+    write_split(tmp_path / "en", row("a.mp3", "Hello."))
+    with pytest.raises(CorpusError, match="no split 'tain'; there: train"):
+        CommonVoice(splits=("train", "tain")).parts(CorpusFiles(str(tmp_path)))
+
+
+def test_a_language_outside_the_root_is_an_error(tmp_path: Path) -> None:
+    write_split(tmp_path / "en", row("a.mp3", "Hello."))
+    with pytest.raises(CorpusError, match="leads out of the corpus"):
+        CommonVoice(lang="../en").parts(CorpusFiles(str(tmp_path / "en")))

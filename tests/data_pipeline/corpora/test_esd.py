@@ -139,3 +139,21 @@ def test_another_layout_is_an_error_that_says_what_was_expected(tmp_path: Path) 
     write(tmp_path / "speaker1/Angry/1.wav")
     with pytest.raises(CorpusError, match="expected directories of ESD: the speakers 0001 to 0020"):
         Esd().parts(CorpusFiles(str(tmp_path)))
+
+
+@pytest.mark.parametrize("directory", ["neutral", "NEUTRAL", "中立"])
+def test_directories_may_have_other_case_or_chinese_labels(tmp_path: Path, directory: str) -> None:
+    write(tmp_path / f"0001/{directory}/0001_000001.wav")
+    write(tmp_path / "0001/0001.txt", "0001_000001\t你好\t中立\n")
+    assert [entry.emotion for entry in utterances(Esd(), tmp_path).values()] == ["neutral"]
+
+
+def test_a_file_name_that_is_not_utf8_is_rejected(tmp_path: Path) -> None:
+    write(tmp_path / "0011/Sad/\udcff.wav")
+    assert list(rejects(Esd(), tmp_path)) == ["\\udcff"]
+
+
+def test_an_unknown_language_is_an_error(tmp_path: Path) -> None:
+    write(tmp_path / "0011/Sad/0011_000001.wav")
+    with pytest.raises(CorpusError, match="no language eng; there: en, zh"):
+        Esd(languages=("eng",)).parts(CorpusFiles(str(tmp_path)))

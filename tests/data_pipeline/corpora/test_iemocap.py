@@ -106,3 +106,9 @@ def test_sessions_can_be_chosen_as_splits(tmp_path: Path) -> None:
 def test_another_layout_is_an_error_that_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="expected directories of IEMOCAP, one of Session1"):
         Iemocap().parts(CorpusFiles(str(tmp_path)))
+
+
+def test_an_unknown_session_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "Session1/sentences/wav/Ses01F_impro01").mkdir(parents=True)
+    with pytest.raises(CorpusError, match="no split 'session1'; there: Session1"):
+        Iemocap(splits=("session1",)).parts(CorpusFiles(str(tmp_path)))

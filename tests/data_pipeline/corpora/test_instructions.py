@@ -187,3 +187,48 @@ def test_manifests_are_chosen_by_a_pattern_and_are_splits(tmp_path: Path) -> Non
 def test_another_layout_is_an_error_that_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"expected manifests in JSON Lines that match '\*\.jsonl'"):
         Instructions().parts(CorpusFiles(str(tmp_path)))
+
+
+def test_lone_surrogates_and_nuls_reject_their_row_alone(tmp_path: Path) -> None:
+    reply = message("assistant", item("Yes."))
+    rows = [
+        [message("user", item("a\ud83d")), reply],
+        [message("user", item(audio="\ud83d.wav")), reply],
+        [message("user", item("a\0b")), reply],
+        [message("user", item("a\ufffdb")), reply],
+        [message("user", item("a", spk_emb="\ud83d.npy")), reply],
+        [message("user", item("Good.")), reply],
+    ]
+    write(tmp_path / "train.jsonl", "".join(json.dumps({"messages": row}) + "\n" for row in rows))
+    assert list(conversations(Instructions(), tmp_path)) == ["train-00000006"]
+    reasons = rejects(Instructions(), tmp_path).values()
+    assert len(reasons) == 5
+    assert all(reason.startswith("bad encoding: ") and reason.encode() for reason in reasons)
+
+
+def test_a_unit_with_thousands_of_digits_is_rejected(tmp_path: Path) -> None:
+    write_manifest(
+        tmp_path, [message("user", item("a")), message("assistant", item("b", speech_units=f"<|audio_{'1' * 5000}|>"))]
+    )
+    assert rejects(Instructions(), tmp_path)["train-00000001"].startswith("bad units: ")
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("voices", "missing file: voices"), ("a.npz", "bad speaker vector: "), ("cut.npy", "bad speaker vector: ")],
+)
+def test_a_speaker_vector_that_is_no_array_is_rejected(tmp_path: Path, path: str, reason: str) -> None:
+    (tmp_path / "voices").mkdir()
+    np.savez(tmp_path / "a.npz", a=np.zeros(3, np.float32))
+    stored = io.BytesIO()
+    np.save(stored, np.zeros(3, np.float32))
+    write(tmp_path / "cut.npy", stored.getvalue().replace(b"(3,), }", b"(3,     "))
+    write_manifest(tmp_path, [message("user", item("a", spk_emb=path)), message("assistant", item("b"))])
+    assert rejects(Instructions(), tmp_path)["train-00000001"].startswith(reason)
+
+
+def test_a_pattern_that_leads_out_of_the_root_is_an_error(tmp_path: Path) -> None:
+    write(tmp_path / "other.jsonl")
+    (tmp_path / "root").mkdir()
+    with pytest.raises(CorpusError, match="leads out of the corpus"):
+        Instructions(manifests="../*.jsonl").parts(CorpusFiles(str(tmp_path / "root")))

@@ -97,3 +97,31 @@ def test_names_of_speakers_may_be_in_latin_1(tmp_path: Path) -> None:
     first = read_all(LibriSpeech(), tmp_path)[0]
     assert isinstance(first, Utterance)
     assert first.gender == "female"
+
+
+def test_a_split_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    with pytest.raises(CorpusError, match="no split 'train-clean-10'; there: train-clean-100"):
+        LibriSpeech(splits=("train-clean-100", "train-clean-10")).parts(CorpusFiles(str(tmp_path)))
+
+
+def test_files_of_macos_are_skipped(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    before = read_all(LibriSpeech(), tmp_path)
+    for name in ("103/1240/._103-1240-0000.flac", "103/.DS_Store", "._103", ".DS_Store"):
+        (tmp_path / "train-clean-100" / name).touch()
+    assert read_all(LibriSpeech(), tmp_path) == before
+
+
+def test_a_file_name_that_is_not_utf8_is_rejected(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    (tmp_path / "train-clean-100/103/1240/103-\udcff.flac").touch()
+    found = [entry for entry in read_all(LibriSpeech(), tmp_path) if entry.id == "103-\\udcff"]
+    assert [isinstance(entry, Reject) for entry in found] == [True]
+
+
+def test_a_nul_in_a_text_is_rejected(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    (tmp_path / "train-clean-100/103/1240/103-1240.trans.txt").write_text("103-1240-0000 CHAPTER\0ONE\n")
+    reasons = {entry.id: entry.reason for entry in read_all(LibriSpeech(), tmp_path) if isinstance(entry, Reject)}
+    assert reasons["103-1240-0000"].startswith("bad encoding: text is 'CHAPTER")

@@ -58,3 +58,10 @@ def test_another_layout_is_an_error_that_says_what_was_expected(tmp_path: Path) 
     write(tmp_path / "003/happy/001.m4a")
     with pytest.raises(CorpusError, match="expected directories of MEAD"):
         Mead().parts(CorpusFiles(str(tmp_path)))
+
+
+def test_a_file_name_that_is_not_utf8_is_rejected(tmp_path: Path) -> None:
+    write(tmp_path / "M003/audio/angry/level_1/\udcff.m4a")
+    found = rejects(Mead(), tmp_path)
+    assert list(found) == ["M003_angry_level_1_\\udcff"]
+    assert all(reason.startswith("bad encoding: id is") for reason in found.values())

@@ -146,3 +146,29 @@ def test_another_layout_is_an_error_that_says_what_was_expected(tmp_path: Path) 
     write(tmp_path / "train_splits/dia0_utt0.mp4")
     with pytest.raises(CorpusError, match=r"columns \['Utterance', .*are missing; found \['text', 'label'\]"):
         read_all(Meld(), tmp_path)
+
+
+def test_an_unknown_split_is_named_with_those_that_are_there(tmp_path: Path) -> None:
+    write(tmp_path / "train_sent_emo.csv", table(("Hi", "Ross", "joy", 0, 0)))
+    with pytest.raises(CorpusError, match=r"no split '\.\./valid'; there: train"):
+        Meld(splits=("train", "../valid")).parts(CorpusFiles(str(tmp_path)))
+
+
+@pytest.mark.parametrize(("rows", "fault"), [(4000, "field larger than field limit"), (4, "a quote is never closed")])
+def test_a_quote_that_is_never_closed_loses_its_row_alone(tmp_path: Path, rows: int, fault: str) -> None:
+    lines = [f"A text that is not short,Ross,joy,{number},0\n" for number in range(rows)]
+    lines[1] = f'"{lines[1]}'
+    write(tmp_path / "train_sent_emo.csv", "Utterance,Speaker,Emotion,Dialogue_ID,Utterance_ID\n" + "".join(lines))
+    for number in range(rows):
+        write(tmp_path / f"train_splits/dia{number}_utt0.mp4")
+    assert list(utterances(Meld(), tmp_path)) == [f"train_dia{number}_utt0" for number in range(rows) if number != 1]
+    found = rejects(Meld(), tmp_path)
+    assert found.pop("train:3").startswith(f"bad row: line 3 of train_sent_emo.csv: {fault}")
+    assert list(found) == ["train_dia1_utt0"]
+
+
+def test_a_text_of_two_lines_is_one_row(tmp_path: Path) -> None:
+    write(tmp_path / "train_sent_emo.csv", table(("One\ntwo", "Ross", "joy", 0, 0), ("Three", "Ross", "joy", 1, 0)))
+    for number in range(2):
+        write(tmp_path / f"train_splits/dia{number}_utt0.mp4")
+    assert [entry.text for entry in utterances(Meld(), tmp_path).values()] == ["One\ntwo", "Three"]

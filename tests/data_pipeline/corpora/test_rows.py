@@ -36,3 +36,13 @@ def test_rounds_after_a_fault_are_left_out(rounds: list[str], kept: list[str], f
     assert found == kept
     assert [reason for _, reason in left_out] == faults
     assert len(found) + len(left_out) == len(rounds)
+
+
+def test_a_round_with_thousands_of_digits_is_a_fault() -> None:
+    kept, ((_, reason),) = split_rounds(["1", "9" * 5000], str)
+    assert kept == ["1"]
+    assert reason.startswith("bad round: '999")
+
+
+def test_what_is_not_utf8_is_escaped_in_a_rejected_row() -> None:
+    assert bad_row("a\ud83d", "kind: \udcff") == Reject(id="a\\ud83d", step="read", reason="kind: \\udcff")

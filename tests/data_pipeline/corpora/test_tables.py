@@ -62,3 +62,13 @@ def test_another_kind_of_file_is_an_error(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", b"no table")
     with pytest.raises(CorpusError, match="expected a Parquet file"):
         list(parquet_rows(CorpusFiles(str(tmp_path)), "a.parquet", ["id"]))
+
+
+def test_bytes_of_parquet_that_are_not_utf8_stay_in_their_row(tmp_path: Path) -> None:
+    texts = pa.Array.from_buffers(pa.string(), 3, pa.array([b"good", b"\xff", None], pa.binary()).buffers())
+    pq.write_table(pa.table({"text": texts, "number": [1, 2, 3]}), tmp_path / "a.parquet")
+    assert list(parquet_rows(CorpusFiles(str(tmp_path)), "a.parquet", ("text", "number"))) == [
+        {"text": "good", "number": 1},
+        {"text": "\udcff", "number": 2},
+        {"text": None, "number": 3},
+    ]

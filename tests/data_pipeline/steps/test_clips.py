@@ -1,8 +1,11 @@
+import errno
 import io
+import os
 import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -184,3 +187,60 @@ def test_a_file_of_gigabytes_is_not_read_whole(
         file.truncate(2**33)
     monkeypatch.setattr(clips, "_OTHER_BYTES", 1000)
     reject(files, r"^too long: huge\.wav: more than \d+ bytes for at most 1 s", path="huge.wav", max_seconds=1)
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG])
+def test_a_file_that_cannot_be_read_is_rejected(files: CorpusFiles, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    fail(monkeypatch, OSError(code, os.strerror(code)))
+    for reference in REFERENCES:
+        reject(files, rf"^unreadable file: a: {os.strerror(code)}", **reference)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "I/O error"), TimeoutError(), ConnectionResetError()])
+def test_an_error_that_may_pass_is_raised(files: CorpusFiles, monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+    fail(monkeypatch, error)
+    for reference in REFERENCES:
+        with pytest.raises(type(error)):
+            read_clip(files, AudioReference(**reference), max_seconds=30)
+
+
+REFERENCES: list[dict[str, Any]] = [
+    {"path": "a"},
+    {"path": "a", "start": 1.0},
+    {"path": "a", "member": "b"},
+    {"path": "a", "row": 0, "column": "audio"},
+]
+
+
+def fail(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+    def raise_it(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(CorpusFiles, "open", raise_it)
+    monkeypatch.setattr(CorpusFiles, "read", raise_it)
+
+
+def test_links_in_a_circle_and_long_names_are_rejected(files: CorpusFiles, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for reference in ({"path": "loop"}, {"path": "loop", "start": 1.0}, {"path": "loop", "member": "b"}):
+        reject(files, "^unreadable file: loop", **reference)
+    reject(files, "^unreadable file: ", path="a" * 300)
+
+
+def test_a_damaged_page_of_a_table_is_rejected(files: CorpusFiles, tmp_path: Path) -> None:
+    cells = pa.array([{"bytes": FLAC[0]}], pa.struct([("bytes", pa.binary())]))
+    pq.write_table(pa.table({"audio": cells}), tmp_path / "a.parquet", compression="zstd", use_dictionary=False)
+    data = bytearray((tmp_path / "a.parquet").read_bytes())
+    start = data.index(b"\x28\xb5\x2f\xfd")  # of a frame of Zstandard
+    data[start : start + 16] = bytes(16)
+    (tmp_path / "a.parquet").write_bytes(data)
+    reject(files, r"^bad table: a\.parquet: .*ZSTD", path="a.parquet", row=0, column="audio")
+
+
+def test_segments_and_bytes_far_behind_the_end_are_rejected(
+    files: CorpusFiles, put: Callable[[str, bytes], None]
+) -> None:
+    put("a.flac", FLAC[0])
+    reject(files, "^bad audio: ", path="a.flac", start=10**18 - 1, length=5, in_samples=True)
+    reject(files, "^(unreadable file|bad audio): ", path="a.flac", offset=10**18 - 1, size=10**18 - 1)
+    reject(files, "^bad audio: ", path="a.flac", offset=len(FLAC[0]) + 5, size=10**18 - 1)
