@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import ray.data
 
 from data_pipeline.corpora import CorpusError, CorpusFiles, CorpusReader
+from data_pipeline.corpora.checks import checked_entries, checked_parts
 from data_pipeline.dataset.layout import MANIFEST, DatasetError, DatasetFiles, shard_name
 from data_pipeline.dataset.plan import fingerprint
 from data_pipeline.preparation.work import encode_entry
@@ -97,7 +98,7 @@ def make_plan(
         raise DatasetError(f"{output} holds another data set: choose another output or remove it")
     files.remove("_plan")  # of a planning that did not finish
     corpus = CorpusFiles(root)
-    parts = list(reader.parts(corpus))
+    parts = checked_parts(reader, corpus)
     _scan(files, reader, corpus, parts, task)
     plan = _write_shards(files, parts, selection, shard_rows, made_from)
     files.remove("_scan")
@@ -160,7 +161,7 @@ def _scan_parts(
 
 
 def _checked(reader: CorpusReader, corpus: CorpusFiles, part: str, task: Task) -> Iterator[dict[str, Any]]:
-    for entry in reader.read(corpus, part):
+    for entry in checked_entries(reader, corpus, part):
         if not isinstance(entry, (Reject, *ENTRIES[task])):
             raise CorpusError(f"{reader.name} has no entries for the task {task!r}: got a {type(entry).__name__}")
         yield _scanned(entry)
