@@ -55,6 +55,7 @@ def test_a_vector_of_the_corpus_that_does_not_fit_rejects_its_row(vector: tuple[
 
 
 def test_clips_of_one_voice_are_nearer_than_those_of_two() -> None:
+    pytest.importorskip("resemblyzer", reason="the extra `speakers` is not installed")
     encoder = ResemblyzerEncoder()
     texts = ("The weather is lovely today.", "I am not sure what he meant by that.")
     vectors = encoder.embed([speech(text, voice) for voice in (0, 4) for text in texts])
