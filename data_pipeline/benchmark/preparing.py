@@ -96,10 +96,10 @@ def preparing_rows(
         name = f"index, report and card of {size:,} clips"
         yield _row(name, "s", measured.description_seconds[size])
     small, large = ([usage.peak_bytes for usage in measured.usage["ray", size]] for size in benchmark.sizes)
-    yield _row(f"most memory, {benchmark.sizes[0]:,} clips", "MB", [each / _MB for each in small])
-    yield _row(f"most memory, {benchmark.sizes[1]:,} clips", "MB", [each / _MB for each in large])
+    yield _row(f"peak memory, {benchmark.sizes[0]:,} clips", "MB", [each / _MB for each in small])
+    yield _row(f"peak memory, {benchmark.sizes[1]:,} clips", "MB", [each / _MB for each in large])
     growth = statistics.median(large) / statistics.median(small)
-    yield _row("the same to that of half as many", "times", [growth], bound=Bound("at most", _MAX_GROWTH))
+    yield _row("ratio of peak memory, all clips to half of them", "times", [growth], bound=Bound("at most", _MAX_GROWTH))
 
 
 def _make_plans(benchmark: PreparingBenchmark, config: PrepareConfig, bundle: str, directory: Path) -> _Plans:
@@ -227,7 +227,7 @@ def _marginal_rows(benchmark: PreparingBenchmark, measured: _Measured) -> Iterat
     yield _row(f"prepare, {of_more}", "clips/s", *_sides(speeds), better="higher")
     pairs = zip(seconds["ray"], seconds["pool"], strict=True)
     ratios = [pool / ray for ray, pool in pairs if pool > 0 and ray > 0]
-    yield _row("the same to that of the pool", "times", ratios, bound=Bound("at least", _MIN_SPEED))
+    yield _row("ratio of marginal speed, Ray Data to the pool", "times", ratios, bound=Bound("at least", _MIN_SPEED))
     cpu = {key: [usage.cpu_seconds for usage in usages] for key, usages in measured.usage.items()}
     milliseconds: Samples = {
         side: [1e3 * each / more for each in _differences(cpu[side, large], cpu[side, small])] for side in SIDES

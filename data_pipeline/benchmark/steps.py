@@ -75,7 +75,7 @@ def _time_steps(clips: int, config: PrepareConfig, bundle: str, directory: Path)
     times.each("encode as FLAC", lambda samples: encode_audio(samples, SAMPLE_RATE), waveforms)
     prepared = times.each("these four by prepare_clips", lambda row: prepare_clips(row, files, config.clips), rows)
     table = times.whole("to an Arrow table", lambda: to_table(prepared), clips)
-    passed = times.whole("and back", lambda: from_table(table), clips)
+    passed = times.whole("from an Arrow table", lambda: from_table(table), clips)
     samples = times.each(
         "tokenise", lambda row: tokenise(row, text.prompts, text.audio_positions, config.tokenise), passed
     )

@@ -26,7 +26,9 @@ build_dialogues(DialogueConfig(turns=240, shard_turns=2), sys.argv[1])
 
 
 def files(directory: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    """All but temporary files, which a killed job leaves for an hour."""
+    found = (path for path in directory.rglob("*") if path.is_file() and "_tmp" not in path.parts)
+    return {str(path.relative_to(directory)): path.read_bytes() for path in found}
 
 
 def times(directory: Path) -> dict[str, int]:

@@ -19,7 +19,7 @@ def test_ray_data_and_a_process_pool_write_the_same_files(ray_local: str, tiny_b
     for name in ("prepare 10 clips", "prepare 20 clips", "start-up, until every process has prepared a clip"):
         assert rows[name].value > 0
         assert rows[name].baseline.value > 0
-    assert rows["most memory, 20 clips"].value > 100
+    assert rows["peak memory, 20 clips"].value > 100
     corpora = {"sources", "first", "first-plan", "clips-10", "clips-10-plan", "clips-20", "clips-20-plan"}
     assert {path.name for path in tmp_path.iterdir()} == corpora, "what was prepared takes room"
 
@@ -33,7 +33,7 @@ def test_every_step_takes_time(tiny_bundle: Path, tmp_path: Path) -> None:
         "encode as FLAC",
         "these four by prepare_clips",
         "to an Arrow table",
-        "and back",
+        "from an Arrow table",
         "tokenise",
         "to Parquet",
         "write to the disk",
