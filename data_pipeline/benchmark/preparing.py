@@ -99,7 +99,9 @@ def preparing_rows(
     yield _row(f"peak memory, {benchmark.sizes[0]:,} clips", "MB", [each / _MB for each in small])
     yield _row(f"peak memory, {benchmark.sizes[1]:,} clips", "MB", [each / _MB for each in large])
     growth = statistics.median(large) / statistics.median(small)
-    yield _row("ratio of peak memory, all clips to half of them", "times", [growth], bound=Bound("at most", _MAX_GROWTH))
+    yield _row(
+        "ratio of peak memory, all clips to half of them", "times", [growth], bound=Bound("at most", _MAX_GROWTH)
+    )
 
 
 def _make_plans(benchmark: PreparingBenchmark, config: PrepareConfig, bundle: str, directory: Path) -> _Plans:
