@@ -78,7 +78,7 @@ def prepare_dataset(
         root=corpus,
         config=config,
         plan=plan,
-        stages=_stages(config, bundle, generator, plan),
+        stages=_stages(config, bundle, generator, plan, made_from["speech_tokenizer"]),
         bundle=bundle,
         bundle_fingerprint=made_from["text_settings"],
     )
@@ -131,9 +131,9 @@ def _made_from(
 
 
 def _stages(
-    config: PrepareConfig, bundle: str, generator: GeneratorConfig | None, plan: Plan
+    config: PrepareConfig, bundle: str, generator: GeneratorConfig | None, plan: Plan, speech_tokenizer: str | None
 ) -> tuple[ModelStage, ...]:
-    """The models that the task needs, in order."""
+    """The models that the task needs, in order. ``speech_tokenizer`` is its fingerprint."""
     before = {"rows": plan.rows_fingerprint, "clips": config_to_dict(config.clips)}
     stages = []
     if _needs_generator(config):
@@ -156,7 +156,7 @@ def _stages(
                 field="units",
                 build=partial(load_speech_units, bundle),
                 pool=config.speech_tokenizer,
-                fingerprint=fingerprint([before, speech_fingerprint(bundle)]),
+                fingerprint=fingerprint([before, speech_tokenizer]),
             )
         )
     if config.speaker_embeddings:
