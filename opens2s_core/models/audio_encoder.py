@@ -8,6 +8,7 @@ weights were trained with it). ``masked``: none, so that the cost depends on the
 """
 # S segments, F log-mel frames, T encoder frames, D width
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +21,11 @@ from transformers.models.qwen2_audio.modeling_qwen2_audio import Qwen2AudioEncod
 from opens2s_core.audio import HOP, SEGMENT_FRAMES, Waveform, log_mel
 
 AudioPadding = Literal["full", "masked"]
+
+_BUCKET_RATIO = 0.9
+_BUCKET_FRAMES = 50
+"""Segments share a forward of the encoder if the shortest has this ratio of the longest's frames, or if it lacks at
+most this many (half a second): more padding costs more than another forward."""
 
 MIN_SAMPLES = 3 * HOP
 """An encoder frame needs three log-mel frames: shorter clips are padded with silence to this length."""
@@ -52,9 +58,36 @@ class AudioFeatures:
 
     segments: Tensor  # float32 (S, mel, F), zero beyond each segment's own frames where padding is "masked"
     frames: list[list[int]]  # per clip, the valid log-mel frames of its segments, in order
+    padding: AudioPadding
 
     def to(self, device: torch.device | str) -> "AudioFeatures":
-        return AudioFeatures(self.segments.to(device), self.frames)
+        return AudioFeatures(self.segments.to(device), self.frames, self.padding)
+
+    def segment_frames(self) -> list[int]:
+        """Valid log-mel frames of each segment (S,)."""
+        return [frames for clip in self.frames for frames in clip]
+
+    def buckets(self) -> list[tuple[list[int], int]]:
+        """The segments of each forward of the encoder, by index, and the log-mel frames that each of them is padded to.
+
+        One forward of all where padding is "full", else one for each group of segments of similar lengths.
+        """
+        lengths = self.segment_frames()
+        if self.padding == "full":
+            return [(list(range(len(lengths))), self.segments.shape[2])]
+        buckets: list[tuple[list[int], int]] = []
+        for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+            own, longest = buckets[-1] if buckets else ([], 0)
+            if own and lengths[index] >= min(longest * _BUCKET_RATIO, longest - _BUCKET_FRAMES):
+                own.append(index)
+            else:
+                buckets.append(([index], lengths[index]))
+        return buckets
+
+    def cells(self) -> tuple[int, int]:
+        """Valid encoder frames (25 Hz) of all clips, and the encoder frames that are computed for them."""
+        computed = sum(len(own) * encoder_frames(width) for own, width in self.buckets())
+        return sum(map(encoder_frames, self.segment_frames())), computed
 
 
 def extract_features(clips: list[Waveform], mel_bins: int, padding: AudioPadding) -> AudioFeatures:
@@ -74,7 +107,7 @@ def extract_features(clips: list[Waveform], mel_bins: int, padding: AudioPadding
         lengths.append(parts)
     width = max(segment.shape[1] for segment in segments)
     stacked = torch.stack([functional.pad(segment, (0, width - segment.shape[1])) for segment in segments])
-    return AudioFeatures(stacked, lengths)
+    return AudioFeatures(stacked, lengths, padding)
 
 
 class AudioEncoder(Qwen2AudioEncoder):
@@ -83,15 +116,17 @@ class AudioEncoder(Qwen2AudioEncoder):
     def __init__(self, config: Qwen2AudioEncoderConfig) -> None:
         super().__init__(config)
 
-    def encode(self, features: AudioFeatures, padding: AudioPadding) -> list[Tensor]:
-        """Valid encoder frames (25 Hz) of each clip: list of (T_i, D). ``padding`` must be that of the features."""
-        counts = [encoder_frames(frames) for clip in features.frames for frames in clip]
-        valid_mel = None
-        if padding == "masked":
-            lengths = torch.tensor([frames for clip in features.frames for frames in clip])
-            valid_mel = (torch.arange(features.segments.shape[2]) < lengths[:, None]).to(features.segments.device)
-        encoded = self._encode_segments(features.segments, valid_mel)
-        valid = [row[:count] for row, count in zip(encoded, counts, strict=True)]
+    def encode(self, features: AudioFeatures) -> list[Tensor]:
+        """Valid encoder frames (25 Hz) of each clip: list of (T_i, D). Each bucket of segments is one forward."""
+        lengths = features.segment_frames()
+        valid: list[Tensor] = [features.segments] * len(lengths)
+        for own, width in features.buckets():
+            segments, valid_mel = features.segments[own, :, :width], None
+            if features.padding == "masked":
+                frames = torch.tensor([lengths[index] for index in own])
+                valid_mel = (torch.arange(width) < frames[:, None]).to(segments.device)
+            for index, row in zip(own, self._encode_segments(segments, valid_mel), strict=True):
+                valid[index] = row[: encoder_frames(lengths[index])]
         clips: list[Tensor] = []
         for clip in features.frames:
             clips.append(torch.cat(valid[: len(clip)]))

@@ -49,7 +49,7 @@ def synthetic_features(frames: list[int]) -> AudioFeatures:
     """Synthetic clips with these numbers of valid log-mel frames; as in real ones, features continue after the end."""
     parts = [segment_lengths(count) for count in frames]
     rows = [row.split(SEGMENT_FRAMES, dim=1)[: len(own)] for row, own in zip(_synthetic(), parts, strict=False)]
-    return AudioFeatures(torch.stack([segment for row in rows for segment in row]), parts)
+    return AudioFeatures(torch.stack([segment for row in rows for segment in row]), parts, "full")
 
 
 def features_of_a_batch(clips: list[Waveform]) -> AudioFeatures:
@@ -61,7 +61,7 @@ def features_of_a_batch(clips: list[Waveform]) -> AudioFeatures:
     samples = max(map(len, parts)) * SEGMENT_FRAMES * HOP
     padded = [functional.pad(torch.from_numpy(clip), (0, samples - len(clip))) for clip in clips]
     rows = [log_mel(clip, CONFIG.audio_encoder.num_mel_bins).split(SEGMENT_FRAMES, dim=1) for clip in padded]
-    return AudioFeatures(torch.stack([x for row, own in zip(rows, parts, strict=True) for x in row[: len(own)]]), parts)
+    return AudioFeatures(torch.stack([x for row, own in zip(rows, parts, strict=True) for x in row[: len(own)]]), parts, "full")
 
 
 def encoder_lengths(features: AudioFeatures) -> list[int]:
@@ -75,9 +75,9 @@ def audio_lengths(features: AudioFeatures) -> list[int]:
 
 def encode_with_silence(thinker: Thinker, features: AudioFeatures) -> Tensor:
     """(clips, T, D): encoder frames of whole segments end to end, then zeros, all cut to the longest clip's T."""
-    whole = AudioFeatures(features.segments, [[SEGMENT_FRAMES] * len(clip) for clip in features.frames])
+    whole = AudioFeatures(features.segments, [[SEGMENT_FRAMES] * len(clip) for clip in features.frames], "full")
     width = max(encoder_lengths(features))
-    rows = thinker.audio_encoder_model.encode(whole, "full")
+    rows = thinker.audio_encoder_model.encode(whole)
     return torch.stack([functional.pad(row, (0, 0, 0, width - len(row))) for row in rows])
 
 

@@ -95,14 +95,14 @@ def test_clips_are_encoded_as_published(golden: dict[str, Tensor]) -> None:
             close(f"encoder.{name}", rows[row, first : first + expected.shape[1]][None], expected, EMBEDDINGS)
             compared += 1
     assert compared == sum(name.startswith("encoder_last_hidden_state") for name in golden)
-    for row, ours in zip(rows, model().thinker.audio_encoder_model.encode(features, "full"), strict=True):
+    for row, ours in zip(rows, model().thinker.audio_encoder_model.encode(features), strict=True):
         torch.testing.assert_close(ours, row[: len(ours)], atol=1e-6, rtol=0)
 
 
 @torch.no_grad()
 def test_a_clip_alone_is_encoded_as_published(golden: dict[str, Tensor]) -> None:
     features = synthetic_features(golden["attention_mask_sum"][:1].tolist())
-    (ours,) = model().thinker.audio_encoder_model.encode(features, "full")
+    (ours,) = model().thinker.audio_encoder_model.encode(features)
     close("encoder.single0_encoder", ours[None], golden["single0_encoder"], EMBEDDINGS)
     assert golden["single0_encoder_lengths"].tolist() == [len(ours)]
 
@@ -129,9 +129,9 @@ def test_clips_are_cut_into_segments_that_hold_the_published_features(golden: di
 def test_a_clip_does_not_depend_on_its_neighbours(thinker: Thinker, padding: AudioPadding) -> None:
     clips = [clip(7_000), clip(33_333, seed=1), clip(31 * 16_000, seed=2)]
     encoder, adapter = thinker.audio_encoder_model, thinker.audio_adapter
-    together = adapter(encoder.encode(extract_features(clips, encoder.num_mel_bins, padding), padding))
+    together = adapter(encoder.encode(extract_features(clips, encoder.num_mel_bins, padding)))
     for one, expected in zip(clips, together, strict=True):
-        alone = adapter(encoder.encode(extract_features([one], encoder.num_mel_bins, padding), padding))[0]
+        alone = adapter(encoder.encode(extract_features([one], encoder.num_mel_bins, padding)))[0]
         torch.testing.assert_close(alone, expected, atol=1e-5, rtol=1e-5)
 
 

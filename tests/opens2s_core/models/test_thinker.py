@@ -105,7 +105,7 @@ def test_published_text_training_only_adds_a_silent_clip_behind_everything(golde
     """Ours keeps the modules in the graph by a dummy clip with weight zero, without additional positions."""
     text = model().thinker.embed_prompt(golden["text_input_ids"], [])
     nothing = torch.zeros(1, CONFIG.audio_encoder.num_mel_bins, SEGMENT_FRAMES)  # features, not samples, are zero
-    silence = AudioFeatures(nothing, [[SAMPLE_RATE // HOP]])
+    silence = AudioFeatures(nothing, [[SAMPLE_RATE // HOP]], "full")
     (tail,) = model().thinker.embed_audio(silence)
     assert len(tail) == GOLDEN.values("facts")["dummy_speech_len"]
     count, width = golden["text_input_ids"].shape
