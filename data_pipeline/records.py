@@ -1,24 +1,12 @@
 """The entries that readers of corpora yield: one schema for utterances, one for conversations."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
+
+from opens2s_core.training.emotions import EMOTIONS as EMOTIONS
+from opens2s_core.training.emotions import Emotion as Emotion
 
 Gender = Literal["female", "male", ""]
-Emotion = Literal[
-    "neutral",
-    "happy",
-    "sad",
-    "angry",
-    "surprised",
-    "fearful",
-    "disgusted",
-    "contemptuous",
-    "frustrated",
-    "other",
-    "",
-]
-EMOTIONS: tuple[str, ...] = tuple(label for label in get_args(Emotion) if label)
-"""The emotion labels of all prepared data, see ``docs/corpora.md`` for how the labels of each corpus are mapped."""
 Age = Literal["child", "young", "adult", "elderly", ""]
 Role = Literal["system", "user", "assistant"]
 

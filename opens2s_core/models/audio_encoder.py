@@ -4,11 +4,11 @@ A clip is split into segments of 30 s, which are encoded separately (positions r
 16 kHz → 100 log-mel frames/s → stride-2 convolution → average pooling by 2 → 25 frames/s.
 
 ``audio_padding`` is the padding of a segment. ``full``: silence up to 30 s, to which the frames attend (the published
-weights were trained with it). ``masked``: none, so that the cost depends on the length of the clip.
+weights were trained with it). ``masked``: none, so that the cost depends on the length of the clip: all segments are
+packed in one row.
 """
 # S segments, F log-mel frames, T encoder frames, D width
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,13 +19,9 @@ from transformers import Qwen2AudioEncoderConfig
 from transformers.models.qwen2_audio.modeling_qwen2_audio import Qwen2AudioEncoder
 
 from opens2s_core.audio import HOP, SEGMENT_FRAMES, Waveform, log_mel
+from opens2s_core.models.packed_attention import pack, use_packed_attention
 
 AudioPadding = Literal["full", "masked"]
-
-_BUCKET_RATIO = 0.9
-_BUCKET_FRAMES = 50
-"""Segments share a forward of the encoder if the shortest has this ratio of the longest's frames, or if it lacks at
-most this many (half a second): more padding costs more than another forward."""
 
 MIN_SAMPLES = 3 * HOP
 """An encoder frame needs three log-mel frames: shorter clips are padded with silence to this length."""
@@ -67,27 +63,11 @@ class AudioFeatures:
         """Valid log-mel frames of each segment (S,)."""
         return [frames for clip in self.frames for frames in clip]
 
-    def buckets(self) -> list[tuple[list[int], int]]:
-        """The segments of each forward of the encoder, by index, and the log-mel frames that each of them is padded to.
-
-        One forward of all where padding is "full", else one for each group of segments of similar lengths.
-        """
-        lengths = self.segment_frames()
-        if self.padding == "full":
-            return [(list(range(len(lengths))), self.segments.shape[2])]
-        buckets: list[tuple[list[int], int]] = []
-        for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
-            own, longest = buckets[-1] if buckets else ([], 0)
-            if own and lengths[index] >= min(longest * _BUCKET_RATIO, longest - _BUCKET_FRAMES):
-                own.append(index)
-            else:
-                buckets.append(([index], lengths[index]))
-        return buckets
-
     def cells(self) -> tuple[int, int]:
         """Valid encoder frames (25 Hz) of all clips, and the encoder frames that are computed for them."""
-        computed = sum(len(own) * encoder_frames(width) for own, width in self.buckets())
-        return sum(map(encoder_frames, self.segment_frames())), computed
+        useful = sum(map(encoder_frames, self.segment_frames()))
+        full = len(self.segments) * encoder_frames(self.segments.shape[2])
+        return useful, full if self.padding == "full" else useful
 
 
 def extract_features(clips: list[Waveform], mel_bins: int, padding: AudioPadding) -> AudioFeatures:
@@ -117,33 +97,45 @@ class AudioEncoder(Qwen2AudioEncoder):
         super().__init__(config)
 
     def encode(self, features: AudioFeatures) -> list[Tensor]:
-        """Valid encoder frames (25 Hz) of each clip: list of (T_i, D). Each bucket of segments is one forward."""
+        """Valid encoder frames (25 Hz) of each clip: list of (T_i, D). One forward, whatever the clips."""
         lengths = features.segment_frames()
-        valid: list[Tensor] = [features.segments] * len(lengths)
-        for own, width in features.buckets():
-            segments, valid_mel = features.segments[own, :, :width], None
-            if features.padding == "masked":
-                frames = torch.tensor([lengths[index] for index in own])
-                valid_mel = (torch.arange(width) < frames[:, None]).to(segments.device)
-            for index, row in zip(own, self._encode_segments(segments, valid_mel), strict=True):
-                valid[index] = row[: encoder_frames(lengths[index])]
-        clips: list[Tensor] = []
-        for clip in features.frames:
-            clips.append(torch.cat(valid[: len(clip)]))
-            valid = valid[len(clip) :]
-        return clips
+        if features.padding == "full":
+            rows = self._encode_segments(features.segments)
+            frames = torch.cat([row[: encoder_frames(own)] for row, own in zip(rows, lengths, strict=True)])
+        else:
+            frames = self._encode_packed([row[:, :own] for row, own in zip(features.segments, lengths, strict=True)])
+        return list(frames.split([sum(map(encoder_frames, clip)) for clip in features.frames]))
 
-    def _encode_segments(self, segments: Tensor, valid_mel: Tensor | None) -> Tensor:
-        """(S, mel, F) → (S, T, D); frames outside ``valid_mel`` (S, F) are masked."""
+    def _encode_segments(self, segments: Tensor) -> Tensor:
+        """(S, mel, F) → (S, T, D)."""
         x = functional.gelu(self.conv1(segments.to(self.conv1.weight.dtype)))
-        key_mask = None
-        if valid_mel is not None:
-            x = x * valid_mel[:, None].to(x.dtype)  # otherwise the bias of the first convolution would reach the next
-            key_mask = valid_mel[:, ::2][:, None, None, :]
         x = functional.gelu(self.conv2(x)).transpose(1, 2)  # (S, T', D)
         x = x + self.embed_positions.weight[: x.shape[1]]
         x = functional.dropout(x, p=self.dropout, training=self.training)
         for layer in self.layers:
-            x = layer(x, key_mask)
+            x = layer(x, None)
         x = self.avg_pooler(x.transpose(1, 2)).transpose(1, 2)  # (S, T, D)
         return self.layer_norm(x)
+
+    def _encode_packed(self, segments: list[Tensor]) -> Tensor:
+        """Segments (mel, F_i) → (sum of T_i, D), each as if it were alone."""
+        use_packed_attention(self)
+        device, lengths = segments[0].device, torch.tensor([segment.shape[1] for segment in segments])
+        # Zeros separate the segments, as padding does for one alone. Even widths keep the stride of 2 in step.
+        widths = lengths + 2 - lengths % 2
+        rows = zip(segments, (widths - lengths).tolist(), strict=True)
+        mel = torch.cat([functional.pad(segment, (0, gap)) for segment, gap in rows], dim=1)[None]
+        column = torch.arange(mel.shape[2]) - torch.repeat_interleave(widths.cumsum(0) - widths, widths)
+        valid = column < torch.repeat_interleave(lengths, widths)
+        x = functional.gelu(self.conv1(mel.to(self.conv1.weight.dtype)))
+        x = x * valid.to(device, x.dtype)  # otherwise the bias of the first convolution would reach the next
+        x = functional.gelu(self.conv2(x))[0].T[valid[::2].nonzero()[:, 0].to(device)]  # (sum of T', D)
+        counts = (lengths + 1) // 2
+        packing = pack(counts.tolist())
+        second = (packing.positions % 2 == 1).nonzero()[:, 0].to(device)  # of each pair that is averaged
+        packing = packing.to(device)
+        x = x + self.embed_positions.weight[packing.positions]
+        x = functional.dropout(x, p=self.dropout, training=self.training)[None]
+        for layer in self.layers:
+            x = layer(x, None, packing=packing)
+        return self.layer_norm((x[0, second - 1] + x[0, second]) / 2)

@@ -1,17 +1,23 @@
 """The losses of joint training, on text and on speech units (README of the golden data, sections (d) to (f))."""
-# B rows, T positions, R replies, L speech decoder positions, D width
+# T positions, R replies, L speech decoder positions, D width, N labels, V vocabulary
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.speech_decoder import SpeechDecoder
 from opens2s_core.models.thinker import Thinker
 from opens2s_core.prompt import IGNORED
-from opens2s_core.training.batch import Batch, Replies
+from opens2s_core.training.batch import Batch, Replies, predicting_positions
+from opens2s_core.training.packing import packed_hidden_states
+
+_BLOCKS = 4
+"""Parts of the labels whose logits are computed one after another. Their number is the same for every batch: with
+ZeRO-3 all ranks must call a head equally often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,49 +40,53 @@ class LossModel(nn.Module):
 
 
 def forward_losses(model: OpenS2S, batch: Batch) -> LossSums:
-    """Teacher-forced forward of a batch. Every module is in the graph, whatever the batch contains.
-
-    A sum without labels is zero, with zero gradient (NaN in the published code).
-    """
+    """Teacher-forced forward of a batch. Every module is in the graph, whatever the batch contains."""
     return losses_given_audio(model, batch, model.thinker.embed_audio(batch.audio))
 
 
 def losses_given_audio(model: OpenS2S, batch: Batch, audio: list[Tensor]) -> LossSums:
     """The losses of a batch with embedded clips: ``audio`` is a list of (audio_positions, D_llm)."""
     hidden = llm_hidden_states(model.thinker, batch, audio)
-    text = _cross_entropy_sum(hidden, batch.labels, model.thinker.llm_model.lm_head)
-    if batch.audio_is_dummy:
-        text = text + audio[0].sum() * 0.0
+    text = cross_entropy_sum(hidden, batch.labels, model.thinker.llm_model.lm_head)
     lm = model.speech_decoder.tts_lm_model
     inputs = speech_inputs(model.speech_decoder, hidden, batch.replies)
-    speech_hidden = lm.model(inputs_embeds=inputs, attention_mask=batch.replies.mask).last_hidden_state
-    return LossSums(text, _cross_entropy_sum(speech_hidden, batch.replies.labels, lm.lm_head))
+    spoken = packed_hidden_states(lm.model, inputs, batch.replies.packing)
+    return LossSums(text, cross_entropy_sum(spoken, batch.replies.labels, lm.lm_head))
 
 
 def llm_hidden_states(thinker: Thinker, batch: Batch, audio: list[Tensor]) -> Tensor:
-    """The LLM's last hidden states (B, T, D_llm) after its final norm, undefined at padding."""
+    """The LLM's hidden states (T, D_llm) after its final norm. A dummy clip has a gradient of zero."""
     embeddings = thinker.embed_prompt(batch.input_ids, [] if batch.audio_is_dummy else audio)
-    return thinker.llm_model.model(inputs_embeds=embeddings, attention_mask=batch.attention_mask).last_hidden_state
+    if batch.audio_is_dummy:
+        embeddings = embeddings + audio[0].mean() * 0.0
+    return packed_hidden_states(thinker.llm_model.model, embeddings, batch.packing)
 
 
-def speech_inputs(decoder: SpeechDecoder, hidden: Tensor, replies: Replies) -> Tensor:
-    """Inputs of the speech LM (R, L, D) from hidden states (B, T, D_llm): speaker, then interleaved hidden states and
-    units.
+def speech_inputs(decoder: SpeechDecoder, hidden: Tensor | None, replies: Replies) -> Tensor:
+    """Inputs of the speech LM (L, D) from the LLM's hidden states (T, D_llm): of each reply the speaker, then hidden
+    states and units in its order. With the layout "prefix", word embeddings of the speech LM replace hidden states,
+    which may be None."""
+    if replies.layout == "prefix":
+        read = decoder.embed_units(replies.text_ids)
+    else:
+        assert hidden is not None, "the interleaved layout reads hidden states"
+        read = decoder.embed_hidden_states(hidden.index_select(0, replies.hidden_index))
+    sources = torch.cat([decoder.embed_speaker(replies.speakers), read, decoder.embed_units(replies.speech_ids)])
+    return sources.index_select(0, replies.order)
 
-    Values after the end of a reply, where ``replies.mask`` is false, are finite and not used.
+
+def cross_entropy_sum(hidden: Tensor, labels: Tensor, head: nn.Module) -> Tensor:
+    """The sum of the cross entropies of labels (T,), each from the hidden state (T, D) before it; a scalar.
+
+    Logits exist for positions with labels alone, and of a part of these at a time: (N / 4, V), computed again in the
+    backward pass. Without labels the sum is zero, with zero gradient.
     """
-    parts = [
-        decoder.embed_speaker(replies.speakers)[:, None],
-        decoder.embed_hidden_states(hidden.flatten(0, 1)[replies.hidden_index]),
-        decoder.embed_units(replies.speech_ids),
-    ]
-    sources = torch.cat(parts, dim=1)  # (R, 1 + H + U, D)
-    return sources.gather(1, replies.order[..., None].expand(-1, -1, sources.shape[2]))
+    positions = predicting_positions(labels)
+    states, targets = hidden.index_select(0, positions), labels.index_select(0, positions + 1)
+    blocks = zip(states.tensor_split(_BLOCKS), targets.tensor_split(_BLOCKS), strict=True)
+    sums = [checkpoint(_block_sum, head, *block, use_reentrant=False) for block in blocks]
+    return torch.stack(sums).sum()
 
 
-def _cross_entropy_sum(hidden: Tensor, labels: Tensor, head: nn.Module) -> Tensor:
-    """Cross entropy of each label at the position before it; the head runs only for positions with labels."""
-    targets = labels[:, 1:]
-    learned = targets != IGNORED
-    logits = head(hidden[:, :-1][learned]).float()  # (labels, V)
-    return functional.cross_entropy(logits, targets[learned], reduction="sum")
+def _block_sum(head: nn.Module, states: Tensor, targets: Tensor) -> Tensor:
+    return functional.cross_entropy(head(states).float(), targets, reduction="sum")

@@ -61,7 +61,9 @@ def features_of_a_batch(clips: list[Waveform]) -> AudioFeatures:
     samples = max(map(len, parts)) * SEGMENT_FRAMES * HOP
     padded = [functional.pad(torch.from_numpy(clip), (0, samples - len(clip))) for clip in clips]
     rows = [log_mel(clip, CONFIG.audio_encoder.num_mel_bins).split(SEGMENT_FRAMES, dim=1) for clip in padded]
-    return AudioFeatures(torch.stack([x for row, own in zip(rows, parts, strict=True) for x in row[: len(own)]]), parts, "full")
+    return AudioFeatures(
+        torch.stack([x for row, own in zip(rows, parts, strict=True) for x in row[: len(own)]]), parts, "full"
+    )
 
 
 def encoder_lengths(features: AudioFeatures) -> list[int]:

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from opens2s_core.audio import HOP, SAMPLE_RATE
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.models.thinker import expand_audio_slots
 from opens2s_core.prompt import AUDIO_SLOT, IGNORED, SPEAKER_DIM
 from opens2s_core.training.batch import Batch, EncodedSample, Replies, collate_replies, spoken_runs
+from opens2s_core.training.packing import pack
 from tests.opens2s_core.opens2s_tiny import CONFIG, GOLDEN, audio_lengths, synthetic_features
 
 PREFIXES = {"full": "", "weighted": "", "nounits": "", "text_only": "text_", "t2s": "t2s_"}
@@ -31,8 +31,8 @@ def stretch_rows(values: list[list[int]], rows: list[list[int]], lengths: list[i
     return [expand_audio_slots(row, counts, value) for value, row, counts in zip(values, rows, own, strict=True)]
 
 
-def padded(rows: list[list[int]], value: int) -> Tensor:
-    return pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=value)
+def packed(rows: list[list[int]]) -> Tensor:
+    return torch.tensor([value for row in rows for value in row])
 
 
 def golden_batch(case: str) -> Batch:
@@ -44,25 +44,29 @@ def golden_batch(case: str) -> Batch:
     features = synthetic_features(frames or [SAMPLE_RATE // HOP])
     lengths = audio_lengths(features)
     rows, types = stretch_rows(ids, ids, lengths), stretch_rows(types, ids, lengths)
+    input_ids = packed(rows)
+    clips = len(frames) or 1
     return Batch(
-        input_ids=padded(rows, VOCABULARY.pad_id),
-        attention_mask=padded([[1] * len(row) for row in rows], 0).bool(),
-        labels=padded(stretch_rows(labels, ids, lengths), IGNORED),
+        input_ids=input_ids,
+        packing=pack([len(row) for row in rows]),
+        labels=packed(stretch_rows(labels, ids, lengths)),
         audio=features,
         audio_is_dummy=not frames,
-        replies=_no_replies() if case in ("nounits", "text_only") else _replies(types, data),
+        replies=_no_replies() if case in ("nounits", "text_only") else _replies(types, input_ids, data),
+        transcripts=[b""] * clips,
+        emotions=torch.full((clips,), IGNORED),
     )
 
 
-def _replies(types: list[list[int]], data: dict[str, Tensor]) -> Replies:
-    width = max(map(len, types))
-    runs = spoken_runs([row + [0] * (width - len(row)) for row in types])
+def _replies(types: list[list[int]], input_ids: Tensor, data: dict[str, Tensor]) -> Replies:
+    runs = spoken_runs(types)
     units = valid_rows(data["speech_units"], data["speech_units_mask"])[: len(runs)]
-    return collate_replies(runs, units, data["spk_embs"][: len(runs), 0], CONFIG.interleave)
+    return collate_replies(runs, input_ids, units, data["spk_embs"][: len(runs), 0], CONFIG.interleave)
 
 
 def _no_replies() -> Replies:
-    replies = collate_replies([[0]], [[0]], torch.zeros(1, SPEAKER_DIM), CONFIG.interleave)
+    nothing = torch.tensor([VOCABULARY.pad_id])
+    replies = collate_replies([[0]], nothing, [[0]], torch.zeros(1, SPEAKER_DIM), CONFIG.interleave)
     return replace(replies, labels=torch.full_like(replies.labels, IGNORED))
 
 

@@ -11,9 +11,9 @@ from torch.nn import functional
 from opens2s_core.checkpoint.opens2s import load_opens2s
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.speech_decoder import SpeechDecoder
-from opens2s_core.prompt import IGNORED
 from opens2s_core.training.batch import Batch, collate, load_clip
 from opens2s_core.training.losses import forward_losses, llm_hidden_states, losses_given_audio, speech_inputs
+from opens2s_core.training.packing import packed_hidden_states
 from tests.opens2s_core.opens2s_tiny import (
     CONFIG,
     EMBEDDINGS,
@@ -35,14 +35,10 @@ def golden() -> dict[str, Tensor]:
     return GOLDEN.tensors("forward")
 
 
-def label_count(labels: Tensor) -> int:
-    return int((labels[:, 1:] != IGNORED).sum())
-
-
 def mean_losses(model: OpenS2S, batch: Batch) -> tuple[Tensor, Tensor]:
     """Our sums as the means of the published model, with clips embedded as in its batch."""
-    sums = losses_given_audio(model, batch, audio_with_leaks(model.thinker, batch.audio))
-    return sums.text / label_count(batch.labels), sums.speech / max(label_count(batch.replies.labels), 1)
+    sums, counts = losses_given_audio(model, batch, audio_with_leaks(model.thinker, batch.audio)), batch.counts()
+    return sums.text / counts["text"], sums.speech / max(counts["units"], 1)
 
 
 def loss_without_units(decoder: SpeechDecoder) -> float:
@@ -54,7 +50,7 @@ def loss_without_units(decoder: SpeechDecoder) -> float:
 
 def compare_losses(name: str, batch: Batch, expected: dict[str, Tensor], weights: tuple[float, float]) -> None:
     text, speech = map(float, mean_losses(model(), batch))
-    unspoken = not label_count(batch.replies.labels)
+    unspoken = not batch.counts()["units"]
     spoken = loss_without_units(model().speech_decoder) if unspoken else speech
     # Without units the published loss is the text's alone, and unweighted.
     total = text if unspoken else weights[0] * text + weights[1] * speech
@@ -97,10 +93,10 @@ def test_ours_are_those_of_the_samples_alone(case: str) -> None:
 def test_hidden_states_and_logits_are_the_published_ones(golden: dict[str, Tensor]) -> None:
     thinker, batch = model().thinker, golden_batch("full")
     hidden = llm_hidden_states(thinker, batch, audio_with_leaks(thinker, batch.audio))
-    valid = batch.attention_mask
-    close("full.llm_last_hidden", hidden[valid], golden["full.llm_last_hidden"][valid], EMBEDDINGS)
+    valid = GOLDEN.tensors("prepare_llm")["right.attention_mask"].bool()
+    close("full.llm_last_hidden", hidden, golden["full.llm_last_hidden"][valid], EMBEDDINGS)
     tail = golden["full.llm_logits_tail"]
-    lasts = [row[keep][-tail.shape[1] :] for row, keep in zip(hidden, valid, strict=True)]
+    lasts = [row[-tail.shape[1] :] for row in hidden.split(valid.sum(1).tolist())]
     close("full.llm_logits_tail", thinker.llm_model.lm_head(torch.stack(lasts)), tail, EMBEDDINGS)
 
 
@@ -108,15 +104,14 @@ def test_hidden_states_and_logits_are_the_published_ones(golden: dict[str, Tenso
 def test_the_speech_decoder_reads_and_predicts_as_published(golden: dict[str, Tensor]) -> None:
     decoder, replies = model().speech_decoder, golden_batch("full").replies
     prepared = GOLDEN.tensors("prepare_tts")
-    inputs = speech_inputs(decoder, prepared["hidden_states"], replies)
-    mask, width = replies.mask, replies.mask.shape[1]
-    expected = {name: prepared[f"cfg.{name}"][:, :width] for name in ("inputs_embeds", "attention_mask", "labels")}
-    close("prepare_tts.cfg.inputs_embeds", inputs[mask], expected["inputs_embeds"][mask], EMBEDDINGS)
-    assert torch.equal(mask, expected["attention_mask"].bool())
-    assert torch.equal(replies.labels, expected["labels"])
-    assert not prepared["cfg.attention_mask"][:, width:].any()
-    logits = decoder.tts_lm_model(inputs_embeds=inputs, attention_mask=mask).logits
-    close("full.tts_logits", logits[mask], golden["full.tts_logits"][:, :width][mask], EMBEDDINGS)
+    valid = GOLDEN.tensors("prepare_llm")["right.attention_mask"].bool()
+    inputs = speech_inputs(decoder, prepared["hidden_states"][valid], replies)
+    mask = prepared["cfg.attention_mask"].bool()
+    close("prepare_tts.cfg.inputs_embeds", inputs, prepared["cfg.inputs_embeds"][mask], EMBEDDINGS)
+    assert replies.packing.starts.diff().tolist() == mask.sum(1).tolist()
+    assert torch.equal(replies.labels, prepared["cfg.labels"][mask])
+    logits = decoder.tts_lm_model.lm_head(packed_hidden_states(decoder.tts_lm_model.model, inputs, replies.packing))
+    close("full.tts_logits", logits, golden["full.tts_logits"][mask], EMBEDDINGS)
 
 
 @pytest.mark.parametrize("case", GOLDEN.values("gradients"))
