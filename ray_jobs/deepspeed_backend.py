@@ -36,6 +36,13 @@ class DeepSpeedBackend:
         wrapped = LossModel(model)
         self._engine, *_ = deepspeed.initialize(model=wrapped, optimizer=config.optimizer(wrapped), config=settings)
 
+    def sum_over_ranks(self, counts: dict[str, int]) -> dict[str, int]:
+        if self.world == 1:
+            return counts
+        values = torch.tensor(list(counts.values()), device=self.model.thinker.device)
+        torch.distributed.all_reduce(values)
+        return dict(zip(counts, values.tolist(), strict=True))
+
     def losses(self, batch: Batch) -> LossSums:
         return self._engine(batch)
 

@@ -43,7 +43,7 @@ class EncodedSample:
     emotion: str = ""  # in the first clip, one of EMOTIONS; empty if unknown
     transcript: str = ""  # of the only clip; empty if unknown
     teacher_ids: list[int] = field(default_factory=list)
-    """The same conversation with the user's words in place of the clips; empty if they are unknown, or without clips."""
+    """The same conversation with the user's words in place of the clips; empty if these are unknown or without clips."""
     teacher_labels: list[int] = field(default_factory=list)
 
 
@@ -164,7 +164,7 @@ def collate(
     samples: Sequence[EncodedSample],
     config: OpenS2SConfig,
     vocabulary: Vocabulary,
-    settings: CollateConfig = CollateConfig(),  # noqa: B008  # it is frozen
+    settings: CollateConfig = CollateConfig(),  # it is frozen
     augment: Augment | None = None,
 ) -> Batch:
     """The tensors of zero or more samples.
@@ -328,10 +328,10 @@ def _teacher(samples: Sequence[EncodedSample], labels: list[list[int]], vocabula
         if ids:
             rows.append(ids)
             teacher_labels.append(_predicted(learned))
-            if _learned(teacher_labels[-1]) != _learned(own):
+            taught, expected = _learned(teacher_labels[-1]), _learned(own)
+            if taught != expected:
                 raise ValueError(
-                    f"teacher's text with {len(_learned(teacher_labels[-1]))} labels: expected the {len(_learned(own))} "
-                    "labels of the sample"
+                    f"teacher's text with {len(taught)} labels: expected the {len(expected)} labels of the sample"
                 )
     rows, teacher_labels = rows or [[vocabulary.pad_id]], teacher_labels or [[IGNORED]]
     return TeacherText(

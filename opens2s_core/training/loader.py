@@ -1,6 +1,6 @@
-"""Loading of the micro-batches of a worker: a thread reads and collates them ahead of the model."""
+"""Loading of the steps of a worker: a thread reads and collates them ahead of the model."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,25 +12,26 @@ from numpy.typing import ArrayLike, NDArray
 
 from opens2s_core.checkpoint.vocabulary import Vocabulary
 from opens2s_core.models.opens2s_config import OpenS2SConfig
-from opens2s_core.training.batch import Batch, EncodedSample, collate
-from opens2s_core.training.plan import PlanConfig, Step, plan_steps
+from opens2s_core.training.batch import Augment, Augmentation, Batch, CollateConfig, EncodedSample, collate
+from opens2s_core.training.plan import Lengths, PlanConfig, Step, plan_steps
 
 _T = TypeVar("_T")
-_AHEAD = 4
-"""Micro-batches that are ready or in preparation."""
+_AHEAD = 2
+"""Steps that are ready or in preparation."""
 
 
 class Samples(Protocol):
-    """Prepared samples by index, with their lengths and label counts for planning, (n,) integers each."""
+    """Prepared samples by index, with the positions of each for planning, (n,) integers."""
 
     @property
-    def lengths(self) -> ArrayLike: ...
+    def lengths(self) -> ArrayLike:
+        """Positions of the LLM."""
+        ...
 
     @property
-    def text_labels(self) -> ArrayLike: ...
-
-    @property
-    def unit_labels(self) -> ArrayLike: ...
+    def speech_lengths(self) -> ArrayLike:
+        """Positions of the speech decoder."""
+        ...
 
     def __getitem__(self, index: int) -> EncodedSample: ...
 
@@ -54,18 +55,16 @@ class SampleError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedMicroBatch:
-    """A micro-batch of a step, and the label counts of the whole step, at least 1 each."""
+class LoadedStep:
+    """A worker's part of a step."""
 
-    step: int
-    lane: int
-    last: bool  # the last one of the step on this worker
-    batch: Batch
-    text_labels: int
-    unit_labels: int
+    number: int  # from 0, over all epochs
+    epoch: int
+    micro_batches: tuple[tuple[int, Batch], ...]  # each with its lane
+    counts: dict[str, int]  # labels of each part of the loss, see Batch.counts, in these micro-batches
 
 
-def load_micro_batches(
+def load_steps(
     samples: Samples,
     plan: PlanConfig,
     config: OpenS2SConfig,
@@ -75,21 +74,23 @@ def load_micro_batches(
     world: int,
     first: int,
     last: int,
-) -> Iterator[LoadedMicroBatch]:
-    """The micro-batches of one worker in steps ``first`` to ``last`` (exclusive). Raises :class:`SampleError`."""
-    text_labels, unit_labels = (np.asarray(labels) for labels in (samples.text_labels, samples.unit_labels))
+    settings: CollateConfig = CollateConfig(),  # noqa: B008  # it is frozen
+    augmentation: Augmentation | None = None,
+) -> Iterator[LoadedStep]:
+    """The parts of one worker in steps ``first`` to ``last`` (exclusive). Raises :class:`SampleError`.
+
+    The random numbers of ``augmentation`` depend on ``plan.seed``, the epoch, the sample and the clip.
+    """
     for step in _steps(samples, plan, first=first, last=last):
-        in_step = [index for micro_batch in step.micro_batches for index in micro_batch]
-        own = range(rank, len(step.micro_batches), world)
-        for lane in own:
-            yield LoadedMicroBatch(
-                step=step.number,
-                lane=lane,
-                last=lane == own[-1],
-                batch=_load(samples, step.micro_batches[lane], lambda some: collate(some, config, vocabulary)),
-                text_labels=max(int(text_labels[in_step].sum()), 1),
-                unit_labels=max(int(unit_labels[in_step].sum()), 1),
-            )
+
+        def collate_some(indices: Sequence[int], some: Sequence[EncodedSample], epoch: int = step.epoch) -> Batch:
+            augment = None if augmentation is None else Augment(augmentation, plan.seed, epoch, indices)
+            return collate(some, config, vocabulary, settings, augment)
+
+        lanes = range(rank, len(step.micro_batches), world)
+        own = tuple((lane, _load(samples, step.micro_batches[lane], collate_some)) for lane in lanes)
+        counts = sum((Counter(batch.counts()) for _, batch in own), Counter())
+        yield LoadedStep(step.number, step.epoch, own, {part: counts[part] for part in own[0][1].counts()})
 
 
 @contextmanager
@@ -114,15 +115,18 @@ def load_ahead(items: Iterator[_T], depth: int = _AHEAD) -> Iterator[Iterator[_T
 
 
 def _steps(samples: Samples, plan: PlanConfig, *, first: int, last: int) -> Iterator[Step]:
+    lengths = Lengths(samples.lengths, samples.speech_lengths)
     if not isinstance(samples, GroupedSamples):
-        return plan_steps(samples.lengths, plan, first=first, last=last)
+        return plan_steps(lengths, plan, first=first, last=last)
     groups, epoch_groups = samples.groups, samples.epoch_groups
-    return plan_steps(samples.lengths, plan, first=first, last=last, groups=groups, epoch_groups=epoch_groups)
+    return plan_steps(lengths, plan, first=first, last=last, groups=groups, epoch_groups=epoch_groups)
 
 
-def _load(
-    samples: Samples, indices: Sequence[int], collate_samples: Callable[[Sequence[EncodedSample]], Batch]
-) -> Batch:
+_Collate = Callable[[Sequence[int], Sequence[EncodedSample]], Batch]
+"""Collates samples with their indices."""
+
+
+def _load(samples: Samples, indices: Sequence[int], collate_some: _Collate) -> Batch:
     encoded = []
     for index in indices:
         try:
@@ -130,21 +134,18 @@ def _load(
         except Exception as error:
             raise SampleError(f"sample {index}: {error}") from error
     try:
-        return collate_samples(encoded)
+        return collate_some(indices, encoded)
     except Exception as error:
-        raise _explain(indices, encoded, collate_samples, error) from error
+        raise _explain(indices, encoded, collate_some, error) from error
 
 
 def _explain(
-    indices: Sequence[int],
-    encoded: Sequence[EncodedSample],
-    collate_samples: Callable[[Sequence[EncodedSample]], Batch],
-    error: Exception,
+    indices: Sequence[int], encoded: Sequence[EncodedSample], collate_some: _Collate, error: Exception
 ) -> SampleError:
     """``error`` with the sample that causes it, found by collating each one alone."""
     for index, sample in zip(indices, encoded, strict=True):
         try:
-            collate_samples([sample])
+            collate_some([index], [sample])
         except Exception as own:  # noqa: BLE001  # whatever it is, it is raised
             return SampleError(f"sample {index}{f' ({sample.id})' if sample.id else ''}: {own}")
     return SampleError(f"samples {list(indices)} together: {error}")

@@ -14,7 +14,7 @@ from opens2s_core.checkpoint.vocabulary import Vocabulary
 from opens2s_core.models.lora import LoraSettings, add_lora
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.training.batch import Batch
-from opens2s_core.training.loader import LoadedMicroBatch, Samples, load_ahead, load_micro_batches
+from opens2s_core.training.loader import LoadedStep, Samples, load_ahead, load_steps
 from opens2s_core.training.losses import LossSums, forward_losses
 from opens2s_core.training.plan import PlanConfig
 
@@ -62,6 +62,10 @@ class Backend(Protocol):
     rank: int
     world: int
 
+    def sum_over_ranks(self, counts: dict[str, int]) -> dict[str, int]:
+        """Label counts of this rank → of all ranks."""
+        ...
+
     def losses(self, batch: Batch) -> LossSums:
         """Forward pass of one micro-batch."""
         ...
@@ -96,8 +100,8 @@ def fit(
 ) -> None:
     """Train from ``first_step`` to ``config.steps`` and call ``after_step`` on every rank after each step.
 
-    The number of workers must divide ``config.plan.micro_batches_per_step``. A thread reads and collates micro-batches
-    ahead of their step; the step of a micro-batch that fails raises
+    The number of workers must divide ``config.plan.micro_batches_per_step``. A thread reads and collates steps
+    ahead; a step that fails raises
     :class:`~opens2s_core.training.loader.SampleError`.
     """
     if config.plan.micro_batches_per_step % backend.world:
@@ -105,7 +109,7 @@ def fit(
             f"{backend.world} workers cannot evenly share {config.plan.micro_batches_per_step} micro-batches per step"
         )
     backend.model.train()
-    micro_batches = load_micro_batches(
+    steps = load_steps(
         samples,
         config.plan,
         backend.model.config,
@@ -115,25 +119,24 @@ def fit(
         first=first_step,
         last=config.steps,
     )
-    with load_ahead(micro_batches) as loaded:
-        for step in range(first_step, config.steps):
-            after_step(_train_step(config, backend, step, loaded))
+    with load_ahead(steps) as loaded:
+        for step in loaded:
+            after_step(_train_step(config, backend, step))
 
 
-def _train_step(config: TrainConfig, backend: Backend, step: int, loaded: Iterator[LoadedMicroBatch]) -> StepReport:
+def _train_step(config: TrainConfig, backend: Backend, step: LoadedStep) -> StepReport:
     text_loss = speech_loss = 0.0
-    for micro_batch in loaded:
-        assert micro_batch.step == step
-        with _seeded(config.plan.seed, step, micro_batch.lane, backend.model.thinker.device):
-            sums = backend.losses(_to_device(micro_batch.batch, backend.model))
-        text, speech = sums.text / micro_batch.text_labels, sums.speech / micro_batch.unit_labels
-        backend.backward(config.text_weight * text + config.speech_weight * speech, last=micro_batch.last)
+    counts = backend.sum_over_ranks(step.counts)
+    for lane, batch in step.micro_batches:
+        with _seeded(config.plan.seed, step.number, lane, backend.model.thinker.device):
+            sums = backend.losses(batch.to(backend.model.thinker.device))
+        text, speech = sums.text / max(counts["text"], 1), sums.speech / max(counts["units"], 1)
+        last = lane == step.micro_batches[-1][0]
+        backend.backward(config.text_weight * text + config.speech_weight * speech, last=last)
         text_loss += float(text.detach())
         speech_loss += float(speech.detach())
-        if micro_batch.last:
-            break
-    backend.step(config.learning_rate_at(step))
-    return StepReport(step + 1, text_loss, speech_loss)
+    backend.step(config.learning_rate_at(step.number))
+    return StepReport(step.number + 1, text_loss, speech_loss)
 
 
 @contextmanager
@@ -144,14 +147,6 @@ def _seeded(seed: int, step: int, lane: int, device: torch.device) -> Iterator[N
         yield
 
 
-def _to_device(batch: Batch, model: OpenS2S) -> Batch:
-    device = model.thinker.device
-    if device.type == "cpu":
-        return batch
-    moved = {name: getattr(batch, name) for name in batch.__slots__}
-    return Batch(**{name: v.to(device) if hasattr(v, "to") else v for name, v in moved.items()})
-
-
 class TorchBackend:
     """One process, plain torch."""
 
@@ -159,6 +154,9 @@ class TorchBackend:
         self.model, self.rank, self.world = prepare_model(model, config), 0, 1
         self._max_grad_norm = config.max_grad_norm
         self._optimizer = config.optimizer(model)
+
+    def sum_over_ranks(self, counts: dict[str, int]) -> dict[str, int]:
+        return counts
 
     def losses(self, batch: Batch) -> LossSums:
         return forward_losses(self.model, batch)

@@ -11,7 +11,6 @@ from torch.utils.checkpoint import checkpoint
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.speech_decoder import SpeechDecoder
 from opens2s_core.models.thinker import Thinker
-from opens2s_core.prompt import IGNORED
 from opens2s_core.training.batch import Batch, Replies, predicting_positions
 from opens2s_core.training.packing import packed_hidden_states
 

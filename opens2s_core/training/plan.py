@@ -17,21 +17,21 @@ MicroBatch = tuple[int, ...]
 Indices = NDArray[np.int64]
 
 _WINDOW_MICRO_BATCHES = 8
-"""Minimum size of a window. Its last micro-batch is not full, which would waste much of a smaller window."""
+"""Minimum size of a window: of a smaller one, each micro-batch would hold much of every row group."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanConfig:
-    """``micro_batch_positions`` bounds the padded size of a micro-batch (rows × longest row); a longer sample gets a
-    micro-batch of its own.
+    """A micro-batch has at most ``micro_batch_positions`` of the LLM and ``micro_batch_speech_positions`` of the speech
+    decoder, summed over its samples; a sample with more of either gets a micro-batch of its own.
 
     Each lane reads its row groups in windows of ``window_groups``, or of more if that many do not fill 8 micro-batches.
-    The samples of a window are shuffled, and samples of similar lengths share a micro-batch. A worker holds the windows
-    of its lanes in memory.
+    The samples of a window are shuffled. A worker holds the windows of its lanes in memory.
     """
 
     micro_batches_per_step: int = 4
     micro_batch_positions: int = 2048
+    micro_batch_speech_positions: int = 4096
     window_groups: int = 8
     seed: int = 0
 
@@ -41,6 +41,29 @@ class Step:
     number: int  # from 0, over all epochs
     epoch: int
     micro_batches: tuple[MicroBatch, ...]
+
+
+class Lengths:
+    """What each of n samples takes of a micro-batch."""
+
+    def __init__(self, positions: ArrayLike, speech_positions: ArrayLike) -> None:
+        """Positions of the LLM and of the speech decoder, (n,) each."""
+        self.positions = np.asarray(positions, dtype=np.int64)
+        self.speech_positions = np.asarray(speech_positions, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def ends(self, samples: Indices, config: PlanConfig) -> Indices:
+        """For samples in order (m,): where a micro-batch that starts at each of them is full, at least one later."""
+        of_llm = _ends(self.positions[samples], config.micro_batch_positions)
+        of_speech = _ends(self.speech_positions[samples], config.micro_batch_speech_positions)
+        return np.maximum(np.minimum(of_llm, of_speech), np.arange(1, len(samples) + 1))
+
+    def micro_batches(self, members: "_Members", config: PlanConfig) -> NDArray[np.float64]:
+        """The micro-batches that each row group fills (g,)."""
+        of_llm = members.sums(self.positions) / config.micro_batch_positions
+        return np.maximum(of_llm, members.sums(self.speech_positions) / config.micro_batch_speech_positions)
 
 
 class EpochPlan:
@@ -65,32 +88,31 @@ class EpochPlan:
 
 
 def plan_epoch(
-    lengths: ArrayLike,
+    lengths: Lengths,
     config: PlanConfig,
     epoch: int,
     *,
     groups: ArrayLike | None = None,
     epoch_groups: ArrayLike | None = None,
 ) -> EpochPlan:
-    """All samples once, in micro-batches of similar lengths; empty micro-batches are in the last steps.
+    """All samples once, in random order; empty micro-batches are in the last steps.
 
     ``groups`` (n,) is the row group of each sample. ``epoch_groups`` are the row groups of this epoch (None: each
     once); a group that occurs twice is read twice. Without groups, or with so few that each worker can hold all of
-    them, all samples are in one window that the lanes share, and the micro-batches of a step are of similar sizes.
+    them, all samples are in one window that the lanes share.
     """
     rng = np.random.default_rng((config.seed, epoch))
-    of_sample = np.asarray(lengths, dtype=np.int64)
     if groups is None:
-        return _plan_shared(np.arange(len(of_sample)), of_sample, config, rng)
+        return _plan_shared(np.arange(len(lengths)), lengths, config, rng)
     members = _Members(np.asarray(groups))
     chosen = np.arange(len(members.sizes)) if epoch_groups is None else np.asarray(epoch_groups, dtype=np.int64)
     if len(chosen) <= max(config.window_groups, config.micro_batches_per_step):
-        return _plan_shared(members.of(chosen), of_sample, config, rng)
-    return _plan_lanes(members, chosen, of_sample, config, rng)
+        return _plan_shared(members.of(chosen), lengths, config, rng)
+    return _plan_lanes(members, chosen, lengths, config, rng)
 
 
 def plan_steps(
-    lengths: ArrayLike,
+    lengths: Lengths,
     config: PlanConfig,
     *,
     first: int,
@@ -100,7 +122,7 @@ def plan_steps(
 ) -> Iterator[Step]:
     """Steps ``first`` to ``last`` (exclusive), epoch after epoch. ``epoch_groups`` maps an epoch and the seed to
     the argument of :func:`plan_epoch`."""
-    if not np.size(lengths):
+    if not len(lengths):
         raise ValueError("no samples to train on")
     number = epoch = 0
     while number < last:
@@ -129,62 +151,53 @@ class _Members:
         return np.diff(np.concatenate([[0], np.cumsum(values[self._samples])])[np.append(self._starts, len(values))])
 
 
-def _plan_shared(samples: Indices, lengths: Indices, config: PlanConfig, rng: np.random.Generator) -> EpochPlan:
+def _plan_shared(samples: Indices, lengths: Lengths, config: PlanConfig, rng: np.random.Generator) -> EpochPlan:
     """Plan with one window for all lanes."""
-    shuffled = samples[rng.permutation(len(samples))]
-    ordered = shuffled[np.argsort(lengths[shuffled], kind="stable")]
-    starts = _cut(np.zeros(len(ordered), np.int64), lengths[ordered], config.micro_batch_positions)
+    samples = samples[rng.permutation(len(samples))]
+    starts = _cut(lengths.ends(samples, config))
     count, lanes = len(starts), config.micro_batches_per_step
-    whole = count // lanes  # steps without an empty micro-batch
     table = np.full((-(-count // lanes), lanes), -1)
     table.flat[:count] = np.arange(count)
-    table[:whole] = table[rng.permutation(whole)]
-    return EpochPlan(ordered, np.append(starts, len(ordered)), table)
-
-
-def _plan_lanes(
-    members: _Members, groups: Indices, lengths: Indices, config: PlanConfig, rng: np.random.Generator
-) -> EpochPlan:
-    lanes = config.micro_batches_per_step
-    groups = rng.permutation(groups)
-    totals = members.sums(lengths)[groups]
-    lane = _deal(totals, lanes, rng)
-    by_lane = np.argsort(lane, kind="stable")
-    groups, lane = groups[by_lane], lane[by_lane]
-    window = _windows(np.bincount(lane, minlength=lanes), _window_size(totals, config))
-
-    samples = members.of(groups)
-    window_of_sample = np.repeat(window, members.sizes[groups])
-    shuffled = rng.permutation(len(samples))
-    samples, window_of_sample = samples[shuffled], window_of_sample[shuffled]
-    order = np.argsort(window_of_sample * (lengths.max() + 1) + lengths[samples], kind="stable")
-    samples, window_of_sample = samples[order], window_of_sample[order]
-
-    starts = _cut(window_of_sample, lengths[samples], config.micro_batch_positions)
-    window_of_batch = window_of_sample[starts]
-    shuffled_batches = np.lexsort((rng.random(len(starts)), window_of_batch))  # within each window
-    lane_of_window = np.empty(window[-1] + 1, np.int64)
-    lane_of_window[window] = lane
-    counts = np.bincount(lane_of_window[window_of_batch], minlength=lanes)
-    table = np.full((counts.max(), lanes), -1)
-    table[_ranges(np.zeros(lanes, np.int64), counts), np.repeat(np.arange(lanes), counts)] = shuffled_batches
     return EpochPlan(samples, np.append(starts, len(samples)), table)
 
 
-def _deal(totals: Indices, lanes: int, rng: np.random.Generator) -> Indices:
-    """The random lane of each row group (g,). Of each ``lanes`` consecutive groups in order of length, every lane gets
-    one, so the ``totals`` of two lanes differ by at most the longest group."""
-    rounds = -(-len(totals) // lanes)
+def _plan_lanes(
+    members: _Members, groups: Indices, lengths: Lengths, config: PlanConfig, rng: np.random.Generator
+) -> EpochPlan:
+    lanes = config.micro_batches_per_step
+    groups = rng.permutation(groups)
+    filled = lengths.micro_batches(members, config)[groups]
+    lane = _deal(filled, lanes, rng)
+    by_lane = np.argsort(lane, kind="stable")
+    groups, lane = groups[by_lane], lane[by_lane]
+    window = _windows(np.bincount(lane, minlength=lanes), _window_size(filled, config))
+
+    samples, sizes = members.of(groups), members.sizes[groups]
+    shuffled = np.lexsort((rng.random(len(samples)), np.repeat(window, sizes)))  # within each window
+    samples = samples[shuffled]
+    ends_of_lanes = np.cumsum(np.bincount(np.repeat(lane, sizes), minlength=lanes))
+    # A micro-batch may begin in one window and end in the next one, but not in the next lane.
+    ends = np.minimum(lengths.ends(samples, config), np.repeat(ends_of_lanes, np.diff(ends_of_lanes, prepend=0)))
+    starts = _cut(ends)
+    counts = np.diff(np.searchsorted(starts, ends_of_lanes), prepend=0)
+    table = np.full((counts.max(), lanes), -1)
+    table[_ranges(np.zeros(lanes, np.int64), counts), np.repeat(np.arange(lanes), counts)] = np.arange(len(starts))
+    return EpochPlan(samples, np.append(starts, len(samples)), table)
+
+
+def _deal(sizes: NDArray[np.float64], lanes: int, rng: np.random.Generator) -> Indices:
+    """The random lane of each row group (g,). Of each ``lanes`` consecutive groups in order of size, every lane gets
+    one, so the total ``sizes`` of two lanes differ by at most the largest group."""
+    rounds = -(-len(sizes) // lanes)
     dealt = rng.permuted(np.tile(np.arange(lanes), (rounds, 1)), axis=1).ravel()
-    lane = np.empty(len(totals), np.int64)
-    lane[np.argsort(totals, kind="stable")] = dealt[len(dealt) - len(totals) :]
+    lane = np.empty(len(sizes), np.int64)
+    lane[np.argsort(sizes, kind="stable")] = dealt[len(dealt) - len(sizes) :]
     return lane
 
 
-def _window_size(totals: Indices, config: PlanConfig) -> int:
-    """The number of row groups per window."""
-    filling = _WINDOW_MICRO_BATCHES * config.micro_batch_positions / max(float(totals.mean()), 1)
-    return max(config.window_groups, int(np.ceil(filling)))
+def _window_size(filled: NDArray[np.float64], config: PlanConfig) -> int:
+    """The number of row groups per window, for the micro-batches that each group fills (g,)."""
+    return max(config.window_groups, int(np.ceil(_WINDOW_MICRO_BATCHES / float(filled.mean()))))
 
 
 def _windows(groups_of_lane: Indices, size: int) -> Indices:
@@ -195,28 +208,19 @@ def _windows(groups_of_lane: Indices, size: int) -> Indices:
     return first + within * np.repeat(windows, groups_of_lane) // np.repeat(groups_of_lane, groups_of_lane)
 
 
-def _cut(windows: Indices, lengths: Indices, positions: int) -> Indices:
-    """The start indices of the micro-batches (b,), for samples sorted by window and then by length.
+def _ends(lengths: Indices, limit: int) -> Indices:
+    """For each of the lengths (m,): the index after the last one up to which they add up to ``limit`` at most."""
+    sums = np.cumsum(lengths)
+    return np.searchsorted(sums, sums - lengths + limit, side="right")
 
-    Each micro-batch is filled before the next one starts. Samples of one length and window, a run, are processed
-    at once, and all windows in parallel, run by run.
-    """
-    changes = np.flatnonzero((np.diff(windows) != 0) | (np.diff(lengths) != 0)) + 1
-    run_starts = np.concatenate([[0], changes])[: len(lengths)]
-    run_sizes = np.diff(np.append(run_starts, len(lengths)))
-    capacity = np.maximum(positions // np.maximum(lengths[run_starts], 1), 1)  # rows of a micro-batch
-    _, first_run, run_count = np.unique(windows[run_starts], return_index=True, return_counts=True)
-    first_start = np.empty_like(run_starts)  # of a micro-batch in the run, counted from the run's start
-    rows = np.zeros(len(first_run), np.int64)  # of the micro-batch that is being filled
-    for i in range(run_count.max(initial=0)):
-        active = np.flatnonzero(run_count > i)
-        run = first_run[active] + i
-        room = np.where(rows[active] > 0, np.maximum(capacity[run] - rows[active], 0), 0)
-        left = run_sizes[run] - room
-        rows[active] = np.where(left > 0, (left - 1) % capacity[run] + 1, rows[active] + run_sizes[run])
-        first_start[run] = room
-    after = _ranges(np.zeros_like(run_starts), run_sizes) - np.repeat(first_start, run_sizes)
-    return np.flatnonzero((after >= 0) & (after % np.repeat(capacity, run_sizes) == 0))
+
+def _cut(ends: Indices) -> Indices:
+    """The starts of the micro-batches (b,); each one ends where ``ends`` (m,) of its first sample says."""
+    following, start, starts = ends.tolist(), 0, []
+    while start < len(following):
+        starts.append(start)
+        start = following[start]
+    return np.array(starts, dtype=np.int64)
 
 
 def _ranges(starts: Indices, sizes: Indices) -> Indices:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from opens2s_core.training.plan import PlanConfig, plan_epoch
+import numpy as np
 
 
 class Batches:
@@ -12,14 +12,23 @@ class Batches:
     """
 
     def __init__(self, lengths: Sequence[int], positions: int, *, seed: int, bucket: int = 1) -> None:
-        self._lengths = [-(-length // bucket) * bucket for length in lengths]
-        self._plan = PlanConfig(micro_batches_per_step=1, micro_batch_positions=positions, seed=seed)
-        self._epoch, self._steps = 0, plan_epoch(self._lengths, self._plan, 0)
+        self._lengths = np.array([-(-length // bucket) * bucket for length in lengths], dtype=np.int64)
+        self._positions, self._seed = positions, seed
+        self._epoch, self._steps = 0, self._plan(0)
 
     def at(self, step: int) -> tuple[int, ...]:
         """Indices of the utterances of ``step``, from 0."""
         epoch, index = divmod(step, len(self._steps))  # their number is the same in every epoch
         if epoch != self._epoch:
-            self._epoch, self._steps = epoch, plan_epoch(self._lengths, self._plan, epoch)
-        (batch,) = self._steps[index]
-        return batch
+            self._epoch, self._steps = epoch, self._plan(epoch)
+        return self._steps[index]
+
+    def _plan(self, epoch: int) -> list[tuple[int, ...]]:
+        rng = np.random.default_rng((self._seed, epoch))
+        shuffled = rng.permutation(len(self._lengths))
+        batches: list[list[int]] = []
+        for index in shuffled[np.argsort(self._lengths[shuffled], kind="stable")].tolist():
+            if not batches or (len(batches[-1]) + 1) * self._lengths[index] > self._positions:
+                batches.append([])
+            batches[-1].append(index)
+        return [tuple(batches[number]) for number in rng.permutation(len(batches))]

@@ -6,7 +6,7 @@ import numpy as np
 
 from opens2s_core.audio import SAMPLE_RATE, encode_audio
 from opens2s_core.models.opens2s_config import OpenS2SConfig
-from opens2s_core.prompt import IGNORED, SPEAKER_DIM, Audio, Content, Message, PromptBuilder, Spoken, Text
+from opens2s_core.prompt import SPEAKER_DIM, Audio, Content, Message, PromptBuilder, Spoken, Text
 from opens2s_core.training.batch import EncodedSample
 
 
@@ -59,8 +59,9 @@ class ListedSamples:
         self._samples = samples
         # Half a second of audio takes three positions or more; planning needs no exact number.
         self.lengths = [len(sample.input_ids) + 6 * len(sample.audios) for sample in samples]
-        self.text_labels = [sum(label != IGNORED for label in sample.labels) for sample in samples]
-        self.unit_labels = [sum(len(units) + 1 for units in sample.units) for sample in samples]
+        self.speech_lengths = [
+            sum(sample.token_types) + sum(len(units) + 2 for units in sample.units) for sample in samples
+        ]
 
     def __getitem__(self, index: int) -> EncodedSample:
         return self._samples[index]

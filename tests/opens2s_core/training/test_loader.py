@@ -1,22 +1,24 @@
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from itertools import count, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from opens2s_core.audio import Waveform
 from opens2s_core.checkpoint.bundle import OPENS2S
 from opens2s_core.checkpoint.opens2s import read_config
 from opens2s_core.checkpoint.vocabulary import Vocabulary, read_vocabulary
 from opens2s_core.models.opens2s_config import OpenS2SConfig
 from opens2s_core.prompt import PromptBuilder
-from opens2s_core.training.batch import Batch, EncodedSample, collate
-from opens2s_core.training.loader import SampleError, load_ahead, load_micro_batches
-from opens2s_core.training.plan import PlanConfig, plan_steps
+from opens2s_core.training.batch import Augment, CollateConfig, EncodedSample, collate
+from opens2s_core.training.loader import SampleError, load_ahead, load_steps
+from opens2s_core.training.plan import Lengths, PlanConfig, plan_steps
 from tests.opens2s_core.training.samples import ListedSamples, kinds_of_samples
 
 PLAN = PlanConfig(micro_batches_per_step=4, micro_batch_positions=150)
@@ -41,39 +43,64 @@ class GroupedList(ListedSamples):
         return np.array([0])
 
 
-def assert_same(first: Batch, second: Batch) -> None:
-    for name in ("input_ids", "attention_mask", "labels"):
-        assert torch.equal(getattr(first, name), getattr(second, name))
-    for name in first.replies.__slots__:
-        assert torch.equal(getattr(first.replies, name), getattr(second.replies, name))
-    assert torch.equal(first.audio.segments, second.audio.segments)
-    assert first.audio.frames == second.audio.frames
-    assert first.audio_is_dummy == second.audio_is_dummy
+def assert_same(first: Any, second: Any) -> None:
+    """Equal tensors and values in all fields, however deep."""
+    if is_dataclass(first):
+        for own in fields(first):
+            assert_same(getattr(first, own.name), getattr(second, own.name))
+    else:
+        assert torch.equal(first, second) if isinstance(first, torch.Tensor) else first == second
 
 
 @pytest.mark.parametrize(("rank", "world"), [(0, 1), (0, 2), (1, 2), (3, 4)])
 def test_a_worker_loads_the_batches_of_its_lanes_step_by_step(parts: Parts, rank: int, world: int) -> None:
     listed, config, vocabulary = parts
     samples = ListedSamples(listed, config)
-    micro_batches = load_micro_batches(samples, PLAN, config, vocabulary, rank=rank, world=world, first=1, last=4)
-    with load_ahead(micro_batches) as loaded:
-        for step in plan_steps(samples.lengths, PLAN, first=1, last=4):
-            for lane in range(rank, 4, world):
-                one = next(loaded)
-                assert (one.step, one.lane, one.last) == (step.number, lane, lane + world >= 4)
-                assert_same(one.batch, collate([listed[i] for i in step.micro_batches[lane]], config, vocabulary))
-                everything = [index for micro_batch in step.micro_batches for index in micro_batch]
-                assert one.text_labels == max(sum(samples.text_labels[i] for i in everything), 1)
-                assert one.unit_labels == max(sum(samples.unit_labels[i] for i in everything), 1)
-        assert list(loaded) == []
+    steps = load_steps(samples, PLAN, config, vocabulary, rank=rank, world=world, first=1, last=4)
+    planned = plan_steps(Lengths(samples.lengths, samples.speech_lengths), PLAN, first=1, last=4)
+    with load_ahead(steps) as loaded:
+        for step, own in zip(planned, loaded, strict=True):
+            assert (own.number, own.epoch) == (step.number, step.epoch)
+            assert [lane for lane, _ in own.micro_batches] == list(range(rank, 4, world))
+            batches = [
+                collate([listed[i] for i in step.micro_batches[lane]], config, vocabulary)
+                for lane, _ in own.micro_batches
+            ]
+            for (_, batch), expected in zip(own.micro_batches, batches, strict=True):
+                assert_same(batch, expected)
+            assert own.counts == {part: sum(batch.counts()[part] for batch in batches) for part in batches[0].counts()}
 
 
 def test_row_groups_of_the_epoch_are_loaded(parts: Parts) -> None:
     listed, config, vocabulary = parts
     plan = PlanConfig(micro_batches_per_step=1)
-    loaded = load_micro_batches(GroupedList(listed, config), plan, config, vocabulary, rank=0, world=1, first=0, last=3)
-    for one in loaded:
-        assert_same(one.batch, collate(listed[:1], config, vocabulary))
+    steps = load_steps(GroupedList(listed, config), plan, config, vocabulary, rank=0, world=1, first=0, last=3)
+    for step in steps:
+        [(lane, batch)] = step.micro_batches
+        assert lane == 0
+        assert_same(batch, collate(listed[:1], config, vocabulary))
+
+
+class Noise:
+    def waveform(self, clip: Waveform, rng: np.random.Generator) -> Waveform:
+        return clip + rng.normal(0, 0.1, len(clip)).astype(np.float32)
+
+    def features(self, mel: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        return mel
+
+
+def test_samples_are_augmented_by_seed_epoch_and_index(parts: Parts) -> None:
+    listed, config, vocabulary = parts
+    plan = PlanConfig(micro_batches_per_step=1, seed=9)
+    samples, settings = ListedSamples(listed, config), CollateConfig(reply_layout="prefix", teacher=True)
+    steps = load_steps(
+        samples, plan, config, vocabulary, rank=0, world=1, first=0, last=3, settings=settings, augmentation=Noise()
+    )
+    planned = plan_steps(Lengths(samples.lengths, samples.speech_lengths), plan, first=0, last=3)
+    for planned_step, step in zip(planned, steps, strict=True):
+        (indices,), [(_, batch)] = planned_step.micro_batches, step.micro_batches
+        augment = Augment(Noise(), 9, step.epoch, indices)
+        assert_same(batch, collate([listed[i] for i in indices], config, vocabulary, settings, augment))
 
 
 def test_a_sample_that_cannot_be_collated_is_named(parts: Parts) -> None:
@@ -81,7 +108,7 @@ def test_a_sample_that_cannot_be_collated_is_named(parts: Parts) -> None:
     spoken = next(i for i, sample in enumerate(listed) if sample.audios)
     broken = replace(listed[spoken], audios=[b"noise"] * len(listed[spoken].audios), id="clip-7")
     samples = ListedSamples([broken if i == spoken else sample for i, sample in enumerate(listed)], config)
-    loaded = load_micro_batches(samples, PlanConfig(), config, vocabulary, rank=0, world=1, first=0, last=1)
+    loaded = load_steps(samples, PlanConfig(), config, vocabulary, rank=0, world=1, first=0, last=1)
     with pytest.raises(SampleError, match=rf"sample {spoken} \(clip-7\): "), load_ahead(loaded) as batches:
         list(batches)
 
@@ -95,9 +122,7 @@ def test_a_sample_that_cannot_be_read_is_named(parts: Parts) -> None:
                 raise OSError("connection reset")
             return super().__getitem__(index)
 
-    loaded = load_micro_batches(
-        Unreadable(listed, config), PlanConfig(), config, vocabulary, rank=0, world=1, first=0, last=1
-    )
+    loaded = load_steps(Unreadable(listed, config), PlanConfig(), config, vocabulary, rank=0, world=1, first=0, last=1)
     with pytest.raises(SampleError, match="sample 2: connection reset"):
         list(loaded)
 

@@ -9,6 +9,7 @@ from opens2s_core.checkpoint.opens2s import load_opens2s
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.models.lora import LoraSettings
 from opens2s_core.prompt import PromptBuilder
+from opens2s_core.training.loader import load_steps
 from opens2s_core.training.loop import StepReport, TorchBackend, TrainConfig, fit
 from opens2s_core.training.plan import PlanConfig
 from tests.opens2s_core.training.samples import ListedSamples, kinds_of_samples
@@ -17,9 +18,14 @@ from tests.opens2s_core.training.samples import ListedSamples, kinds_of_samples
 class OneOfTwo(TorchBackend):
     """Rank 0 or 1 of two: applies nothing, so that the gradients of both can be added up."""
 
+    counts: dict[str, int]  # of the step on both ranks
+
     def __init__(self, *args: object, rank: int) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
         self.rank, self.world = rank, 2
+
+    def sum_over_ranks(self, counts: dict[str, int]) -> dict[str, int]:
+        return self.counts
 
     def step(self, learning_rate: float) -> None:
         pass
@@ -74,9 +80,12 @@ def test_the_gradient_of_a_step_is_the_sum_over_workers(parts: tuple, lora: Lora
     model, vocabulary, samples = parts
     run = config(1, lora)
     gradients = []
+    (step,) = load_steps(samples, run.plan, model.config, vocabulary, rank=0, world=1, first=0, last=1)
     for rank in (0, 1):
         own = copy.deepcopy(model)
-        fit(run, samples, vocabulary, OneOfTwo(own, run, rank=rank), first_step=0, after_step=lambda report: None)
+        backend = OneOfTwo(own, run, rank=rank)
+        backend.counts = step.counts
+        fit(run, samples, vocabulary, backend, first_step=0, after_step=lambda report: None)
         gradients.append({name: p.grad for name, p in own.named_parameters() if p.grad is not None})
 
     class Keep(TorchBackend):

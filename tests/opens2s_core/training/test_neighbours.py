@@ -125,8 +125,8 @@ def hidden_states_and_losses(model: OpenS2S, samples: list[EncodedSample]) -> tu
     batch = collate(samples, model.config, VOCABULARY)
     hidden = llm_hidden_states(model.thinker, batch, model.thinker.embed_audio(batch.audio))
     sums = forward_losses(model, batch)
-    kept = [row[keep] for row, keep in zip(hidden, batch.attention_mask, strict=True)]
-    return kept, float(sums.text), float(sums.speech)
+    rows = list(hidden.split(batch.packing.starts.diff().tolist()))
+    return rows, float(sums.text), float(sums.speech)
 
 
 @given(batch=st.lists(rows, min_size=2, max_size=3))
