@@ -98,7 +98,7 @@ def test_reverberation_keeps_level_and_alignment() -> None:
     assert np.corrcoef(changed, clip)[0, 1] == pytest.approx((2 / 3) ** 0.5, abs=0.02)
 
 
-def test_reverberation_follows_the_sound() -> None:
+def test_reverberation_starts_with_the_direct_path() -> None:
     click = np.zeros(SAMPLE_RATE, dtype=np.float32)
     click[8000] = 0.5
     changed = _changed(click, reverberation_probability=1.0)
