@@ -12,7 +12,7 @@ from opens2s_core.checkpoint.lora import ADAPTER_CONFIG, read_lora_config
 from opens2s_core.models.lora import has_lora, lora_config, lora_parts, merge_weight, plain_lora_config
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.training.batch import Batch
-from opens2s_core.training.loop import TrainConfig, prepare_model
+from opens2s_core.training.fit import TrainConfig, prepare_model
 from opens2s_core.training.losses import LossModel, LossSums
 
 _TAG = "state"

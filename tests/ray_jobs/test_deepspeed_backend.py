@@ -15,7 +15,7 @@ from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.models.lora import LoraSettings, merge_lora
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.prompt import PromptBuilder
-from opens2s_core.training.loop import Backend, StepReport, TorchBackend, TrainConfig, fit
+from opens2s_core.training.fit import Backend, StepReport, TorchBackend, TrainConfig, fit
 from opens2s_core.training.plan import PlanConfig
 from tests.opens2s_core.training.samples import ListedSamples, kinds_of_samples
 

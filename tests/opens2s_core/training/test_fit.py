@@ -9,7 +9,7 @@ from opens2s_core.checkpoint.opens2s import load_opens2s
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.models.lora import LoraSettings
 from opens2s_core.prompt import PromptBuilder
-from opens2s_core.training.loop import StepReport, TorchBackend, TrainConfig, fit
+from opens2s_core.training.fit import StepReport, TorchBackend, TrainConfig, fit
 from opens2s_core.training.plan import PlanConfig
 from tests.opens2s_core.training.samples import ListedSamples, kinds_of_samples
 
