@@ -29,10 +29,10 @@ def plot_curves(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     lines = -(-max(len(panels), 1) // _COLUMNS)
     width, height = _PANEL
     figure = Figure(figsize=(_COLUMNS * width, lines * height), layout="constrained")
-    axes = figure.subplots(lines, _COLUMNS, squeeze=False).flat
+    axes = list(figure.subplots(lines, _COLUMNS, squeeze=False).flat)
     for ax, (title, names) in zip(axes, panels.items(), strict=False):
         _draw(ax, title, names, rows)
-    for ax in list(axes)[len(panels) :] if len(panels) % _COLUMNS or not panels else ():
+    for ax in axes[len(panels) :]:
         ax.set_axis_off()
     figure.savefig(path, dpi=110)
 

@@ -182,7 +182,7 @@ class _Training:
         metrics: dict[str, float] = {}
         if step not in self._skipped:
             started = time.perf_counter()
-            metrics = self._task.step(number)
+            metrics = dict(self._task.step(number))
             metrics["step_seconds"] = time.perf_counter() - started
             if problem := self._guard.problem(metrics):
                 return self._diverged(step, problem)
@@ -228,7 +228,7 @@ class _Training:
                 task.load(tensors)
             except CheckpointError as error:
                 raise CheckpointError(f"{checkpoint.folder.url}: {error}") from error
-            task.reduce([0.0])  # until no rank reads it any more
+            task.reduce([0.0])  # until no rank reads them any more
         self._guard = Guard(self._config.guard, checkpoint.state.get("recent_losses", ()))
         return steps
 
@@ -243,14 +243,17 @@ class _Training:
             self._log.upload()
 
     def _export(self) -> None:
-        first = self._task.rank == 0
         if self._log is not None:
             self._log.plot()
             self._log.upload()
-        directory: Any = new_directory(self._run.export) if first else nullcontext()
-        with directory as target:
-            self._task.export(target)
-        self._task.reduce([0.0])  # the run is finished on no rank before it is published
+        error: Exception | None = None
+        try:
+            directory: Any = new_directory(self._run.export) if self._task.rank == 0 else nullcontext()
+            with directory as target:
+                self._task.export(target)
+        except Exception as raised:  # noqa: BLE001 it is raised below, after the other ranks know
+            error = raised
+        _agree(self._task, error)  # before it is published the run is finished on no rank
 
 
 def _from_first(task: TrainingTask, value: Callable[[], float]) -> float:
@@ -268,8 +271,13 @@ def _on_first(task: TrainingTask, action: Callable[[], None]) -> None:
             action()
         except Exception as raised:  # noqa: BLE001 it is raised below, after the other ranks know
             error = raised
+    _agree(task, error)
+
+
+def _agree(task: TrainingTask, error: Exception | None) -> None:
+    """Raise the error of a rank on all ranks, once all have arrived."""
     failed = task.reduce([float(error is not None)])[0]
     if error is not None:
         raise error
     if failed:
-        raise RunError(f"{task.name}: rank 0 failed")
+        raise RunError(f"{task.name}: another rank failed")

@@ -93,7 +93,7 @@ def _differences(before: Any, now: Any, where: str) -> Iterator[str]:
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         for index, values in enumerate(zip(before, now, strict=True)):
             yield from _differences(*values, f"{where}[{index}]")
-    elif type(before) is not type(now) or before != now:
+    elif before != now or isinstance(before, bool) != isinstance(now, bool):
         yield f"{where} was {_shown(before)}, is {_shown(now)}"
 
 
