@@ -299,10 +299,14 @@ _copies: dict[Path, _Copy] = {}
 """What this process has fetched, by path. It holds a shared lock on each until it ends: no process removes them."""
 
 
+def cache_directory() -> Path:
+    """Where copies of remote files are stored on this machine."""
+    return Path(os.environ.get("OPENS2S_CACHE", Path.home() / ".cache" / "opens2s")).resolve()
+
+
 def _fetch_current(remote: _Remote, patterns: Sequence[str]) -> Path:
-    cache = Path(os.environ.get("OPENS2S_CACHE", Path.home() / ".cache" / "opens2s")).resolve()
     url = remote.filesystem.unstrip_protocol(remote.root)
-    folder = cache / hashlib.sha256(url.encode()).hexdigest()[:32]
+    folder = cache_directory() / hashlib.sha256(url.encode()).hexdigest()[:32]
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
         for attempt in range(1, _ATTEMPTS + 1):

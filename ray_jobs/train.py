@@ -24,7 +24,7 @@ from opens2s_core.checkpoint.bundle import opens2s_directory
 from opens2s_core.checkpoint.opens2s import load_opens2s
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.storage import absolute_directory
-from opens2s_core.training.loop import StepReport, TrainConfig, fit
+from opens2s_core.training.fit import StepReport, TrainConfig, fit
 from ray_jobs.cluster import connect
 from ray_jobs.mixtures import MIXTURES, named_mixture
 from ray_jobs.recipes import RECIPES, WorkersConfig

@@ -86,7 +86,7 @@ def voice_smoke() -> VoiceConfig:
             batch_units=100,
             head_layers=1,
             quantised_from=3,
-            evaluate_every=6,
+            validate_every=6,
         ),
         flow_stage=FlowStageConfig(
             steps=6,
@@ -94,7 +94,7 @@ def voice_smoke() -> VoiceConfig:
             warmup_steps=2,
             window_units=(8, 20),
             batch_units=40,
-            evaluate_every=3,
+            validate_every=3,
         ),
         vocoder_stage=VocoderStageConfig(
             steps=6,
@@ -128,7 +128,7 @@ def voice_full() -> VoiceConfig:
             head_layers=16,
             quantised_from=2000,
             restart_every=100,
-            evaluate_every=2000,
+            validate_every=2000,
         ),
         flow_stage=FlowStageConfig(
             steps=300_000,
@@ -138,7 +138,7 @@ def voice_full() -> VoiceConfig:
             ema_decay=0.9999,
             bf16=True,
             batch_units=3000,
-            evaluate_every=2000,
+            validate_every=2000,
         ),
         vocoder_stage=VocoderStageConfig(
             steps=500_000,

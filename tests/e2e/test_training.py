@@ -19,7 +19,7 @@ from opens2s_core.checkpoint.opens2s import load_opens2s
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.models.lora import LoraSettings, merge_lora
 from opens2s_core.models.opens2s import OpenS2S
-from opens2s_core.training.loop import TorchBackend, TrainConfig, fit
+from opens2s_core.training.fit import TorchBackend, TrainConfig, fit
 from ray_jobs.build_dialogues import build_dialogues
 from ray_jobs.export import export
 from ray_jobs.init_model import init_model

@@ -56,7 +56,6 @@ class FlowStageConfig(StageConfig):
     prefix_rate: float = 0.5
     prefix_share: float = 0.6
     mean_weight: float = 1.0  # of the L1 loss of mu, the mel predicted from the units
-    evaluate_every: int = 200  # steps between evaluations on held-out speech
 
 
 class FlowStage:
@@ -111,23 +110,27 @@ class FlowStage:
         export_flow(flow, self.model, directory)
 
     def step(self, step: int) -> dict[str, float]:
-        """Losses of the step; every ``evaluate_every`` steps also those on held-out speech."""
         self.flow.train()
         batch = self.batch(step)
         noise = _to(self.noise(step, batch), self.device)
         with random_numbers_at(self.config.seed, step, self.device), autocast(self.config, self.device):
             matching, mean = flow_losses(self.flow, batch, noise)
-        (matching + self.config.mean_weight * mean).backward()
-        norm = apply_gradients(self._optimizer, self.config, step)
-        metrics = {"matching": float(matching.detach()), "mean_l1": float(mean.detach()), "gradient_norm": norm}
-        if self._held_out is not None and (step + 1) % self.config.evaluate_every == 0:
-            metrics |= self._evaluate(self._held_out)
-        return metrics
+        loss = matching + self.config.mean_weight * mean
+        loss.backward()
+        return {
+            "loss": float(loss.detach()),
+            "loss/matching": float(matching.detach()),
+            "loss/mean_l1": float(mean.detach()),
+            "gradient_norm": apply_gradients(self._optimizer, self.config, step),
+        }
 
     @torch.no_grad()
-    def _evaluate(self, speech: FlowSpeech) -> dict[str, float]:
-        """Metrics on the longest utterance: the flow-matching loss in the middle of each quarter of time, and the mean
-        absolute error of the mel sampled from its units in 10 steps."""
+    def validate(self, steps: int) -> dict[str, float]:
+        """Metrics on the longest held-out utterance: the flow-matching loss in the middle of each quarter of time, and
+        the mean absolute error of the mel sampled from its units in 10 steps."""
+        speech = self._held_out
+        if speech is None:
+            return {}
         self.flow.eval()
         index = int(np.argmax(speech.lengths))
         batch = speech.batch([index], [0], int(speech.lengths[index]))
@@ -140,9 +143,9 @@ class FlowStage:
                 gaussian=gaussian,
                 guidance=torch.ones(1, device=self.device),
             )
-            metrics[f"held_out_matching_{band}"] = float(self.flow.loss(batch, noise))
+            metrics[f"matching_{band}"] = float(self.flow.loss(batch, noise))
         sample = self.flow(batch.units, batch.mel[:, :, :0], gaussian, batch.speaker)
-        return metrics | {"held_out_sample_l1": float((sample - batch.mel).abs().mean())}
+        return metrics | {"sample_l1": float((sample - batch.mel).abs().mean())}
 
     @torch.no_grad()
     def _initialise(self, mel: Tensor, codes: Tensor) -> None:

@@ -22,12 +22,13 @@ from opens2s_core.checkpoint.speech_tokenizer import (
 from opens2s_core.checkpoint.token2wav import read_token2wav_config
 from opens2s_core.config import ConfigError, SpeechTokenizerConfig, Token2WavConfig, config_to_dict
 from opens2s_core.storage import StorageError, digest, new_directory
+from opens2s_core.training.run import EXPORT
 from opens2s_core.training.voice.corpus import MANIFEST, CorpusError, SpeechCorpus
 from opens2s_core.training.voice.export import join_token2wav
 from opens2s_core.training.voice.flow_stage import FlowStage, FlowStageConfig
-from opens2s_core.training.voice.loop import EXPORT, finished_export, train_stage
 from opens2s_core.training.voice.progress import ProgressBar
 from opens2s_core.training.voice.stage import Stage, StageConfig
+from opens2s_core.training.voice.task import open_stage_run, train_stage
 from opens2s_core.training.voice.tokenizer_stage import TokenizerStage, TokenizerStageConfig
 from opens2s_core.training.voice.vocoder_stage import VocoderStage, VocoderStageConfig
 
@@ -167,14 +168,15 @@ def _train(
     build: Callable[[SpeechCorpus, SpeechCorpus], Stage],
 ) -> None:
     """Run one stage if it is not finished. It is built only then, because building reads the corpus."""
-    settings = {"corpus": digest(run.corpus / MANIFEST), **depends_on}
+    depends_on = {"corpus": digest(run.corpus / MANIFEST), **depends_on}
     if (first := run.initial(name)) is not None:
-        settings["start"] = digest(first)
-    if finished_export(name, config, run.stage_directory(name), settings) is not None:
+        depends_on["start"] = digest(first)
+    directory = run.stage_directory(name)
+    if open_stage_run(name, config, directory, depends_on).is_finished():
         return
     stage = build(SpeechCorpus(run.corpus, "train"), SpeechCorpus(run.corpus, "held_out"))
     with ProgressBar(name, config.steps, run.bar) as progress:
-        train_stage(stage, config, run.stage_directory(name), settings=settings, progress=progress)
+        train_stage(stage, config, directory, depends_on=depends_on, on_step=progress)
 
 
 def _join(run: _Run) -> Path:

@@ -1,11 +1,13 @@
 """Progress bar of a stage."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import islice
 from types import TracebackType
 from typing import Any
 
 from tqdm import tqdm
+
+from opens2s_core.training.loop import Progress
 
 _SHOWN = 4
 
@@ -26,10 +28,11 @@ class ProgressBar:
     ) -> None:
         self._bar.close()
 
-    def __call__(self, done: int, metrics: Mapping[str, float]) -> None:
+    def __call__(self, progress: Progress) -> None:
+        done = progress.done
         if done % self._every and done != self._steps:
             return
-        shown = ", ".join(f"{name} {value:.3g}" for name, value in islice(metrics.items(), _SHOWN))
+        shown = ", ".join(f"{name} {value:.3g}" for name, value in islice(progress.metrics.items(), _SHOWN))
         self._bar.set_description(f"{self._name}: {shown}")
         self._bar.update(done - self._shown)
         self._shown = done

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -14,6 +14,8 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from opens2s_core.models import seeding
+from opens2s_core.training.guard import GuardConfig
+from opens2s_core.training.loop import RunConfig
 
 T = TypeVar("T")
 
@@ -24,6 +26,8 @@ class StageConfig:
 
     steps: int
     checkpoint_every: int = 200
+    validate_every: int = 200
+    guard: GuardConfig = field(default_factory=GuardConfig)
     seed: int = 0
     learning_rate: float = 1e-3
     warmup_steps: int = 100
@@ -38,6 +42,14 @@ class StageConfig:
         progress = (step - self.warmup_steps) / max(self.steps - self.warmup_steps, 1)
         return self.learning_rate * (0.505 + 0.495 * math.cos(math.pi * progress))
 
+    def run_config(self) -> RunConfig:
+        return RunConfig(
+            steps=self.steps,
+            checkpoint_every=self.checkpoint_every,
+            validate_every=self.validate_every,
+            guard=self.guard,
+        )
+
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.AdamW:
         trained = [parameter for parameter in parameters if parameter.requires_grad]
         return torch.optim.AdamW(
@@ -46,7 +58,7 @@ class StageConfig:
 
 
 class Stage(Protocol):
-    """The models and optimizers of a stage, run by :func:`opens2s_core.training.voice.loop.train_stage`."""
+    """The models and optimizers of a stage, run by :func:`opens2s_core.training.voice.task.train_stage`."""
 
     name: str
 
@@ -58,8 +70,12 @@ class Stage(Protocol):
 
     def step(self, step: int) -> dict[str, float]:
         """One optimisation step, ``step`` from 0. The batch and all random numbers depend on (seed, step) alone, and
-        the global random state does not change. Returns losses and other metrics.
+        the global random state does not change. Returns ``loss``, its parts as ``loss/PART`` and other metrics.
         """
+        ...
+
+    def validate(self, steps: int) -> dict[str, float]:
+        """Metrics on held-out speech after ``steps`` steps; none without such speech."""
         ...
 
     def averaged(self) -> Mapping[str, nn.Module]:

@@ -48,8 +48,7 @@ class TokenizerStageConfig(StageConfig):
     mel_weight: float = 5.0
     dead_share: float = 0.1  # a code is dead when used less than this share of the mean
     restart_every: int = 20  # steps
-    evaluate_every: int = 100  # steps
-    evaluated_utterances: int = 64
+    validated_utterances: int = 64
 
     def __post_init__(self) -> None:
         if not 0 <= self.quantised_from < self.steps:
@@ -135,17 +134,20 @@ class TokenizerStage:
         norm = apply_gradients(self._optimizer, config, step)
         metrics = {
             "loss": float(total.detach()),
-            "ctc": float(losses.ctc.detach()),
-            "mel": float(losses.mel.detach()),
-            "commitment": float(losses.commitment.detach()),
+            "loss/ctc": float(losses.ctc.detach()),
+            "loss/mel": float(losses.mel.detach()),
+            "loss/commitment": float(losses.commitment.detach()),
             "gradient_norm": norm,
         }
         if not self._is_quantised(step):
             return metrics
-        metrics |= self._update_codes(losses, step)
-        if self._held_out is not None and ((step + 1) % config.evaluate_every == 0 or step + 1 == config.steps):
-            metrics["character_error"] = self.character_error(self._held_out)
-        return metrics
+        return metrics | self._update_codes(losses, step)
+
+    def validate(self, steps: int) -> dict[str, float]:
+        """The character error, once the head reads quantised vectors."""
+        if self._held_out is None or not self._is_quantised(steps - 1):
+            return {}
+        return {"character_error": self.character_error(self._held_out)}
 
     def export(self, modules: Mapping[str, nn.Module], directory: Path) -> None:
         """Write a speech tokenizer directory in the published layout."""
@@ -158,7 +160,7 @@ class TokenizerStage:
         """Edits per character of greedy CTC decoding, over the first utterances of ``corpus``."""
         self.head.eval()
         edits = characters = 0
-        indices = range(min(len(corpus), self.config.evaluated_utterances))
+        indices = range(min(len(corpus), self.config.validated_utterances))
         rows = max(self.config.batch_units // max(_units(corpus, self.model.samples_per_unit)), 1)
         for start in indices[::rows]:
             chosen = indices[start : start + rows]

@@ -138,8 +138,11 @@ class VocoderStage:
             total = total + self.config.feature_weight * losses["features"]
         total.backward()
         norm = apply_gradients(self._optimizers["vocoder"], self.config, step)
-        metrics = {name: float(value.detach()) for name, value in {**losses, **pitch_losses}.items()}
-        return {**metrics, "gradient_norm": norm}
+        metrics = {f"loss/{name}": float(value.detach()) for name, value in {**losses, **pitch_losses}.items()}
+        return {"loss": float(total.detach()), **metrics, "gradient_norm": norm}
+
+    def validate(self, steps: int) -> dict[str, float]:
+        return {}
 
     def _train_pitch(self, step: int, batch: VocoderBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Train the pitch predictor; returns its pitch (B, W) before the step, and the losses."""

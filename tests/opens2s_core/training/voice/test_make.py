@@ -9,13 +9,13 @@ from safetensors.torch import load_file
 
 from opens2s_core.checkpoint.bundle import SPEECH_TOKENIZER, TOKEN2WAV, read_bundle_info
 from opens2s_core.checkpoint.codebooks import codebook_sizes
-from opens2s_core.checkpoint.errors import CheckpointError
 from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
 from opens2s_core.checkpoint.token2wav import load_token2wav
 from opens2s_core.config import ConfigError
 from opens2s_core.storage import StorageError
+from opens2s_core.training.loop import Progress
+from opens2s_core.training.run import EXPORT, RunError
 from opens2s_core.training.voice.corpus import MANIFEST, CorpusError
-from opens2s_core.training.voice.loop import EXPORT
 from opens2s_core.training.voice.make import STAGES, make_voice
 from opens2s_core.training.voice.progress import ProgressBar
 from ray_jobs.voice_recipes import VOICES, voice_smoke
@@ -105,7 +105,7 @@ def test_parts_of_a_voice_are_fine_tuned_one_after_another(made: Path, corpus: P
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(made / "voice", elsewhere)
     (elsewhere / TOKEN2WAV / "note.txt").write_text("another voice")
-    with pytest.raises(CheckpointError, match=r"stages/flow: .*start was"):
+    with pytest.raises(RunError, match=r"stages/flow: .*start was"):
         make_voice(other, corpus, tmp_path, start=elsewhere, stages=["flow"])
 
 
@@ -146,11 +146,11 @@ def test_the_flow_needs_a_speech_tokenizer(corpus: Path, tmp_path: Path) -> None
 def test_a_run_is_not_resumed_with_other_audio_or_other_units(made: Path, corpus: Path, tmp_path: Path) -> None:
     shutil.copytree(made, tmp_path / "made")
     other = write_corpus(tmp_path / "other", train=7, held_out=1)
-    with pytest.raises(CheckpointError, match=r"stages/speech_tokenizer: .*corpus was"):
+    with pytest.raises(RunError, match=r"stages/speech_tokenizer: .*corpus was"):
         make_voice(voice_smoke(), other, tmp_path / "made")
     tokenizer = tmp_path / "made" / "stages" / "speech_tokenizer" / EXPORT / "config.json"
     tokenizer.write_text(tokenizer.read_text() + "\n")
-    with pytest.raises(CheckpointError, match=r"stages/flow: .*speech_tokenizer was"):
+    with pytest.raises(RunError, match=r"stages/flow: .*speech_tokenizer was"):
         make_voice(voice_smoke(), corpus, tmp_path / "made")
 
 
@@ -190,6 +190,6 @@ def test_a_bar_shows_the_progress_of_a_run() -> None:
     bars: list[Bar] = []
     with ProgressBar("flow", 1000, lambda **settings: bars.append(Bar(**settings)) or bars[0]) as progress:
         for done in range(501, 1001):  # of a run that goes on
-            progress(done, {"loss": 1 / done, "mel": np.float64(2.5)})
+            progress(Progress(done, 1000, {"loss": 1 / done, "mel": np.float64(2.5)}, {}))
     assert bars[0].settings == {"desc": "flow", "total": 1000, "unit": "step"}
     assert (bars[0].done, bars[0].description, bars[0].closed) == (1000, "flow: loss 0.001, mel 2.5", True)

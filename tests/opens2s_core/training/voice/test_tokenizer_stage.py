@@ -8,8 +8,9 @@ import torch
 from opens2s_core.audio import SAMPLE_RATE, encode_audio
 from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
 from opens2s_core.config import ConfigError, SpeechTokenizerConfig
+from opens2s_core.training.loop import Progress
 from opens2s_core.training.voice.corpus import CorpusError, SpeechCorpus, Utterance, write_manifest
-from opens2s_core.training.voice.loop import train_stage
+from opens2s_core.training.voice.task import train_stage
 from opens2s_core.training.voice.tokenizer_stage import TokenizerStage, TokenizerStageConfig
 from tests.opens2s_core.training.voice.speech_corpus import write_corpus
 
@@ -33,7 +34,7 @@ RUN = TokenizerStageConfig(
     batch_units=120,
     head_layers=1,
     quantised_from=20,
-    evaluate_every=60,
+    validate_every=60,
 )
 
 
@@ -51,7 +52,11 @@ def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     """The export of a run, and the metrics of its steps."""
     history: list[dict[str, float]] = []
     directory = tmp_path_factory.mktemp("run")
-    export = train_stage(stage(corpus), RUN, directory, progress=lambda done, metrics: history.append(dict(metrics)))
+
+    def keep(progress: Progress) -> None:
+        history.append({**progress.metrics, **progress.validation})
+
+    export = train_stage(stage(corpus), RUN, directory, on_step=keep)
     return export, history
 
 
@@ -61,9 +66,11 @@ def mean(history: list[dict[str, float]], name: str) -> float:
 
 def test_units_learn_the_words_and_the_mel(trained: tuple) -> None:
     _, history = trained
-    assert mean(history[-10:], "ctc") < 0.4 * mean(history[10:20], "ctc")
-    assert mean(history[-10:], "mel") < 0.6 * mean(history[:10], "mel")
+    assert mean(history[-10:], "loss/ctc") < 0.4 * mean(history[10:20], "loss/ctc")
+    assert mean(history[-10:], "loss/mel") < 0.6 * mean(history[:10], "loss/mel")
     assert history[-1]["character_error"] < 1
+    measured = [step for step, metrics in enumerate(history, 1) if "character_error" in metrics]
+    assert measured == [60, 120, 150]
 
 
 def test_most_of_the_codebook_is_used(trained: tuple) -> None:
@@ -84,17 +91,17 @@ def test_the_export_is_a_speech_tokenizer_that_encodes_differences(trained: tupl
 
 
 def test_a_run_in_two_parts_has_the_same_bits(corpus: Path, tmp_path: Path) -> None:
-    run = replace(RUN, steps=26, checkpoint_every=8, quantised_from=6, evaluate_every=10, restart_every=5)
+    run = replace(RUN, steps=26, checkpoint_every=8, quantised_from=6, validate_every=10, restart_every=5)
 
     class Interrupted(Exception):
         pass
 
-    def interrupt(done: int, metrics: object) -> None:
-        if done == 19:
+    def interrupt(progress: Progress) -> None:
+        if progress.done == 19:
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        train_stage(stage(corpus, run), run, tmp_path / "pieces", progress=interrupt)
+        train_stage(stage(corpus, run), run, tmp_path / "pieces", on_step=interrupt)
     exports = [train_stage(stage(corpus, run), run, tmp_path / name) for name in ("pieces", "whole")]
     assert len({(export / "model.safetensors").read_bytes() for export in exports}) == 1
 

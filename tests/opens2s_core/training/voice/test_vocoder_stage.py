@@ -1,5 +1,4 @@
 import dataclasses
-from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -7,11 +6,12 @@ import torch
 
 from opens2s_core.checkpoint.token2wav import load_token2wav, read_token2wav_config
 from opens2s_core.models.flow import Flow
+from opens2s_core.training.loop import Progress
 from opens2s_core.training.voice.corpus import SpeechCorpus
 from opens2s_core.training.voice.discriminators import DiscriminatorsConfig
 from opens2s_core.training.voice.export import export_flow, join_token2wav
 from opens2s_core.training.voice.features import log_mel, pitch
-from opens2s_core.training.voice.loop import train_stage
+from opens2s_core.training.voice.task import train_stage
 from opens2s_core.training.voice.vocoder_stage import (
     VocoderStage,
     VocoderStageConfig,
@@ -126,7 +126,7 @@ def test_vocoder_learns_a_vowel_and_its_pitch(data_dir):
     last = resynthesis(stage)
     print(f"vocoder: mel L1 of the utterance {first:.2f} → {last:.2f}; {history[-1]}")
     assert last < 0.4 * first
-    assert np.mean([metrics["pitch"] for metrics in history[-10:]]) < 0.1 * history[0]["pitch"]
+    assert np.mean([metrics["loss/pitch"] for metrics in history[-10:]]) < 0.1 * history[0]["loss/pitch"]
 
 
 def test_discriminators_are_trained_from_the_configured_step(data_dir):
@@ -134,10 +134,10 @@ def test_discriminators_are_trained_from_the_configured_step(data_dir):
     before = state(stage.discriminators)
     early = [stage.step(step) for step in range(3)]
     assert same(before, stage.discriminators)
-    assert all("adversarial" not in metrics for metrics in early)
+    assert all("loss/adversarial" not in metrics for metrics in early)
     late = stage.step(3)
     assert not same(before, stage.discriminators)
-    assert late.keys() >= {"discriminator", "adversarial", "features"}
+    assert late.keys() >= {"loss/discriminator", "loss/adversarial", "loss/features"}
 
 
 def test_adversarial_losses_have_gradients_of_the_vocoder_only(data_dir):
@@ -161,13 +161,13 @@ def test_every_parameter_belongs_to_one_optimizer(data_dir):
 def test_a_vocoder_that_was_interrupted_ends_the_same(data_dir, tmp_path):
     config = dataclasses.replace(JUDGED, steps=8)
 
-    def interrupt(done: int, metrics: Mapping[str, float]) -> None:
-        if done == 5:
+    def interrupt(progress: Progress) -> None:
+        if progress.done == 5:
             raise Interrupted
 
     whole = train_stage(make(data_dir, config), config, tmp_path / "whole")
     with pytest.raises(Interrupted):
-        train_stage(make(data_dir, config), config, tmp_path / "parts", progress=interrupt)
+        train_stage(make(data_dir, config), config, tmp_path / "parts", on_step=interrupt)
     resumed = train_stage(make(data_dir, config), config, tmp_path / "parts")
     assert (resumed / "hift.safetensors").read_bytes() == (whole / "hift.safetensors").read_bytes()
 
@@ -176,7 +176,7 @@ def test_bfloat16_learns_nearly_the_same(data_dir):
     full, half = (make(data_dir, dataclasses.replace(JUDGED, bf16=bf16)) for bf16 in (False, True))
     for step in range(5):
         expected, losses = full.step(step), half.step(step)
-        assert losses["mel"] == pytest.approx(expected["mel"], rel=0.05)
+        assert losses["loss/mel"] == pytest.approx(expected["loss/mel"], rel=0.05)
     assert all(p.dtype == torch.float32 for p in half.vocoder.parameters())
 
 

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from opens2s_core.checkpoint.files import write_tensors
-from opens2s_core.training.voice.loop import train_stage
+from opens2s_core.training import checkpoints
+from opens2s_core.training.loop import Progress
 from opens2s_core.training.voice.stage import StageConfig, apply_gradients, generator_at, random_numbers_at, seeded
+from opens2s_core.training.voice.task import train_stage
 
 RUN = StageConfig(steps=20, checkpoint_every=6, warmup_steps=3, learning_rate=0.05, weight_decay=0.0, ema_decay=0.8)
 
@@ -60,36 +62,53 @@ class ToyStage:
             apply_gradients(self._optimizers["other"], self.config, step)
         return {"loss": float("nan") if step == self.nan_at else float(loss.detach())}
 
+    def validate(self, steps: int) -> dict[str, float]:
+        return {}
+
     def export(self, modules: Mapping[str, nn.Module], directory: Path) -> None:
         write_tensors(modules["model"].state_dict(), directory)
 
 
 def train_and_die(directory: str, moment: str) -> None:
-    """Train until SIGKILL at ``moment``: a number of steps, or "checkpoint" or "export" for amidst writing one."""
+    """Train until SIGKILL at ``moment``: a number of steps, or while writing what is named."""
     stage = ToyStage()
 
     def die(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def at_step(done: int, metrics: Mapping[str, float]) -> None:
-        if moment.isdigit() and done == int(moment):
+    def at_step(progress: Progress) -> None:
+        if moment.isdigit() and progress.done == int(moment):
             die()
 
-    if moment == "checkpoint":
-        save, saved = torch.save, []
+    if moment == "tensors":
+        write, written = checkpoints.write_tensors, []
 
-        def save_half(state: object, path: Path) -> None:
-            save(state, path)
-            saved.append(path)
-            if len(saved) == 2:
-                path.write_bytes(path.read_bytes()[:100])
+        def write_half(tensors: object, path: Path, stem: str, *args: object) -> None:
+            write(tensors, path, stem, *args)  # type: ignore[arg-type]
+            written.append(path)
+            if len(written) == 2:
+                file = path / f"{stem}.safetensors"
+                file.write_bytes(file.read_bytes()[:100])
                 die()
 
-        torch.save = save_half  # type: ignore[assignment]
+        checkpoints.write_tensors = write_half  # type: ignore[assignment]
+    elif moment == "manifest":
+        checkpoints.CheckpointStore.publish = die  # type: ignore[method-assign, assignment]
+    elif moment == "pruning":
+        prune, calls = checkpoints.CheckpointStore.prune, []
+
+        def prune_half(store: checkpoints.CheckpointStore, *args: object) -> None:
+            calls.append(store)
+            if len(calls) == 3:
+                Path(directory, "checkpoints", "step-00000006", "checkpoint.json").unlink()
+                die()
+            prune(store, *args)  # type: ignore[arg-type]
+
+        checkpoints.CheckpointStore.prune = prune_half  # type: ignore[method-assign, assignment]
     elif moment == "export":
         export = stage.export
         stage.export = lambda *args: (export(*args), die())  # type: ignore[method-assign, assignment]
-    train_stage(stage, RUN, directory, progress=at_step)
+    train_stage(stage, RUN, directory, on_step=at_step)
 
 
 if __name__ == "__main__":
