@@ -110,7 +110,8 @@ class AudioEncoder(Qwen2AudioEncoder):
         """(S, mel, F) → (S, T, D)."""
         x = functional.gelu(self.conv1(segments.to(self.conv1.weight.dtype)))
         x = functional.gelu(self.conv2(x)).transpose(1, 2)  # (S, T', D)
-        x = x + self.embed_positions.weight[: x.shape[1]]
+        # Called as a module: with ZeRO-3 its weight is on this rank only while it runs.
+        x = x + self.embed_positions(torch.arange(x.shape[1], device=x.device))
         x = functional.dropout(x, p=self.dropout, training=self.training)
         for layer in self.layers:
             x = layer(x, None)
@@ -134,7 +135,7 @@ class AudioEncoder(Qwen2AudioEncoder):
         packing = pack(counts.tolist())
         second = (packing.positions % 2 == 1).nonzero()[:, 0].to(device)  # of each pair that is averaged
         packing = packing.to(device)
-        x = x + self.embed_positions.weight[packing.positions]
+        x = x + self.embed_positions(packing.positions)
         x = functional.dropout(x, p=self.dropout, training=self.training)[None]
         for layer in self.layers:
             x = layer(x, None, packing=packing)

@@ -92,7 +92,7 @@ def attach_lora(thinker: Thinker, config: Mapping[str, Any], *, seed: int = 0) -
             inject_adapter_in_model(LoraConfig(**config), llm, _ADAPTER)  # initialised on the CPU, also on a GPU
         except (ValueError, re.error) as error:
             raise ConfigError(f"LoRA cannot be added to the LLM: {error}") from error
-        layers = _lora_layers(llm)
+        layers = lora_layers(llm)
         if outside := [name for name in layers if not name.startswith("model.layers.")]:
             raise ConfigError(f"LoRA on {outside}: expected only linear layers of the LLM's blocks")
         for layer in layers.values():
@@ -163,7 +163,7 @@ def merge_lora(thinker: Thinker) -> None:
     """
     if not has_lora(thinker):
         raise ConfigError("expected an LLM with LoRA to merge, got one without")
-    for layer in _lora_layers(thinker.llm_model).values():
+    for layer in lora_layers(thinker.llm_model).values():
         layer.merge()
     _remove_layers(thinker.llm_model)
     thinker.llm_model.requires_grad_(True)
@@ -202,7 +202,7 @@ def _expect_no_lora(thinker: Thinker) -> None:
         raise ConfigError(f"expected an LLM without LoRA, got one with {lora_config(thinker)}; merge it first")
 
 
-def _lora_layers(llm: Qwen3ForCausalLM) -> dict[str, Any]:
+def lora_layers(llm: Qwen3ForCausalLM) -> dict[str, Any]:
     """peft's layers by name."""
     from peft.tuners.lora import LoraLayer
 
@@ -211,7 +211,7 @@ def _lora_layers(llm: Qwen3ForCausalLM) -> dict[str, Any]:
 
 def _remove_layers(llm: Qwen3ForCausalLM) -> None:
     """Restore the base layers. peft sets its configuration on the LLM only if it could add all layers."""
-    for name, layer in _lora_layers(llm).items():
+    for name, layer in lora_layers(llm).items():
         llm.set_submodule(name, layer.get_base_layer())
     vars(llm).pop("peft_config", None)
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from opens2s_core.checkpoint.vocabulary import Vocabulary
 from opens2s_core.models.opens2s_config import OpenS2SConfig
 from opens2s_core.training.batch import Augment, Augmentation, Batch, CollateConfig, EncodedSample, collate
-from opens2s_core.training.plan import Lengths, PlanConfig, Step, plan_steps
+from opens2s_core.training.plan import Lengths, PlanConfig, Step, plan_epoch, plan_steps
 
 _T = TypeVar("_T")
 _AHEAD = 2
@@ -91,6 +91,14 @@ def load_steps(
         own = tuple((lane, _load(samples, step.micro_batches[lane], collate_some)) for lane in lanes)
         counts = sum((Counter(batch.counts()) for _, batch in own), Counter())
         yield LoadedStep(step.number, step.epoch, own, {part: counts[part] for part in own[0][1].counts()})
+
+
+def epoch_steps(samples: Samples, plan: PlanConfig) -> int:
+    """Steps of the first epoch."""
+    groups = samples.groups if isinstance(samples, GroupedSamples) else None
+    chosen = samples.epoch_groups(0, plan.seed) if isinstance(samples, GroupedSamples) else None
+    lengths = Lengths(samples.lengths, samples.speech_lengths)
+    return len(plan_epoch(lengths, plan, 0, groups=groups, epoch_groups=chosen))
 
 
 @contextmanager

@@ -1,56 +1,19 @@
-"""The losses of joint training, on text and on speech units (README of the golden data, sections (d) to (f))."""
+"""Forward passes and cross entropies of the LLM and the speech decoder (README of the golden data, sections (d) to (f))."""
 # T positions, R replies, L speech decoder positions, D width, N labels, V vocabulary
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.speech_decoder import SpeechDecoder
 from opens2s_core.models.thinker import Thinker
 from opens2s_core.training.batch import Batch, Replies, predicting_positions
 from opens2s_core.training.packing import packed_hidden_states
 
-_BLOCKS = 4
+BLOCKS = 4
 """Parts of the labels whose logits are computed one after another. Their number is the same for every batch: with
 ZeRO-3 all ranks must call a head equally often."""
-
-
-@dataclass(frozen=True, slots=True)
-class LossSums:
-    """Cross entropies summed over labels, scalars with gradient."""
-
-    text: Tensor
-    speech: Tensor
-
-
-class LossModel(nn.Module):
-    """A module whose forward returns the losses, for wrappers of training frameworks."""
-
-    def __init__(self, model: OpenS2S) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, batch: Batch) -> LossSums:
-        return forward_losses(self.model, batch)
-
-
-def forward_losses(model: OpenS2S, batch: Batch) -> LossSums:
-    """Teacher-forced forward of a batch. Every module is in the graph, whatever the batch contains."""
-    return losses_given_audio(model, batch, model.thinker.embed_audio(batch.audio))
-
-
-def losses_given_audio(model: OpenS2S, batch: Batch, audio: list[Tensor]) -> LossSums:
-    """The losses of a batch with embedded clips: ``audio`` is a list of (audio_positions, D_llm)."""
-    hidden = llm_hidden_states(model.thinker, batch, audio)
-    text = cross_entropy_sum(hidden, batch.labels, model.thinker.llm_model.lm_head)
-    lm = model.speech_decoder.tts_lm_model
-    inputs = speech_inputs(model.speech_decoder, hidden, batch.replies)
-    spoken = packed_hidden_states(lm.model, inputs, batch.replies.packing)
-    return LossSums(text, cross_entropy_sum(spoken, batch.replies.labels, lm.lm_head))
 
 
 def llm_hidden_states(thinker: Thinker, batch: Batch, audio: list[Tensor]) -> Tensor:
@@ -82,7 +45,7 @@ def cross_entropy_sum(hidden: Tensor, labels: Tensor, head: nn.Module) -> Tensor
     """
     positions = predicting_positions(labels)
     states, targets = hidden.index_select(0, positions), labels.index_select(0, positions + 1)
-    blocks = zip(states.tensor_split(_BLOCKS), targets.tensor_split(_BLOCKS), strict=True)
+    blocks = zip(states.tensor_split(BLOCKS), targets.tensor_split(BLOCKS), strict=True)
     sums = [checkpoint(_block_sum, head, *block, use_reentrant=False) for block in blocks]
     return torch.stack(sums).sum()
 
