@@ -52,6 +52,10 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         if value is None and NoneType in args:
             return None
         return _convert(next(arg for arg in args if arg is not NoneType), value, where)
+    if origin is Mapping:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where}: expected a mapping, got {value!r}")
+        return {key: _convert(args[1], item, f"{where}.{key}") for key, item in value.items()}
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
             raise ConfigError(f"{where}: expected a list, got {value!r}")

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from opens2s_core.training.fit import TrainConfig
+
 from data_pipeline.preparation.config import PrepareConfig
 from data_pipeline.synthesis.dialogues import DialogueConfig
 from opens2s_core.models.lora import LoraSettings
-from opens2s_core.training.fit import TrainConfig
 from opens2s_core.training.from_scratch import ScratchConfig, TransformerSize
 from opens2s_core.training.plan import PlanConfig
 from ray_jobs import data_recipes

@@ -1,37 +1,48 @@
-"""Train with Ray Train and DeepSpeed: ``python -m ray_jobs.train --recipe demo --data DIR --model DIR --output RUN``.
+"""Train a stage with Ray Train and DeepSpeed: ``python -m ray_jobs.train --recipe stage1a --data DIR --model DIR --output RUN``.
 
-A run that was killed goes on from its last checkpoint when it is started again; a finished one is left as it is.
+A run that was killed goes on from its last checkpoint when it is started again, on any number of workers; a finished
+one is left as it is. The trained model is RUN/export.
 """
 
 import argparse
-import logging
 import os
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import sha256
 from typing import Any
 
+import ray
 import ray.train
 import torch
-from ray.experimental import tqdm_ray
 from ray.train.torch import TorchTrainer
 
 from data_pipeline.dataset import absolute_url, read_report
+from data_pipeline.dataset.index import INDEX
+from data_pipeline.dataset.layout import DatasetFiles
 from data_pipeline.dataset.mixture import MixedSamples, Mixture, MixtureSource
 from data_pipeline.report import merge_reports
 from opens2s_core.checkpoint.bundle import opens2s_directory
+from opens2s_core.checkpoint.files import weight_files
 from opens2s_core.checkpoint.opens2s import load_opens2s
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
-from opens2s_core.storage import absolute_directory
-from opens2s_core.training.fit import StepReport, TrainConfig, fit
+from opens2s_core.config import config_to_dict
+from opens2s_core.storage import absolute_directory, digest, fetch_directory
+from opens2s_core.training.loader import worker_lanes
+from opens2s_core.training.loop import Progress
+from opens2s_core.training.loop import train as train_run
+from opens2s_core.training.objective import Objective
+from opens2s_core.training.run import Run, open_run
+from opens2s_core.training.splits import hold_out
+from opens2s_core.training.task import OpenS2STask, TrainConfig
+from opens2s_core.training.trained import write_trained
 from ray_jobs.cluster import connect
 from ray_jobs.mixtures import MIXTURES, named_mixture
-from ray_jobs.recipes import RECIPES, WorkersConfig
-from ray_jobs.runs import latest_checkpoint, run_storage
+from ray_jobs.train_progress import TrainProgress, show_training
+from ray_jobs.train_recipes import SIZES, STAGES, WorkersConfig, train_recipe
 
-_BAR_STEPS = 5
-"""Steps between two movements of the progress bar: each is a line in a log that is no terminal."""
+_RAY = "ray"
+"""Folder of a run with the state of Ray Train. Checkpoints are ours: Ray's can be loaded by as many workers only."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,108 +53,160 @@ class TrainJob:
     zero_stage: int
     data: Mixture
     model: str
-    units_per_token: float | None  # of the data; stored with each checkpoint for what is exported of it
+    run: Run
+    units_per_token: float | None  # of the data; stored with what is exported
 
 
 def train(
     config: TrainConfig, workers: WorkersConfig, data: str, model: str, output: str, mixture: str | None = None
-) -> dict[str, Any]:
-    """Train to ``config.steps`` and return the last metrics. ``output`` is the run's directory or URL.
+) -> str:
+    """Train to the last step; returns path or URL of the trained model. ``output`` is the run's directory or URL.
 
-    ``data`` is a data set or, with the name of a ``mixture``, the directory of its data sets.
+    ``data`` is a data set or, with the name of a ``mixture``, the directory of its data sets. Raises
+    :class:`~opens2s_core.training.run.RunError` where ``output`` has a run of other settings, data or start.
     """
-    finished = latest_checkpoint(output)
-    if finished is not None and finished.metrics["step"] >= config.steps:
-        return finished.metrics
-    storage = run_storage(output)
     url = absolute_url(data)
     sources = Mixture(sources=(MixtureSource(data=url),)) if mixture is None else named_mixture(mixture, url)
+    model = absolute_directory(model)
+    run = open_run(absolute_directory(output), _identity(config, sources, model))
+    if run.is_finished():
+        return run.export
     job = TrainJob(
         config=config,
         zero_stage=workers.zero_stage,
         data=sources,
-        model=absolute_directory(model),
-        units_per_token=merge_reports(read_report(source.data) for source in sources.sources).units_per_token,
+        model=model,
+        run=run,
+        units_per_token=merge_reports(read_report(source.data) for source in sources.sources).units_per_token
+        if "units" in config.stage.losses
+        else None,
     )
-    # Ray waits for its own health checks at each report: the default of 2 s would dominate a short run.
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
-    result = TorchTrainer(
-        _train_worker,
-        train_loop_config={"job": job},
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=workers.count, use_gpu=workers.use_gpu, resources_per_worker={"CPU": workers.cpus}
-        ),
-        run_config=ray.train.RunConfig(
-            name=storage.name,
-            storage_path=storage.path,
-            storage_filesystem=storage.filesystem,
-            failure_config=ray.train.FailureConfig(max_failures=3),
-            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
-        ),
-    ).fit()
-    assert result.metrics is not None
-    return result.metrics
+    with show_training(config.stage.name, config.run.steps) as progress:
+        TorchTrainer(
+            _train_worker,
+            train_loop_config={"job": job, "progress": progress},
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=workers.count if workers.min_count is None else (workers.min_count, workers.count),
+                use_gpu=workers.use_gpu,
+                resources_per_worker={"CPU": workers.cpus},
+            ),
+            run_config=ray.train.RunConfig(
+                name=_RAY,
+                storage_path=run.folder.url,
+                failure_config=ray.train.FailureConfig(max_failures=_MAX_FAILURES),
+            ),
+        ).fit()
+    return run.export
+
+
+_MAX_FAILURES = 10
+"""Losses of workers in a row before a job fails; started again, it goes on."""
+
+
+def _identity(config: TrainConfig, data: Mixture, model: str) -> dict[str, Any]:
+    """All that the result depends on; not the workers."""
+    start = opens2s_directory(fetch_directory(model))
+    files = [*weight_files(start), start / "config.json"]
+    return {
+        "config": config_to_dict(config),
+        "data": [
+            {
+                "name": source.data.rpartition("/")[2],
+                "index": sha256(DatasetFiles(source.data).read(INDEX)).hexdigest(),
+                "weight": source.weight,
+                "language": source.language,
+            }
+            for source in data.sources
+        ],
+        "model": sha256("".join(map(digest, sorted(files))).encode()).hexdigest(),
+    }
 
 
 def _train_worker(settings: dict[str, Any]) -> None:
     job: TrainJob = settings["job"]
-    logging.getLogger("ray.train").setLevel(logging.WARNING)  # the bar says it shorter
     if not torch.cuda.is_available():
         os.environ["DS_ACCELERATOR"] = "cpu"
-    from ray_jobs.deepspeed_backend import DeepSpeedBackend  # chooses its accelerator at import
+    from ray_jobs.zero_engine import ZeroEngine  # chooses its accelerator at import
 
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
-    opens2s = opens2s_directory(job.model)
-    model = load_opens2s(opens2s, dtype=torch.float32).to(ray.train.torch.get_device())
-    backend = DeepSpeedBackend(model, job.config, rank=rank, world=world, zero_stage=job.zero_stage)
-    first_step = 0
-    if checkpoint := ray.train.get_checkpoint():
-        with checkpoint.as_directory() as directory:
-            first_step = backend.load(Path(directory))
-    samples = MixedSamples(job.data)
-    known = {} if job.units_per_token is None else {"units_per_token": job.units_per_token}
-    bar = tqdm_ray.tqdm(desc="training", total=job.config.steps, unit="step") if rank == 0 else None
-    if bar and first_step:
-        bar.update(first_step)
+    config, start = job.config, fetch_directory(job.model)
+    opens2s = opens2s_directory(start)
 
-    def after_step(report: StepReport) -> None:
-        metrics = _over_all_ranks(report) | known
-        if bar and (report.step % _BAR_STEPS == 0 or report.step == job.config.steps):
-            bar.set_description(f"training: text {metrics['text_loss']:.3f}, speech {metrics['speech_loss']:.3f}")
-            bar.update((report.step - 1) % _BAR_STEPS + 1)
-        if report.step % job.config.checkpoint_every == 0 or report.step == job.config.steps:
-            with tempfile.TemporaryDirectory() as directory:
-                backend.save(Path(directory), report.step)
-                ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(directory))
+    def build() -> Objective:
+        model = load_opens2s(opens2s, dtype=getattr(torch, config.precision))
+        objective = Objective(model, config.stage, seed=config.plan.seed)
+        if config.activation_checkpointing:
+            objective.checkpoint_activations()
+        return objective
 
-    fit(job.config, samples, read_vocabulary(opens2s), backend, first_step=first_step, after_step=after_step)
-    if bar:
-        bar.close()
+    engine = ZeroEngine(
+        build,
+        stage=job.zero_stage,
+        rank=rank,
+        world=world,
+        micro_batches=worker_lanes(config.plan, world),
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        precision=config.precision,
+        device=ray.train.torch.get_device(),
+    )
+    samples, held_out = hold_out(MixedSamples(job.data), config.held_out, config.plan.seed)
+    task = OpenS2STask(
+        engine,
+        config,
+        samples,
+        read_vocabulary(opens2s),
+        held_out=held_out,
+        export=partial(write_trained, job.run, start, config.stage, config.plan.seed, job.units_per_token),
+    )
+    progress: TrainProgress = settings["progress"]
 
+    def on_step(done: Progress) -> None:
+        if rank == 0:
+            progress.update(done)
 
-def _over_all_ranks(report: StepReport) -> dict[str, float]:
-    shares = torch.tensor([report.text_loss, report.speech_loss], device=ray.train.torch.get_device())
-    torch.distributed.all_reduce(shares)
-    return {"step": report.step, "text_loss": float(shares[0]), "speech_loss": float(shares[1])}
+    try:
+        train_run(task, config.run, job.run, on_step=on_step)
+    finally:
+        task.close()
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m ray_jobs.train", description=__doc__)
-    parser.add_argument("--recipe", required=True, choices=sorted(RECIPES), help="named configuration of the run")
-    parser.add_argument("--data", required=True, help="directory or URL of prepared samples (ray_jobs.prepare_data)")
-    parser.add_argument(
-        "--model", required=True, help="directory or URL to start from: a bundle, or an OpenS2S directory alone"
+    parser = argparse.ArgumentParser(
+        prog="python -m ray_jobs.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--output", required=True, help="directory or URL of the run and its checkpoints")
+    parser.add_argument("--recipe", required=True, choices=STAGES, help="training stage")
+    parser.add_argument("--size", choices=SIZES, default="tiny", help="of model and machines (%(default)s)")
+    parser.add_argument("--data", required=True, help="directory or URL of prepared samples (ray_jobs.prepare_data)")
     parser.add_argument(
         "--mixture", choices=MIXTURES, help="named mixture of data sets, each in a directory of its name below --data"
     )
+    parser.add_argument(
+        "--model", required=True, help="directory or URL to start from: a bundle, or an OpenS2S directory alone"
+    )
+    parser.add_argument("--output", required=True, help="directory or URL of the run")
+    parser.add_argument("--steps", type=int, help="instead of the recipe's")
+    parser.add_argument("--learning-rate", type=float, help="instead of the recipe's")
+    parser.add_argument("--workers", type=int, help="instead of the recipe's")
+    parser.add_argument("--zero-stage", type=int, choices=range(4), help="instead of the recipe's")
     args = parser.parse_args(argv)
-    recipe = RECIPES[args.recipe]()
-    connect()
-    metrics = train(recipe.train, recipe.workers, args.data, args.model, args.output, args.mixture)
-    print("trained: " + ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+    recipe = train_recipe(args.recipe, args.size)
+    config, workers = recipe.train, recipe.workers
+    if args.steps is not None:
+        config = replace(config, run=replace(config.run, steps=args.steps))
+    if args.learning_rate is not None:
+        config = replace(config, learning_rate=args.learning_rate)
+    if args.workers is not None:
+        workers = replace(workers, count=args.workers, min_count=None)
+    if args.zero_stage is not None:
+        workers = replace(workers, zero_stage=args.zero_stage)
+    connect(quiet=True)
+    try:
+        export = train(config, workers, args.data, args.model, args.output, args.mixture)
+    except (ValueError, OSError) as error:  # what is wrong with the given directories
+        raise SystemExit(f"python -m ray_jobs.train: {error}") from error
+    print(f"the trained model is at {export}")
 
 
 if __name__ == "__main__":

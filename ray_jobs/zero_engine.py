@@ -13,7 +13,7 @@ from opens2s_core.checkpoint.shards import LazyTensor
 from opens2s_core.training.batch import Batch
 from opens2s_core.training.engine import OPTIMIZER, WEIGHTS, Precision, adamw, set_rates, split_state, trained
 from opens2s_core.training.objective import Objective
-from ray_jobs.zero_state import STATES, Piece, pieces
+from ray_jobs.zero_state import STATES, Fragment, fragments
 
 
 class ZeroEngine:
@@ -31,7 +31,7 @@ class ZeroEngine:
         stage: int,
         rank: int,
         world: int,
-        micro_batches: int,  # of a step, on all ranks
+        micro_batches: int,  # of a step on each rank
         weight_decay: float,
         max_grad_norm: float,
         precision: Precision,
@@ -44,7 +44,7 @@ class ZeroEngine:
         self._weight_decay = weight_decay
         self._settings: dict[str, Any] = {
             "train_micro_batch_size_per_gpu": 1,
-            "gradient_accumulation_steps": micro_batches // world,
+            "gradient_accumulation_steps": micro_batches,
             "gradient_clipping": max_grad_norm,
             "zero_optimization": {"stage": stage},
             "zero_allow_untested_optimizer": True,
@@ -63,7 +63,7 @@ class ZeroEngine:
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
         # DeepSpeed averages over micro-batches and ranks; the loop's losses are shares of one sum.
-        self._engine.backward(loss * self._micro_batches)
+        self._engine.backward(loss * self._micro_batches * self.world)
         if not last:
             self._engine.step()  # only counts the micro-batch; the optimizer step follows the last one
 
@@ -74,13 +74,13 @@ class ZeroEngine:
         return float(self._engine.get_global_grad_norm() if norm is None else norm)
 
     def state(self) -> Iterator[tuple[str, Tensor]]:
-        for number, (name, piece) in enumerate(pieces(self._engine)):
-            for key in piece.parts:
-                full = self._full(piece, key)  # a collective: on every rank, for every name
+        for number, (name, fragment) in enumerate(fragments(self._engine)):
+            for key in fragment.parts:
+                full = self._full(fragment, key)  # a collective: on every rank, for every name
                 if number % self.world == self.rank:
                     yield (f"{WEIGHTS}/{name}" if key == "weight" else f"{OPTIMIZER}/{name}.{key}"), full
-            if piece.steps is not None and number % self.world == self.rank:
-                yield f"{OPTIMIZER}/{name}.step", piece.steps
+            if fragment.steps is not None and number % self.world == self.rank:
+                yield f"{OPTIMIZER}/{name}.step", fragment.steps
 
     def load(self, state: Mapping[str, LazyTensor]) -> None:
         objective = self._build()
@@ -91,10 +91,10 @@ class ZeroEngine:
                 parameter.copy_(value(weights[name]))
         self._engine.destroy()
         self._start(objective)
-        for name, piece in pieces(self._engine, steps=_steps(optimizer)):
-            self._fill(piece, "weight", weights[name])
-            for key in piece.parts.keys() & STATES:
-                self._fill(piece, key, optimizer[name][key])
+        for name, fragment in fragments(self._engine, steps=_steps(optimizer)):
+            self._fill(fragment, "weight", weights[name])
+            for key in fragment.parts.keys() & STATES:
+                self._fill(fragment, key, optimizer[name][key])
 
     def reduce(self, values: list[float]) -> list[float]:
         summed = torch.tensor(values, dtype=torch.float64, device=self._device)
@@ -112,17 +112,17 @@ class ZeroEngine:
         pass."""
         return get_total_norm([p.grad for p in self.objective.parameters() if p.grad is not None])
 
-    def _full(self, piece: Piece, key: str) -> Tensor:
-        full = torch.zeros(piece.shape.numel(), dtype=torch.float32, device=self._device)
-        part = piece.parts[key]
-        full[piece.start : piece.start + len(part)] = part
-        if piece.shared:
+    def _full(self, fragment: Fragment, key: str) -> Tensor:
+        full = torch.zeros(fragment.shape.numel(), dtype=torch.float32, device=self._device)
+        part = fragment.parts[key]
+        full[fragment.start : fragment.start + len(part)] = part
+        if fragment.shared:
             torch.distributed.all_reduce(full)
-        return full.reshape(piece.shape)
+        return full.reshape(fragment.shape)
 
-    def _fill(self, piece: Piece, key: str, full: LazyTensor) -> None:
-        part = piece.parts[key]
-        part.copy_(value(full).reshape(-1)[piece.start : piece.start + len(part)])
+    def _fill(self, fragment: Fragment, key: str, full: LazyTensor) -> None:
+        part = fragment.parts[key]
+        part.copy_(value(full).reshape(-1)[fragment.start : fragment.start + len(part)])
 
 
 def _steps(optimizer: Mapping[str, Mapping[str, LazyTensor]]) -> float:

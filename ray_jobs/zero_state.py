@@ -15,7 +15,7 @@ STATES = ("exp_avg", "exp_avg_sq")
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Fragment:
     """What one rank holds of one parameter: values from ``start`` on of the flat parameter, float32 views."""
 
     shape: torch.Size  # of the whole parameter
@@ -25,8 +25,8 @@ class Piece:
     shared: bool  # the other values are on other ranks
 
 
-def pieces(engine: Any, *, steps: float | None = None) -> Iterator[tuple[str, Piece]]:
-    """The piece of each trained parameter by name, in the same order on all ranks.
+def fragments(engine: Any, *, steps: float | None = None) -> Iterator[tuple[str, Fragment]]:
+    """The fragment of each trained parameter by name, in the same order on all ranks.
 
     With ``steps`` the states are created where there are none, and the number of steps done is set.
     """
@@ -44,7 +44,7 @@ def pieces(engine: Any, *, steps: float | None = None) -> Iterator[tuple[str, Pi
         state = inner.state.get(place.flat, {})
         flats = {"weight": place.flat.detach()} | {key: state[key] for key in STATES if key in state}
         parts = {key: flat.view(-1).narrow(0, place.offset, place.length) for key, flat in flats.items()}
-        yield name, Piece(place.shape, place.start, parts, state.get("step"), place.shared)
+        yield name, Fragment(place.shape, place.start, parts, state.get("step"), place.shared)
 
 
 @dataclass(frozen=True, slots=True)

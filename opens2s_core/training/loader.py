@@ -64,6 +64,11 @@ class LoadedStep:
     counts: dict[str, int]  # labels of each part of the loss, see Batch.counts, in these micro-batches
 
 
+def worker_lanes(plan: PlanConfig, world: int) -> int:
+    """Micro-batches of a step on each of ``world`` workers."""
+    return -(-plan.micro_batches_per_step // world)
+
+
 def load_steps(
     samples: Samples,
     plan: PlanConfig,
@@ -87,8 +92,10 @@ def load_steps(
             augment = None if augmentation is None else Augment(augmentation, plan.seed, epoch, indices)
             return collate(some, config, vocabulary, settings, augment)
 
-        lanes = range(rank, len(step.micro_batches), world)
-        own = tuple((lane, _load(samples, step.micro_batches[lane], collate_some)) for lane in lanes)
+        # All workers have as many lanes: those after the last one are empty.
+        lanes = range(rank, worker_lanes(plan, world) * world, world)
+        planned = dict(enumerate(step.micro_batches))
+        own = tuple((lane, _load(samples, planned.get(lane, ()), collate_some)) for lane in lanes)
         counts = sum((Counter(batch.counts()) for _, batch in own), Counter())
         yield LoadedStep(step.number, step.epoch, own, {part: counts[part] for part in own[0][1].counts()})
 

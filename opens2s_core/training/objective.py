@@ -16,6 +16,7 @@ from transformers import Qwen3ForCausalLM
 
 from opens2s_core.models.lora import add_lora, lora_layers
 from opens2s_core.models.opens2s import OpenS2S
+from opens2s_core.models.speech_decoder import SpeechLM
 from opens2s_core.prompt import AUDIO_SLOT, IGNORED
 from opens2s_core.training.batch import Batch, TeacherText
 from opens2s_core.training.distillation import DistillationConfig, distillation_sum
@@ -65,6 +66,15 @@ class Objective(nn.Module):
                     self.get_submodule(name).eval()
         return self
 
+    def checkpoint_activations(self) -> None:
+        """Keep the inputs of transformer layers alone, and compute the layers again in the backward pass."""
+        for model in (self.model.thinker.audio_encoder_model, self.model.thinker.llm_model, self._speech_lm):
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+
+    @property
+    def _speech_lm(self) -> SpeechLM:
+        return self.model.speech_decoder.tts_lm_model
+
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """The trained parameters as groups for an optimizer, see :func:`~opens2s_core.training.schedule.parameter_groups`."""
         parts: dict[str, nn.Module] = {
@@ -112,7 +122,7 @@ class Objective(nn.Module):
             assert batch.teacher is not None
             sums["distillation"] = self._distillation(hidden, batch.teacher, stage.distillation)
         if "units" in stage.losses:
-            lm = self.model.speech_decoder.tts_lm_model
+            lm = self._speech_lm
             inputs = speech_inputs(self.model.speech_decoder, hidden, batch.replies)
             spoken = packed_hidden_states(lm.model, inputs, batch.replies.packing)
             sums["units"] = cross_entropy_sum(spoken, batch.replies.labels, lm.lm_head)
@@ -130,23 +140,23 @@ class Objective(nn.Module):
         llm = self.model.thinker.llm_model
         with torch.no_grad(), without_lora(llm):
             embeddings = llm.get_input_embeddings()(teacher.input_ids)
-            read = packed_hidden_states(llm.model, embeddings, teacher.packing).index_select(0, teacher.predicts)
-        heard = hidden.index_select(0, teacher.student)
-        blocks = zip(read.tensor_split(BLOCKS), heard.tensor_split(BLOCKS), strict=True)
+            states = packed_hidden_states(llm.model, embeddings, teacher.packing).index_select(0, teacher.predicts)
+        student = hidden.index_select(0, teacher.student)
+        blocks = zip(states.tensor_split(BLOCKS), student.tensor_split(BLOCKS), strict=True)
         sums = [checkpoint(_block_distillation, llm.lm_head, *block, config, use_reentrant=False) for block in blocks]
         return torch.stack(sums).sum()
 
 
-def _block_distillation(head: nn.Module, read: Tensor, heard: Tensor, config: DistillationConfig) -> Tensor:
-    return distillation_sum(head(read), head(heard), config)
+def _block_distillation(head: nn.Module, teacher: Tensor, student: Tensor, config: DistillationConfig) -> Tensor:
+    return distillation_sum(head(teacher), head(student), config)
 
 
 def _written_labels(batch: Batch) -> Tensor:
     """The labels (T,) of samples without clips; those of others are IGNORED."""
     lengths = batch.packing.starts.diff().long()
     sample = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
-    heard = torch.zeros_like(lengths).index_add(0, sample, (batch.input_ids == AUDIO_SLOT).long()) > 0
-    return batch.labels.masked_fill(heard[sample], IGNORED)
+    has_clip = torch.zeros_like(lengths).index_add(0, sample, (batch.input_ids == AUDIO_SLOT).long()) > 0
+    return batch.labels.masked_fill(has_clip[sample], IGNORED)
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from torch import Tensor
 from opens2s_core.audio import HOP, SAMPLE_RATE
 from opens2s_core.checkpoint.shards import LazyTensor
 from opens2s_core.checkpoint.vocabulary import Vocabulary
-from opens2s_core.config import ConfigError
 from opens2s_core.training.augmentation import Augmentation, AugmentationConfig
 from opens2s_core.training.batch import Batch, CollateConfig
 from opens2s_core.training.engine import Engine, Precision
@@ -62,9 +61,9 @@ class TrainConfig:
 
 
 class OpenS2STask:
-    """A :class:`~opens2s_core.training.loop.TrainingTask`. ``held_out`` are the samples of the validation, or None.
+    """A :class:`~opens2s_core.training.loop.TrainingTask` for any number of workers.
 
-    The number of workers must divide the micro-batches of a step.
+    ``held_out`` are the samples of the validation. ``export`` writes the trained model into a directory.
     """
 
     def __init__(
@@ -77,9 +76,6 @@ class OpenS2STask:
         held_out: Samples | None = None,
         export: Callable[[Path], None] = lambda directory: None,
     ) -> None:
-        lanes = config.plan.micro_batches_per_step
-        if lanes % engine.world:
-            raise ConfigError(f"{engine.world} workers cannot evenly share {lanes} micro-batches per step")
         self.name, self.rank, self.world = config.stage.name, engine.rank, engine.world
         self._engine, self._config, self._vocabulary = engine, config, vocabulary
         self._samples, self._held_out, self._write_export = samples, held_out, export

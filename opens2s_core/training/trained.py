@@ -1,5 +1,6 @@
 """The model that a run has trained, from what the run started with and its last checkpoint."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -34,9 +35,16 @@ def load_trained(run: Run, start: Path, stage: StageConfig, seed: int) -> OpenS2
     return objective.model.requires_grad_(True)
 
 
-def write_trained(run: Run, start: Path, stage: StageConfig, seed: int, directory: Path) -> None:
-    """Write ``start`` with the trained weights into ``directory``, in the layout of ``start``."""
+def write_trained(
+    run: Run, start: Path, stage: StageConfig, seed: int, units_per_token: float | None, directory: Path
+) -> None:
+    """Write ``start`` with the trained weights into ``directory``, in the layout of ``start``.
+
+    ``units_per_token`` are those of the data that the speech decoder was trained on, None if it was not."""
     opens2s = opens2s_directory(start)
     replaced = weight_files(opens2s)
     copy_files(start, directory, skip=replaced.__contains__)
-    save_opens2s(load_trained(run, start, stage, seed), directory / opens2s.relative_to(start))
+    model = load_trained(run, start, stage, seed)
+    if units_per_token is not None:
+        model.config = replace(model.config, units_per_token=units_per_token)
+    save_opens2s(model, directory / opens2s.relative_to(start))
