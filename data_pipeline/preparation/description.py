@@ -32,7 +32,7 @@ def describe(preparation: Preparation, reader: CorpusReader, made_from: dict[str
         return read_report(writer.url)
     files.remove(MANIFEST)
     report = merge_reports(writer.reports(plan.shards).values())
-    write_index(files.filesystem, files.root, build_index(files.filesystem, files.root, plan.shards))
+    write_index(files, build_index(files.filesystem, files.root, plan.shards))
     task = made_from["config"]["tokenise"]["task"]
     title = f"{reader.card.title}: {task}"
     page = render_html(title, report, _examples(preparation), _rejects(files.url, plan))
