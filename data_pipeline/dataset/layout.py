@@ -1,5 +1,6 @@
 """The files of a data set and their atomic publication, on a local disk or an object store."""
 
+import hashlib
 import json
 import os
 import re
@@ -17,6 +18,8 @@ SHARD_NAME = re.compile(r"\d{5,}-of-\d{5,}")
 MANIFEST = "_dataset.json"
 _TEMPORARY = "_tmp"
 _ABANDONED_SECONDS = 3600.0
+_READ_BYTES = 8 << 20
+"""Bytes that an object store is asked for at once."""
 
 
 class DatasetError(ValueError):
@@ -81,6 +84,11 @@ class DatasetFiles:
         """Bytes of a file; None where there is none."""
         path = f"{self.root}/{name}"
         return int(self.filesystem.size(path)) if self.filesystem.exists(path) else None
+
+    def sha256(self, name: str) -> str:
+        """Of a file, which is read in pieces."""
+        with self.filesystem.open(f"{self.root}/{name}", "rb", block_size=_READ_BYTES) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def remove_abandoned(self) -> None:
         """Remove temporary files of killed processes. Younger ones may belong to another job at the same place."""

@@ -1,5 +1,6 @@
 """Preparing a data set from a corpus: plan, pipeline, description."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from data_pipeline.corpora import CorpusReader
 from data_pipeline.dataset.layout import absolute_url
 from data_pipeline.dataset.plan import fingerprint
-from data_pipeline.dataset.writer import DatasetWriter
+from data_pipeline.dataset.writer import DatasetWriter, Marker
 from data_pipeline.preparation.bundle import load_speech_units, speaker_dim, speech_fingerprint, text_fingerprint
 from data_pipeline.preparation.config import PrepareConfig
 from data_pipeline.preparation.description import describe
@@ -20,6 +21,7 @@ from data_pipeline.preparation.pipeline import prepare_shards
 from data_pipeline.preparation.planning import Plan, make_plan
 from data_pipeline.preparation.shard import Preparation, TooManyRejects, check_rejects
 from data_pipeline.progress import ShowProgress
+from data_pipeline.ray_map import map_in_tasks
 from data_pipeline.ray_output import quiet_ray_data
 from data_pipeline.report import Report, merge_reports
 from data_pipeline.steps.continuation import ContinuationKind
@@ -82,17 +84,18 @@ def prepare_dataset(
         bundle=bundle,
         bundle_fingerprint=made_from["text_settings"],
     )
-    pending = writer.pending(plan.shards, plan.fingerprint)
-    if pending:  # rows without an answer of a service may get one now
-        done = [shard for shard in plan.shards if shard not in set(pending)]
-        unanswered = [name for name, report in writer.reports(done).items() if _UNANSWERED in report.rejected]
-        pending = sorted([*pending, *unanswered])
+    done = writer.published(dict.fromkeys(plan.shards, plan.fingerprint), map_in_tasks)
+    writer.keep(plan.shards, done)
+    if len(done) < len(plan.shards):  # rows without an answer of a service may get one now
+        done = {name: marker for name, marker in done.items() if _UNANSWERED not in marker.report.rejected}
+    pending = [shard for shard in plan.shards if shard not in done]
     rows = sum(plan.live)
     _check_cpus(preparation.stages)
     with progress(rows, rows - sum(plan.live_rows(shard) for shard in pending)) as passed:
         prepare_shards(preparation, pending, passed)
-    _check_rejects(writer, plan, config.max_reject_share)
-    return describe(preparation, reader, made_from)
+    markers = done | writer.markers(pending)
+    _check_rejects(writer, plan, markers, config.max_reject_share)
+    return describe(preparation, reader, made_from, markers)
 
 
 def _check_cpus(stages: tuple[ModelStage, ...]) -> None:
@@ -105,9 +108,9 @@ def _check_cpus(stages: tuple[ModelStage, ...]) -> None:
         )
 
 
-def _check_rejects(writer: DatasetWriter, plan: Plan, share: float) -> None:
+def _check_rejects(writer: DatasetWriter, plan: Plan, markers: Mapping[str, Marker], share: float) -> None:
     """Fail where too many rows are rejected. Their shards are made again by the next job: the cause may be mended."""
-    reports = writer.reports(plan.shards)
+    reports = {name: marker.report for name, marker in markers.items()}
     try:
         check_rejects(writer.url, merge_reports(reports.values()), share)
     except TooManyRejects:

@@ -1,5 +1,7 @@
+import json
 import shutil
 import uuid
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,9 @@ from data_pipeline.corpora import CorpusError
 from data_pipeline.corpora.dialogues import Dialogues
 from data_pipeline.corpora.librispeech import LibriSpeech
 from data_pipeline.dataset import DatasetError
+from data_pipeline.dataset.layout import DatasetFiles
 from data_pipeline.dataset.samples import ShardedSamples
+from data_pipeline.preparation import job
 from data_pipeline.preparation.config import PrepareConfig
 from data_pipeline.preparation.job import PreparationError
 from data_pipeline.preparation.models import PoolConfig
@@ -97,6 +101,43 @@ def test_a_finished_job_changes_nothing(transcripts: Path, corpus: Path, tiny_bu
     report = prepare(TRANSCRIPTS, corpus, tiny_bundle, transcripts)
     assert (report.rows_in, report.rows_out, report.samples) == (10, 10, 10)
     assert {path: path.stat().st_mtime_ns for path in transcripts.rglob("*")} == before
+
+
+def test_a_finished_job_reads_each_marker_once(
+    transcripts: Path, corpus: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def check_here(function: Callable, items: Iterable) -> list:
+        return [function(item) for item in items]
+
+    def read_json(files: DatasetFiles, name: str) -> object:
+        read.append(name)
+        return json.loads(files.read(name))
+
+    monkeypatch.setattr(job, "map_in_tasks", check_here)
+    monkeypatch.setattr(DatasetFiles, "read_json", read_json)
+    prepare(TRANSCRIPTS, corpus, tiny_bundle, transcripts)
+    assert [name for name in read if name.startswith("_shards/")] == [
+        f"_shards/0000{number}-of-00003.json" for number in range(3)
+    ]
+
+
+def test_a_shard_with_a_flipped_bit_is_made_again_alone(
+    transcripts: Path, corpus: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(transcripts, damaged)
+    shard = damaged / "00001-of-00003.parquet"
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    others = [damaged / f"{folder}{number}-of-00003.{kind}" for number in ("00000", "00002")
+              for folder, kind in (("", "parquet"), ("_rejects/", "parquet"), ("_shards/", "json"))]  # fmt: skip
+    times = [path.stat().st_mtime_ns for path in others]
+    prepare(TRANSCRIPTS, corpus, tiny_bundle, damaged)
+    assert content(damaged) == content(transcripts)
+    assert [path.stat().st_mtime_ns for path in others] == times
 
 
 def test_a_shard_that_is_missing_is_made_again_with_equal_bytes(
