@@ -6,7 +6,8 @@ import os
 import re
 import time
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,14 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractFileSystem
 
+from opens2s_core.storage import exclusive
+
 SHARD_NAME = re.compile(r"\d{5,}-of-\d{5,}")
 MANIFEST = "_dataset.json"
 _TEMPORARY = "_tmp"
+_LOCK = "lock"
+"""Among the temporary files, which are no part of the data set. It is empty and stays: a file that is removed while
+another process opens it would give two locks."""
 _ABANDONED_SECONDS = 3600.0
 _READ_BYTES = 8 << 20
 """Bytes that an object store is asked for at once."""
@@ -90,12 +96,28 @@ class DatasetFiles:
         with self.filesystem.open(f"{self.root}/{name}", "rb", block_size=_READ_BYTES) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
+    @contextmanager
+    def for_one_job(self) -> Iterator[None]:
+        """Lock a data set on a disk until the block or the process ends. Object stores have no locks.
+
+        Raises :class:`DatasetError` where another job has locked it.
+        """
+        with ExitStack() as held:
+            if isinstance(self.filesystem, LocalFileSystem):
+                try:
+                    held.enter_context(exclusive(Path(self.root, _TEMPORARY, _LOCK)))
+                except BlockingIOError:
+                    raise DatasetError(
+                        f"{self.url}: another job is preparing it: expected one at a time, wait for it or end it"
+                    ) from None
+            yield
+
     def remove_abandoned(self) -> None:
-        """Remove temporary files of killed processes. Younger ones may belong to another job at the same place."""
+        """Remove temporary files of killed processes. Younger ones may belong to a task that still runs."""
         if isinstance(self.filesystem, LocalFileSystem):
             for path in Path(self.root, _TEMPORARY).glob("*"):
                 with suppress(FileNotFoundError):
-                    if path.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
+                    if path.name != _LOCK and path.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
                         path.unlink()
 
     def names(self, directory: str) -> list[str]:

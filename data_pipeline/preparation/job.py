@@ -9,7 +9,7 @@ import ray
 import torch
 
 from data_pipeline.corpora import CorpusReader
-from data_pipeline.dataset.layout import absolute_url
+from data_pipeline.dataset.layout import DatasetFiles, absolute_url
 from data_pipeline.dataset.plan import fingerprint
 from data_pipeline.dataset.writer import DatasetWriter, Marker
 from data_pipeline.preparation.bundle import load_speech_units, speaker_dim, speech_fingerprint, text_fingerprint
@@ -74,28 +74,29 @@ def prepare_dataset(
             f"{ResemblyzerEncoder.dim}: expected a bundle of that size, or a recipe without speaker_embeddings"
         )
     made_from = _made_from(config, reader, bundle, generator)
-    plan = make_plan(url, reader, corpus, config.tokenise.task, config.selection, config.shard_rows, made_from)
-    preparation = Preparation(
-        output=url,
-        root=corpus,
-        config=config,
-        plan=plan,
-        stages=_stages(config, bundle, generator, plan, made_from["speech_tokenizer"]),
-        bundle=bundle,
-        bundle_fingerprint=made_from["text_settings"],
-    )
-    done = writer.published(dict.fromkeys(plan.shards, plan.fingerprint), map_in_tasks)
-    writer.keep(plan.shards, done)
-    if len(done) < len(plan.shards):  # rows without an answer of a service may get one now
-        done = {name: marker for name, marker in done.items() if _UNANSWERED not in marker.report.rejected}
-    pending = [shard for shard in plan.shards if shard not in done]
-    rows = sum(plan.live)
-    _check_cpus(preparation.stages)
-    with progress(rows, rows - sum(plan.live_rows(shard) for shard in pending)) as passed:
-        prepare_shards(preparation, pending, passed)
-    markers = done | writer.markers(pending)
-    _check_rejects(writer, plan, markers, config.max_reject_share)
-    return describe(preparation, reader, made_from, markers)
+    with DatasetFiles(url).for_one_job():
+        plan = make_plan(url, reader, corpus, config.tokenise.task, config.selection, config.shard_rows, made_from)
+        preparation = Preparation(
+            output=url,
+            root=corpus,
+            config=config,
+            plan=plan,
+            stages=_stages(config, bundle, generator, plan, made_from["speech_tokenizer"]),
+            bundle=bundle,
+            bundle_fingerprint=made_from["text_settings"],
+        )
+        done = writer.published(dict.fromkeys(plan.shards, plan.fingerprint), map_in_tasks)
+        writer.keep(plan.shards, done)
+        if len(done) < len(plan.shards):  # rows without an answer of a service may get one now
+            done = {name: marker for name, marker in done.items() if _UNANSWERED not in marker.report.rejected}
+        pending = [shard for shard in plan.shards if shard not in done]
+        rows = sum(plan.live)
+        _check_cpus(preparation.stages)
+        with progress(rows, rows - sum(plan.live_rows(shard) for shard in pending)) as passed:
+            prepare_shards(preparation, pending, passed)
+        markers = done | writer.markers(pending)
+        _check_rejects(writer, plan, markers, config.max_reject_share)
+        return describe(preparation, reader, made_from, markers)
 
 
 def _check_cpus(stages: tuple[ModelStage, ...]) -> None:

@@ -272,6 +272,15 @@ def test_a_shard_that_was_cut_is_made_again(transcripts: Path, corpus: Path, tin
     assert content(damaged) == content(transcripts)
 
 
+def test_two_jobs_at_one_output_are_refused(ray_local: str, corpus: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    with (
+        DatasetFiles(str(tmp_path)).for_one_job(),
+        pytest.raises(DatasetError, match=f"{tmp_path}: another job is preparing it"),
+    ):
+        prepare(TRANSCRIPTS, corpus, tiny_bundle, tmp_path)
+    assert prepare(TRANSCRIPTS, corpus, tiny_bundle, tmp_path).rows_out == 10
+
+
 def test_an_output_with_another_data_set_is_refused(
     transcripts: Path, corpus: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:
