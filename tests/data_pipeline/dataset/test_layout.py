@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.dataset import DatasetError
-from data_pipeline.dataset.layout import DatasetFiles
+from data_pipeline.dataset.layout import DatasetFiles, absolute_url
 
 JOB = """
 import sys, time
@@ -17,6 +17,12 @@ with DatasetFiles(sys.argv[1]).for_one_job():
     print("locked", flush=True)
     time.sleep(60)
 """
+
+
+@pytest.mark.parametrize("url", ["/data/a::b", "a::b", "s3://bucket/a::b", "zip://x::file:///data/a.zip"])
+def test_a_chain_of_file_systems_is_refused(url: str) -> None:
+    with pytest.raises(DatasetError, match=f"{url}: expected a directory or a URL without '::'"):
+        absolute_url(url)
 
 
 def lock(url: str) -> None:

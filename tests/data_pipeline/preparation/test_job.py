@@ -272,6 +272,16 @@ def test_a_shard_that_was_cut_is_made_again(transcripts: Path, corpus: Path, tin
     assert content(damaged) == content(transcripts)
 
 
+@pytest.mark.parametrize("name", ["root", "output"])
+def test_a_path_that_fsspec_reads_otherwise_is_refused(
+    ray_local: str, corpus: Path, tiny_bundle: Path, tmp_path: Path, name: str
+) -> None:
+    paths = {"root": corpus, "output": tmp_path / "out"} | {name: tmp_path / "a::b"}
+    with pytest.raises(DatasetError, match="a::b: expected a directory or a URL without '::'"):
+        prepare(TRANSCRIPTS, paths["root"], tiny_bundle, paths["output"])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_two_jobs_at_one_output_are_refused(ray_local: str, corpus: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     with (
         DatasetFiles(str(tmp_path)).for_one_job(),
