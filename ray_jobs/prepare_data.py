@@ -42,10 +42,14 @@ def prepare_data(
     model: str,
     output: str,
     generator: GeneratorConfig | None = None,
+    *,
+    recipe: str = "",
 ) -> Report:
     """Publish samples of the corpus at ``root`` as the data set ``output``, by the tokenizers of the bundle ``model``.
-    A line shows the progress."""
-    return prepare_dataset(config, reader, root, model, output, generator=generator, progress=show_progress)
+    ``recipe`` is the name of ``config``, for the card. A line shows the progress."""
+    return prepare_dataset(
+        config, reader, root, model, output, generator=generator, recipe=recipe, progress=show_progress
+    )
 
 
 def read_corpus_settings(name: str, file: Path | None) -> CorpusReader:
@@ -126,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(str(error))
     connect()
     try:
-        report = prepare_data(config, reader, args.root, args.model, args.output, generator)
+        report = prepare_data(config, reader, args.root, args.model, args.output, generator, recipe=args.recipe)
     except Exception as error:
         if (named := _named_failure(error)) is None:
             raise

@@ -24,7 +24,11 @@ _REPORT, _CARD = "_report.html", "_card.md"
 
 
 def describe(
-    preparation: Preparation, reader: CorpusReader, made_from: dict[str, Any], markers: Mapping[str, Marker]
+    preparation: Preparation,
+    reader: CorpusReader,
+    made_from: dict[str, Any],
+    markers: Mapping[str, Marker],
+    recipe: str = "",
 ) -> Report:
     """Publish the index, ``_report.html`` and ``_card.md`` of a data set with all its shards, and last the manifest,
     which marks it as finished. ``markers`` are those of the shards. Does nothing where all of them are there."""
@@ -39,9 +43,16 @@ def describe(
     title = f"{reader.card.title}: {task}"
     page = render_html(title, report, _examples(preparation), _rejects(files.url, plan))
     files.put(_REPORT, page.encode())
-    card = render_card(title, report, {reader.name: reader.card}, recipe=task, fingerprint=plan.fingerprint)
+    card = render_card(
+        title, report, {reader.name: reader.card}, recipe=recipe or "not named", fingerprint=plan.fingerprint
+    )
     files.put(_CARD, card.encode())
-    facts = {"fingerprint": plan.fingerprint, "made_from": made_from, "not_selected": plan.not_selected}
+    facts = {
+        "recipe": recipe,
+        "fingerprint": plan.fingerprint,
+        "made_from": made_from,
+        "not_selected": plan.not_selected,
+    }
     return writer.finish(plan.shards, facts, markers=markers)
 
 

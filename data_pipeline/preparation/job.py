@@ -50,9 +50,11 @@ def prepare_dataset(
     output: str,
     *,
     generator: GeneratorConfig | None = None,
+    recipe: str = "",
     progress: ShowProgress,
 ) -> Report:
-    """Publish samples of the corpus at ``root`` as the data set ``output``; both are directories or URLs.
+    """Publish samples of the corpus at ``root`` as the data set ``output``; both are directories or URLs. ``recipe`` is
+    the name of ``config``, where it has one: the card and the manifest state it.
 
     A job that was killed resumes when it is started again; a finished one changes nothing. Raises
     :class:`PreparationError`, :class:`~data_pipeline.preparation.shard.TooManyRejects` and
@@ -96,7 +98,7 @@ def prepare_dataset(
             prepare_shards(preparation, pending, passed)
         markers = done | writer.markers(pending)
         _check_rejects(writer, plan, markers, config.max_reject_share)
-        return describe(preparation, reader, made_from, markers)
+        return describe(preparation, reader, made_from, markers, recipe)
 
 
 def _check_cpus(stages: tuple[ModelStage, ...]) -> None:

@@ -62,6 +62,7 @@ def test_a_job_that_can_use_no_row_fails(spoken: Path, tiny_bundle: Path, tmp_pa
         main(arguments)
     with pytest.raises(SystemExit, match="no samples: all 2 rows were rejected"):
         main([*arguments, "--max-reject-share", "1"])
+    assert "- Recipe: `smoke`" in (tmp_path / "out" / "_card.md").read_text()
 
 
 @pytest.mark.ray

@@ -282,6 +282,19 @@ def test_a_path_that_fsspec_reads_otherwise_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_card_and_the_manifest_name_the_recipe_and_the_fingerprint_does_not(
+    transcripts: Path, corpus: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    prepare(TRANSCRIPTS, corpus, tiny_bundle, tmp_path, recipe="asr-short")
+    named, unnamed = (json.loads((path / "_dataset.json").read_text()) for path in (tmp_path, transcripts))
+    assert (named["recipe"], unnamed["recipe"]) == ("asr-short", "")
+    assert named["fingerprint"] == unnamed["fingerprint"]
+    card = (tmp_path / "_card.md").read_text()
+    assert "# LibriSpeech: transcription\n" in card
+    assert f"- Recipe: `asr-short`\n- Fingerprint: `{named['fingerprint']}`" in card
+    assert "- Recipe: `not named`" in (transcripts / "_card.md").read_text()
+
+
 def test_two_jobs_at_one_output_are_refused(ray_local: str, corpus: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     with (
         DatasetFiles(str(tmp_path)).for_one_job(),
