@@ -35,7 +35,7 @@ class DatasetError(ValueError):
 def absolute_url(url: str) -> str:
     """``url`` with its protocol: it means the same in every process, as a relative path does not.
 
-    Raises :class:`DatasetError` for a protocol that cannot be used, and for ``::``, by which fsspec chains file systems.
+    Raises :class:`DatasetError` for a protocol that cannot be used, and for ``::``, which chains file systems.
     """
     if "::" in url:
         raise DatasetError(f"{url}: expected a directory or a URL without '::', which chains file systems")

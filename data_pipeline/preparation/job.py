@@ -24,15 +24,13 @@ from data_pipeline.progress import ShowProgress
 from data_pipeline.ray_map import map_in_tasks
 from data_pipeline.ray_output import quiet_ray_data
 from data_pipeline.report import Report, merge_reports
-from data_pipeline.steps.continuation import ContinuationKind
 from data_pipeline.steps.speaker_embedding import ResemblyzerEncoder, SpeakerEmbeddings
+from data_pipeline.steps.tasks import TASKS
 from opens2s_core.config import config_to_dict
 from opens2s_core.storage import absolute_directory
 
 VERSION = 3
 """Raised when the same corpus, configuration and models give other samples."""
-_KINDS: dict[str, ContinuationKind] = {"continuation": "semantic", "emotional continuation": "emotional"}
-
 
 _UNANSWERED = "continuation: no answer"
 """Kind of the rows for which a language model gave no answer."""
@@ -65,7 +63,7 @@ def prepare_dataset(
     if f"{url}/".startswith(f"{corpus}/") or f"{corpus}/".startswith(f"{url}/"):
         raise PreparationError(f"output {url} and corpus {corpus}: expected neither to lie in the other")
     writer = DatasetWriter(url)
-    if generator is None and _needs_generator(config):
+    if generator is None and TASKS[config.tokenise.task].continuation:
         raise PreparationError(
             f"the task {config.tokenise.task!r} needs a language model that writes continuations: expected a generator"
         )
@@ -125,14 +123,14 @@ def _made_from(
     config: PrepareConfig, reader: CorpusReader, bundle: str, generator: GeneratorConfig | None
 ) -> dict[str, Any]:
     """All that decides what a data set holds, as plain data."""
-    needs_units = _needs_units(config)
+    needs = TASKS[config.tokenise.task]
     return {
         "version": VERSION,
         "corpus": {"name": reader.name, "settings": config_to_dict(reader)},
         "config": config.identity(),
         "text_settings": text_fingerprint(bundle),
-        "speech_tokenizer": speech_fingerprint(bundle) if needs_units else None,
-        "generator": {"model": generator.model} if generator and _needs_generator(config) else None,
+        "speech_tokenizer": speech_fingerprint(bundle) if needs.units else None,
+        "generator": {"model": generator.model} if generator and needs.continuation else None,
     }
 
 
@@ -141,21 +139,20 @@ def _stages(
 ) -> tuple[ModelStage, ...]:
     """The models that the task needs, in order. ``speech_tokenizer`` is its fingerprint."""
     before = {"rows": plan.rows_fingerprint, "clips": config_to_dict(config.clips)}
+    needs = TASKS[config.tokenise.task]
     stages = []
-    if _needs_generator(config):
+    if needs.continuation:
         assert generator is not None
         stages.append(
             ModelStage(
                 name="continuation",
                 field="continuation",
-                build=partial(load_continuations, generator, _KINDS[config.tokenise.task]),
+                build=partial(load_continuations, generator, needs.continuation),
                 pool=config.generator,
-                fingerprint=fingerprint(
-                    [before, _KINDS[config.tokenise.task], generator.model, generator.max_new_tokens]
-                ),
+                fingerprint=fingerprint([before, needs.continuation, generator.model, generator.max_new_tokens]),
             )
         )
-    if _needs_units(config):
+    if needs.units:
         stages.append(
             ModelStage(
                 name="units",
@@ -176,14 +173,6 @@ def _stages(
             )
         )
     return tuple(stages)
-
-
-def _needs_generator(config: PrepareConfig) -> bool:
-    return config.tokenise.task in _KINDS
-
-
-def _needs_units(config: PrepareConfig) -> bool:
-    return config.tokenise.task in ("conversation", "text to speech")
 
 
 def _load_speaker_encoder() -> SpeakerEmbeddings:

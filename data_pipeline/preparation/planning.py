@@ -24,7 +24,7 @@ from data_pipeline.dataset.plan import fingerprint
 from data_pipeline.preparation.work import encode_entry
 from data_pipeline.records import Conversation, Entry, Reject, Utterance
 from data_pipeline.steps.statistics import METADATA, SelectionConfig, select
-from data_pipeline.steps.tokenise import ENTRIES, Task
+from data_pipeline.steps.tasks import TASKS, Task
 from opens2s_core.config import parse_config
 
 PLAN = "_plan.json"
@@ -174,7 +174,7 @@ def _scan_parts(
 
 def _checked(reader: CorpusReader, corpus: CorpusFiles, part: str, task: Task) -> Iterator[dict[str, Any]]:
     for entry in checked_entries(reader, corpus, part):
-        if not isinstance(entry, (Reject, *ENTRIES[task])):
+        if not isinstance(entry, (Reject, *TASKS[task].entries)):
             raise CorpusError(f"{reader.name} has no entries for the task {task!r}: got a {type(entry).__name__}")
         yield _scanned(entry)
 
