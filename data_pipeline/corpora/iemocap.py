@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from data_pipeline.corpora.files import CorpusError, CorpusFiles, check_splits, top_directory
 from data_pipeline.corpora.reader import CorpusCard
-from data_pipeline.corpora.rows import bad_row, reject_repeated_ids
+from data_pipeline.corpora.rows import bad_row, with_unique_ids
 from data_pipeline.records import AudioReference, Emotion, Gender, Reject, Utterance
 
 LABELS: dict[str, Emotion] = {
@@ -66,10 +66,8 @@ class Iemocap:
             )
         return found
 
+    @with_unique_ids
     def read(self, files: CorpusFiles, part: str) -> Iterator[Utterance | Reject]:
-        yield from reject_repeated_ids(self._read(files, part))
-
-    def _read(self, files: CorpusFiles, part: str) -> Iterator[Utterance | Reject]:
         session, _, dialog = part.rpartition("/")
         wavs = f"{session}/sentences/wav/{dialog}"
         unlabelled = {name.removesuffix(".wav") for name in files.names(wavs) if _is_clip(name)}
