@@ -9,9 +9,9 @@ GROUP_BYTES = 1 << 20
 """Bytes of a row group: what is read together. The footer has some hundred bytes a column for each, so smaller groups
 cost more there than they save."""
 GROUP_ROWS = 64
-"""A row group that is a quarter full has at most so many rows: training shuffles whole groups, and a group of text alone
-would else have a hundred times the positions of one with audio. With fewer rows, or with less in them, the footers cost
-more than they should."""
+"""A row group that is a quarter full has at most so many rows: training shuffles whole groups, and a group of text
+alone would else have a hundred times the positions of one with audio. With fewer rows, or less in them, the footers
+cost more than they should."""
 _FULL = 0.25
 
 
