@@ -25,14 +25,14 @@ class VLLMGeneratorConfig:
 class VLLMEngine:
     """A :class:`~data_pipeline.preparation.llm.ChatEngine`.
 
-    Each engine takes ``tensor_parallel_size`` GPUs, whatever the pool has. The pool's CPUs are those of the actor that
-    applies the chat template.
+    An engine takes ``tensor_parallel_size`` GPUs, whatever the pool says.
     """
 
     config: VLLMGeneratorConfig
 
     def processor(self, pool: PoolConfig) -> ProcessorConfig:
         config = self.config
+        alone = config.tensor_parallel_size == 1
         return vLLMEngineProcessorConfig(
             model_source=config.model,
             engine_kwargs={
@@ -42,10 +42,12 @@ class VLLMEngine:
             },
             batch_size=pool.batch_rows,
             concurrency=(pool.min_actors, pool.max_actors),
+            # With several GPUs, Ray Data places its actor, which takes a CPU, beside workers with a GPU each.
+            placement_group_config={"bundle_per_worker": {"CPU": pool.cpus if alone else 1, "GPU": 1}},
             # A prompt that is too long is an error of its row. Where the engine is dead its actor is replaced.
             should_continue_on_error=True,
             chat_template_stage=ChatTemplateStageConfig(
-                concurrency=1, num_cpus=pool.cpus, chat_template_kwargs={"enable_thinking": False}
+                concurrency=1, num_cpus=0, chat_template_kwargs={"enable_thinking": False}
             ),
             # vLLM does both itself; each would be an actor through which all clips pass.
             tokenize_stage=False,
