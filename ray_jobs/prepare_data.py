@@ -18,10 +18,10 @@ from data_pipeline.preparation.config import PrepareConfig
 from data_pipeline.preparation.generators import GeneratorConfig
 from data_pipeline.preparation.job import PreparationError, prepare_dataset
 from data_pipeline.preparation.shard import TooManyRejects
+from data_pipeline.preparation.vllm_engine import VLLMGeneratorConfig
 from data_pipeline.report import Report, render_report
 from data_pipeline.steps.openai_generator import OpenAIGeneratorConfig
 from data_pipeline.steps.transformers_generator import TransformersGeneratorConfig
-from data_pipeline.steps.vllm_generator import VLLMGeneratorConfig
 from opens2s_core.checkpoint.errors import CheckpointError
 from opens2s_core.config import parse_config
 from opens2s_core.storage import StorageError

@@ -15,8 +15,8 @@ from data_pipeline.dataset.writer import DatasetWriter, Marker
 from data_pipeline.preparation.bundle import load_speech_units, speaker_dim, speech_fingerprint, text_fingerprint
 from data_pipeline.preparation.config import PrepareConfig
 from data_pipeline.preparation.description import describe
-from data_pipeline.preparation.generators import GeneratorConfig, load_continuations
-from data_pipeline.preparation.models import ModelStage
+from data_pipeline.preparation.generators import GeneratorConfig, continuation_stage, missing_software
+from data_pipeline.preparation.models import ActorStage, ModelStage
 from data_pipeline.preparation.pipeline import prepare_shards
 from data_pipeline.preparation.planning import Plan, make_plan
 from data_pipeline.preparation.shard import Preparation, TooManyRejects, check_rejects
@@ -67,6 +67,8 @@ def prepare_dataset(
         raise PreparationError(
             f"the task {config.tokenise.task!r} needs a language model that writes continuations: expected a generator"
         )
+    if generator is not None and (missing := missing_software(generator)) is not None:
+        raise PreparationError(missing)
     config = replace(config, tokenise=replace(config.tokenise, speaker_dim=speaker_dim(bundle)))
     if config.speaker_embeddings and config.tokenise.speaker_dim != ResemblyzerEncoder.dim:
         raise PreparationError(
@@ -140,21 +142,20 @@ def _stages(
     """The models that the task needs, in order. ``speech_tokenizer`` is its fingerprint."""
     before = {"rows": plan.rows_fingerprint, "clips": config_to_dict(config.clips)}
     needs = TASKS[config.tokenise.task]
-    stages = []
+    stages: list[ModelStage] = []
     if needs.continuation:
         assert generator is not None
         stages.append(
-            ModelStage(
-                name="continuation",
-                field="continuation",
-                build=partial(load_continuations, generator, needs.continuation),
-                pool=config.generator,
-                fingerprint=fingerprint([before, needs.continuation, generator.model, generator.max_new_tokens]),
+            continuation_stage(
+                generator,
+                needs.continuation,
+                config.generator,
+                fingerprint([before, needs.continuation, generator.model, generator.max_new_tokens]),
             )
         )
     if needs.units:
         stages.append(
-            ModelStage(
+            ActorStage(
                 name="units",
                 field="units",
                 build=partial(load_speech_units, bundle),
@@ -164,7 +165,7 @@ def _stages(
         )
     if config.speaker_embeddings:
         stages.append(
-            ModelStage(
+            ActorStage(
                 name="speakers",
                 field="speakers",
                 build=_load_speaker_encoder,

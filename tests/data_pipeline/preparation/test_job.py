@@ -3,6 +3,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -16,11 +17,12 @@ from data_pipeline.corpora.librispeech import LibriSpeech
 from data_pipeline.dataset import DatasetError
 from data_pipeline.dataset.layout import DatasetFiles
 from data_pipeline.dataset.samples import ShardedSamples
-from data_pipeline.preparation import job
+from data_pipeline.preparation import generators, job
 from data_pipeline.preparation.config import PrepareConfig
 from data_pipeline.preparation.job import PreparationError
 from data_pipeline.preparation.models import PoolConfig
 from data_pipeline.preparation.shard import TooManyRejects
+from data_pipeline.preparation.vllm_engine import VLLMGeneratorConfig
 from data_pipeline.report import Report
 from data_pipeline.steps.tokenise import CONTINUE, TokeniseConfig
 from opens2s_core.audio import SAMPLE_RATE, decode_audio, resample
@@ -28,6 +30,7 @@ from opens2s_core.checkpoint.bundle import OPENS2S, SPEECH_TOKENIZER
 from opens2s_core.checkpoint.opens2s import load_prompt_builder
 from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
 from ray_jobs.prepare_data import prepare_data
+from tests.data_pipeline.preparation.http_engine import HttpEngine
 from tests.data_pipeline.preparation.model_server import model_server
 from tests.data_pipeline.preparation.speech import write_speech
 
@@ -233,6 +236,27 @@ def test_continuations_need_a_language_model(ray_local: str, corpus: Path, tiny_
     with pytest.raises(PreparationError, match="'continuation' needs a language model"):
         prepare(CONTINUATIONS, corpus, tiny_bundle, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
+def test_vllm_must_be_installed(ray_local: str, corpus: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(PreparationError, match="vLLM, which should run m, is not installed"):
+        prepare(CONTINUATIONS, corpus, tiny_bundle, tmp_path / "out", generator=VLLMGeneratorConfig(model="m"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_processor_of_ray_makes_the_data_set_that_actors_make(
+    ray_local: str, corpus: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with model_server() as server:
+        prepare(CONTINUATIONS, corpus, tiny_bundle, tmp_path / "actors", generator=server.config)
+        monkeypatch.setattr(job, "missing_software", lambda _: None)
+        monkeypatch.setattr(generators, "VLLMEngine", lambda _: HttpEngine(server.url))
+        generator = VLLMGeneratorConfig(model=server.config.model)
+        report = prepare(CONTINUATIONS, corpus, tiny_bundle, tmp_path / "processor", generator=generator)
+        assert len(server.prompts) == 20
+    assert report.rows_out == 10
+    assert content(tmp_path / "processor") == content(tmp_path / "actors")
 
 
 def test_dialogues_must_be_finished(ray_local: str, tiny_bundle: Path, tmp_path: Path) -> None:
