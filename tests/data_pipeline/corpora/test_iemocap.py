@@ -54,7 +54,7 @@ def test_an_utterance_has_its_label_text_times_and_fold(tmp_path: Path) -> None:
         ("It's-- No. (really)", "It's-- No. (really)"),
     ],
 )
-def test_marks_of_other_sounds_are_no_part_of_the_text(tmp_path: Path, stored: str, text: str) -> None:
+def test_marks_in_brackets_are_no_part_of_the_text(tmp_path: Path, stored: str, text: str) -> None:
     id = "Ses01F_impro01_F000"
     write_dialog(tmp_path, "Ses01F_impro01", {id: "hap"}, clips=[id], texts=f"{id} [000.2901-001.5000]: {stored}\n")
     assert utterances(Iemocap(), tmp_path)[id].text == text
