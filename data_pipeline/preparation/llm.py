@@ -54,7 +54,7 @@ class ProcessorStage(ModelStage):
             preprocess=partial(make_request, engine=self.engine),
             postprocess=partial(take_answer, engine=self.engine),
         )
-        data = data.map_batches(partial(pack_rows, stage=self), batch_size=None, batch_format="pyarrow")
+        data = data.map_batches(partial(serialise_rows, stage=self), batch_size=None, batch_format="pyarrow")
         # A block leaves the processor as a whole, and what is not stored yet is lost with the job.
         data = processor(data.repartition(target_num_rows_per_block=self.pool.batch_rows))
         return data.map_batches(
@@ -62,7 +62,7 @@ class ProcessorStage(ModelStage):
         )
 
 
-def pack_rows(table: pa.Table, *, stage: ProcessorStage) -> pa.Table:
+def serialise_rows(table: pa.Table, *, stage: ProcessorStage) -> pa.Table:
     """A table of schema WORK → its rows as bytes, and the prompts of those that need an answer."""
     prompts = [_prompt(row, stage) for row in from_table(table)]
     rows = [_to_bytes(table.slice(index, 1)) for index in range(table.num_rows)]

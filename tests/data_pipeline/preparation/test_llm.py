@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 import ray.data
 
-from data_pipeline.preparation.llm import ProcessorStage, make_request, pack_rows, store_answers, take_answer
+from data_pipeline.preparation.llm import ProcessorStage, make_request, serialise_rows, store_answers, take_answer
 from data_pipeline.preparation.models import ModelOutputs, PoolConfig
 from data_pipeline.preparation.work import from_table, to_table
 from data_pipeline.records import AudioReference, Reject, RejectedRow, Utterance
@@ -58,14 +58,14 @@ MADE = [
 
 def returned(rows: Sequence[PreparedRow], *columns: dict[str, Any]) -> pa.Table:
     """What the processor returns for ``rows``."""
-    packed = pack_rows(to_table(rows), stage=stage()).to_pylist()
+    packed = serialise_rows(to_table(rows), stage=stage()).to_pylist()
     return pa.Table.from_pylist(
         [{"work_row": row["work_row"], **new} for row, new in zip(packed, columns, strict=True)]
     )
 
 
 def test_rows_that_need_no_answer_are_marked_and_the_others_are_asked() -> None:
-    packed = pack_rows(to_table(ROWS), stage=stage()).to_pylist()
+    packed = serialise_rows(to_table(ROWS), stage=stage()).to_pylist()
     requests = [make_request(row, engine=HttpEngine("")) for row in packed]
     assert [bool(request["__inference_error__"]) for request in requests] == [False, True, False, True, True, False]
     messages = [request["payload"]["messages"] for request in requests if "payload" in request]
