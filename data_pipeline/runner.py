@@ -8,6 +8,7 @@ import ray.data
 
 from data_pipeline.dataset import DatasetWriter, Shard, ShardContent
 from data_pipeline.progress import Passed, ShowProgress
+from data_pipeline.ray_map import map_in_tasks
 from data_pipeline.ray_output import quiet_ray_data
 from data_pipeline.report import Report
 from opens2s_core.audio import SAMPLE_RATE
@@ -19,7 +20,7 @@ Make = Callable[[str], ShardContent]
 def run_shards(plan: Sequence[Shard], make: Make, writer: DatasetWriter, progress: ShowProgress) -> Report:
     """Make and publish the shards of ``plan`` that are not published yet, one Ray task each."""
     quiet_ray_data()
-    pending = writer.start(plan)
+    pending = writer.start(plan, map_in_tasks)
     rows = sum(shard.rows for shard in plan)
     with progress(rows, rows - sum(shard.rows for shard in pending)) as passed:
         if pending:

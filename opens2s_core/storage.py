@@ -329,10 +329,22 @@ def _fetch_current(remote: _Remote, patterns: Sequence[str]) -> Path:
 
 
 @contextmanager
-def _locked(directory: Path, *, wait: bool = True) -> Iterator[None]:
+def exclusive(file: Path) -> Iterator[None]:
+    """An exclusive lock on ``file``, which is made where it is missing and stays; the lock ends with its process.
+
+    It holds among processes of all machines where the file system shares locks, as NFS does. Raises
+    ``BlockingIOError`` if it is held already.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(file, wait=False, flags=os.O_RDWR | os.O_CREAT):  # NFS locks only what is open for writing
+        yield
+
+
+@contextmanager
+def _locked(path: Path, *, wait: bool = True, flags: int = os.O_RDONLY) -> Iterator[None]:
     """An exclusive lock among all processes of this machine; it ends with its process. Without ``wait``, raises
     ``BlockingIOError`` if it is held already."""
-    descriptor = os.open(directory, os.O_RDONLY)
+    descriptor = os.open(path, flags, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield

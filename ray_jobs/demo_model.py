@@ -27,7 +27,10 @@ def make_model(workspace: Path, terminal: Terminal) -> Path:
     steps: list[tuple[str, Callable[[], object]]] = [
         ("building a small spoken corpus", lambda: build_dialogues(spoken, dialogues)),
         ("starting a model from nothing", lambda: init_model(recipe.scratch, dialogues, start)),
-        ("preparing training samples", lambda: prepare_data(recipe.prepare, Dialogues(), dialogues, start, samples)),
+        (
+            "preparing training samples",
+            lambda: prepare_data(recipe.prepare, Dialogues(), dialogues, start, samples, recipe=demo.__name__),
+        ),
         ("training with DeepSpeed", lambda: train(recipe.train, recipe.workers, samples, start, run)),
         ("writing examples", lambda: write_examples(dialogues, workspace / "examples")),
         ("exporting the model", lambda: export(run, start, str(bundle))),

@@ -18,10 +18,10 @@ from data_pipeline.preparation.config import PrepareConfig
 from data_pipeline.preparation.generators import GeneratorConfig
 from data_pipeline.preparation.job import PreparationError, prepare_dataset
 from data_pipeline.preparation.shard import TooManyRejects
+from data_pipeline.preparation.vllm_engine import VLLMGeneratorConfig
 from data_pipeline.report import Report, render_report
 from data_pipeline.steps.openai_generator import OpenAIGeneratorConfig
 from data_pipeline.steps.transformers_generator import TransformersGeneratorConfig
-from data_pipeline.steps.vllm_generator import VLLMGeneratorConfig
 from opens2s_core.checkpoint.errors import CheckpointError
 from opens2s_core.config import parse_config
 from opens2s_core.storage import StorageError
@@ -42,10 +42,14 @@ def prepare_data(
     model: str,
     output: str,
     generator: GeneratorConfig | None = None,
+    *,
+    recipe: str = "",
 ) -> Report:
     """Publish samples of the corpus at ``root`` as the data set ``output``, by the tokenizers of the bundle ``model``.
-    A line shows the progress."""
-    return prepare_dataset(config, reader, root, model, output, generator=generator, progress=show_progress)
+    ``recipe`` is the name of ``config``, for the card. A line shows the progress."""
+    return prepare_dataset(
+        config, reader, root, model, output, generator=generator, recipe=recipe, progress=show_progress
+    )
 
 
 def read_corpus_settings(name: str, file: Path | None) -> CorpusReader:
@@ -126,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(str(error))
     connect()
     try:
-        report = prepare_data(config, reader, args.root, args.model, args.output, generator)
+        report = prepare_data(config, reader, args.root, args.model, args.output, generator, recipe=args.recipe)
     except Exception as error:
         if (named := _named_failure(error)) is None:
             raise

@@ -20,6 +20,7 @@ from data_pipeline.benchmark.clips import write_corpus, write_sources
 from data_pipeline.benchmark.processes import Usage, measured_usage
 from data_pipeline.corpora.manifest import Manifest
 from data_pipeline.dataset.layout import absolute_url
+from data_pipeline.dataset.writer import DatasetWriter
 from data_pipeline.preparation.bundle import text_fingerprint
 from data_pipeline.preparation.config import PrepareConfig
 from data_pipeline.preparation.description import describe
@@ -215,7 +216,8 @@ def _differing(one: Path, other: Path) -> list[str]:
 def _describe(preparation: Preparation, output: Path) -> float:
     start = time.perf_counter()
     written = replace(preparation, output=absolute_url(str(output)))
-    describe(written, Manifest(), _made_from(preparation.config))
+    markers = DatasetWriter(written.output).markers(written.plan.shards)
+    describe(written, Manifest(), _made_from(preparation.config), markers)
     return time.perf_counter() - start
 
 

@@ -15,7 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractFileSystem
 
 from data_pipeline.dataset.index import INDEX_SCHEMA, build_index, with_shards, write_index
-from data_pipeline.dataset.layout import MANIFEST, shard_name
+from data_pipeline.dataset.layout import MANIFEST, DatasetFiles, shard_name
 from data_pipeline.dataset.parquet import parquet_bytes
 from data_pipeline.dataset.samples import ShardedSamples
 from data_pipeline.schema import SAMPLE
@@ -177,6 +177,6 @@ def write_random_index(directory: Path, rows: int) -> str:
 
 
 def _finish(directory: Path, index: pa.Table) -> str:
-    write_index(LocalFileSystem(), str(directory), index)
+    write_index(DatasetFiles(str(directory)), index)
     (directory / MANIFEST).write_text("{}\n")
     return str(directory)

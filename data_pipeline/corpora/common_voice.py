@@ -8,7 +8,7 @@ from typing import ClassVar
 from data_pipeline.corpora.fields import required_text, text_field
 from data_pipeline.corpora.files import CorpusError, CorpusFiles, Listing, check_splits
 from data_pipeline.corpora.reader import CorpusCard
-from data_pipeline.corpora.rows import bad_row, reject_repeated_ids
+from data_pipeline.corpora.rows import bad_row, with_unique_ids
 from data_pipeline.corpora.tables import text_lines
 from data_pipeline.records import Age, AudioReference, Gender, Reject, RejectedRow, Utterance
 
@@ -67,10 +67,8 @@ class CommonVoice:
             _header(files, table, text_lines(files, table))
         return tables
 
+    @with_unique_ids
     def read(self, files: CorpusFiles, part: str) -> Iterator[Utterance | Reject]:
-        yield from reject_repeated_ids(self._read(files, part))
-
-    def _read(self, files: CorpusFiles, part: str) -> Iterator[Utterance | Reject]:
         directory, _, table = part.rpartition("/")
         split = table.removesuffix(".tsv")
         listing = Listing(files)

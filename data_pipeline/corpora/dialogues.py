@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from data_pipeline.corpora.files import CorpusError, CorpusFiles
 from data_pipeline.corpora.reader import CorpusCard
-from data_pipeline.corpora.rows import bad_row, reject_repeated_ids
+from data_pipeline.corpora.rows import bad_row, with_unique_ids
 from data_pipeline.corpora.tables import parquet_rows
 from data_pipeline.records import (
     AudioReference,
@@ -65,10 +65,8 @@ class Dialogues:
             )
         return found
 
+    @with_unique_ids
     def read(self, files: CorpusFiles, part: str) -> Iterator[Conversation | Reject]:
-        yield from reject_repeated_ids(self._read(files, part))
-
-    def _read(self, files: CorpusFiles, part: str) -> Iterator[Conversation | Reject]:
         for number, row in enumerate(parquet_rows(files, part, _COLUMNS, audio_columns=_AUDIO)):
             id = row["id"] or f"{part}:{number}"
             if missing := [name for name in ("id", "user_text", "reply_text") if not (row[name] or "").strip()]:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, ClassVar
 from data_pipeline.corpora.fields import number_field, required_text, text_field
 from data_pipeline.corpora.files import CorpusError, CorpusFiles, Listing
 from data_pipeline.corpora.reader import CorpusCard
-from data_pipeline.corpora.rows import bad_row, reject_repeated_ids
+from data_pipeline.corpora.rows import bad_row, with_unique_ids
 from data_pipeline.corpora.tables import json_rows, parse_object
 from data_pipeline.records import AudioReference, Reject, RejectedRow, Utterance
 
@@ -50,10 +50,8 @@ class Emilia:
             raise CorpusError(f"{files.root}: expected *.tar or *.jsonl of Emilia in {', '.join(self.languages)}")
         return found
 
+    @with_unique_ids
     def read(self, files: CorpusFiles, part: str) -> Iterator[Utterance | Reject]:
-        yield from reject_repeated_ids(self._read(files, part))
-
-    def _read(self, files: CorpusFiles, part: str) -> Iterator[Utterance | Reject]:
         clips = _archive(files, part) if part.endswith(".tar") else _table(files, part)
         for key, row, audio in clips:
             row_id = key

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from data_pipeline.corpora.files import CorpusError, CorpusFiles, top_directory
 from data_pipeline.corpora.reader import CorpusCard
-from data_pipeline.corpora.rows import bad_row, reject_repeated_ids
+from data_pipeline.corpora.rows import bad_row, with_unique_ids
 from data_pipeline.records import AudioReference, Emotion, Reject, RejectedRow, Utterance
 
 LABELS: dict[str, Emotion] = {
@@ -56,10 +56,8 @@ class Esd:
             raise CorpusError(f"{self.name}: no language {', '.join(sorted(unknown))}; there: en, zh")
         return [f"{top}{name}" for name in names if _language(name) in self.languages]
 
+    @with_unique_ids
     def read(self, files: CorpusFiles, part: str) -> Iterator[Utterance | Reject]:
-        yield from reject_repeated_ids(self._read(files, part))
-
-    def _read(self, files: CorpusFiles, part: str) -> Iterator[Utterance | Reject]:
         speaker = part.rpartition("/")[2]
         lines, rejects = _table(files, f"{part}/{speaker}.txt", _language(speaker))
         yield from rejects

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from data_pipeline.corpora.files import CorpusError, CorpusFiles, check_splits, top_directory
 from data_pipeline.corpora.reader import CorpusCard
-from data_pipeline.corpora.rows import bad_row, reject_repeated_ids
+from data_pipeline.corpora.rows import bad_row, with_unique_ids
 from data_pipeline.records import AudioReference, Emotion, Gender, Reject, Utterance
 
 LABELS: dict[str, Emotion] = {
@@ -28,6 +28,7 @@ _SESSIONS = ("Session1", "Session2", "Session3", "Session4", "Session5")
 _GENDERS: dict[str, Gender] = {"F": "female", "M": "male"}
 _EVALUATION = re.compile(r"\[\s*(\d+\.?\d*)\s*-\s*(\d+\.?\d*)\s*\]\s+(\S+)\s+(\S+)(?:\s+\[.*\])?\s*")
 _TRANSCRIPT = re.compile(r"(\S+)\s+\[[^\]]*\]:?\s*(.*)")
+_MARK = re.compile(r"\[[^\]]*\]")  # [LAUGHTER], [BREATHING], [GARBAGE] and others: no words
 _ENCODINGS = ("utf-8-sig", "cp1252", "latin-1")
 
 
@@ -40,7 +41,8 @@ class Iemocap:
         Session1/dialog/transcriptions/Ses01F_impro01.txt     Ses01F_impro01_F000 [006.29-008.23]: Excuse me.
 
     A session is a split: each has two speakers of its own, so that a session makes a fold. Speaker and gender are those
-    of the utterance (``_F000``, ``_M000``), not of the dialogue (``Ses01F``). Without a transcript the text is empty.
+    of the utterance (``_F000``, ``_M000``), not of the dialogue (``Ses01F``). Marks in brackets, such as
+    ``[LAUGHTER]``, are no part of a text. Without a transcript, and where it has marks alone, the text is empty.
     """
 
     name: ClassVar[str] = "iemocap"
@@ -66,10 +68,8 @@ class Iemocap:
             )
         return found
 
+    @with_unique_ids
     def read(self, files: CorpusFiles, part: str) -> Iterator[Utterance | Reject]:
-        yield from reject_repeated_ids(self._read(files, part))
-
-    def _read(self, files: CorpusFiles, part: str) -> Iterator[Utterance | Reject]:
         session, _, dialog = part.rpartition("/")
         wavs = f"{session}/sentences/wav/{dialog}"
         unlabelled = {name.removesuffix(".wav") for name in files.names(wavs) if _is_clip(name)}
@@ -133,4 +133,4 @@ def _texts(files: CorpusFiles, path: str) -> dict[str, str]:
     if not files.exists(path):
         return {}
     matches = (_TRANSCRIPT.fullmatch(line.strip()) for line in files.text(path, _ENCODINGS).splitlines())
-    return {match[1]: match[2].strip() for match in matches if match}
+    return {match[1]: " ".join(_MARK.sub(" ", match[2]).split()) for match in matches if match}

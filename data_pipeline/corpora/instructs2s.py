@@ -11,7 +11,7 @@ import yaml
 
 from data_pipeline.corpora.files import CorpusError, CorpusFiles, Listing
 from data_pipeline.corpora.reader import CorpusCard
-from data_pipeline.corpora.rows import bad_row, reject_repeated_ids, split_rounds
+from data_pipeline.corpora.rows import bad_row, split_rounds, with_unique_ids
 from data_pipeline.corpora.tables import json_rows
 from data_pipeline.records import (
     AudioReference,
@@ -74,10 +74,8 @@ class InstructS2S:
             raise CorpusError(f"{files.root}: expected manifests of InstructS2S-200K: {' or '.join(patterns)}")
         return found
 
+    @with_unique_ids
     def read(self, files: CorpusFiles, part: str) -> Iterator[Conversation | Reject]:
-        yield from reject_repeated_ids(self._read(files, part))
-
-    def _read(self, files: CorpusFiles, part: str) -> Iterator[Conversation | Reject]:
         mapping, listing = self._mapping(), Listing(files)
         id, group = "", list[dict[str, Any]]()
         for number, record in json_rows(files, part):

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from data_pipeline.corpora.files import CorpusError, CorpusFiles, check_splits, top_directory
 from data_pipeline.corpora.reader import CorpusCard
-from data_pipeline.corpora.rows import bad_row, reject_repeated_ids
+from data_pipeline.corpora.rows import bad_row, with_unique_ids
 from data_pipeline.records import AudioReference, Emotion, Reject, RejectedRow, Utterance
 
 LABELS: dict[str, Emotion] = {
@@ -62,10 +62,8 @@ class Meld:
             raise CorpusError(f"{files.root}: expected tables of MELD, one of {tables}")
         return found
 
+    @with_unique_ids
     def read(self, files: CorpusFiles, part: str) -> Iterator[Utterance | Reject]:
-        yield from reject_repeated_ids(self._read(files, part))
-
-    def _read(self, files: CorpusFiles, part: str) -> Iterator[Utterance | Reject]:
         split = part.rpartition("/")[2].removesuffix("_sent_emo.csv")
         directory, there = _clips(files, top_directory(files, "MELD.Raw"), split)
         unlabelled = set(there)

@@ -1,11 +1,13 @@
 """What readers do with rows: reject bad ones and repeated ids, and order the rounds of a conversation."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from data_pipeline.records import Conversation, Reject, RejectedRow, Utterance
 
 E = TypeVar("E", Utterance, Conversation)
+P = ParamSpec("P")
 R = TypeVar("R")
 _MAX_DIGITS = 9
 
@@ -19,17 +21,22 @@ def _escaped(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def reject_repeated_ids(entries: Iterable[E | Reject]) -> Iterator[E | Reject]:
-    """``entries``, where each one with the id of an earlier one is rejected."""
-    seen: set[str] = set()
-    for entry in entries:
-        if isinstance(entry, Reject):
-            yield entry
-        elif entry.id in seen:
-            yield bad_row(entry.id, f"duplicate id: {entry.id} is earlier in the same part")
-        else:
-            seen.add(entry.id)
-            yield entry
+def with_unique_ids(read: Callable[P, Iterable[E | Reject]]) -> Callable[P, Iterator[E | Reject]]:
+    """Decorates a function that yields the entries of a part: each with the id of an earlier one is rejected."""
+
+    @wraps(read)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> Iterator[E | Reject]:
+        seen: set[str] = set()
+        for entry in read(*args, **kwargs):
+            if isinstance(entry, Reject):
+                yield entry
+            elif entry.id in seen:
+                yield bad_row(entry.id, f"duplicate id: {entry.id} is earlier in the same part")
+            else:
+                seen.add(entry.id)
+                yield entry
+
+    return checked
 
 
 def split_rounds(rows: Sequence[R], round_of: Callable[[R], str]) -> tuple[list[R], list[tuple[R, str]]]:

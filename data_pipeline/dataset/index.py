@@ -14,7 +14,7 @@ from fsspec.core import url_to_fs
 from fsspec.spec import AbstractFileSystem
 from numpy.typing import NDArray
 
-from data_pipeline.dataset.layout import MANIFEST, DatasetError
+from data_pipeline.dataset.layout import MANIFEST, DatasetError, DatasetFiles
 from data_pipeline.dataset.shards import read_footer, read_row_groups, shard_path
 
 INDEX = "_index.parquet"
@@ -84,11 +84,11 @@ def with_shards(index: pa.Table, shards: Sequence[str]) -> pa.Table:
     return index.replace_schema_metadata({_SHARDS: json.dumps(list(shards))})
 
 
-def write_index(filesystem: AbstractFileSystem, root: str, index: pa.Table) -> None:
-    """Write what :func:`build_index` returned as ``<root>/_index.parquet``; the same index gives the same bytes."""
+def write_index(files: DatasetFiles, index: pa.Table) -> None:
+    """Publish what :func:`build_index` returned as ``_index.parquet``; the same index gives the same bytes."""
     buffer = pa.BufferOutputStream()
     pq.write_table(index, buffer, compression="zstd", row_group_size=max(index.num_rows, 1))
-    filesystem.pipe_file(f"{root}/{INDEX}", buffer.getvalue().to_pybytes())
+    files.put(INDEX, buffer.getvalue().to_pybytes())
 
 
 def read_index(url: str) -> Index:

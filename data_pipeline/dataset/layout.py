@@ -1,11 +1,13 @@
 """The files of a data set and their atomic publication, on a local disk or an object store."""
 
+import hashlib
 import json
 import os
 import re
 import time
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,17 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractFileSystem
 
+from opens2s_core.storage import exclusive
+
 SHARD_NAME = re.compile(r"\d{5,}-of-\d{5,}")
 MANIFEST = "_dataset.json"
 _TEMPORARY = "_tmp"
+_LOCK = "lock"
+"""Among the temporary files, which are no part of the data set. It is empty and stays: a file that is removed while
+another process opens it would give two locks."""
 _ABANDONED_SECONDS = 3600.0
+_READ_BYTES = 8 << 20
+"""Bytes that an object store is asked for at once."""
 
 
 class DatasetError(ValueError):
@@ -26,8 +35,10 @@ class DatasetError(ValueError):
 def absolute_url(url: str) -> str:
     """``url`` with its protocol: it means the same in every process, as a relative path does not.
 
-    Raises :class:`DatasetError` for a protocol that cannot be used.
+    Raises :class:`DatasetError` for a protocol that cannot be used, and for ``::``, which chains file systems.
     """
+    if "::" in url:
+        raise DatasetError(f"{url}: expected a directory or a URL without '::', which chains file systems")
     try:
         filesystem, path = url_to_fs(url)
     except (ValueError, ImportError) as error:  # unknown protocol, or its package is missing
@@ -82,12 +93,33 @@ class DatasetFiles:
         path = f"{self.root}/{name}"
         return int(self.filesystem.size(path)) if self.filesystem.exists(path) else None
 
+    def sha256(self, name: str) -> str:
+        """Of a file, which is read in pieces."""
+        with self.filesystem.open(f"{self.root}/{name}", "rb", block_size=_READ_BYTES) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    @contextmanager
+    def for_one_job(self) -> Iterator[None]:
+        """Lock a data set on a disk until the block or the process ends. Object stores have no locks.
+
+        Raises :class:`DatasetError` where another job has locked it.
+        """
+        with ExitStack() as held:
+            if isinstance(self.filesystem, LocalFileSystem):
+                try:
+                    held.enter_context(exclusive(Path(self.root, _TEMPORARY, _LOCK)))
+                except BlockingIOError:
+                    raise DatasetError(
+                        f"{self.url}: another job is preparing it: expected one at a time, wait for it or end it"
+                    ) from None
+            yield
+
     def remove_abandoned(self) -> None:
-        """Remove temporary files of killed processes. Younger ones may belong to another job at the same place."""
+        """Remove temporary files of killed processes. Younger ones may belong to a task that still runs."""
         if isinstance(self.filesystem, LocalFileSystem):
             for path in Path(self.root, _TEMPORARY).glob("*"):
                 with suppress(FileNotFoundError):
-                    if path.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
+                    if path.name != _LOCK and path.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
                         path.unlink()
 
     def names(self, directory: str) -> list[str]:

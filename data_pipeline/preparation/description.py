@@ -1,7 +1,7 @@
 """The description of a finished data set: its index, report, card and manifest."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,7 @@ from data_pipeline.corpora import CorpusFiles, CorpusReader
 from data_pipeline.dataset.index import INDEX, build_index, write_index
 from data_pipeline.dataset.layout import MANIFEST, DatasetFiles
 from data_pipeline.dataset.reader import read_rejects, read_report
-from data_pipeline.dataset.writer import DatasetWriter
+from data_pipeline.dataset.writer import DatasetWriter, Marker
 from data_pipeline.html_report import EXAMPLES, Example, render_html
 from data_pipeline.preparation.planning import Plan, read_planned
 from data_pipeline.preparation.shard import Preparation
@@ -23,24 +23,37 @@ from data_pipeline.steps.row import PreparedRow, labelled_speaker, run_step
 _REPORT, _CARD = "_report.html", "_card.md"
 
 
-def describe(preparation: Preparation, reader: CorpusReader, made_from: dict[str, Any]) -> Report:
+def describe(
+    preparation: Preparation,
+    reader: CorpusReader,
+    made_from: dict[str, Any],
+    markers: Mapping[str, Marker],
+    recipe: str = "",
+) -> Report:
     """Publish the index, ``_report.html`` and ``_card.md`` of a data set with all its shards, and last the manifest,
-    which marks it as finished. Does nothing where all of them are there."""
+    which marks it as finished. ``markers`` are those of the shards. Does nothing where all of them are there."""
     writer, plan = DatasetWriter(preparation.output), preparation.plan
     files = DatasetFiles(writer.url)
     if all(map(files.exists, (MANIFEST, INDEX, _REPORT, _CARD))):
         return read_report(writer.url)
     files.remove(MANIFEST)
-    report = merge_reports(writer.reports(plan.shards).values())
-    write_index(files.filesystem, files.root, build_index(files.filesystem, files.root, plan.shards))
+    report = merge_reports(markers[shard].report for shard in plan.shards)
+    write_index(files, build_index(files.filesystem, files.root, plan.shards))
     task = made_from["config"]["tokenise"]["task"]
     title = f"{reader.card.title}: {task}"
     page = render_html(title, report, _examples(preparation), _rejects(files.url, plan))
     files.put(_REPORT, page.encode())
-    card = render_card(title, report, {reader.name: reader.card}, recipe=task, fingerprint=plan.fingerprint)
+    card = render_card(
+        title, report, {reader.name: reader.card}, recipe=recipe or "not named", fingerprint=plan.fingerprint
+    )
     files.put(_CARD, card.encode())
-    facts = {"fingerprint": plan.fingerprint, "made_from": made_from, "not_selected": plan.not_selected}
-    return writer.finish(plan.shards, facts)
+    facts = {
+        "recipe": recipe,
+        "fingerprint": plan.fingerprint,
+        "made_from": made_from,
+        "not_selected": plan.not_selected,
+    }
+    return writer.finish(plan.shards, facts, markers=markers)
 
 
 def _rejects(url: str, plan: Plan) -> Iterator[Reject]:

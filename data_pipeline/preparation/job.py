@@ -1,5 +1,6 @@
 """Preparing a data set from a corpus: plan, pipeline, description."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -8,29 +9,28 @@ import ray
 import torch
 
 from data_pipeline.corpora import CorpusReader
-from data_pipeline.dataset.layout import absolute_url
+from data_pipeline.dataset.layout import DatasetFiles, absolute_url
 from data_pipeline.dataset.plan import fingerprint
-from data_pipeline.dataset.writer import DatasetWriter
+from data_pipeline.dataset.writer import DatasetWriter, Marker
 from data_pipeline.preparation.bundle import load_speech_units, speaker_dim, speech_fingerprint, text_fingerprint
 from data_pipeline.preparation.config import PrepareConfig
 from data_pipeline.preparation.description import describe
-from data_pipeline.preparation.generators import GeneratorConfig, load_continuations
-from data_pipeline.preparation.models import ModelStage
+from data_pipeline.preparation.generators import GeneratorConfig, continuation_stage, missing_software
+from data_pipeline.preparation.models import ActorStage, ModelStage
 from data_pipeline.preparation.pipeline import prepare_shards
 from data_pipeline.preparation.planning import Plan, make_plan
 from data_pipeline.preparation.shard import Preparation, TooManyRejects, check_rejects
 from data_pipeline.progress import ShowProgress
+from data_pipeline.ray_map import map_in_tasks
 from data_pipeline.ray_output import quiet_ray_data
 from data_pipeline.report import Report, merge_reports
-from data_pipeline.steps.continuation import ContinuationKind
 from data_pipeline.steps.speaker_embedding import ResemblyzerEncoder, SpeakerEmbeddings
+from data_pipeline.steps.tasks import TASKS
 from opens2s_core.config import config_to_dict
 from opens2s_core.storage import absolute_directory
 
-VERSION = 3
+VERSION = 4
 """Raised when the same corpus, configuration and models give other samples."""
-_KINDS: dict[str, ContinuationKind] = {"continuation": "semantic", "emotional continuation": "emotional"}
-
 
 _UNANSWERED = "continuation: no answer"
 """Kind of the rows for which a language model gave no answer."""
@@ -48,9 +48,11 @@ def prepare_dataset(
     output: str,
     *,
     generator: GeneratorConfig | None = None,
+    recipe: str = "",
     progress: ShowProgress,
 ) -> Report:
-    """Publish samples of the corpus at ``root`` as the data set ``output``; both are directories or URLs.
+    """Publish samples of the corpus at ``root`` as the data set ``output``; both are directories or URLs. ``recipe`` is
+    the name of ``config``, where it has one: the card and the manifest state it.
 
     A job that was killed resumes when it is started again; a finished one changes nothing. Raises
     :class:`PreparationError`, :class:`~data_pipeline.preparation.shard.TooManyRejects` and
@@ -61,10 +63,12 @@ def prepare_dataset(
     if f"{url}/".startswith(f"{corpus}/") or f"{corpus}/".startswith(f"{url}/"):
         raise PreparationError(f"output {url} and corpus {corpus}: expected neither to lie in the other")
     writer = DatasetWriter(url)
-    if generator is None and _needs_generator(config):
+    if generator is None and TASKS[config.tokenise.task].continuation:
         raise PreparationError(
             f"the task {config.tokenise.task!r} needs a language model that writes continuations: expected a generator"
         )
+    if generator is not None and (missing := missing_software(generator)) is not None:
+        raise PreparationError(missing)
     config = replace(config, tokenise=replace(config.tokenise, speaker_dim=speaker_dim(bundle)))
     if config.speaker_embeddings and config.tokenise.speaker_dim != ResemblyzerEncoder.dim:
         raise PreparationError(
@@ -72,27 +76,29 @@ def prepare_dataset(
             f"{ResemblyzerEncoder.dim}: expected a bundle of that size, or a recipe without speaker_embeddings"
         )
     made_from = _made_from(config, reader, bundle, generator)
-    plan = make_plan(url, reader, corpus, config.tokenise.task, config.selection, config.shard_rows, made_from)
-    preparation = Preparation(
-        output=url,
-        root=corpus,
-        config=config,
-        plan=plan,
-        stages=_stages(config, bundle, generator, plan, made_from["speech_tokenizer"]),
-        bundle=bundle,
-        bundle_fingerprint=made_from["text_settings"],
-    )
-    pending = writer.pending(plan.shards, plan.fingerprint)
-    if pending:  # rows without an answer of a service may get one now
-        done = [shard for shard in plan.shards if shard not in set(pending)]
-        unanswered = [name for name, report in writer.reports(done).items() if _UNANSWERED in report.rejected]
-        pending = sorted([*pending, *unanswered])
-    rows = sum(plan.live)
-    _check_cpus(preparation.stages)
-    with progress(rows, rows - sum(plan.live_rows(shard) for shard in pending)) as passed:
-        prepare_shards(preparation, pending, passed)
-    _check_rejects(writer, plan, config.max_reject_share)
-    return describe(preparation, reader, made_from)
+    with DatasetFiles(url).for_one_job():
+        plan = make_plan(url, reader, corpus, config.tokenise.task, config.selection, config.shard_rows, made_from)
+        preparation = Preparation(
+            output=url,
+            root=corpus,
+            config=config,
+            plan=plan,
+            stages=_stages(config, bundle, generator, plan, made_from["speech_tokenizer"]),
+            bundle=bundle,
+            bundle_fingerprint=made_from["text_settings"],
+        )
+        done = writer.published(dict.fromkeys(plan.shards, plan.fingerprint), map_in_tasks)
+        writer.keep(plan.shards, done)
+        if len(done) < len(plan.shards):  # rows without an answer of a service may get one now
+            done = {name: marker for name, marker in done.items() if _UNANSWERED not in marker.report.rejected}
+        pending = [shard for shard in plan.shards if shard not in done]
+        rows = sum(plan.live)
+        _check_cpus(preparation.stages)
+        with progress(rows, rows - sum(plan.live_rows(shard) for shard in pending)) as passed:
+            prepare_shards(preparation, pending, passed)
+        markers = done | writer.markers(pending)
+        _check_rejects(writer, plan, markers, config.max_reject_share)
+        return describe(preparation, reader, made_from, markers, recipe)
 
 
 def _check_cpus(stages: tuple[ModelStage, ...]) -> None:
@@ -105,9 +111,9 @@ def _check_cpus(stages: tuple[ModelStage, ...]) -> None:
         )
 
 
-def _check_rejects(writer: DatasetWriter, plan: Plan, share: float) -> None:
+def _check_rejects(writer: DatasetWriter, plan: Plan, markers: Mapping[str, Marker], share: float) -> None:
     """Fail where too many rows are rejected. Their shards are made again by the next job: the cause may be mended."""
-    reports = writer.reports(plan.shards)
+    reports = {name: marker.report for name, marker in markers.items()}
     try:
         check_rejects(writer.url, merge_reports(reports.values()), share)
     except TooManyRejects:
@@ -119,14 +125,14 @@ def _made_from(
     config: PrepareConfig, reader: CorpusReader, bundle: str, generator: GeneratorConfig | None
 ) -> dict[str, Any]:
     """All that decides what a data set holds, as plain data."""
-    needs_units = _needs_units(config)
+    needs = TASKS[config.tokenise.task]
     return {
         "version": VERSION,
         "corpus": {"name": reader.name, "settings": config_to_dict(reader)},
         "config": config.identity(),
         "text_settings": text_fingerprint(bundle),
-        "speech_tokenizer": speech_fingerprint(bundle) if needs_units else None,
-        "generator": {"model": generator.model} if generator and _needs_generator(config) else None,
+        "speech_tokenizer": speech_fingerprint(bundle) if needs.units else None,
+        "generator": {"model": generator.model} if generator and needs.continuation else None,
     }
 
 
@@ -135,23 +141,21 @@ def _stages(
 ) -> tuple[ModelStage, ...]:
     """The models that the task needs, in order. ``speech_tokenizer`` is its fingerprint."""
     before = {"rows": plan.rows_fingerprint, "clips": config_to_dict(config.clips)}
-    stages = []
-    if _needs_generator(config):
+    needs = TASKS[config.tokenise.task]
+    stages: list[ModelStage] = []
+    if needs.continuation:
         assert generator is not None
         stages.append(
-            ModelStage(
-                name="continuation",
-                field="continuation",
-                build=partial(load_continuations, generator, _KINDS[config.tokenise.task]),
-                pool=config.generator,
-                fingerprint=fingerprint(
-                    [before, _KINDS[config.tokenise.task], generator.model, generator.max_new_tokens]
-                ),
+            continuation_stage(
+                generator,
+                needs.continuation,
+                config.generator,
+                fingerprint([before, needs.continuation, generator.model, generator.max_new_tokens]),
             )
         )
-    if _needs_units(config):
+    if needs.units:
         stages.append(
-            ModelStage(
+            ActorStage(
                 name="units",
                 field="units",
                 build=partial(load_speech_units, bundle),
@@ -161,7 +165,7 @@ def _stages(
         )
     if config.speaker_embeddings:
         stages.append(
-            ModelStage(
+            ActorStage(
                 name="speakers",
                 field="speakers",
                 build=_load_speaker_encoder,
@@ -170,14 +174,6 @@ def _stages(
             )
         )
     return tuple(stages)
-
-
-def _needs_generator(config: PrepareConfig) -> bool:
-    return config.tokenise.task in _KINDS
-
-
-def _needs_units(config: PrepareConfig) -> bool:
-    return config.tokenise.task in ("conversation", "text to speech")
 
 
 def _load_speaker_encoder() -> SpeakerEmbeddings:

@@ -1,4 +1,4 @@
-"""Steps that run a model in actors, and their outputs: stored batch by batch, so that no later run repeats them.
+"""Stages of the pipeline that run a model, and their outputs: stored batch by batch, so that no later run repeats them.
 
 ``_model_outputs/<step>-<fingerprint>/<shard>/`` holds a table of each batch. The fingerprint covers the plan, the model
 and all settings before it, so a job that resumes, or one that tokenises otherwise, uses the stored outputs.
@@ -6,12 +6,15 @@ and all settings before it, so a job that resumes, or one that tokenises otherwi
 
 import io
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import ray.data
+from ray.data import ActorPoolStrategy
 
 from data_pipeline.dataset.layout import DatasetFiles
 from data_pipeline.preparation.work import WORK, from_table, to_table
@@ -38,17 +41,21 @@ class PoolConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelStage:
-    """A model in the pipeline. It makes a ``field`` of :class:`PreparedRow`; ``build`` loads it, once an actor."""
+class ModelStage(ABC):
+    """A model in the pipeline. It makes a ``field`` of :class:`PreparedRow`."""
 
     name: str
     field: str
-    build: Callable[[], ModelStep]
     pool: PoolConfig
     fingerprint: str
 
     def needs(self, row: PreparedRow) -> bool:
         return row.reject is None and getattr(row, self.field) is None
+
+    @abstractmethod
+    def run(self, data: ray.data.Dataset, outputs: "ModelOutputs") -> ray.data.Dataset:
+        """``data`` of schema WORK, in the same schema, with what the model makes for the rows that need it. That is
+        stored in ``outputs`` too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +108,43 @@ def with_output(row: PreparedRow, stage: ModelStage, output: Mapping[str, Any] |
     return replace(row, **made)
 
 
+def store_outputs(
+    rows: Sequence[PreparedRow],
+    made: Mapping[int, Mapping[str, Any] | RejectedRow],
+    stage: ModelStage,
+    outputs: ModelOutputs,
+) -> list[PreparedRow]:
+    """``rows`` with what a model has made for some of them, by index, once it is stored."""
+    by_shard: dict[str, dict[int, Mapping[str, Any] | RejectedRow]] = {}
+    for index, output in made.items():
+        by_shard.setdefault(rows[index].shard, {})[rows[index].position] = output
+    for shard, of_shard in by_shard.items():
+        outputs.write(stage, shard, of_shard)
+    return [with_output(row, stage, made[index]) if index in made else row for index, row in enumerate(rows)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ActorStage(ModelStage):
+    """A model in actors of the pipeline's own: ``build`` loads it, once an actor."""
+
+    build: Callable[[], ModelStep]
+
+    def run(self, data: ray.data.Dataset, outputs: ModelOutputs) -> ray.data.Dataset:
+        return data.map_batches(
+            ModelActor,
+            fn_constructor_args=(self, outputs),
+            batch_size=self.pool.batch_rows,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(min_size=self.pool.min_actors, max_size=self.pool.max_actors),
+            num_cpus=self.pool.cpus,
+            num_gpus=self.pool.gpus,
+        )
+
+
 class ModelActor:
     """Runs in each actor of a stage's pool: tables of schema WORK in and out."""
 
-    def __init__(self, stage: ModelStage, outputs: ModelOutputs) -> None:
+    def __init__(self, stage: ActorStage, outputs: ModelOutputs) -> None:
         self._stage, self._outputs, self._step = stage, outputs, stage.build()
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -113,10 +153,4 @@ class ModelActor:
         if not todo:
             return table
         made = self._step([rows[index] for index in todo])
-        by_shard: dict[str, dict[int, Mapping[str, Any] | RejectedRow]] = {}
-        for index, output in zip(todo, made, strict=True):
-            by_shard.setdefault(rows[index].shard, {})[rows[index].position] = output
-            rows[index] = with_output(rows[index], self._stage, output)
-        for shard, outputs in by_shard.items():
-            self._outputs.write(self._stage, shard, outputs)
-        return to_table(rows)
+        return to_table(store_outputs(rows, dict(zip(todo, made, strict=True)), self._stage, self._outputs))

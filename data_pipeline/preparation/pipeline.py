@@ -13,9 +13,8 @@ from typing import Any, Protocol
 import pyarrow as pa
 import ray
 import ray.data
-from ray.data import ActorPoolStrategy
 
-from data_pipeline.preparation.models import ModelActor, ModelOutputs, ModelStage
+from data_pipeline.preparation.models import ModelOutputs, ModelStage
 from data_pipeline.preparation.planning import Plan
 from data_pipeline.preparation.work import WORK, from_table, to_table
 from data_pipeline.progress import Passed
@@ -93,23 +92,11 @@ def _stream(preparation: Preparation, shards: Sequence[str]) -> Iterator[dict[st
     data: ray.data.Dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
     data = data.map_batches(partial(load_shards, preparation=preparation), batch_size=None, batch_format="pyarrow")
     for stage in preparation.stages:
-        data = _with_model(data, stage, ModelOutputs(preparation.output))
+        data = stage.run(data, ModelOutputs(preparation.output))
     data = data.map_batches(partial(finish_rows, preparation=preparation), batch_size=None, batch_format="pyarrow")
     for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         assert isinstance(batch, pa.Table)
         yield from batch.to_pylist()
-
-
-def _with_model(data: ray.data.Dataset, stage: ModelStage, outputs: ModelOutputs) -> ray.data.Dataset:
-    return data.map_batches(
-        ModelActor,
-        fn_constructor_args=(stage, outputs),
-        batch_size=stage.pool.batch_rows,
-        batch_format="pyarrow",
-        compute=ActorPoolStrategy(min_size=stage.pool.min_actors, max_size=stage.pool.max_actors),
-        num_cpus=stage.pool.cpus,
-        num_gpus=stage.pool.gpus,
-    )
 
 
 def load_shards(table: pa.Table, *, preparation: Preparation) -> Iterator[pa.Table]:

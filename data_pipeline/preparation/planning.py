@@ -24,7 +24,7 @@ from data_pipeline.dataset.plan import fingerprint
 from data_pipeline.preparation.work import encode_entry
 from data_pipeline.records import Conversation, Entry, Reject, Utterance
 from data_pipeline.steps.statistics import METADATA, SelectionConfig, select
-from data_pipeline.steps.tokenise import ENTRIES, Task
+from data_pipeline.steps.tasks import TASKS, Task
 from opens2s_core.config import parse_config
 
 PLAN = "_plan.json"
@@ -89,7 +89,7 @@ def make_plan(
     """The plan at ``output`` for a corpus that fits the task; made now where there is none.
 
     ``made_from`` is plain data that decides what the data set holds. Raises :class:`DatasetError` where the plan that
-    is there was made from something else, naming the difference.
+    is there was made from something else, naming the difference, and :class:`CorpusError` for a corpus without rows.
     """
     files = DatasetFiles(output)
     if files.exists(PLAN):
@@ -100,9 +100,21 @@ def make_plan(
     corpus = CorpusFiles(root)
     parts = checked_parts(reader, corpus)
     _scan(files, reader, corpus, parts, task)
-    plan = _write_shards(files, parts, selection, shard_rows, made_from)
+    reasons = _reasons(files, parts, selection)
+    chosen = pc.invert(pc.fill_null(pc.starts_with(reasons, _SURPLUS), False))
+    if not pc.any(chosen).as_py():
+        files.remove("_scan")  # the corpus may be mended
+        raise CorpusError(
+            f"{root}: no rows of {reader.card.title}: expected some"
+            + (f", the selection leaves none of {len(reasons)}" if len(reasons) else f" in {_named(parts)}")
+        )
+    plan = _write_shards(files, parts, reasons, chosen, shard_rows, made_from)
     files.remove("_scan")
     return plan
+
+
+def _named(parts: Sequence[str]) -> str:
+    return f"{', '.join(parts[:3])}{', …' if len(parts) > 3 else ''}" if parts else "the layout of docs/corpora.md"
 
 
 def read_planned(output: str, shard: str) -> PlannedRows:
@@ -162,7 +174,7 @@ def _scan_parts(
 
 def _checked(reader: CorpusReader, corpus: CorpusFiles, part: str, task: Task) -> Iterator[dict[str, Any]]:
     for entry in checked_entries(reader, corpus, part):
-        if not isinstance(entry, (Reject, *ENTRIES[task])):
+        if not isinstance(entry, (Reject, *TASKS[task].entries)):
             raise CorpusError(f"{reader.name} has no entries for the task {task!r}: got a {type(entry).__name__}")
         yield _scanned(entry)
 
@@ -191,10 +203,8 @@ def _text(conversation: Conversation) -> str:
 
 
 def _write_shards(
-    files: DatasetFiles, parts: Sequence[str], selection: SelectionConfig, shard_rows: int, made_from: Any
+    files: DatasetFiles, parts: Sequence[str], reasons: pa.Array, chosen: pa.Array, shard_rows: int, made_from: Any
 ) -> Plan:
-    reasons = _reasons(files, parts, selection)
-    chosen = pc.invert(pc.fill_null(pc.starts_with(reasons, _SURPLUS), False))
     rows = pc.sum(chosen).as_py() or 0
     count = -(-rows // shard_rows)
     live, digests = [], []
@@ -217,7 +227,8 @@ def _write_shards(
 def _reasons(files: DatasetFiles, parts: Sequence[str], selection: SelectionConfig) -> pa.Array:
     """Why each row of the corpus is rejected, by the reader or by the selection; null where it is not."""
     columns = ["reject_reason", *METADATA.names]
-    scanned = pa.concat_tables([_read_scan(files, part, columns) for part in parts])
+    empty = _SCANNED.empty_table().select(columns)
+    scanned = pa.concat_tables([empty, *(_read_scan(files, part, columns) for part in parts)])
     read = pc.is_null(scanned["reject_reason"]).combine_chunks()
     selected = select(scanned.filter(read).drop_columns(["reject_reason"]), selection)
     return pc.replace_with_mask(scanned["reject_reason"].combine_chunks(), read, selected)

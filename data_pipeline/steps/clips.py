@@ -16,11 +16,12 @@ from data_pipeline.records import AudioReference, RejectedRow
 from opens2s_core.audio import (
     MAX_CHANNELS,
     MAX_RATE,
+    AudioCut,
     AudioError,
     AudioTooLong,
     Waveform,
-    decode_audio,
     decode_segment,
+    decode_whole_audio,
 )
 
 _BYTES_PER_SECOND = MAX_RATE * MAX_CHANNELS * 4
@@ -45,11 +46,12 @@ _BAD_MEMBER = (
 def read_clip(files: CorpusFiles, reference: AudioReference, *, max_seconds: float) -> tuple[Waveform, int]:
     """Mono float32 samples (n,) in [-1, 1] and their rate in Hz, at most ``max_seconds`` long.
 
-    A segment of a file is read without the rest of the file, a cell of a table with its row group. A clip that was cut
-    at its end is read up to there; one with damage in it is rejected.
+    A segment of a file is read without the rest of the file, a cell of a table with its row group. A clip with damage
+    in it is rejected, and one that was cut at its end, as its text is that of the whole clip, see
+    :func:`~opens2s_core.audio.decoding.decode_whole_audio`.
 
     Raises :class:`RejectedRow`: ``missing file``, ``unreadable file``, ``path outside the corpus``, ``bad archive``,
-    ``bad table``, ``bad audio`` or ``too long``. Raises ``OSError`` where another attempt may succeed.
+    ``bad table``, ``bad audio``, ``cut short`` or ``too long``. Raises ``OSError`` where another attempt may succeed.
     """
     try:
         files.path(reference.path)
@@ -62,9 +64,11 @@ def read_clip(files: CorpusFiles, reference: AudioReference, *, max_seconds: flo
         data = _read_bytes(files, reference, max_seconds)
         if _is_segment(reference):
             return _decode_segment(data, reference, max_seconds)
-        return decode_audio(data, max_seconds=max_seconds)
+        return decode_whole_audio(data, max_seconds=max_seconds)
     except AudioTooLong as error:
         raise RejectedRow(f"too long: {_name(reference)}: {error}") from error
+    except AudioCut as error:
+        raise RejectedRow(f"cut short: {_name(reference)}: {error}") from error
     except AudioError as error:
         raise RejectedRow(f"bad audio: {_name(reference)}: {error}") from error
     except OSError as error:

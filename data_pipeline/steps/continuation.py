@@ -35,22 +35,24 @@ class Continuations:
     def __call__(self, rows: Sequence[PreparedRow]) -> list[Mapping[str, Any] | RejectedRow]:
         """Rejected are rows of ``no text``, of ``unknown emotion`` where it matters, with an ``empty continuation``,
         and those that the generator rejects."""
-        prompts = [self._prompt(row) for row in rows]
+        prompts = [continuation_prompt(row, self._kind) for row in rows]
         answers = iter(self._generator.generate([prompt for prompt in prompts if isinstance(prompt, str)]))
-        return [prompt if isinstance(prompt, RejectedRow) else _result(next(answers)) for prompt in prompts]
+        return [prompt if isinstance(prompt, RejectedRow) else continuation_output(next(answers)) for prompt in prompts]
 
-    def _prompt(self, row: PreparedRow) -> str | RejectedRow:
-        entry = row.entry
-        assert isinstance(entry, Utterance), f"{entry.id}: expected an utterance, conversations have their replies"
-        if not entry.text.strip():
-            return RejectedRow("no text: expected a transcript")
-        if self._kind == "semantic":
-            return semantic_prompt(entry.text)
-        if not entry.emotion:
-            return RejectedRow(
-                f"unknown emotion: in the corpus {entry.original_emotion!r}, expected one of {', '.join(EMOTIONS)}"
-            )
-        return emotional_prompt(entry.text, entry.emotion)
+
+def continuation_prompt(row: PreparedRow, kind: ContinuationKind) -> str | RejectedRow:
+    """What the language model is asked for an utterance, or why it cannot be continued."""
+    entry = row.entry
+    assert isinstance(entry, Utterance), f"{entry.id}: expected an utterance, conversations have their replies"
+    if not entry.text.strip():
+        return RejectedRow("no text: expected a transcript")
+    if kind == "semantic":
+        return semantic_prompt(entry.text)
+    if not entry.emotion:
+        return RejectedRow(
+            f"unknown emotion: in the corpus {entry.original_emotion!r}, expected one of {', '.join(EMOTIONS)}"
+        )
+    return emotional_prompt(entry.text, entry.emotion)
 
 
 def semantic_prompt(text: str) -> str:
@@ -61,7 +63,8 @@ def emotional_prompt(text: str, emotion: str) -> str:
     return f"Continue the following sentence that reflects a '{emotion}' emotion tone in a coherent style: {text}"
 
 
-def _result(answer: str | RejectedRow) -> Mapping[str, Any] | RejectedRow:
+def continuation_output(answer: str | RejectedRow) -> Mapping[str, Any] | RejectedRow:
+    """What a model step returns for the answer of a language model."""
     if isinstance(answer, RejectedRow):
         return answer
     text = _THOUGHT.sub("", answer, count=1).strip()  # some servers return an empty thought

@@ -5,13 +5,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from data_pipeline.corpora.files import CorpusFiles
-from data_pipeline.records import AudioReference, RejectedRow
+from data_pipeline.records import AudioReference, RejectedRow, Utterance
 from data_pipeline.steps.clips import read_clip
 from data_pipeline.steps.filters import SILENCE
 from data_pipeline.steps.loudness import LoudnessConfig, set_loudness
 from data_pipeline.steps.row import PreparedRow, audio_references
 from data_pipeline.steps.voice_activity import TrimConfig, trim_silence
 from opens2s_core.audio import SAMPLE_RATE, Waveform, encode_audio, resample
+
+_MISSING = 0.25
+"""Seconds by which a clip may be shorter than its corpus states: tables are rounded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,8 +38,9 @@ class ClipConfig:
 
 def prepare_clips(row: PreparedRow, files: CorpusFiles, config: ClipConfig) -> PreparedRow:
     """The row with its ``clips``. Raises :class:`RejectedRow`, as :func:`read_clip` and :func:`trim_silence` do, and
-    for ``silent`` or ``too short`` clips."""
-    waveforms = [_prepare(files, reference, config) for reference in audio_references(row.entry)]
+    for ``silent`` or ``too short`` clips, and those ``cut short`` of the duration that the corpus states."""
+    stated = row.entry.duration if isinstance(row.entry, Utterance) else None
+    waveforms = [_prepare(files, reference, stated, config) for reference in audio_references(row.entry)]
     return replace(
         row,
         clips=tuple(encode_audio(samples, SAMPLE_RATE) for samples in waveforms),
@@ -44,8 +48,12 @@ def prepare_clips(row: PreparedRow, files: CorpusFiles, config: ClipConfig) -> P
     )
 
 
-def _prepare(files: CorpusFiles, reference: AudioReference, config: ClipConfig) -> Waveform:
+def _prepare(files: CorpusFiles, reference: AudioReference, stated: float | None, config: ClipConfig) -> Waveform:
     samples, rate = read_clip(files, reference, max_seconds=config.max_seconds)
+    if stated is not None and (seconds := len(samples) / rate) < stated - _MISSING:
+        raise RejectedRow(
+            f"cut short: {reference.path}: audio ends at {seconds:.2f} s of the {stated:.2f} s that the corpus states"
+        )
     samples = resample(samples, rate, SAMPLE_RATE)
     if (peak := float(np.abs(samples).max(initial=0.0))) < SILENCE:
         raise RejectedRow(f"silent: peak {peak:.1e}, expected at least {SILENCE:g}")

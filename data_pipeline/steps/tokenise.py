@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from data_pipeline.records import Content, Conversation, RejectedRow, Utterance
 from data_pipeline.steps.row import PreparedRow, spoken_replies
+from data_pipeline.steps.tasks import TASKS, Task
 from opens2s_core.prompt import IGNORED, SPEAKER_DIM, Audio, Message, PromptBuilder, Spoken, Text, read_aloud
 from opens2s_core.prompt import Content as PromptContent
 
@@ -13,19 +14,6 @@ CONTINUE = "Continue the following sentence in a coherent style: "
 """The text of the prompt before a clip that is continued."""
 CONTINUE_EMOTION = "Continue the following sentence based on the conveyed emotion tone in a coherent style: "
 """The text of the prompt before a clip that is continued in its emotion."""
-
-Task = Literal["conversation", "transcription", "continuation", "emotional continuation", "text to speech"]
-"""What is learned from a row: the replies of a conversation; the transcript of an utterance; its continuation; its
-continuation in the speaker's emotion; or the speech of the text of an utterance or of every spoken reply."""
-
-ENTRIES: dict[Task, tuple[type[Utterance] | type[Conversation], ...]] = {
-    "conversation": (Conversation,),
-    "transcription": (Utterance,),
-    "continuation": (Utterance,),
-    "emotional continuation": (Utterance,),
-    "text to speech": (Utterance, Conversation),
-}
-"""The kinds of entries that each task takes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +36,8 @@ class TokeniseConfig:
                 "expected max_text_tokens, max_length and speaker_dim of at least 1, got "
                 f"{self.max_text_tokens}, {self.max_length} and {self.speaker_dim}"
             )
+        if self.task not in TASKS:
+            raise ValueError(f"task is {self.task!r}, expected one of {', '.join(TASKS)}")
         if self.text_prompts and self.task != "conversation":
             raise ValueError(f"text_prompts of the task {self.task!r}: expected them for conversations only")
 

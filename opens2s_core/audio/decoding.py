@@ -5,7 +5,17 @@ import io
 import av
 
 from opens2s_core.audio import ogg
-from opens2s_core.audio.frames import Damage, audio_stream, decoded_blocks, joined, open_audio, too_long, unreadable
+from opens2s_core.audio.frames import (
+    AudioCut,
+    Damage,
+    audio_stream,
+    decoded_blocks,
+    joined,
+    open_audio,
+    too_long,
+    unreadable,
+)
+from opens2s_core.audio.length import Completeness
 from opens2s_core.audio.waveform import SAMPLE_RATE, Waveform
 
 _PADDING = bytes(4)
@@ -33,6 +43,25 @@ def decode_audio(data: bytes, *, max_seconds: float | None = None) -> tuple[Wave
     Known limit: in an Ogg Vorbis file whose audio is one page, FFmpeg may leave out up to 256 samples at the end (16 ms
     at 16 kHz) or add as many. It also adds them where one chained stream follows another.
     """
+    samples, rate, _ = _decode(data, max_seconds)
+    return samples, rate
+
+
+def decode_whole_audio(data: bytes, *, max_seconds: float | None = None) -> tuple[Waveform, int]:
+    """As :func:`decode_audio`, but a file that was cut at its end is an
+    :class:`~opens2s_core.audio.frames.AudioCut` where the cut can be found.
+
+    It is found where more than 0.25 s are missing of the length in the header of wav, flac, aiff, au, m4a or mp4, or
+    in the tag that encoders add to mp3, and where Ogg has no page that ends its stream. It is not found in webm, w64,
+    aac, mp3 without that tag, nor where the header leaves the length open, as recorders do that were interrupted.
+    """
+    samples, rate, completeness = _decode(data, max_seconds)
+    if (problem := completeness.problem(len(samples), rate)) is not None:
+        raise AudioCut(problem)
+    return samples, rate
+
+
+def _decode(data: bytes, max_seconds: float | None) -> tuple[Waveform, int, Completeness]:
     readable, damaged = data, False
     if data.startswith(ogg.PAGE):
         readable, damaged = ogg.intact_pages(data)
@@ -46,7 +75,9 @@ def decode_audio(data: bytes, *, max_seconds: float | None = None) -> tuple[Wave
     count, rate = 0, SAMPLE_RATE
     try:
         with file:
-            for block in decoded_blocks(file, audio_stream(file)):
+            stream = audio_stream(file)
+            completeness = Completeness(readable, file, stream)
+            for block in decoded_blocks(file, stream):
                 blocks.append(block.samples)
                 rate = block.rate
                 count += len(block.samples)
@@ -56,4 +87,4 @@ def decode_audio(data: bytes, *, max_seconds: float | None = None) -> tuple[Wave
             raise Damage("an Ogg page is damaged")
     except Damage as damage:
         raise damage.after(count / rate) from damage
-    return joined(blocks), rate
+    return joined(blocks), rate, completeness

@@ -59,6 +59,10 @@ class AudioTooLong(AudioError):
     """Audio of more seconds than the limit."""
 
 
+class AudioCut(AudioError):
+    """A file that declares more audio than it has."""
+
+
 class Damage(Exception):
     """What keeps the rest of a file from being decoded."""
 

@@ -9,12 +9,12 @@ from data_pipeline.corpora import CorpusError
 from data_pipeline.corpora.dialogues import Dialogues
 from data_pipeline.corpora.gigaspeech import GigaSpeech
 from data_pipeline.dataset import DatasetWriter, ShardContent, absolute_url, plan_shards
+from data_pipeline.preparation.vllm_engine import VLLMGeneratorConfig
 from data_pipeline.report import Report
 from data_pipeline.schema import DIALOGUE, REJECT
 from data_pipeline.steps.openai_generator import OpenAIGeneratorConfig
 from data_pipeline.steps.tokenise import TokeniseConfig
 from data_pipeline.steps.transformers_generator import TransformersGeneratorConfig
-from data_pipeline.steps.vllm_generator import VLLMGeneratorConfig
 from data_pipeline.synthesis.dialogues import DialogueConfig
 from ray_jobs.build_dialogues import build_dialogues
 from ray_jobs.data_recipes import DATA_RECIPES, dialogues
@@ -62,6 +62,7 @@ def test_a_job_that_can_use_no_row_fails(spoken: Path, tiny_bundle: Path, tmp_pa
         main(arguments)
     with pytest.raises(SystemExit, match="no samples: all 2 rows were rejected"):
         main([*arguments, "--max-reject-share", "1"])
+    assert "- Recipe: `smoke`" in (tmp_path / "out" / "_card.md").read_text()
 
 
 @pytest.mark.ray

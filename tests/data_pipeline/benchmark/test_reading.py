@@ -24,6 +24,12 @@ def test_shuffled_reading_costs_little_more_than_the_samples(tmp_path: Path) -> 
     assert all(row.value > 1 for row in rows[1:] if row.value)
 
 
+def test_short_texts_cost_little_more_too(tmp_path: Path) -> None:
+    url = write_random_samples(tmp_path / "short", 10_240, 20, 0, 60)
+    assert read_amplification(url, 1) < 1.2
+    assert read_amplification(url, READERS) < 1.4
+
+
 def test_readers_that_share_row_groups_read_them_more_than_once(tmp_path: Path) -> None:
     """With no more row groups than a window has, every reader reads all of them."""
     url = write_random_samples(tmp_path / "few", 40, 1, 150_000, 60)

@@ -44,6 +44,22 @@ def test_an_utterance_has_its_label_text_times_and_fold(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("stored", "text"),
+    [
+        ("[LAUGHTER] Oh my God. [BREATHING] Really?", "Oh my God. Really?"),
+        ("I know.[laughter]So do I.", "I know. So do I."),
+        ("[LAUGHTER]", ""),
+        ("[GARBAGE] [LIPSMACK]", ""),
+        ("It's-- No. (really)", "It's-- No. (really)"),
+    ],
+)
+def test_marks_in_brackets_are_no_part_of_the_text(tmp_path: Path, stored: str, text: str) -> None:
+    id = "Ses01F_impro01_F000"
+    write_dialog(tmp_path, "Ses01F_impro01", {id: "hap"}, clips=[id], texts=f"{id} [000.2901-001.5000]: {stored}\n")
+    assert utterances(Iemocap(), tmp_path)[id].text == text
+
+
 def test_the_gender_is_that_of_the_utterance_not_of_the_recording(tmp_path: Path) -> None:
     ids = ["Ses03F_impro02_M001", "Ses03M_script01_1_F002"]
     for id in ids:

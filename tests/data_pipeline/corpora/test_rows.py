@@ -1,6 +1,6 @@
 import pytest
 
-from data_pipeline.corpora.rows import bad_row, reject_repeated_ids, split_rounds
+from data_pipeline.corpora.rows import bad_row, split_rounds, with_unique_ids
 from data_pipeline.records import AudioReference, Reject, Utterance
 
 
@@ -10,7 +10,7 @@ def utterance(id: str, text: str = "") -> Utterance:
 
 def test_the_first_of_two_entries_with_one_id_stays() -> None:
     first, second, other = utterance("a", "first"), utterance("a", "second"), bad_row("a", "kind: detail")
-    kept, reject, third = reject_repeated_ids([first, other, second])
+    kept, reject, third = with_unique_ids(lambda: [first, other, second])()
     assert (kept, reject) == (first, other)
     assert isinstance(third, Reject)
     assert third.reason == "duplicate id: a is earlier in the same part"

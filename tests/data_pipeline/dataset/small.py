@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 
-from data_pipeline.dataset.index import MANIFEST, build_index, write_index
+from data_pipeline.dataset.index import build_index, write_index
+from data_pipeline.dataset.layout import MANIFEST, DatasetFiles
 from data_pipeline.schema import SAMPLE
 
 GROUP_ROWS = 3
@@ -43,7 +44,7 @@ def write_dataset(url: str, shards: Sequence[Sequence[dict[str, Any]]]) -> list[
     for name, rows in zip(names, shards, strict=True):
         with filesystem.open(f"{root}/{name}.parquet", "wb") as file:
             pq.write_table(pa.Table.from_pylist(list(rows), schema=SAMPLE), file, row_group_size=GROUP_ROWS)
-    write_index(filesystem, root, build_index(filesystem, root, names))
+    write_index(DatasetFiles(url), build_index(filesystem, root, names))
     filesystem.pipe_file(f"{root}/{MANIFEST}", b"{}")
     return names
 

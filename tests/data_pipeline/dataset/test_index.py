@@ -7,7 +7,8 @@ import pytest
 from fsspec.core import url_to_fs
 
 from data_pipeline.dataset import DatasetError
-from data_pipeline.dataset.index import INDEX, INDEX_SCHEMA, MANIFEST, build_index, read_index, write_index
+from data_pipeline.dataset.index import INDEX, INDEX_SCHEMA, build_index, read_index, write_index
+from data_pipeline.dataset.layout import MANIFEST, DatasetFiles
 from data_pipeline.schema import REJECT
 from tests.data_pipeline.dataset.small import rows_of, sample_row, write_dataset
 
@@ -117,5 +118,18 @@ def test_written_and_read_back_it_is_the_same(tmp_path: Path) -> None:
     filesystem, root = url_to_fs(str(tmp_path))
     table = build_index(filesystem, root, names)
     assert table.schema.equals(INDEX_SCHEMA)
-    write_index(filesystem, root, table)
+    write_index(DatasetFiles(str(tmp_path)), table)
     assert pq.read_table(tmp_path / INDEX).equals(table)
+
+
+def test_an_index_that_is_being_written_does_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_dataset(str(tmp_path), rows_of(5))
+    whole = (tmp_path / INDEX).read_bytes()
+
+    def fail(*paths: object) -> None:
+        raise OSError("the process ends here")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="ends here"):
+        write_index(DatasetFiles(str(tmp_path)), INDEX_SCHEMA.empty_table())
+    assert (tmp_path / INDEX).read_bytes() == whole

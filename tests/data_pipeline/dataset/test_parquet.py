@@ -19,7 +19,11 @@ def test_a_row_group_ends_once_it_is_large_enough() -> None:
 
 
 def test_a_group_of_small_rows_has_no_more_of_them_than_the_limit() -> None:
-    assert groups([b"text"] * (2 * GROUP_ROWS + 1)) == [GROUP_ROWS, GROUP_ROWS, 1]
+    assert groups([bytes(400)] * (2 * GROUP_ROWS + 1), group_bytes=50_000) == [GROUP_ROWS, GROUP_ROWS, 1]
+
+
+def test_a_group_of_tiny_rows_has_as_many_as_fill_a_quarter_of_it() -> None:
+    assert groups([bytes(96)] * 600, group_bytes=100_000) == [250, 250, 100]  # 4 bytes each are its length
 
 
 def test_a_table_without_rows_has_no_group() -> None:

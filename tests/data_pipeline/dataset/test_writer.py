@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import subprocess
@@ -102,6 +103,31 @@ def test_running_a_finished_job_again_changes_nothing(tmp_path: Path) -> None:
     before = times(tmp_path)
     assert run(writer, plan) == []
     assert times(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["00001-of-00002.parquet", "_rejects/00001-of-00002.parquet"])
+def test_a_shard_with_a_flipped_bit_is_made_again_alone(url: str, name: str) -> None:
+    writer, plan = DatasetWriter(url), plan_shards(["x", "y"], made_by=1)
+    run(writer, plan)
+    whole, data = DatasetFiles(url).read(name), bytearray(DatasetFiles(url).read(name))
+    data[len(data) // 2] ^= 1
+    DatasetFiles(url).put(name, bytes(data))
+    assert run(writer, plan) == ["00001-of-00002"]
+    assert DatasetFiles(url).read(name) == whole
+
+
+@pytest.mark.parametrize("damaged", [b"", b"{}", b"[1]", b'{"fingerprint": 1', b"\xff"])
+def test_a_shard_with_a_damaged_marker_is_made_again_alone(url: str, damaged: bytes) -> None:
+    writer, plan = DatasetWriter(url), plan_shards(["x", "y"], made_by=1)
+    run(writer, plan)
+    DatasetFiles(url).put("_shards/00000-of-00002.json", damaged)
+    assert run(writer, plan) == ["00000-of-00002"]
+
+
+def test_a_hash_is_that_of_the_whole_file(url: str) -> None:
+    data = bytes(range(256)) * 100_000
+    DatasetFiles(url).put("file", data)
+    assert DatasetFiles(url).sha256("file") == hashlib.sha256(data).hexdigest()
 
 
 def test_only_shards_whose_inputs_changed_are_made_again(url: str) -> None:

@@ -1,6 +1,9 @@
+import json
 import shutil
 import uuid
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,11 +15,14 @@ from data_pipeline.corpora import CorpusError
 from data_pipeline.corpora.dialogues import Dialogues
 from data_pipeline.corpora.librispeech import LibriSpeech
 from data_pipeline.dataset import DatasetError
+from data_pipeline.dataset.layout import DatasetFiles
 from data_pipeline.dataset.samples import ShardedSamples
+from data_pipeline.preparation import generators, job
 from data_pipeline.preparation.config import PrepareConfig
 from data_pipeline.preparation.job import PreparationError
 from data_pipeline.preparation.models import PoolConfig
 from data_pipeline.preparation.shard import TooManyRejects
+from data_pipeline.preparation.vllm_engine import VLLMGeneratorConfig
 from data_pipeline.report import Report
 from data_pipeline.steps.tokenise import CONTINUE, TokeniseConfig
 from opens2s_core.audio import SAMPLE_RATE, decode_audio, resample
@@ -24,6 +30,7 @@ from opens2s_core.checkpoint.bundle import OPENS2S, SPEECH_TOKENIZER
 from opens2s_core.checkpoint.opens2s import load_prompt_builder
 from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
 from ray_jobs.prepare_data import prepare_data
+from tests.data_pipeline.preparation.http_engine import HttpEngine
 from tests.data_pipeline.preparation.model_server import model_server
 from tests.data_pipeline.preparation.speech import write_speech
 
@@ -97,6 +104,43 @@ def test_a_finished_job_changes_nothing(transcripts: Path, corpus: Path, tiny_bu
     report = prepare(TRANSCRIPTS, corpus, tiny_bundle, transcripts)
     assert (report.rows_in, report.rows_out, report.samples) == (10, 10, 10)
     assert {path: path.stat().st_mtime_ns for path in transcripts.rglob("*")} == before
+
+
+def test_a_finished_job_reads_each_marker_once(
+    transcripts: Path, corpus: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def check_here(function: Callable, items: Iterable) -> list:
+        return [function(item) for item in items]
+
+    def read_json(files: DatasetFiles, name: str) -> object:
+        read.append(name)
+        return json.loads(files.read(name))
+
+    monkeypatch.setattr(job, "map_in_tasks", check_here)
+    monkeypatch.setattr(DatasetFiles, "read_json", read_json)
+    prepare(TRANSCRIPTS, corpus, tiny_bundle, transcripts)
+    assert [name for name in read if name.startswith("_shards/")] == [
+        f"_shards/0000{number}-of-00003.json" for number in range(3)
+    ]
+
+
+def test_a_shard_with_a_flipped_bit_is_made_again_alone(
+    transcripts: Path, corpus: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(transcripts, damaged)
+    shard = damaged / "00001-of-00003.parquet"
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    others = [damaged / f"{folder}{number}-of-00003.{kind}" for number in ("00000", "00002")
+              for folder, kind in (("", "parquet"), ("_rejects/", "parquet"), ("_shards/", "json"))]  # fmt: skip
+    times = [path.stat().st_mtime_ns for path in others]
+    prepare(TRANSCRIPTS, corpus, tiny_bundle, damaged)
+    assert content(damaged) == content(transcripts)
+    assert [path.stat().st_mtime_ns for path in others] == times
 
 
 def test_a_shard_that_is_missing_is_made_again_with_equal_bytes(
@@ -194,6 +238,27 @@ def test_continuations_need_a_language_model(ray_local: str, corpus: Path, tiny_
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
+def test_vllm_must_be_installed(ray_local: str, corpus: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(PreparationError, match="vLLM, which should run m, is not installed"):
+        prepare(CONTINUATIONS, corpus, tiny_bundle, tmp_path / "out", generator=VLLMGeneratorConfig(model="m"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_processor_of_ray_makes_the_data_set_that_actors_make(
+    ray_local: str, corpus: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with model_server() as server:
+        prepare(CONTINUATIONS, corpus, tiny_bundle, tmp_path / "actors", generator=server.config)
+        monkeypatch.setattr(job, "missing_software", lambda _: None)
+        monkeypatch.setattr(generators, "VLLMEngine", lambda _: HttpEngine(server.url))
+        generator = VLLMGeneratorConfig(model=server.config.model)
+        report = prepare(CONTINUATIONS, corpus, tiny_bundle, tmp_path / "processor", generator=generator)
+        assert len(server.prompts) == 20
+    assert report.rows_out == 10
+    assert content(tmp_path / "processor") == content(tmp_path / "actors")
+
+
 def test_dialogues_must_be_finished(ray_local: str, tiny_bundle: Path, tmp_path: Path) -> None:
     config = PrepareConfig(tokenise=TokeniseConfig(task="conversation"))
     (tmp_path / "dialogues").mkdir()
@@ -229,6 +294,38 @@ def test_a_shard_that_was_cut_is_made_again(transcripts: Path, corpus: Path, tin
     shard.write_bytes(shard.read_bytes()[:1000])
     prepare(TRANSCRIPTS, corpus, tiny_bundle, damaged)
     assert content(damaged) == content(transcripts)
+
+
+@pytest.mark.parametrize("name", ["root", "output"])
+def test_a_path_that_fsspec_reads_otherwise_is_refused(
+    ray_local: str, corpus: Path, tiny_bundle: Path, tmp_path: Path, name: str
+) -> None:
+    paths = {"root": corpus, "output": tmp_path / "out"} | {name: tmp_path / "a::b"}
+    with pytest.raises(DatasetError, match="a::b: expected a directory or a URL without '::'"):
+        prepare(TRANSCRIPTS, paths["root"], tiny_bundle, paths["output"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_card_and_the_manifest_name_the_recipe_and_the_fingerprint_does_not(
+    transcripts: Path, corpus: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    prepare(TRANSCRIPTS, corpus, tiny_bundle, tmp_path, recipe="asr-short")
+    named, unnamed = (json.loads((path / "_dataset.json").read_text()) for path in (tmp_path, transcripts))
+    assert (named["recipe"], unnamed["recipe"]) == ("asr-short", "")
+    assert named["fingerprint"] == unnamed["fingerprint"]
+    card = (tmp_path / "_card.md").read_text()
+    assert "# LibriSpeech: transcription\n" in card
+    assert f"- Recipe: `asr-short`\n- Fingerprint: `{named['fingerprint']}`" in card
+    assert "- Recipe: `not named`" in (transcripts / "_card.md").read_text()
+
+
+def test_two_jobs_at_one_output_are_refused(ray_local: str, corpus: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    with (
+        DatasetFiles(str(tmp_path)).for_one_job(),
+        pytest.raises(DatasetError, match=f"{tmp_path}: another job is preparing it"),
+    ):
+        prepare(TRANSCRIPTS, corpus, tiny_bundle, tmp_path)
+    assert prepare(TRANSCRIPTS, corpus, tiny_bundle, tmp_path).rows_out == 10
 
 
 def test_an_output_with_another_data_set_is_refused(

@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_pipeline.preparation.models import ModelActor, ModelOutputs, ModelStage, PoolConfig
+from data_pipeline.preparation.models import ActorStage, ModelActor, ModelOutputs, PoolConfig
 from data_pipeline.preparation.work import from_table, to_table
 from data_pipeline.records import AudioReference, Reject, RejectedRow, Unavailable, Utterance
 from data_pipeline.steps.row import PreparedRow
@@ -24,7 +24,7 @@ class Shouting:
         return {"continuation": row.entry.id.upper()}
 
 
-STAGE = ModelStage(name="shout", field="continuation", build=Shouting, pool=PoolConfig(), fingerprint="f" * 64)
+STAGE = ActorStage(name="shout", field="continuation", build=Shouting, pool=PoolConfig(), fingerprint="f" * 64)
 
 
 def row(name: str, position: int, shard: str = "00000-of-00002") -> PreparedRow:
@@ -72,5 +72,5 @@ def test_rejected_rows_pass_a_model_as_they_are(tmp_path: Path) -> None:
 def test_another_model_makes_its_own(tmp_path: Path) -> None:
     outputs = ModelOutputs(str(tmp_path))
     run(ModelActor(STAGE, outputs), [row("a", 0)])
-    other = ModelStage(name="shout", field="continuation", build=Shouting, pool=PoolConfig(), fingerprint="0" * 64)
+    other = ActorStage(name="shout", field="continuation", build=Shouting, pool=PoolConfig(), fingerprint="0" * 64)
     assert outputs.add_to([row("a", 0)], other) == [row("a", 0)]

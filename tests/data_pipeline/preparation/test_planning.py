@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import pyarrow.parquet as pq
 import pytest
 
-from data_pipeline.corpora import CorpusCard, CorpusFiles
+from data_pipeline.corpora import CorpusCard, CorpusError, CorpusFiles
 from data_pipeline.corpora.librispeech import LibriSpeech
 from data_pipeline.dataset import DatasetError, absolute_url
 from data_pipeline.preparation.planning import Plan, make_plan, read_planned
@@ -82,6 +82,28 @@ def planned(corpus: Path, made: Plan) -> list[list[str]]:
         assert sorted(texts) == list(range(len(texts)))
         shards.append([texts[position] for position in range(len(texts))])
     return shards
+
+
+def test_a_corpus_without_rows_is_an_error_until_it_has_some(ray_local: str, corpus: Path) -> None:
+    for name in ("1.txt", "2.txt"):
+        (corpus / name).write_text("")
+    with pytest.raises(CorpusError, match=rf"{corpus}: no rows of LibriSpeech: expected some in 1\.txt, 2\.txt"):
+        plan(corpus)
+    (corpus / "2.txt").write_text("a")
+    assert plan(corpus).rows == 1
+
+
+def test_a_corpus_without_files_is_an_error(ray_local: str, corpus: Path) -> None:
+    for path in corpus.iterdir():
+        path.unlink()
+    with pytest.raises(CorpusError, match=rf"{corpus}: no rows of LibriSpeech: expected some in the layout of docs"):
+        plan(corpus)
+
+
+def test_a_selection_that_leaves_no_row_is_an_error(ray_local: str, corpus: Path) -> None:
+    (corpus / "1.txt").write_text("b")
+    with pytest.raises(CorpusError, match="expected some, the selection leaves none of 4"):
+        plan(corpus, quotas=(Quota(language="en", rows=0),), duplicates=False)
 
 
 def test_every_row_is_planned_once_in_the_order_of_the_corpus(ray_local: str, corpus: Path) -> None:

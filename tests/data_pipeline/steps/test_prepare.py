@@ -77,6 +77,18 @@ def test_clips_that_cannot_be_used_are_rejected(files: CorpusFiles, path: str, c
         prepare_clips(row(utterance(audio=clip(path))), files, config)
 
 
+@pytest.mark.parametrize("stated", [None, 0.5, 1.0, 1.2])
+def test_a_clip_as_long_as_its_corpus_states_is_prepared(files: CorpusFiles, stated: float | None) -> None:
+    assert prepare_clips(row(utterance(duration=stated)), files, PLAIN).clip_samples == (SAMPLE_RATE,)
+
+
+def test_a_clip_shorter_than_its_corpus_states_is_rejected(files: CorpusFiles) -> None:
+    with pytest.raises(
+        RejectedRow, match=r"^cut short: u1\.flac: audio ends at 1\.00 s of the 1\.30 s that the corpus"
+    ):
+        prepare_clips(row(utterance(duration=1.3)), files, PLAIN)
+
+
 def test_impossible_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match="expected 0 < min_seconds <= max_seconds, got 2 and 1"):
         ClipConfig(min_seconds=2, max_seconds=1)
