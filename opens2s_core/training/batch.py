@@ -43,7 +43,7 @@ class EncodedSample:
     emotion: str = ""  # in the first clip, one of EMOTIONS; empty if unknown
     transcript: str = ""  # of the only clip; empty if unknown
     teacher_ids: list[int] = field(default_factory=list)
-    """The same conversation with the user's words in place of the clips; empty if these are unknown or without clips."""
+    """The same conversation with the user's words in place of the clips; empty if unknown, or without clips."""
     teacher_labels: list[int] = field(default_factory=list)
 
 
