@@ -27,7 +27,7 @@ from data_pipeline.steps.speaker_embedding import ResemblyzerEncoder, SpeakerEmb
 from opens2s_core.config import config_to_dict
 from opens2s_core.storage import absolute_directory
 
-VERSION = 3
+VERSION = 4
 """Raised when the same corpus, configuration and models give other samples."""
 _KINDS: dict[str, ContinuationKind] = {"continuation": "semantic", "emotional continuation": "emotional"}
 

@@ -284,7 +284,7 @@ def _replies(
         dummy = collate_replies([[0]], pad, [[end]], nobody, config.interleave, layout)
         return replace(dummy, labels=torch.full_like(dummy.labels, IGNORED))
     if layout == "prefix":  # without the special tokens around the words
-        around = set(vocabulary.tokenizer.convert_tokens_to_ids(list(SPEECH_TOKENS)))
+        around = {vocabulary.tokenizer.convert_tokens_to_ids(token) for token in SPEECH_TOKENS}
         runs = [[index for index in run if int(input_ids[index]) not in around] for run in runs]
     speakers = [vector for sample in samples for vector in _speakers(sample, config.speaker_dim)]
     vectors = torch.tensor(speakers, dtype=torch.float32)

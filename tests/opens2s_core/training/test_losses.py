@@ -123,7 +123,7 @@ def test_with_the_prefix_layout_the_speech_lm_reads_its_own_words(
         speaker = sample.speakers[0] if sample.speakers and sample.speakers[0] else [0.0] * SPEAKER_DIM
         words = vocabulary.tokenizer.encode(text, add_special_tokens=False)
         expected += [decoder.embed_speaker(torch.tensor([speaker])), decoder.embed_units(torch.tensor(words + units))]
-    assert torch.equal(speech_inputs(decoder, None, batch.replies), torch.cat(expected))
+    torch.testing.assert_close(speech_inputs(decoder, None, batch.replies), torch.cat(expected))
 
 
 class CountedHead(nn.Linear):
