@@ -55,7 +55,7 @@ class CollateConfig:
     teacher: bool = False
 
 
-class Augmentation(Protocol):
+class ClipAugmentation(Protocol):
     """Random changes of the input, which keep its shape."""
 
     def waveform(self, clip: Waveform, rng: np.random.Generator) -> Waveform:
@@ -71,7 +71,7 @@ class Augmentation(Protocol):
 class Augment:
     """The augmentation of some samples, of these ``indices`` in the data set: the same in every run."""
 
-    augmentation: Augmentation
+    augmentation: ClipAugmentation
     seed: int
     epoch: int
     indices: Sequence[int]
