@@ -20,7 +20,7 @@ from data_pipeline.dataset.parquet import parquet_bytes
 from data_pipeline.dataset.samples import ShardedSamples
 from data_pipeline.schema import SAMPLE
 from opens2s_core.benchmark.report import Bound, Measurement
-from opens2s_core.training.plan import PlanConfig, Step, plan_steps
+from opens2s_core.training.plan import Lengths, PlanConfig, Step, plan_steps
 
 READERS = 8
 _MAX_RATIO = 1.2
@@ -98,7 +98,8 @@ def opening_row(benchmark: ReadingBenchmark, directory: Path) -> Measurement:
 
 
 def _first_epoch(samples: ShardedSamples, plan: PlanConfig) -> Iterator[Step]:
-    for step in plan_steps(samples.lengths, plan, first=0, last=len(samples), groups=samples.groups):
+    lengths = Lengths(samples.lengths, samples.speech_lengths)
+    for step in plan_steps(lengths, plan, first=0, last=len(samples), groups=samples.groups):
         if step.epoch:
             return
         yield step
@@ -148,9 +149,14 @@ def _random_sample(rng: np.random.Generator, clip_bytes: int, tokens: int) -> di
         "audios": [rng.bytes(clip_bytes)] if clip_bytes else [],
         "units": [],
         "speakers": [],
+        "emotion": "",
+        "transcript": "",
+        "teacher_ids": [],
+        "teacher_labels": [],
         "corpus": "random",
         "language": "en",
         "length": tokens + int(125 * size) * bool(clip_bytes),  # 10 s are 125 positions
+        "speech_length": 0,
         "text_labels": 0,
         "unit_labels": 0,
     }
@@ -167,6 +173,7 @@ def write_random_index(directory: Path, rows: int) -> str:
         "row": number % 1000 % 7,
         "bytes": rng.integers(75_000, 225_000, rows),
         "length": rng.integers(80, 300, rows),
+        "speech_length": rng.integers(60, 400, rows),
         "text_labels": rng.integers(20, 60, rows),
         "unit_labels": rng.integers(30, 200, rows),
     }

@@ -28,13 +28,14 @@ INDEX_SCHEMA = pa.schema(
         pa.field("row", pa.int32(), nullable=False),  # of the row group
         pa.field("bytes", pa.int64(), nullable=False),  # its share of the row group in the file
         pa.field("length", pa.int32(), nullable=False),
+        pa.field("speech_length", pa.int32(), nullable=False),
         pa.field("text_labels", pa.int32(), nullable=False),
         pa.field("unit_labels", pa.int32(), nullable=False),
         pa.field("corpus", _CATEGORY, nullable=False),
         pa.field("language", _CATEGORY, nullable=False),
     ]
 )
-_COPIED = ["length", "text_labels", "unit_labels", "corpus", "language"]
+_COPIED = ["length", "speech_length", "text_labels", "unit_labels", "corpus", "language"]
 _SHARDS = b"shards"
 """Key of the file's metadata: the names of the shards as JSON."""
 _THREADS = 16
@@ -50,6 +51,7 @@ class Index:
     row: NDArray[np.int32]  # of the row group
     bytes: NDArray[np.int64]
     lengths: NDArray[np.int32]
+    speech_lengths: NDArray[np.int32]
     text_labels: NDArray[np.int32]
     unit_labels: NDArray[np.int32]
     corpora: tuple[str, ...]
@@ -117,6 +119,7 @@ def _from_table(table: pa.Table) -> Index:
     return Index(
         shards=tuple(json.loads(table.schema.metadata[_SHARDS])),
         lengths=numbers.pop("length"),
+        speech_lengths=numbers.pop("speech_length"),
         corpora=tuple(corpus.dictionary.to_pylist()),
         corpus=corpus.indices.to_numpy(),
         languages=tuple(language.dictionary.to_pylist()),

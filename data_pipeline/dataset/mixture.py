@@ -46,6 +46,7 @@ class MixedSamples:
         self._chosen = [_chosen(*pair) for pair in zip(self._samples, mixture.sources, strict=True)]
         self._ends = np.cumsum([len(chosen) for chosen in self._chosen])
         self.lengths = self._all([samples.lengths for samples in self._samples])
+        self.speech_lengths = self._all([samples.speech_lengths for samples in self._samples])
         self.text_labels = self._all([samples.text_labels for samples in self._samples])
         self.unit_labels = self._all([samples.unit_labels for samples in self._samples])
         groups = [

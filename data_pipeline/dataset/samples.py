@@ -43,6 +43,10 @@ class ShardedSamples:
         return self.index.lengths
 
     @property
+    def speech_lengths(self) -> NDArray[np.int32]:
+        return self.index.speech_lengths
+
+    @property
     def text_labels(self) -> NDArray[np.int32]:
         return self.index.text_labels
 

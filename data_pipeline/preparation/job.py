@@ -29,7 +29,7 @@ from data_pipeline.steps.tasks import TASKS
 from opens2s_core.config import config_to_dict
 from opens2s_core.storage import absolute_directory
 
-VERSION = 4
+VERSION = 5
 """Raised when the same corpus, configuration and models give other samples."""
 
 _UNANSWERED = "continuation: no answer"

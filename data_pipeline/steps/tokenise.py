@@ -4,10 +4,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from data_pipeline.records import Content, Conversation, RejectedRow, Utterance
+from data_pipeline.records import Content, Conversation, Emotion, RejectedRow, Utterance
 from data_pipeline.steps.row import PreparedRow, spoken_replies
 from data_pipeline.steps.tasks import TASKS, Task
-from opens2s_core.prompt import IGNORED, SPEAKER_DIM, Audio, Message, PromptBuilder, Spoken, Text, read_aloud
+from opens2s_core.prompt import (
+    IGNORED,
+    SPEAKER_DIM,
+    Audio,
+    Message,
+    PromptBuilder,
+    Spoken,
+    Text,
+    TrainingSample,
+    read_aloud,
+)
 from opens2s_core.prompt import Content as PromptContent
 
 CONTINUE = "Continue the following sentence in a coherent style: "
@@ -50,6 +60,17 @@ class _Clip:
     samples: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Source:
+    """What a sample is made of. An empty emotion or transcript is unknown, and so is a missing ``written``."""
+
+    id: str
+    messages: Sequence[Message]
+    written: Sequence[Message] | None = None  # the user's words in place of the clips
+    emotion: Emotion = ""  # in the first clip
+    transcript: str = ""  # of the only clip
+
+
 def tokenise(
     row: PreparedRow, prompts: PromptBuilder, audio_positions: Callable[[int], int], config: TokeniseConfig
 ) -> list[dict[str, Any]]:
@@ -59,37 +80,62 @@ def tokenise(
     ``no units`` or ``no text``.
     """
     samples = []
-    for name, messages in _conversations(row, config):
-        for message in messages:
+    for source in _sources(row, config):
+        for message in source.messages:
             for item in message.content:
                 _check_item(item, prompts, config)
-        samples.append(_sample(name, row, messages, prompts, audio_positions, config))
+        samples.append(_sample(source, row, prompts, audio_positions, config))
     return samples
 
 
-def _conversations(row: PreparedRow, config: TokeniseConfig) -> list[tuple[str, Sequence[Message]]]:
-    """The conversation of each sample, by the sample's id."""
+def _sources(row: PreparedRow, config: TokeniseConfig) -> list[_Source]:
     entry = row.entry
     if config.task == "text to speech":
         spoken = _spoken(row)
         if isinstance(entry, Utterance):
-            return [(entry.id, _read_aloud(spoken[0]))]
-        return [(f"{entry.id}-{number}", _read_aloud(reply)) for number, reply in enumerate(spoken)]
+            return [_Source(id=entry.id, messages=_read_aloud(spoken[0]))]
+        return [_Source(id=f"{entry.id}-{number}", messages=_read_aloud(reply)) for number, reply in enumerate(spoken)]
     if config.task == "conversation":
         assert isinstance(entry, Conversation), f"{entry.id}: expected a conversation for the task {config.task!r}"
-        spoken_prompt = _messages(row, entry, written=False)
-        with_words = config.text_prompts and row.clips and _words_are_known(entry)
-        written = [(f"{entry.id}-written", _messages(row, entry, written=True))] if with_words else []
-        return [(entry.id, spoken_prompt), *written]
+        return _talk(row, entry, config)
     assert isinstance(entry, Utterance), f"{entry.id}: expected an utterance for the task {config.task!r}"
+    return [_utterance(row, entry, config.task)]
+
+
+def _utterance(row: PreparedRow, entry: Utterance, task: Task) -> _Source:
+    """A clip with its transcript or its continuation."""
     clip = Audio(_Clip(row.clips[0], row.clip_samples[0]))
-    if config.task == "transcription":
-        return [(entry.id, (Message("user", (clip,)), Message("assistant", (Text(entry.text),))))]
-    assert row.continuation is not None, f"{entry.id}: expected a continuation"
-    words = CONTINUE if config.task == "continuation" else CONTINUE_EMOTION
-    return [
-        (entry.id, (Message("user", (Text(words), clip)), Message("assistant", (Text(row.continuation),)))),
-    ]
+    instruction: list[Text] = []
+    reply = entry.text
+    if task != "transcription":
+        assert row.continuation is not None, f"{entry.id}: expected a continuation"
+        reply = row.continuation
+        instruction = [Text(CONTINUE if task == "continuation" else CONTINUE_EMOTION)]
+    assistant = Message("assistant", (Text(reply),))
+    written = (Message("user", (*instruction, Text(entry.text))), assistant)
+    return _Source(
+        id=entry.id,
+        messages=(Message("user", (*instruction, clip)), assistant),
+        written=written if entry.text.strip() else None,
+        emotion=entry.emotion,
+        transcript=entry.text,
+    )
+
+
+def _talk(row: PreparedRow, entry: Conversation, config: TokeniseConfig) -> list[_Source]:
+    """A conversation, and the one with the user's words where it is asked for and can be made."""
+    clips = _users_clips(entry)
+    written = _messages(row, entry, written=True) if clips and all(text.strip() for text, _ in clips) else None
+    spoken = _Source(
+        id=entry.id,
+        messages=_messages(row, entry, written=False),
+        written=written,
+        emotion=clips[0][1] if clips else "",
+        transcript=clips[0][0] if len(clips) == 1 else "",
+    )
+    if written is None or not config.text_prompts:
+        return [spoken]
+    return [spoken, _Source(id=f"{entry.id}-written", messages=written)]
 
 
 def _read_aloud(spoken: Spoken) -> Sequence[Message]:
@@ -115,16 +161,15 @@ def _messages(row: PreparedRow, entry: Conversation, *, written: bool) -> list[M
     return messages
 
 
-def _words_are_known(entry: Conversation) -> bool:
-    """Whether a user speaks, and the text of every clip of a user is known."""
-    texts = [
-        content.text
+def _users_clips(entry: Conversation) -> list[tuple[str, Emotion]]:
+    """The words and the emotion of each clip of a user."""
+    return [
+        (content.text, message.emotion)
         for message in entry.messages
         if message.role == "user"
         for content in message.content
         if content.audio is not None
     ]
-    return bool(texts) and all(text.strip() for text in texts)
 
 
 def _spoken(row: PreparedRow) -> list[Spoken]:
@@ -151,32 +196,40 @@ def _check_item(item: PromptContent, prompts: PromptBuilder, config: TokeniseCon
 
 
 def _sample(
-    name: str,
+    source: _Source,
     row: PreparedRow,
-    messages: Sequence[Message],
     prompts: PromptBuilder,
     audio_positions: Callable[[int], int],
     config: TokeniseConfig,
 ) -> dict[str, Any]:
     try:
-        sample = prompts.training_sample(messages)
+        sample = prompts.training_sample(source.messages)
     except ValueError as error:
         raise RejectedRow(f"bad conversation: {error}") from error
     # Each clip fills its slot, which is one position.
     length = len(sample.input_ids) + sum(audio_positions(clip.samples) - 1 for clip in sample.audios)
     if length > config.max_length:
         raise RejectedRow(f"sample too long: {length} positions, expected at most {config.max_length}")
+    teacher = TrainingSample() if source.written is None else prompts.training_sample(source.written)
+    if len(teacher.input_ids) > config.max_length:
+        teacher = TrainingSample()
     return {
-        "id": name,
+        "id": source.id,
         "input_ids": sample.input_ids,
         "token_types": sample.token_types,
         "labels": sample.labels,
         "audios": [clip.flac for clip in sample.audios],
         "units": [list(units) for units in sample.units],
         "speakers": [list(speaker) for speaker in sample.speakers],
+        "emotion": source.emotion,
+        "transcript": source.transcript.strip(),
+        "teacher_ids": teacher.input_ids,
+        "teacher_labels": teacher.labels,
         "corpus": row.entry.corpus,
         "language": row.entry.language,
         "length": length,
+        # Of each reply: the speaker, the hidden states, the units and the end unit.
+        "speech_length": sum(sample.token_types) + sum(1 + len(units) + 1 for units in sample.units),
         "text_labels": sum(label != IGNORED for label in sample.labels),
         "unit_labels": sum(len(units) + 1 for units in sample.units),  # each reply ends with the end unit
     }

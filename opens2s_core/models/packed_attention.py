@@ -71,11 +71,12 @@ def packed_attention(
         output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **settings)
         return output, None
     if value.is_cuda and _has_kernel(value, settings["dropout"]):
-        return _varlen(query, key, value, packing, settings["scaling"], causal=module.is_causal), None
+        return _varlen(query, key, value, packing, settings["scaling"], causal=bool(module.is_causal)), None
     parts = []
     for start, end in pairwise(packing.starts.tolist()):
-        own = (states[:, :, start:end] for states in (query, key, value))
-        parts.append(sdpa_attention_forward(module, *own, None, **settings)[0])
+        own = slice(start, end)
+        output, _ = sdpa_attention_forward(module, query[:, :, own], key[:, :, own], value[:, :, own], None, **settings)
+        parts.append(output)
     return torch.cat(parts, dim=1), None
 
 

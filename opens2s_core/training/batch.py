@@ -43,7 +43,7 @@ class EncodedSample:
     emotion: str = ""  # in the first clip, one of EMOTIONS; empty if unknown
     transcript: str = ""  # of the only clip; empty if unknown
     teacher_ids: list[int] = field(default_factory=list)
-    """The same conversation with the user's words in place of the clips; empty if these are unknown or without clips."""
+    """The same conversation with the user's words in place of the clips; empty if unknown, or without clips."""
     teacher_labels: list[int] = field(default_factory=list)
 
 
@@ -55,7 +55,7 @@ class CollateConfig:
     teacher: bool = False
 
 
-class Augmentation(Protocol):
+class ClipAugmentation(Protocol):
     """Random changes of the input, which keep its shape."""
 
     def waveform(self, clip: Waveform, rng: np.random.Generator) -> Waveform:
@@ -71,7 +71,7 @@ class Augmentation(Protocol):
 class Augment:
     """The augmentation of some samples, of these ``indices`` in the data set: the same in every run."""
 
-    augmentation: Augmentation
+    augmentation: ClipAugmentation
     seed: int
     epoch: int
     indices: Sequence[int]
@@ -284,7 +284,7 @@ def _replies(
         dummy = collate_replies([[0]], pad, [[end]], nobody, config.interleave, layout)
         return replace(dummy, labels=torch.full_like(dummy.labels, IGNORED))
     if layout == "prefix":  # without the special tokens around the words
-        around = set(vocabulary.tokenizer.convert_tokens_to_ids(list(SPEECH_TOKENS)))
+        around = {vocabulary.tokenizer.convert_tokens_to_ids(token) for token in SPEECH_TOKENS}
         runs = [[index for index in run if int(input_ids[index]) not in around] for run in runs]
     speakers = [vector for sample in samples for vector in _speakers(sample, config.speaker_dim)]
     vectors = torch.tensor(speakers, dtype=torch.float32)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from opens2s_core.checkpoint.vocabulary import Vocabulary
 from opens2s_core.models.opens2s_config import OpenS2SConfig
-from opens2s_core.training.batch import Augment, Augmentation, Batch, CollateConfig, EncodedSample, collate
+from opens2s_core.training.batch import Augment, Batch, ClipAugmentation, CollateConfig, EncodedSample, collate
 from opens2s_core.training.plan import Lengths, PlanConfig, Step, plan_epoch, plan_steps
 
 _T = TypeVar("_T")
@@ -80,7 +80,7 @@ def load_steps(
     first: int,
     last: int,
     settings: CollateConfig = CollateConfig(),  # noqa: B008  # it is frozen
-    augmentation: Augmentation | None = None,
+    augmentation: ClipAugmentation | None = None,
 ) -> Iterator[LoadedStep]:
     """The parts of one worker in steps ``first`` to ``last`` (exclusive). Raises :class:`SampleError`.
 

@@ -16,7 +16,7 @@ def packed_hidden_states(model: Qwen3Model, embeddings: Tensor, packing: Packing
     :func:`~opens2s_core.models.packed_attention.use_packed_attention`. ``ValueError`` for a model with layers other
     than full attention.
     """
-    if others := set(model.config.layer_types) - {"full_attention"}:
+    if others := set(model.config.layer_types or []) - {"full_attention"}:
         raise ValueError(f"layers of types {sorted(others)}: expected full attention in all layers")
     use_packed_attention(model)
     output = model(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from opens2s_core.training.fit import TorchBackend, TrainConfig, fit
 
 from data_pipeline.corpora.dialogues import Dialogues
 from data_pipeline.dataset.samples import ShardedSamples
@@ -19,7 +20,6 @@ from opens2s_core.checkpoint.opens2s import load_opens2s
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.models.lora import LoraSettings, merge_lora
 from opens2s_core.models.opens2s import OpenS2S
-from opens2s_core.training.fit import TorchBackend, TrainConfig, fit
 from ray_jobs.build_dialogues import build_dialogues
 from ray_jobs.export import export
 from ray_jobs.init_model import init_model

@@ -24,6 +24,7 @@ def test_every_sample_has_its_place_and_its_numbers(url: str) -> None:
     assert index.row.tolist() == [0, 1, 2, 0, 0, 1, 2, 0, 1, 2, 0]
     assert index.groups.tolist() == [0, 0, 0, 1, 2, 2, 2, 3, 3, 3, 4]
     assert index.lengths.tolist() == [row["length"] for row in rows]
+    assert index.speech_lengths.tolist() == [row["speech_length"] for row in rows]
     assert index.text_labels.tolist() == [row["text_labels"] for row in rows]
     assert index.unit_labels.tolist() == [row["unit_labels"] for row in rows]
     assert [index.corpora[i] for i in index.corpus] == [row["corpus"] for row in rows]

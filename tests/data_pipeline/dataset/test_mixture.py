@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from data_pipeline.dataset import DatasetError
 from data_pipeline.dataset.mixture import MixedSamples, Mixture, MixtureSource, _repeated
 from opens2s_core.training.loader import GroupedSamples
-from opens2s_core.training.plan import PlanConfig, plan_epoch
+from opens2s_core.training.plan import Lengths, PlanConfig, plan_epoch
 from tests.data_pipeline.dataset.small import rows_of, sample_row, write_dataset
 
 
@@ -33,6 +33,7 @@ def test_indices_follow_the_sources(root: Path) -> None:
     samples = mixed(root)
     ids = [f"row-{i}" for i in [*range(12), *range(100, 105)]]
     assert [samples[i].id for i in range(len(samples))] == ids
+    assert samples.speech_lengths.tolist() == [3 * label for label in samples.text_labels]
     assert samples.text_labels.tolist() == [*range(12), *range(100, 105)]
     assert samples.unit_labels.tolist() == [2 * label for label in samples.text_labels]
     assert samples.lengths.tolist()[12:] == [sample_row(i)["length"] for i in range(100, 105)]
@@ -76,7 +77,8 @@ def test_over_epochs_a_weight_is_met_exactly(count: int, weight: float) -> None:
 def test_steps_are_planned_over_all_sources(root: Path) -> None:
     samples = mixed(root, weight=2.0)
     plan = PlanConfig(micro_batches_per_step=2, micro_batch_positions=100, window_groups=1)
-    steps = plan_epoch(samples.lengths, plan, 0, groups=samples.groups, epoch_groups=samples.epoch_groups(0, plan.seed))
+    lengths = Lengths(samples.lengths, samples.speech_lengths)
+    steps = plan_epoch(lengths, plan, 0, groups=samples.groups, epoch_groups=samples.epoch_groups(0, plan.seed))
     taken = Counter(index for step in steps for micro_batch in step for index in micro_batch)
     assert taken == {index: 1 if index < 12 else 2 for index in range(17)}
 

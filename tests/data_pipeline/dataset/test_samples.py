@@ -51,6 +51,7 @@ def test_every_sample_is_found_by_its_index(url: str) -> None:
     for index in order:
         assert samples[index] == EncodedSample(**{name: rows[index][name] for name in FIELDS})
     assert samples.lengths.tolist() == [row["length"] for row in rows]
+    assert samples.speech_lengths.tolist() == [row["speech_length"] for row in rows]
     assert samples.text_labels.tolist() == [row["text_labels"] for row in rows]
     assert samples.unit_labels.tolist() == [row["unit_labels"] for row in rows]
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -5,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from data_pipeline.records import Content, RejectedRow
+from data_pipeline.records import Content, Conversation, Emotion, RejectedRow
 from data_pipeline.schema import SAMPLE
 from data_pipeline.steps.row import PreparedRow
-from data_pipeline.steps.tokenise import TokeniseConfig, tokenise
+from data_pipeline.steps.tokenise import CONTINUE_EMOTION, TokeniseConfig, tokenise
 from opens2s_core.audio import Waveform
 from opens2s_core.checkpoint.bundle import OPENS2S
 from opens2s_core.checkpoint.opens2s import load_prompt_builder
@@ -159,6 +160,77 @@ def test_text_to_speech_pairs_are_taken_from_every_spoken_reply(prompts: PromptB
     assert [(sample["id"], sample["units"]) for sample in found] == [("c1-0", [[1]]), ("c1-1", [[7]])]
     expected = prompts.training_sample((*read_aloud("Two."), Message("assistant", (Spoken("Two.", (7,)),))))
     assert found[1]["input_ids"] == expected.input_ids
+
+
+def teacher(sample: dict[str, Any]) -> tuple[list[int], list[int]]:
+    return sample["teacher_ids"], sample["teacher_labels"]
+
+
+def written(prompts: PromptBuilder, *messages: Message) -> tuple[list[int], list[int]]:
+    sample = prompts.training_sample(messages)
+    return sample.input_ids, sample.labels
+
+
+def test_the_teacher_reads_the_users_words_in_place_of_the_clips(prompts: PromptBuilder) -> None:
+    config = TokeniseConfig(task="conversation", speaker_dim=2, text_prompts=True)
+    spoken, read = samples(one_turn(), prompts, config)
+    assert teacher(spoken) == (read["input_ids"], read["labels"])
+    assert teacher(read) == ([], [])
+    (unknown,) = samples(row(conversation(user(" "), reply(audio=None)), QUESTION), prompts, TALK)
+    assert teacher(unknown) == ([], [])
+    (without_clip,) = samples(row(conversation(user(audio=None), reply(audio=None))), prompts, TALK)
+    assert teacher(without_clip) == ([], [])
+    tight = TokeniseConfig(task="conversation", speaker_dim=2, max_length=spoken["length"])
+    long = row(conversation(user("So long! " * 9), reply()), QUESTION, ANSWER, units=((3, 1, 2),))
+    (sample,) = samples(long, prompts, tight)
+    assert teacher(sample) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("task", "instruction"),
+    [
+        ("continuation", ["Continue the following sentence in a coherent style: "]),
+        ("emotional continuation", [CONTINUE_EMOTION]),
+        ("transcription", []),
+    ],
+)
+def test_the_teacher_of_an_utterance_reads_its_transcript(
+    prompts: PromptBuilder, task: Any, instruction: list[str]
+) -> None:
+    words = "It rained all day."
+    prepared = row(utterance(emotion="sad"), QUESTION, continuation="So we stayed in.")
+    (sample,) = samples(prepared, prompts, TokeniseConfig(task=task))
+    answer = words if task == "transcription" else "So we stayed in."
+    user_message = Message("user", tuple(Text(text) for text in [*instruction, words]))
+    assert teacher(sample) == written(prompts, user_message, Message("assistant", (Text(answer),)))
+    assert (sample["transcript"], sample["emotion"]) == (words, "sad")
+
+
+def test_the_transcript_is_of_the_only_clip_and_the_emotion_of_the_first(prompts: PromptBuilder) -> None:
+    def labelled(*messages: tuple[Any, Emotion]) -> Conversation:
+        entry = conversation(*(message for message, _ in messages))
+        feelings = zip(entry.messages, messages, strict=True)
+        return replace(entry, messages=tuple(replace(own, emotion=emotion) for own, (_, emotion) in feelings))
+
+    written_reply = (reply(audio=None), "")
+    one = labelled((user("And?", audio=None), "angry"), written_reply, (user(" Hi! "), "sad"), written_reply)
+    two = labelled((user(), "happy"), written_reply, (user(), "sad"), written_reply)
+    none = labelled((user(audio=None), "happy"), written_reply)
+    for entry, clips, expected in ((one, 1, ("Hi!", "sad")), (two, 2, ("", "happy")), (none, 0, ("", ""))):
+        (sample,) = samples(row(entry, *[QUESTION] * clips), prompts, TALK)
+        assert (sample["transcript"], sample["emotion"]) == expected
+    aloud = row(utterance(emotion="sad"), QUESTION, units=((9, 8),))
+    (sample,) = samples(aloud, prompts, TokeniseConfig(task="text to speech"))
+    assert (sample["transcript"], sample["emotion"]) == ("", "")
+
+
+def test_the_speech_decoder_reads_speaker_hidden_states_units_and_the_end(prompts: PromptBuilder) -> None:
+    entry = conversation(user(), reply("One."), user("And?", audio=None), reply("Two.", audio=None, units=(7,)))
+    (sample,) = samples(row(entry, QUESTION, ANSWER, units=((1, 2), (7,))), prompts, TALK)
+    words = [len(prompts.encode_text(text)) + 2 for text in ("One.", "Two.")]  # with the tokens around them
+    assert sample["speech_length"] == (1 + words[0] + 2 + 1) + (1 + words[1] + 1 + 1)
+    (text_only,) = samples(row(conversation(user(audio=None), reply(audio=None))), prompts, TALK)
+    assert text_only["speech_length"] == 0
 
 
 def test_the_longest_text_is_accepted_and_a_longer_one_is_not(prompts: PromptBuilder) -> None:

@@ -135,10 +135,34 @@ def test_a_clip_does_not_depend_on_its_neighbours(thinker: Thinker, padding: Aud
         torch.testing.assert_close(alone, expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("samples", [1, 481, 16_000, 16_160, 33_333, 480_000, 480_161, 960_480])
+@torch.no_grad()
+def test_a_masked_clip_is_encoded_as_by_convolutions_and_attention_of_its_segments_alone(
+    thinker: Thinker, samples: int
+) -> None:
+    encoder = thinker.audio_encoder_model
+    others = [clip(8_000, seed=3), clip(7_999, seed=4)]
+    features = extract_features([others[0], clip(samples), others[1]], encoder.num_mel_bins, "masked")
+    segments = [row[None, :, :count] for row, count in zip(features.segments, features.segment_frames(), strict=True)]
+    alone = [encoder._encode_segments(segment)[0] for segment in segments[1:-1] if segment.shape[2] > 2]
+    torch.testing.assert_close(encoder.encode(features)[1], torch.cat(alone), atol=1e-5, rtol=1e-5)
+
+
 @torch.no_grad()
 def test_the_cost_of_a_masked_clip_depends_on_its_length(thinker: Thinker) -> None:
-    features = extract_features([clip(16_000)], thinker.audio_encoder_model.num_mel_bins, "masked")
-    assert features.segments.shape[2] == 100
+    widths: list[int] = []
+    encoder = thinker.audio_encoder_model
+    hook = encoder.layers[0].register_forward_pre_hook(lambda layer, inputs: widths.append(inputs[0].shape[:2].numel()))
+    for padding in ("masked", "full"):
+        encoder.encode(extract_features([clip(16_000), clip(32_000)], encoder.num_mel_bins, padding))
+    hook.remove()
+    assert widths == [50 + 100, 2 * 1500]
+
+
+def test_padding_is_counted() -> None:
+    clips = [clip(16_000), clip(31 * 16_000)]
+    assert extract_features(clips, 8, "masked").cells() == (25 + 775, 25 + 775)
+    assert extract_features(clips, 8, "full").cells() == (25 + 775, 3 * 750)
 
 
 @pytest.mark.parametrize("samples", [1, 100, 480, 16_000, 480_000, 480_001])

@@ -10,7 +10,7 @@ from opens2s_core.models.audio_encoder import extract_features
 from opens2s_core.prompt import AUDIO_SLOT, IGNORED, SPEAKER_DIM, PromptBuilder
 from opens2s_core.training.batch import (
     Augment,
-    Augmentation,
+    ClipAugmentation,
     CollateConfig,
     EncodedSample,
     collate,
@@ -246,7 +246,7 @@ class Waveforms(Louder):
 
 
 def test_augmentation_depends_on_seed_epoch_sample_and_clip(kinds: dict[str, EncodedSample]) -> None:
-    def augmented(augmentation: Augmentation, **changes: int) -> list[Tensor]:
+    def augmented(augmentation: ClipAugmentation, **changes: int) -> list[Tensor]:
         seeds = {"seed": 1, "epoch": 2, "first": 10, **changes}
         augment = Augment(augmentation, seeds["seed"], seeds["epoch"], [seeds["first"], 11])
         samples = [kinds["text to text"], kinds["two turns"]]

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from opens2s_core.checkpoint.bundle import OPENS2S
@@ -12,8 +12,8 @@ from opens2s_core.checkpoint.vocabulary import Vocabulary, read_vocabulary
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.speech_decoder import SpeechDecoder
 from opens2s_core.prompt import AUDIO_SLOT, IGNORED, SPEAKER_DIM, PromptBuilder
-from opens2s_core.training.batch import EncodedSample, collate, load_clip
-from opens2s_core.training.losses import forward_losses
+from opens2s_core.training.batch import CollateConfig, EncodedSample, collate, load_clip
+from opens2s_core.training.losses import cross_entropy_sum, forward_losses, speech_inputs
 from tests.opens2s_core.training.samples import kinds_of_samples
 
 
@@ -110,3 +110,41 @@ def test_the_speaker_changes_the_loss(
         for sample in (known, replace(known, speakers=[]))
     )
     assert with_speaker != pytest.approx(without, rel=1e-3)
+
+
+def test_with_the_prefix_layout_the_speech_lm_reads_its_own_words(
+    model: OpenS2S, vocabulary: Vocabulary, samples: dict[str, EncodedSample]
+) -> None:
+    spoken, decoder = [samples["text to speech"], samples["speech to speech"]], model.speech_decoder
+    batch = collate(spoken, model.config, vocabulary, CollateConfig(reply_layout="prefix"))
+    expected = []
+    for sample, text in zip(spoken, ("Hello there, my friend!", "I hear you."), strict=True):
+        units = [vocabulary.units.offset + unit for unit in sample.units[0]] + [vocabulary.units.end_ids[0]]
+        speaker = sample.speakers[0] if sample.speakers and sample.speakers[0] else [0.0] * SPEAKER_DIM
+        words = vocabulary.tokenizer.encode(text, add_special_tokens=False)
+        expected += [decoder.embed_speaker(torch.tensor([speaker])), decoder.embed_units(torch.tensor(words + units))]
+    torch.testing.assert_close(speech_inputs(decoder, None, batch.replies), torch.cat(expected))
+
+
+class CountedHead(nn.Linear):
+    """A head with the number of states of each call."""
+
+    def forward(self, states: Tensor) -> Tensor:
+        self.calls = [*getattr(self, "calls", []), len(states)]
+        return super().forward(states)
+
+
+@pytest.mark.parametrize("learned", [0, 1, 3, 30])
+def test_the_cross_entropy_is_that_of_all_labels_at_once_and_its_head_is_called_four_times(learned: int) -> None:
+    torch.manual_seed(0)
+    head, hidden = CountedHead(8, 50), torch.randn(40, 8, requires_grad=True)
+    labels = torch.full((40,), IGNORED)
+    labels[1 + torch.randperm(39)[:learned]] = torch.randint(0, 50, (learned,))
+    expected = functional.cross_entropy(head(hidden[:-1]), labels[1:], ignore_index=IGNORED, reduction="sum")
+    wanted = torch.autograd.grad(expected, [hidden, head.weight])
+    head.calls = []
+    ours = cross_entropy_sum(hidden, labels, head)
+    assert (len(head.calls), sum(head.calls)) == (4, learned)
+    assert max(head.calls) <= -(-learned // 4)
+    torch.testing.assert_close(ours, expected)
+    torch.testing.assert_close(torch.autograd.grad(ours, [hidden, head.weight]), wanted)

@@ -232,9 +232,7 @@ def test_the_gradient_of_a_step_is_the_sum_over_workers(
     counted = [TwoRanks(objective(), rank) for rank in (0, 1)]  # first to know the counts of both
     for engine in counted:
         gradients(engine)
-    shares = [
-        gradients(TwoRanks(objective(), rank, iter(counted[1 - rank].reduced))) for rank in (0, 1)
-    ]
+    shares = [gradients(TwoRanks(objective(), rank, iter(counted[1 - rank].reduced))) for rank in (0, 1)]
     for key, gradient in whole.items():
         torch.testing.assert_close(gradient, shares[0][key] + shares[1][key], atol=1e-6, rtol=1e-4, msg=key)
 
