@@ -167,9 +167,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     stop_at(7, tmp_path)
     stage = ToyStage()
     stage.other = torch.nn.Linear(4, 1)
-    with pytest.raises(
-        CheckpointError, match=r"step-00000006: .*weight has shape \(1, 3\), expected \(1, 4\)"
-    ):
+    with pytest.raises(CheckpointError, match=r"step-00000006: .*weight has shape \(1, 3\), expected \(1, 4\)"):
         train_stage(stage, RUN, tmp_path)
 
 
