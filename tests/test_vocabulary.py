@@ -52,6 +52,7 @@ ALLOWED = {
     ("data_pipeline/report_plots.py", "figure"),  # matplotlib's
     ("opens2s_core/benchmark/plots.py", "figure"),
     ("opens2s_core/benchmark/plots.py", "_figure"),
+    ("opens2s_core/training/curves.py", "figure"),
     ("opens2s_core/models/flow_encoder.py", "FeedForward"),
     ("opens2s_core/models/flow_estimator.py", "FeedForward"),
 }
