@@ -1,0 +1,95 @@
+"""Auxiliary heads on the frames of the audio encoder: CTC on bytes of the transcript, and the emotion of a clip.
+
+They train an encoder from nothing and are not part of the exported model.
+"""
+# T frames (25 Hz) of a clip, D width of the encoder, C emotions
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+
+from opens2s_core.models.seeding import seeded
+from opens2s_core.prompt import IGNORED
+
+BLANK = 0
+_BYTES = 256
+
+
+class CTCHead(nn.Module):
+    """Frames → logits of the blank (class 0) and of each byte b of UTF-8 (class b + 1), so that every language has the
+    same classes."""
+
+    def __init__(self, width: int, *, seed: int = 0) -> None:
+        super().__init__()
+        with seeded(seed):
+            self.linear = nn.Linear(width, BLANK + 1 + _BYTES)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(…, D) → float32 (…, 257)."""
+        logits: Tensor = self.linear(frames.to(self.linear.weight.dtype))
+        return logits.float()
+
+
+def ctc_sum(head: CTCHead, clips: Sequence[Tensor], transcripts: Sequence[bytes]) -> Tensor:
+    """CTC loss (Graves et al. 2006) in nats, summed over the clips that have a transcript.
+
+    ``clips``: frames (T_i, D) of one or more clips; ``transcripts``: the UTF-8 of each, already normalised, empty if
+    unknown. A clip needs a frame for each byte and one between equal bytes; the loss of a shorter one is 0, with zero
+    gradient. Head and clips are in the graph in any case.
+    """
+    logits = head(torch.cat(list(clips))).split([len(clip) for clip in clips])
+    known = [(rows.log_softmax(-1), text) for rows, text in zip(logits, transcripts, strict=True) if text and len(rows)]
+    connected = torch.stack([rows.sum() for rows in logits]).sum() * 0.0
+    if not known:
+        return connected
+    scores = pad_sequence([rows for rows, _ in known])  # (T, clips, 257)
+    losses = functional.ctc_loss(
+        scores,
+        torch.tensor([byte + 1 for _, text in known for byte in text], device=scores.device),
+        input_lengths=torch.tensor([len(rows) for rows, _ in known]),
+        target_lengths=torch.tensor([len(text) for _, text in known]),
+        blank=BLANK,
+        reduction="sum",
+        zero_infinity=True,
+    )
+    return losses + connected
+
+
+def greedy_text(logits: Tensor) -> str:
+    """The text of the best path through logits (T, 257); bytes that are not UTF-8 become U+FFFD."""
+    path = logits.argmax(-1).unique_consecutive()
+    return bytes((path[path != BLANK] - 1).tolist()).decode("utf-8", errors="replace")
+
+
+class EmotionHead(nn.Module):
+    """Frames of a clip → logits of its emotion: attention pooling with one learned query, then a linear layer."""
+
+    def __init__(self, width: int, emotions: int, *, seed: int = 0) -> None:
+        super().__init__()
+        with seeded(seed):
+            self.attention = nn.Linear(width, 1)
+            self.linear = nn.Linear(width, emotions)
+
+    def forward(self, clips: Sequence[Tensor]) -> Tensor:
+        """Frames (T_i, D) of one or more clips, T_i ≥ 1 → float32 (clips, C)."""
+        pooled = []
+        for clip in clips:
+            frames = clip.to(self.linear.weight.dtype)
+            weights = self.attention(frames).float().softmax(0)  # (T, 1)
+            pooled.append((weights * frames.float()).sum(0))
+        logits: Tensor = self.linear(torch.stack(pooled).to(self.linear.weight.dtype))
+        return logits.float()
+
+
+def emotion_sum(logits: Tensor, emotions: Tensor) -> Tensor:
+    """Cross entropy of logits (clips, C) in nats, summed over clips whose emotion, int64 (clips,), is not IGNORED."""
+    return functional.cross_entropy(logits, emotions, ignore_index=IGNORED, reduction="sum")
+
+
+def emotion_hits(logits: Tensor, emotions: Tensor) -> tuple[int, int]:
+    """How many clips with a known emotion have it as the most likely one, and how many have a known emotion."""
+    known = emotions != IGNORED
+    return int((logits.argmax(-1) == emotions)[known].sum()), int(known.sum())
