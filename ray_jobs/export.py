@@ -8,24 +8,21 @@ Qwen2-Audio, a Qwen3 and a small Qwen3. Whatever is written appears whole or not
 import argparse
 import json
 import typing
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from opens2s_core.checkpoint.bundle import opens2s_directory
 from opens2s_core.checkpoint.codebooks import codebook_sizes
-from opens2s_core.checkpoint.files import read_json, weight_files, write_json
-from opens2s_core.checkpoint.opens2s import load_state, save_opens2s
+from opens2s_core.checkpoint.files import read_json, write_json
 from opens2s_core.checkpoint.published import import_published, publish
 from opens2s_core.models.audio_encoder import AudioPadding
-from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.opens2s_config import Interleave
 from opens2s_core.prompt import PromptStyle
-from opens2s_core.storage import copy_files, fetch_directory, is_published, is_url, new_directory
+from opens2s_core.storage import fetch_directory, is_published, is_url, new_directory
 from opens2s_core.training.assemble import AssembleConfig, assemble
-from ray_jobs.runs import latest_checkpoint
+from opens2s_core.training.folder import Folder
+from opens2s_core.training.run import Run
+from opens2s_core.training.trained import read_stage, write_trained
 
 _MADE_BY = "export.json"
 """In every output: the command that made it, so that the same command leaves it as it is."""
@@ -34,42 +31,13 @@ _MADE_BY = "export.json"
 def export(run: str, model: str, output: str) -> int:
     """Write ``model``, a bundle or an OpenS2S directory, with the weights of ``run`` to ``output``; returns their step.
 
-    Raises ``ValueError`` when the run has no checkpoint.
+    Raises ``ValueError`` when the run has no checkpoint, or is of other weights than ``model``.
     """
-    source = fetch_directory(model)
-    opens2s = opens2s_directory(source)
-    replaced = weight_files(opens2s)
-    with _trained(run, opens2s) as (trained, step), new_directory(output) as target:
-        copy_files(source, target, skip=replaced.__contains__)
-        save_opens2s(trained, target / opens2s.relative_to(source))
-    return step
-
-
-def publish_model(model: str, output: str, run: str | None = None) -> None:
-    """Write ``model`` in the published layout, with the weights of ``run`` where one is given."""
+    opened = Run(Folder.at(run))
+    stage, seed = read_stage(opened)
     with new_directory(output) as target:
-        if run is None:
-            publish(model, target)
-            return
-        source = fetch_directory(model)
-        with _trained(run, opens2s_directory(source)) as (trained, _):
-            publish(source, target, trained)
-
-
-@contextmanager
-def _trained(run: str, opens2s: Path) -> Iterator[tuple[OpenS2S, int]]:
-    """The model with the weights of the run's last checkpoint and the units per token of its data, and their step."""
-    from ray_jobs.deepspeed_backend import load_zero_weights
-
-    latest = latest_checkpoint(run)
-    if latest is None:
-        raise ValueError(f"{run}: expected a training run with a checkpoint (ray_jobs.train)")
-    with latest.checkpoint.as_directory() as checkpoint:
-        model = load_state(opens2s, load_zero_weights(Path(checkpoint)))
-        measured = latest.metrics.get("units_per_token")  # runs of former versions have not stored it
-        if measured is not None:
-            model.config = replace(model.config, units_per_token=float(measured))
-        yield model, int(latest.metrics["step"])
+        write_trained(opened, fetch_directory(model), stage, seed, None, target)
+    return opened.checkpoints.steps()[-1]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -90,8 +58,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _made_by(args: argparse.Namespace) -> dict[str, Any]:
     """The command in plain data, and the step that a run has come to."""
     command = {name: value for name, value in vars(args).items() if name not in ("make", "output")}
-    latest = latest_checkpoint(args.run) if command.get("run") else None
-    return json.loads(json.dumps(command | ({"step": latest.metrics["step"]} if latest else {})))
+    steps = Run(Folder.at(args.run)).checkpoints.steps() if command.get("run") else []
+    return json.loads(json.dumps(command | ({"step": steps[-1]} if steps else {})))
 
 
 def _is_made(output: str, made_by: dict[str, Any]) -> bool:
@@ -128,7 +96,7 @@ def _run(args: argparse.Namespace, target: Path) -> str:
 
 
 def _publish(args: argparse.Namespace, target: Path) -> str:
-    publish_model(args.model, str(target), args.run)
+    publish(args.model, target)
     return f"the model in the published layout is at {args.output}"
 
 
@@ -167,10 +135,9 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--model", required=True, help="what the run started from: a bundle or an OpenS2S directory")
     verb.add_argument("--output", required=True, help="directory or URL of the new model")
 
-    verb = verbs.add_parser("publish", help="bundle, or a training run → published directories")
+    verb = verbs.add_parser("publish", help="bundle → published directories")
     verb.set_defaults(make=_publish)
     verb.add_argument("--model", required=True, help="directory or URL of a bundle or an OpenS2S directory")
-    verb.add_argument("--run", help="take the weights of this training run, which started from the model")
     verb.add_argument("--output", required=True, help="directory or URL: opens2s/, speech_tokenizer/, token2wav/")
 
     defaults = AssembleConfig()

@@ -3,24 +3,23 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from opens2s_core.training.fit import TrainConfig
-
 from data_pipeline.preparation.config import PrepareConfig
 from data_pipeline.synthesis.dialogues import DialogueConfig
 from opens2s_core.models.lora import LoraSettings
 from opens2s_core.training.from_scratch import ScratchConfig, TransformerSize
+from opens2s_core.training.loop import RunConfig
 from opens2s_core.training.plan import PlanConfig
+from opens2s_core.training.stages import StageConfig
+from opens2s_core.training.task import TrainConfig
 from ray_jobs import data_recipes
+from ray_jobs.train_recipes import WorkersConfig
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WorkersConfig:
-    """The Ray Train workers of a run and how DeepSpeed shares the optimizer among them (ZeRO stage 0, 1 or 2)."""
-
-    count: int
-    cpus: float = 1
-    use_gpu: bool = False
-    zero_stage: int = 2
+JOINT = StageConfig(
+    name="joint",
+    rates={"audio_encoder": 1.0, "adapter": 1.0, "llm": 1.0, "projection": 1.0, "speech_decoder": 1.0},
+    losses={"text": 1.0, "units": 1.0},
+)
+"""All parts at once, from nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,10 +38,10 @@ def demo() -> Recipe:
         prepare=data_recipes.dialogues(),
         scratch=_small_models(width=192, layers=3),
         train=TrainConfig(
-            steps=220,
+            stage=JOINT,
+            run=RunConfig(steps=220, checkpoint_every=110),
             learning_rate=1.5e-3,
             weight_decay=0.0,
-            checkpoint_every=110,
             plan=PlanConfig(micro_batches_per_step=2, micro_batch_positions=1024),
         ),
         workers=WorkersConfig(count=2),
@@ -56,9 +55,10 @@ def smoke() -> Recipe:
         prepare=replace(data_recipes.dialogues(), shard_rows=4),
         scratch=_small_models(width=32, layers=2),
         train=TrainConfig(
-            steps=6,
+            stage=JOINT,
+            run=RunConfig(steps=6, checkpoint_every=3),
+            learning_rate=1e-3,
             warmup_steps=2,
-            checkpoint_every=3,
             plan=PlanConfig(micro_batches_per_step=2, micro_batch_positions=256),
         ),
         workers=WorkersConfig(count=2),
@@ -68,7 +68,7 @@ def smoke() -> Recipe:
 def smoke_lora() -> Recipe:
     """As smoke, with LoRA on the LLM in place of its own weights."""
     recipe = smoke()
-    return replace(recipe, train=replace(recipe.train, lora=LoraSettings(rank=4)))
+    return replace(recipe, train=replace(recipe.train, stage=replace(JOINT, lora=LoraSettings(rank=4))))
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {"demo": demo, "smoke": smoke, "smoke_lora": smoke_lora}

@@ -1,4 +1,6 @@
-"""Train a stage with Ray Train and DeepSpeed: ``python -m ray_jobs.train --recipe stage1a --data DIR --model DIR --output RUN``.
+"""Train a stage: ``python -m ray_jobs.train --recipe stage1a --data DIR --model DIR --output RUN``.
+
+Ray Train runs the workers, DeepSpeed's ZeRO shares weights, gradients and optimizer among them.
 
 A run that was killed goes on from its last checkpoint when it is started again, on any number of workers; a finished
 one is left as it is. The trained model is RUN/export.
@@ -86,7 +88,7 @@ def train(
             _train_worker,
             train_loop_config={"job": job, "progress": progress},
             scaling_config=ray.train.ScalingConfig(
-                num_workers=workers.count if workers.min_count is None else (workers.min_count, workers.count),
+                num_workers=_worker_count(workers),
                 use_gpu=workers.use_gpu,
                 resources_per_worker={"CPU": workers.cpus},
             ),
@@ -97,6 +99,11 @@ def train(
             ),
         ).fit()
     return run.export
+
+
+def _worker_count(workers: WorkersConfig) -> Any:
+    """A number, or the least and the most for Ray Train to choose from."""
+    return workers.count if workers.min_count is None else (workers.min_count, workers.count)
 
 
 _MAX_FAILURES = 10

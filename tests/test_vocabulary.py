@@ -53,6 +53,7 @@ ALLOWED = {
     ("opens2s_core/benchmark/plots.py", "figure"),
     ("opens2s_core/benchmark/plots.py", "_figure"),
     ("opens2s_core/models/packed_attention.py", "pack"),  # sequences in one row without padding
+    ("opens2s_core/training/curves.py", "figure"),
     ("opens2s_core/models/flow_encoder.py", "FeedForward"),
     ("opens2s_core/models/flow_estimator.py", "FeedForward"),
 }

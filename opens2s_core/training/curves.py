@@ -20,8 +20,8 @@ def plot_curves(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     """Write a PNG with the metrics of ``rows``, one for each step.
 
     A panel for each loss has the loss of every step, its running median and the validation. Then follow other metrics
-    of validation, learning rates, gradient norms, tokens per second and the share of time that waits for data. Raises
-    ``ImportError`` without matplotlib.
+    of validation, learning rates, gradient norms, tokens per second and the seconds that a step waited for data.
+    Raises ``ImportError`` without matplotlib.
     """
     from matplotlib.figure import Figure
 
@@ -88,5 +88,5 @@ def _series(rows: Sequence[Mapping[str, float]], name: str) -> tuple[np.ndarray,
 
 def _running_median(values: np.ndarray) -> np.ndarray:
     width = max(int(len(values) * _SMOOTHED_SHARE), 1) | 1  # odd
-    padded = np.pad(values, width // 2, mode="edge")
+    padded = np.pad(values, width // 2, mode="symmetric")
     return np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=-1)

@@ -1,4 +1,4 @@
-"""The engine of a training step: forward, backward, optimizer and reductions. Here in one process, with plain PyTorch."""
+"""The engine of a training step: forward and backward passes, optimizer, reductions. Here one process, plain PyTorch."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Protocol

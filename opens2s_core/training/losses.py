@@ -1,4 +1,4 @@
-"""Forward passes and cross entropies of the LLM and the speech decoder (README of the golden data, sections (d) to (f))."""
+"""Hidden states and losses of the LLM and the speech decoder (README of the golden data, sections (d) to (f))."""
 # T positions, R replies, L speech decoder positions, D width, N labels, V vocabulary
 
 import torch

@@ -76,7 +76,7 @@ class Objective(nn.Module):
         return self.model.speech_decoder.tts_lm_model
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
-        """The trained parameters as groups for an optimizer, see :func:`~opens2s_core.training.schedule.parameter_groups`."""
+        """The trained parameters by part, see :func:`~opens2s_core.training.schedule.parameter_groups`."""
         parts: dict[str, nn.Module] = {
             part: nn.ModuleList(map(self.get_submodule, _PARTS[part])) for part in self.stage.rates
         }

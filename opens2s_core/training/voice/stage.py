@@ -1,6 +1,5 @@
 """The interface of a training stage of a voice: one model, one process, a pure function of (seed, step)."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -16,8 +15,11 @@ from torch.overrides import TorchFunctionMode
 from opens2s_core.models import seeding
 from opens2s_core.training.guard import GuardConfig
 from opens2s_core.training.loop import RunConfig
+from opens2s_core.training.schedule import Schedule
 
 T = TypeVar("T")
+
+_FINAL_SHARE = 0.01  # of the learning rate, at the last step
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,11 +38,14 @@ class StageConfig:
     ema_decay: float = 0.995  # per step, of the weights that are exported
     bf16: bool = False  # forward passes under bfloat16 autocast
 
-    def learning_rate_at(self, step: int) -> float:
-        if step < self.warmup_steps:
-            return self.learning_rate * (step + 1) / self.warmup_steps
-        progress = (step - self.warmup_steps) / max(self.steps - self.warmup_steps, 1)
-        return self.learning_rate * (0.505 + 0.495 * math.cos(math.pi * progress))
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule(
+            steps=self.steps,
+            learning_rate=self.learning_rate,
+            warmup_steps=self.warmup_steps,
+            final_share=_FINAL_SHARE,
+        )
 
     def run_config(self) -> RunConfig:
         return RunConfig(
@@ -95,7 +100,7 @@ def apply_gradients(optimizer: torch.optim.Optimizer, config: StageConfig, step:
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
     for group in optimizer.param_groups:
-        group["lr"] = config.learning_rate_at(step)
+        group["lr"] = config.schedule.at(step)
     optimizer.step()
     optimizer.zero_grad()
     return float(norm)

@@ -65,7 +65,7 @@ class StageTask:
     def step(self, number: int) -> dict[str, float]:
         metrics = self._stage.step(number)
         update_averages(self._averages, self._stage.averaged(), average_decay(self._config, number))
-        return {**metrics, "learning_rate": self._config.learning_rate_at(number)}
+        return {**metrics, "learning_rate": self._config.schedule.at(number)}
 
     def state(self) -> Iterator[tuple[str, Tensor]]:
         yield from self._tensors().items()

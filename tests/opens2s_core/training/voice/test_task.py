@@ -192,7 +192,7 @@ def test_a_run_that_diverged_may_leave_the_step_out(tmp_path: Path) -> None:
 
 def test_the_learning_rate_warms_up_and_decays() -> None:
     run = StageConfig(steps=100, warmup_steps=5, learning_rate=1e-3)
-    rates = [run.learning_rate_at(step) for step in range(100)]
+    rates = [run.schedule.at(step) for step in range(100)]
     assert rates[0] < rates[4] == pytest.approx(1e-3)
     assert rates[5:] == sorted(rates[5:], reverse=True)
     assert rates[-1] == pytest.approx(1e-5, rel=0.1)
