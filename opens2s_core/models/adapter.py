@@ -49,10 +49,21 @@ class AudioAdapter(nn.Module):
         self.fc2 = nn.Linear(inner_dim, out_dim, bias=False)
         self.ln = nn.LayerNorm(out_dim)
 
-    def forward(self, clips: list[Tensor]) -> list[Tensor]:
+    def adapt(self, clips: list[Tensor]) -> list[Tensor]:
         """Clips (T_i, D_encoder) → (T_i', D_llm), independent of one another; at least one clip of one frame."""
-        lengths = torch.tensor([len(clip) for clip in clips], device=clips[0].device)
-        x = self.subsampler(nn.utils.rnn.pad_sequence(clips, batch_first=True), lengths)
-        x = self.ln(x + self.fc2(functional.gelu(self.fc1(x))))
-        num_convs = len(self.subsampler.conv_layers)
-        return [row[: adapter_frames(len(clip), num_convs)] for row, clip in zip(x, clips, strict=True)]
+        counts = [len(clip) for clip in clips]
+        return list(self(torch.cat(clips), counts).split(self.positions(counts)))
+
+    def positions(self, counts: list[int]) -> list[int]:
+        """LLM positions of clips of so many encoder frames."""
+        return [adapter_frames(count, len(self.subsampler.conv_layers)) for count in counts]
+
+    def forward(self, frames: Tensor, counts: list[int]) -> Tensor:
+        """As :meth:`adapt` for the frames of all clips, (sum of T_i, D_encoder) → (sum of T_i', D_llm).
+
+        One tensor in and one out: the hooks of ZeRO-3 have to run equally often on all ranks.
+        """
+        clips = nn.utils.rnn.pad_sequence(list(frames.split(counts)), batch_first=True)
+        x = self.subsampler(clips, torch.tensor(counts, device=frames.device))
+        x = torch.cat([row[:count] for row, count in zip(x, self.positions(counts), strict=True)])
+        return self.ln(x + self.fc2(functional.gelu(self.fc1(x))))

@@ -36,7 +36,7 @@ class Thinker(nn.Module):
 
     def embed_audio(self, features: AudioFeatures) -> list[Tensor]:
         """LLM embeddings of each clip: list of (audio_positions, D)."""
-        return self.audio_adapter(self.audio_encoder_model.encode(features))
+        return self.audio_adapter.adapt(self.audio_encoder_model.encode(features))
 
     def embed_prompt(self, input_ids: Tensor, audio: list[Tensor]) -> Tensor:
         """Embeddings (B, T, D) of ids (B, T) with expanded audio slots.

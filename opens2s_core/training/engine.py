@@ -1,4 +1,4 @@
-"""The engine of a training step: forward and backward passes, optimizer, reductions. Here one process, plain PyTorch."""
+"""The engine of a training step: forward and backward passes, optimizer, reductions. Here one process with PyTorch."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Protocol

@@ -73,13 +73,12 @@ class EmotionHead(nn.Module):
             self.attention = nn.Linear(width, 1)
             self.linear = nn.Linear(width, emotions)
 
-    def forward(self, clips: Sequence[Tensor]) -> Tensor:
-        """Frames (T_i, D) of one or more clips, T_i ≥ 1 → float32 (clips, C)."""
-        pooled = []
-        for clip in clips:
-            frames = clip.to(self.linear.weight.dtype)
-            weights = self.attention(frames).float().softmax(0)  # (T, 1)
-            pooled.append((weights * frames.float()).sum(0))
+    def forward(self, frames: Tensor, counts: Sequence[int]) -> Tensor:
+        """Frames of one or more clips, (sum of T_i, D), T_i ≥ 1 → float32 (clips, C). ``counts`` are the T_i."""
+        frames = frames.to(self.linear.weight.dtype)
+        scores = self.attention(frames).float()  # (sum of T_i, 1)
+        clips = zip(scores.split(list(counts)), frames.float().split(list(counts)), strict=True)
+        pooled = [(own.softmax(0) * clip).sum(0) for own, clip in clips]
         logits: Tensor = self.linear(torch.stack(pooled).to(self.linear.weight.dtype))
         return logits.float()
 

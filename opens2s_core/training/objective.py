@@ -103,7 +103,7 @@ class Objective(nn.Module):
             if "ctc" in stage.losses:
                 sums["ctc"] = ctc_sum(self.ctc_head, frames, batch.transcripts or [b""])
             if stage.uses_adapter:
-                audio = thinker.audio_adapter(frames)
+                audio = thinker.audio_adapter.adapt(frames)
             if "emotion" in stage.losses:
                 sums |= self._emotion(frames if stage.emotion_from == "audio_encoder" else audio, batch)
         return sums | self.given_audio(batch, audio)
@@ -129,7 +129,7 @@ class Objective(nn.Module):
         return sums
 
     def _emotion(self, clips: list[Tensor], batch: Batch) -> dict[str, Tensor]:
-        logits = self.emotion_head(clips)
+        logits = self.emotion_head(torch.cat(clips), [len(clip) for clip in clips])
         emotions = batch.emotions if len(batch.emotions) else torch.full((1,), IGNORED, device=logits.device)
         sums = {"emotion": emotion_sum(logits, emotions)}
         if not torch.is_grad_enabled():

@@ -22,7 +22,7 @@ against the LLM that reads the transcript."""
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageConfig:
     """``rates``: the trained parts, of :data:`Part`, with their multiples of the scheduled learning rate; others are
-    frozen.    ``losses``: the weight of each loss, of :data:`Loss`.
+    frozen. ``losses``: the weight of each loss, of :data:`Loss`.
 
     With ``lora`` the LLM is trained by LoRA in place of its own weights. ``emotion_from`` is what the emotion head
     reads. With ``text_of="written"`` samples with clips do not count in the loss on text.

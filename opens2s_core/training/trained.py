@@ -30,7 +30,7 @@ def read_stage(run: Run) -> tuple[StageConfig, int]:
 
 
 def load_trained(run: Run, start: Path, stage: StageConfig, seed: int) -> OpenS2S:
-    """The OpenS2S at ``start``, a bundle or a directory of OpenS2S, with the weights of the run's last checkpoint.
+    """The OpenS2S at ``start``, a bundle or a directory of OpenS2S, with the weights of the last checkpoint.
 
     LoRA is merged. The dtypes are those of ``start``. Raises :class:`CheckpointError` for a run without a checkpoint."""
     checkpoint = run.checkpoints.latest()

@@ -85,7 +85,7 @@ def encode_with_silence(thinker: Thinker, features: AudioFeatures) -> Tensor:
 
 def adapt_with_leaks(thinker: Thinker, features: AudioFeatures) -> Tensor:
     """(clips, T', D_llm): the adapter over a batch as published, to which every row is as long as the longest."""
-    return torch.stack(thinker.audio_adapter(list(encode_with_silence(thinker, features))))
+    return torch.stack(thinker.audio_adapter.adapt(list(encode_with_silence(thinker, features))))
 
 
 def audio_with_leaks(thinker: Thinker, features: AudioFeatures) -> list[Tensor]:

@@ -125,7 +125,7 @@ def test_no_frames_have_no_text() -> None:
 
 def test_emotion_pools_each_clip_by_attention() -> None:
     head, clips = EmotionHead(_WIDTH, 4), _clips(1, 5, 9)
-    logits = head(clips)
+    logits = head(torch.cat(clips), [len(clip) for clip in clips])
     assert logits.shape == (3, 4)
     for row, clip in zip(logits, clips, strict=True):
         scores = [torch.exp(head.attention(frame)) for frame in clip]
@@ -142,7 +142,7 @@ def test_emotion_loss_is_summed_over_known_emotions() -> None:
 
 def test_without_emotions_the_head_is_in_the_graph() -> None:
     head, clips = EmotionHead(_WIDTH, 4), _clips(5, 9)
-    loss = emotion_sum(head(clips), torch.tensor([IGNORED, IGNORED]))
+    loss = emotion_sum(head(torch.cat(clips), [len(clip) for clip in clips]), torch.tensor([IGNORED, IGNORED]))
     loss.backward()
     assert loss.item() == 0
     for tensor in (*head.parameters(), *clips):
@@ -152,7 +152,7 @@ def test_without_emotions_the_head_is_in_the_graph() -> None:
 
 def test_emotion_gradients_reach_all_parameters() -> None:
     head, clips = EmotionHead(_WIDTH, 4).bfloat16(), _clips(5, 9)
-    emotion_sum(head(clips), torch.tensor([0, IGNORED])).backward()
+    emotion_sum(head(torch.cat(clips), [len(clip) for clip in clips]), torch.tensor([0, IGNORED])).backward()
     assert all(parameter.grad is not None for parameter in head.parameters())
     assert head.attention.weight.grad is not None
     assert head.attention.weight.grad.any()
