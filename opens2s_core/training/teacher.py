@@ -1,6 +1,7 @@
 """The frozen LLM that a smaller one of the same tokenizer learns from."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
@@ -29,11 +30,12 @@ def load_teacher(
     """
     path = teacher_directory(model)
     if _is_qwen3(path):
-        teacher, loaded = Qwen3ForCausalLM.from_pretrained(
+        loaded: Any = Qwen3ForCausalLM.from_pretrained(
             str(path), dtype=dtype or "auto", local_files_only=True, output_loading_info=True
         )
-        if loaded["missing_keys"]:
-            raise CheckpointError(f"{path}: expected all weights of a Qwen3, missing {sorted(loaded['missing_keys'])}")
+        teacher, info = loaded
+        if missing := sorted(info["missing_keys"]):
+            raise CheckpointError(f"{path}: expected all weights of a Qwen3, missing are {missing}")
     else:
         teacher = load_thinker(path, dtype).llm_model
     _check_tokenizer(path, load_tokenizer(path).get_vocab(), tokenizer.get_vocab())
