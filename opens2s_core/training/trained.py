@@ -23,7 +23,7 @@ from opens2s_core.training.stages import StageConfig
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageRun:
-    """A run of a stage. ``units_per_token`` are those of the data of the speech decoder, None where it is not trained."""
+    """A run of a stage. ``units_per_token``: of the data of the speech decoder, None where it is not trained."""
 
     run: Run
     stage: StageConfig
