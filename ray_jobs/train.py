@@ -109,7 +109,7 @@ def train(
         teacher=teacher,
         run=StageRun(run=run, stage=config.stage, seed=config.plan.seed, units_per_token=units_per_token),
     )
-    with show_training(config.stage.name, config.run.steps) as progress:
+    with run.for_one_job(), show_training(config.stage.name, config.run.steps) as progress:
         TorchTrainer(
             _train_worker,
             train_loop_config={"job": job, "progress": progress},
@@ -147,8 +147,11 @@ def _ray_storage(url: str) -> dict[str, Any]:
 
 def _identity(config: TrainConfig, data: Mixture, model: str) -> dict[str, Any]:
     """All that the result depends on; not the workers."""
+    settings = config_to_dict(config)
+    for name in ("guard", "retention"):  # a run that diverged may be resumed with another policy
+        del settings["run"][name]
     return {
-        "config": config_to_dict(config),
+        "config": settings,
         "data": [
             {
                 "name": source.data.rpartition("/")[2],
