@@ -40,6 +40,7 @@ from opens2s_core.training.task import OpenS2STask, TrainConfig
 from opens2s_core.training.trained import write_trained
 from ray_jobs.cluster import connect
 from ray_jobs.mixtures import MIXTURES, named_mixture
+from ray_jobs.train_plan import describe_plan
 from ray_jobs.train_progress import TrainProgress, show_training
 from ray_jobs.train_recipes import SIZES, STAGES, WorkersConfig, train_recipe
 
@@ -67,8 +68,7 @@ def train(
     ``data`` is a data set or, with the name of a ``mixture``, the directory of its data sets. Raises
     :class:`~opens2s_core.training.run.RunError` where ``output`` has a run of other settings, data or start.
     """
-    url = absolute_url(data)
-    sources = Mixture(sources=(MixtureSource(data=url),)) if mixture is None else named_mixture(mixture, url)
+    sources = _mixture(data, mixture)
     model = absolute_directory(model)
     run = open_run(absolute_directory(output), _identity(config, sources, model))
     if run.is_finished():
@@ -99,6 +99,11 @@ def train(
             ),
         ).fit()
     return run.export
+
+
+def _mixture(data: str, name: str | None) -> Mixture:
+    url = absolute_url(data)
+    return Mixture(sources=(MixtureSource(data=url),)) if name is None else named_mixture(name, url)
 
 
 def _worker_count(workers: WorkersConfig) -> Any:
@@ -185,19 +190,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--recipe", required=True, choices=STAGES, help="training stage")
     parser.add_argument("--size", choices=SIZES, default="tiny", help="of model and machines (%(default)s)")
-    parser.add_argument("--data", required=True, help="directory or URL of prepared samples (ray_jobs.prepare_data)")
+    parser.add_argument("--data", help="directory or URL of prepared samples (ray_jobs.prepare_data)")
     parser.add_argument(
         "--mixture", choices=MIXTURES, help="named mixture of data sets, each in a directory of its name below --data"
     )
-    parser.add_argument(
-        "--model", required=True, help="directory or URL to start from: a bundle, or an OpenS2S directory alone"
-    )
-    parser.add_argument("--output", required=True, help="directory or URL of the run")
+    parser.add_argument("--model", help="directory or URL to start from: a bundle, or an OpenS2S directory alone")
+    parser.add_argument("--output", help="directory or URL of the run")
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
     parser.add_argument("--learning-rate", type=float, help="instead of the recipe's")
     parser.add_argument("--workers", type=int, help="instead of the recipe's")
     parser.add_argument("--zero-stage", type=int, choices=range(4), help="instead of the recipe's")
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="print memory, steps and GPU hours instead; of the published model without --model, for full micro-batches "
+        "without --data",
+    )
     args = parser.parse_args(argv)
+    missing = [f"--{name}" for name in ("data", "model", "output") if getattr(args, name) is None]
+    if missing and not args.plan:
+        parser.error(f"the following arguments are required: {', '.join(missing)}")
     recipe = train_recipe(args.recipe, args.size)
     config, workers = recipe.train, recipe.workers
     if args.steps is not None:
@@ -208,8 +220,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         workers = replace(workers, count=args.workers, min_count=None)
     if args.zero_stage is not None:
         workers = replace(workers, zero_stage=args.zero_stage)
-    connect(quiet=True)
     try:
+        if args.plan:
+            mixture = None if args.data is None else _mixture(args.data, args.mixture)
+            print(describe_plan(config, workers, args.model, mixture))
+            return
+        connect(quiet=True)
         export = train(config, workers, args.data, args.model, args.output, args.mixture)
     except (ValueError, OSError) as error:  # what is wrong with the given directories
         raise SystemExit(f"python -m ray_jobs.train: {error}") from error

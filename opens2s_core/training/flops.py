@@ -10,7 +10,7 @@ from opens2s_core.prompt import IGNORED
 from opens2s_core.training.batch import Batch
 from opens2s_core.training.objective import Objective
 
-_PEAKS = {"B200": 2.25e15, "H200": 9.89e14, "H100": 9.89e14, "A100": 3.12e14, "L40S": 3.62e14, "L4": 1.21e14}
+PEAKS = {"B200": 2.25e15, "H200": 9.89e14, "H100": 9.89e14, "A100": 3.12e14, "L40S": 3.62e14, "L4": 1.21e14}
 """Dense bfloat16 FLOP/s by a part of the device's name, from the vendor's data sheets."""
 
 
@@ -19,7 +19,7 @@ def peak_flops(device: torch.device) -> float | None:
     if device.type != "cuda":
         return None
     name = torch.cuda.get_device_name(device)
-    return next((peak for part, peak in _PEAKS.items() if part in name), None)
+    return next((peak for part, peak in PEAKS.items() if part in name), None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -202,11 +202,11 @@ def _adapter(config: OpenS2SConfig, size: int) -> int:
 
 
 def _around_layers(config: OpenS2SConfig, work: Work, size: int) -> int:
-    """Embeddings, convolutions before the encoder's layers, last norms, inputs of the speech decoder, and the states
+    """Embeddings, log-mel features and convolutions before the encoder's layers, last norms, inputs of the speech decoder, and the states
     at labels."""
     llm, decoder = config.llm.hidden_size, config.speech_decoder.hidden_size
     return (
-        work.frames * size * 6 * config.audio_encoder.d_model
+        work.frames * size * (6 * config.audio_encoder.d_model + 2 * config.audio_encoder.num_mel_bins)
         + work.positions * llm * (4 + 5 * size)
         + work.speech_positions * decoder * (4 + 7 * size)
     )
