@@ -20,6 +20,7 @@ from opens2s_core.training.memory import full_micro_batch, plan_memory, planned_
 from opens2s_core.training.objective import Objective
 from opens2s_core.training.plan import PlanConfig
 from opens2s_core.training.stages import STAGE0, STAGE1A, STAGE2A, STAGE2B, STAGE3, StageConfig
+from tests.opens2s_core.threads import one_thread  # noqa: F401  # a fixture
 from tests.opens2s_core.training.samples import kinds_of_samples
 
 LORA = replace(STAGE3, name="lora", lora=LoraSettings(rank=4))
