@@ -203,8 +203,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--plan",
         action="store_true",
-        help="print memory, steps and GPU hours instead; of the published model without --model, for full micro-batches "
-        "without --data",
+        help="print memory, steps and GPU hours instead (without --model of the published one; without --data for full "
+        "micro-batches)",
     )
     args = parser.parse_args(argv)
     missing = [f"--{name}" for name in ("data", "model", "output") if getattr(args, name) is None]

@@ -13,8 +13,8 @@ from opens2s_core.models.opens2s_config import OpenS2SConfig
 from opens2s_core.storage import fetch_directory
 from opens2s_core.training.flops import PEAKS, Work, flops
 from opens2s_core.training.from_scratch import opens2s_config
-from opens2s_core.training.memory import MemoryPlan, encoder_frames, full_micro_batch, plan_memory, planned_objective
 from opens2s_core.training.loader import GroupedSamples
+from opens2s_core.training.memory import MemoryPlan, encoder_frames, full_micro_batch, plan_memory, planned_objective
 from opens2s_core.training.plan import Lengths, plan_epoch
 from opens2s_core.training.splits import hold_out
 from opens2s_core.training.task import TrainConfig

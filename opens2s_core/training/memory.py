@@ -101,7 +101,8 @@ def plan_memory(
     shared = 1 if zero_stage == 0 else workers
     own = sum(_share(numel, shared) for numel in trained)
     groups = [
-        sum(parameter.numel() for parameter in group["params"]) for group in objective.parameter_groups(weight_decay=0.1)
+        sum(parameter.numel() for parameter in group["params"])
+        for group in objective.parameter_groups(weight_decay=0.1)
     ]
     has_masters = precision != "float32" or zero_stage > 0  # without ZeRO, float32 weights are their own
     weights = sum(_share(parameter.numel(), workers) for parameter in parameters) * size if zero_stage == 3 else whole
@@ -202,8 +203,8 @@ def _adapter(config: OpenS2SConfig, size: int) -> int:
 
 
 def _around_layers(config: OpenS2SConfig, work: Work, size: int) -> int:
-    """Embeddings, log-mel features and convolutions before the encoder's layers, last norms, inputs of the speech decoder, and the states
-    at labels."""
+    """Embeddings, log-mel features and convolutions before the encoder's layers, last norms, inputs of the speech
+    decoder, and the states at labels."""
     llm, decoder = config.llm.hidden_size, config.speech_decoder.hidden_size
     return (
         work.frames * size * (6 * config.audio_encoder.d_model + 2 * config.audio_encoder.num_mel_bins)

@@ -10,10 +10,10 @@ import yaml
 
 from data_pipeline.benchmark.reading import write_random_samples
 from data_pipeline.dataset.mixture import MixedSamples, Mixture, MixtureSource
+from opens2s_core.checkpoint.modules import build_empty
 from opens2s_core.checkpoint.opens2s import published_state
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.training.loader import epoch_steps
-from opens2s_core.checkpoint.modules import build_empty
 from ray_jobs import train
 from ray_jobs.train_plan import GPU_BYTES, epoch_data, fits, full_config, memory_by_stage
 from ray_jobs.train_recipes import STAGES, Size, train_recipe

@@ -186,9 +186,7 @@ def test_flops_are_counted_from_what_a_batch_has(
 ) -> None:
     objective, frozen, lora = build(STAGE3), build(STAGE2B), build(LORA)
     layers = sum(parameter.numel() for parameter in objective.model.thinker.llm_model.model.layers.parameters())
-    one, two = (
-        Work(frames=0, positions=n, text_labels=0, speech_positions=0, unit_labels=0) for n in (1, 2)
-    )
+    one, two = (Work(frames=0, positions=n, text_labels=0, speech_positions=0, unit_labels=0) for n in (1, 2))
     assert flops(objective, two) == 2 * flops(objective, one) == 2 * 6 * layers
     assert flops(frozen, one) == 2 * layers
     own = sum(parameter.numel() for parameter in lora.model.thinker.llm_model.model.layers.parameters())
