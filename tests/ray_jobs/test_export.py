@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from ray_jobs.runs import RunCheckpoint
 from safetensors.torch import load_file, save_file
 
 from opens2s_core.audio import SAMPLE_RATE
@@ -22,6 +21,7 @@ from opens2s_core.inference.pipeline import Pipeline
 from opens2s_core.prompt import SPEAKER_DIM, Audio, Message
 from ray_jobs import export
 from ray_jobs.export import main
+from ray_jobs.runs import RunCheckpoint
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 PARTS = {OPENS2S: "opens2s_tiny", SPEECH_TOKENIZER: "speech_tokenizer_tiny", TOKEN2WAV: "token2wav_tiny"}
