@@ -51,6 +51,7 @@ from ray_jobs.cluster import connect
 from ray_jobs.finetune import fit_to_data
 from ray_jobs.mixtures import named_mixture
 from ray_jobs.train_options import add_arguments, chosen_recipe, chosen_voice
+from ray_jobs.train_plan import describe_plan
 from ray_jobs.train_progress import TrainProgress, show_training
 from ray_jobs.train_recipes import FINETUNE, WorkersConfig
 from ray_jobs.train_samples import write_samples
@@ -87,8 +88,7 @@ def train(
     a stage with an external teacher, see :func:`~opens2s_core.training.teacher.load_teacher`. Raises
     :class:`~opens2s_core.training.run.RunError` where ``output`` has a run of other settings, data or start.
     """
-    url = absolute_url(data)
-    sources = Mixture(sources=(MixtureSource(data=url),)) if mixture is None else named_mixture(mixture, url)
+    sources = _mixture(data, mixture)
     model = absolute_directory(model)
     units_per_token = None
     if "units" in config.stage.losses:
@@ -126,6 +126,11 @@ def train(
         ).fit()
     write_samples(config, sources, run, use_gpu=workers.use_gpu)
     return run.export
+
+
+def _mixture(data: str, name: str | None) -> Mixture:
+    url = absolute_url(data)
+    return Mixture(sources=(MixtureSource(data=url),)) if name is None else named_mixture(name, url)
 
 
 def _worker_count(workers: WorkersConfig) -> Any:
@@ -232,8 +237,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         chosen = chosen_voice(args) if args.recipe in VOICE_STAGES else chosen_recipe(args)
     except ConfigError as error:
         parser.error(str(error))
-    connect(quiet=True)
     try:
+        if args.plan and not isinstance(chosen, VoiceRecipe):
+            mixture = None if args.data is None else _mixture(args.data, args.mixture)
+            print(describe_plan(chosen.train, chosen.workers, args.model, mixture))
+            return
+        connect(quiet=True)
         if isinstance(chosen, VoiceRecipe):
             print(_voice_at(train_voice(chosen, args.data, args.output, start=args.model)))
             return
