@@ -27,6 +27,13 @@ def speech_tiny() -> SpeechConfig:
     )
 
 
+def one_speaker() -> SpeechConfig:
+    """1,000 sentences by one voice that needs nothing installed: for experiments on understanding speech."""
+    return SpeechConfig(
+        voice=REPLY_VOICE, own=VoiceShare(train=1000, held_out=100), theirs=VoiceShare(train=0, held_out=0)
+    )
+
+
 def voice_smoke() -> SpeechConfig:
     """A dozen utterances and a few more, of voices that need nothing installed."""
     return SpeechConfig(
@@ -43,4 +50,5 @@ CORPORA: dict[str, Callable[[], SpeechConfig]] = {
     "voice-tiny-held-out": voice_tiny_held_out,
     "voice-smoke": voice_smoke,
     "speech-tiny": speech_tiny,
+    "one-speaker": one_speaker,
 }
