@@ -2,7 +2,7 @@
 
 python -m ray_jobs.benchmark data --json out.json
 python -m ray_jobs.benchmark serve --json out.json
-python -m ray_jobs.benchmark serve --json out.json --bundle runs/demo/model --baseline ../older-checkout
+python -m ray_jobs.benchmark serve --json out.json --bundle runs/demo/run/export --baseline ../older-checkout
 """
 
 import argparse

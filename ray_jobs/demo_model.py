@@ -10,8 +10,8 @@ from data_pipeline.schema import DIALOGUE
 from data_pipeline.synthesis.dialogues import DialogueConfig
 from data_pipeline.synthesis.flite import SLT, find_flite
 from opens2s_core.audio import decode_audio, encode_audio
+from opens2s_core.training.run import EXPORT
 from ray_jobs.build_dialogues import build_dialogues
-from ray_jobs.export import export
 from ray_jobs.init_model import init_model
 from ray_jobs.prepare_data import prepare_data
 from ray_jobs.recipes import demo
@@ -21,7 +21,7 @@ from ray_jobs.train import train
 
 def make_model(workspace: Path, terminal: Terminal) -> Path:
     """The demo's bundle, made by the real jobs where it is not there yet; each finished step is a resume point."""
-    bundle, recipe = workspace / "model", demo()
+    recipe = demo()
     spoken = in_the_clearest_voice(recipe.dialogues)
     dialogues, start, samples, run = (str(workspace / name) for name in ("dialogues", "start", "samples", "run"))
     steps: list[tuple[str, Callable[[], object]]] = [
@@ -31,10 +31,10 @@ def make_model(workspace: Path, terminal: Terminal) -> Path:
             "preparing training samples",
             lambda: prepare_data(recipe.prepare, Dialogues(), dialogues, start, samples, recipe=demo.__name__),
         ),
-        ("training with DeepSpeed", lambda: train(recipe.train, recipe.workers, samples, start, run)),
         ("writing examples", lambda: write_examples(dialogues, workspace / "examples")),
-        ("exporting the model", lambda: export(run, start, str(bundle))),
+        ("training with DeepSpeed", lambda: train(recipe.train, recipe.workers, samples, start, run)),
     ]
+    bundle = Path(run) / EXPORT
     if bundle.exists():
         return bundle
     terminal.say(f"No checkpoint in {workspace}: making a small one, once.")

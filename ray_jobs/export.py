@@ -22,7 +22,7 @@ from opens2s_core.storage import fetch_directory, is_published, is_url, new_dire
 from opens2s_core.training.assemble import AssembleConfig, assemble
 from opens2s_core.training.folder import Folder
 from opens2s_core.training.run import Run
-from opens2s_core.training.trained import read_stage, write_trained
+from opens2s_core.training.trained import StageRun
 
 _MADE_BY = "export.json"
 """In every output: the command that made it, so that the same command leaves it as it is."""
@@ -33,11 +33,10 @@ def export(run: str, model: str, output: str) -> int:
 
     Raises ``ValueError`` when the run has no checkpoint, or is of other weights than ``model``.
     """
-    opened = Run(Folder.at(run))
-    stage, seed = read_stage(opened)
+    trained = StageRun.read(run)
     with new_directory(output) as target:
-        write_trained(opened, fetch_directory(model), stage, seed, None, target)
-    return opened.checkpoints.steps()[-1]
+        trained.export(fetch_directory(model), target)
+    return trained.run.checkpoints.steps()[-1]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -9,17 +9,10 @@ from opens2s_core.models.lora import LoraSettings
 from opens2s_core.training.from_scratch import ScratchConfig, TransformerSize
 from opens2s_core.training.loop import RunConfig
 from opens2s_core.training.plan import PlanConfig
-from opens2s_core.training.stages import StageConfig
+from opens2s_core.training.stages import JOINT
 from opens2s_core.training.task import TrainConfig
 from ray_jobs import data_recipes
 from ray_jobs.train_recipes import WorkersConfig
-
-JOINT = StageConfig(
-    name="joint",
-    rates={"audio_encoder": 1.0, "adapter": 1.0, "llm": 1.0, "projection": 1.0, "speech_decoder": 1.0},
-    losses={"text": 1.0, "units": 1.0},
-)
-"""All parts at once, from nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

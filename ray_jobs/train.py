@@ -17,6 +17,9 @@ from typing import Any
 import ray
 import ray.train
 import torch
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+from pyarrow.fs import FSSpecHandler, PyFileSystem
 from ray.train.torch import TorchTrainer
 
 from data_pipeline.dataset import absolute_url, read_report
@@ -34,12 +37,13 @@ from opens2s_core.training.loader import worker_lanes
 from opens2s_core.training.loop import Progress
 from opens2s_core.training.loop import train as train_run
 from opens2s_core.training.objective import Objective
-from opens2s_core.training.run import Run, open_run
+from opens2s_core.training.run import open_run
 from opens2s_core.training.splits import hold_out
 from opens2s_core.training.task import OpenS2STask, TrainConfig
-from opens2s_core.training.trained import write_trained
+from opens2s_core.training.trained import StageRun
 from ray_jobs.cluster import connect
 from ray_jobs.mixtures import MIXTURES, named_mixture
+from ray_jobs.recipes import RECIPES
 from ray_jobs.train_progress import TrainProgress, show_training
 from ray_jobs.train_recipes import SIZES, STAGES, WorkersConfig, train_recipe
 
@@ -55,8 +59,7 @@ class TrainJob:
     zero_stage: int
     data: Mixture
     model: str
-    run: Run
-    units_per_token: float | None  # of the data; stored with what is exported
+    run: StageRun
 
 
 def train(
@@ -70,7 +73,11 @@ def train(
     url = absolute_url(data)
     sources = Mixture(sources=(MixtureSource(data=url),)) if mixture is None else named_mixture(mixture, url)
     model = absolute_directory(model)
-    run = open_run(absolute_directory(output), _identity(config, sources, model))
+    units_per_token = None
+    if "units" in config.stage.losses:
+        units_per_token = merge_reports(read_report(source.data) for source in sources.sources).units_per_token
+    identity = _identity(config, sources, model) | {"units_per_token": units_per_token}
+    run = open_run(absolute_directory(output), identity)
     if run.is_finished():
         return run.export
     job = TrainJob(
@@ -78,10 +85,7 @@ def train(
         zero_stage=workers.zero_stage,
         data=sources,
         model=model,
-        run=run,
-        units_per_token=merge_reports(read_report(source.data) for source in sources.sources).units_per_token
-        if "units" in config.stage.losses
-        else None,
+        run=StageRun(run=run, stage=config.stage, seed=config.plan.seed, units_per_token=units_per_token),
     )
     with show_training(config.stage.name, config.run.steps) as progress:
         TorchTrainer(
@@ -94,7 +98,7 @@ def train(
             ),
             run_config=ray.train.RunConfig(
                 name=_RAY,
-                storage_path=run.folder.url,
+                **_ray_storage(run.folder.url),
                 failure_config=ray.train.FailureConfig(max_failures=_MAX_FAILURES),
             ),
         ).fit()
@@ -108,6 +112,14 @@ def _worker_count(workers: WorkersConfig) -> Any:
 
 _MAX_FAILURES = 10
 """Losses of workers in a row before a job fails; started again, it goes on."""
+
+
+def _ray_storage(url: str) -> dict[str, Any]:
+    """For S3 the same client and the same settings (endpoint, credentials) as for data sets."""
+    filesystem, path = url_to_fs(url)
+    if isinstance(filesystem, LocalFileSystem):
+        return {"storage_path": path}
+    return {"storage_path": path, "storage_filesystem": PyFileSystem(FSSpecHandler(filesystem))}
 
 
 def _identity(config: TrainConfig, data: Mixture, model: str) -> dict[str, Any]:
@@ -165,7 +177,7 @@ def _train_worker(settings: dict[str, Any]) -> None:
         samples,
         read_vocabulary(opens2s),
         held_out=held_out,
-        export=partial(write_trained, job.run, start, config.stage, config.plan.seed, job.units_per_token),
+        export=partial(job.run.export, start),
     )
     progress: TrainProgress = settings["progress"]
 
@@ -174,7 +186,7 @@ def _train_worker(settings: dict[str, Any]) -> None:
             progress.update(done)
 
     try:
-        train_run(task, config.run, job.run, on_step=on_step)
+        train_run(task, config.run, job.run.run, on_step=on_step)
     finally:
         task.close()
 
@@ -183,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m ray_jobs.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--recipe", required=True, choices=STAGES, help="training stage")
+    parser.add_argument("--recipe", required=True, choices=[*STAGES, *RECIPES], help="training stage, or a recipe")
     parser.add_argument("--size", choices=SIZES, default="tiny", help="of model and machines (%(default)s)")
     parser.add_argument("--data", required=True, help="directory or URL of prepared samples (ray_jobs.prepare_data)")
     parser.add_argument(
@@ -198,7 +210,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, help="instead of the recipe's")
     parser.add_argument("--zero-stage", type=int, choices=range(4), help="instead of the recipe's")
     args = parser.parse_args(argv)
-    recipe = train_recipe(args.recipe, args.size)
+    recipe = RECIPES[args.recipe]() if args.recipe in RECIPES else train_recipe(args.recipe, args.size)
     config, workers = recipe.train, recipe.workers
     if args.steps is not None:
         config = replace(config, run=replace(config.run, steps=args.steps))

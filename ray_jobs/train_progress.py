@@ -45,12 +45,12 @@ class _State:
 def show_training(name: str, steps: int) -> Iterator[TrainProgress]:
     """One line on standard error while the block runs, see :func:`~ray_jobs.live_line.live_line`."""
     state: Any = _State.remote()  # type: ignore[attr-defined]
-    line = _Line(name, steps, state)
+    line = _ProgressText(name, steps, state)
     with live_line(sys.stderr, line.text):
         yield TrainProgress(state)
 
 
-class _Line:
+class _ProgressText:
     def __init__(self, name: str, steps: int, state: Any) -> None:
         self._name, self._steps, self._state = name, steps, state
         self._first: tuple[float, int] | None = None  # time and steps of the first report of this process

@@ -82,7 +82,7 @@ def _cluster(stage: StageConfig) -> TrainRecipe:
 def _full(stage: StageConfig, *, micro_batches: int) -> TrainConfig:
     """The paper's settings: batch 512, warm-up of 1,000 steps, weight decay 0.05; learning rate 1e-4 for new parts and
     2e-5 where the LLM is trained."""
-    hears = bool({"audio_encoder", "adapter"} & stage.rates.keys())
+    takes_audio = bool({"audio_encoder", "adapter"} & stage.rates.keys())
     return TrainConfig(
         stage=stage,
         run=RunConfig(steps=_STEPS[stage.name], checkpoint_every=500, guard=GuardConfig(policy="skip")),
@@ -91,7 +91,7 @@ def _full(stage: StageConfig, *, micro_batches: int) -> TrainConfig:
         weight_decay=0.05,
         precision="bfloat16",
         activation_checkpointing=True,
-        augmentation=AugmentationConfig() if hears and stage.name != "finetune" else None,
+        augmentation=AugmentationConfig() if takes_audio and stage.name != "finetune" else None,
         held_out=512,
         plan=PlanConfig(
             micro_batches_per_step=micro_batches, micro_batch_positions=4096, micro_batch_speech_positions=8192

@@ -35,20 +35,20 @@ def fragments(engine: Any, *, steps: float | None = None) -> Iterator[tuple[str,
     for name, parameter in engine.module.named_parameters():
         if not parameter.requires_grad:
             continue
-        place = _place(outer, parameter)
+        location = _location(outer, parameter)
         if steps is not None:
-            state = inner.state[place.flat]
+            state = inner.state[location.flat]
             state["step"] = torch.tensor(steps)
             for key in STATES:
-                state.setdefault(key, torch.zeros_like(place.flat))
-        state = inner.state.get(place.flat, {})
-        flats = {"weight": place.flat.detach()} | {key: state[key] for key in STATES if key in state}
-        parts = {key: flat.view(-1).narrow(0, place.offset, place.length) for key, flat in flats.items()}
-        yield name, Fragment(place.shape, place.start, parts, state.get("step"), place.shared)
+                state.setdefault(key, torch.zeros_like(location.flat))
+        state = inner.state.get(location.flat, {})
+        flats = {"weight": location.flat.detach()} | {key: state[key] for key in STATES if key in state}
+        parts = {key: flat.view(-1).narrow(0, location.offset, location.length) for key, flat in flats.items()}
+        yield name, Fragment(location.shape, location.start, parts, state.get("step"), location.shared)
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Location:
     flat: Tensor  # the tensor that the optimizer steps
     offset: int  # in ``flat``
     length: int
@@ -57,7 +57,7 @@ class _Place:
     shared: bool
 
 
-def _place(outer: Any, parameter: nn.Parameter) -> _Place:
+def _location(outer: Any, parameter: nn.Parameter) -> _Location:
     if hasattr(parameter, "ds_id"):  # ZeRO 3
         return _partitioned(outer, parameter)
     if hasattr(parameter, "_hp_mapping"):  # ZeRO 1 and 2
@@ -66,24 +66,24 @@ def _place(outer: Any, parameter: nn.Parameter) -> _Place:
     if hasattr(outer, "fp32_groups"):  # without ZeRO, bfloat16: one float32 tensor for each parameter
         pairs = zip(outer.fp16_groups, outer.fp32_groups, strict=True)
         master = next(high for lows, highs in pairs for low, high in zip(lows, highs, strict=True) if low is parameter)
-    return _Place(master, 0, master.numel(), 0, parameter.shape, shared=False)
+    return _Location(master, 0, master.numel(), 0, parameter.shape, shared=False)
 
 
-def _partitioned(outer: Any, parameter: Any) -> _Place:
+def _partitioned(outer: Any, parameter: Any) -> _Location:
     """Each rank has an equal part of every parameter; the last ones are padded."""
     group, offset, length = outer.grad_position[outer.get_param_id(parameter)]
     start = outer._get_param_partition_rank(parameter) * length
     own = max(min(length, parameter.ds_numel - start), 0)
     flat = outer.fp32_partitioned_groups_flat[group]
-    return _Place(flat, offset, own, start if own else 0, torch.Size(parameter.ds_shape), shared=True)
+    return _Location(flat, offset, own, start if own else 0, torch.Size(parameter.ds_shape), shared=True)
 
 
-def _flattened(outer: Any, parameter: Any) -> _Place:
+def _flattened(outer: Any, parameter: Any) -> _Location:
     """The parameters of a group are one flat tensor, of which each rank has an equal part."""
     mapping = parameter._hp_mapping
     if mapping is None:  # all of it is on other ranks
-        return _Place(outer.single_partition_of_fp32_groups[0], 0, 0, 0, parameter.shape, shared=True)
+        return _Location(outer.single_partition_of_fp32_groups[0], 0, 0, 0, parameter.shape, shared=True)
     storage = mapping.hp_fragment.untyped_storage().data_ptr()
     flat = next(flat for flat in outer.single_partition_of_fp32_groups if flat.untyped_storage().data_ptr() == storage)
     low, high = mapping.lp_fragment_address, mapping.hp_fragment_address
-    return _Place(flat, high.start, high.numel, low.start, parameter.shape, shared=True)
+    return _Location(flat, high.start, high.numel, low.start, parameter.shape, shared=True)

@@ -52,18 +52,18 @@ _BESIDE_WEIGHTS = (
 )
 
 
-def publish(model: str | Path, output: str | Path, trained: OpenS2S | None = None) -> None:
+def publish(model: str | Path, output: str | Path) -> None:
     """Write ``opens2s/``, ``speech_tokenizer/`` and ``token2wav/`` as the published code reads them into ``output``.
 
     ``model`` is a bundle, of which those parts are written that are there, or an OpenS2S directory; a path or URL.
-    ``trained`` replaces its OpenS2S. Named voices are copied. Tied heads are written too, since the published code does
+    Named voices are copied. Tied heads are written too, since the published code does
     not tie them. Raises :class:`CheckpointError` or :class:`ConfigError`.
     """
     source, target = fetch_directory(model), Path(output)
     others = [part for part in (SPEECH_TOKENIZER, TOKEN2WAV) if (source / part).is_dir()]
     if (source / OPENS2S).is_dir() or not others:
         opens2s = opens2s_directory(source)
-        _publish_opens2s(trained or opens2s_files.load_opens2s(opens2s), opens2s, target / OPENS2S)
+        _publish_opens2s(opens2s_files.load_opens2s(opens2s), opens2s, target / OPENS2S)
     if SPEECH_TOKENIZER in others:
         _publish_speech_tokenizer(source / SPEECH_TOKENIZER, target / SPEECH_TOKENIZER)
     if TOKEN2WAV in others:

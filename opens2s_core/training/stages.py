@@ -101,3 +101,11 @@ STAGE3 = StageConfig(
     losses=MappingProxyType({"text": 1.0, "units": 1.0}),
 )
 """Empathetic instruction tuning: all but the audio encoder."""
+JOINT = StageConfig(
+    name="joint",
+    rates=MappingProxyType(
+        {"audio_encoder": 1.0, "adapter": 1.0, "llm": 1.0, "projection": 1.0, "speech_decoder": 1.0}
+    ),
+    losses=MappingProxyType({"text": 1.0, "units": 1.0}),
+)
+"""All parts at once, for a small model from nothing."""

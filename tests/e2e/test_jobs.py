@@ -28,7 +28,7 @@ def submit(cluster: Cluster, *job: str) -> subprocess.CompletedProcess[str]:
 def workspace(cluster: Cluster) -> str:
     """The URL under which all jobs of the smoke recipe have run, from nothing to a bundle."""
     url = f"s3://bucket/{uuid.uuid4().hex}"
-    dialogues, start, samples, run, model = (f"{url}/{n}" for n in ("dialogues", "start", "samples", "run", "model"))
+    dialogues, start, samples, run = (f"{url}/{n}" for n in ("dialogues", "start", "samples", "run"))
     recipe = ("--recipe", "smoke")
     for job in (
         ("ray_jobs.build_dialogues", *recipe, "--output", dialogues),
@@ -40,8 +40,8 @@ def workspace(cluster: Cluster) -> str:
             *("--model", start, "--output", samples),
         ),
         ("ray_jobs.train", *recipe, "--data", samples, "--model", start, "--output", run),
-        ("ray_jobs.export", "run", "--run", run, "--model", start, "--output", model),
-        ("ray_jobs.export", "publish", "--run", run, "--model", start, "--output", f"{url}/published"),
+        ("ray_jobs.export", "run", "--run", run, "--model", start, "--output", f"{url}/again"),
+        ("ray_jobs.export", "publish", "--model", f"{run}/export", "--output", f"{url}/published"),
     ):
         done = submit(cluster, *job)
         assert done.returncode == 0, f"{job}\n{done.stdout}\n{done.stderr}"
@@ -50,7 +50,7 @@ def workspace(cluster: Cluster) -> str:
 
 def test_the_jobs_lead_from_nothing_to_a_trained_bundle(workspace: str) -> None:
     start, trained = (
-        load_opens2s(fetch_directory(f"{workspace}/{name}") / OPENS2S).state_dict() for name in ("start", "model")
+        load_opens2s(fetch_directory(f"{workspace}/{name}") / OPENS2S).state_dict() for name in ("start", "run/export")
     )
     assert start.keys() == trained.keys()
     changed = [name for name in start if not start[name].equal(trained[name])]
@@ -59,12 +59,13 @@ def test_the_jobs_lead_from_nothing_to_a_trained_bundle(workspace: str) -> None:
     assert "thinker.audio_encoder_model.embed_positions.weight" not in changed
 
 
-def test_a_run_is_published_with_the_same_weights(workspace: str) -> None:
-    trained, published = (
-        load_opens2s(fetch_directory(f"{workspace}/{name}") / OPENS2S) for name in ("model", "published")
+def test_a_run_is_exported_and_published_with_the_same_weights(workspace: str) -> None:
+    trained, again, published = (
+        load_opens2s(fetch_directory(f"{workspace}/{name}") / OPENS2S).state_dict()
+        for name in ("run/export", "again", "published")
     )
-    assert trained.state_dict().keys() == published.state_dict().keys()
-    assert all(value.equal(published.state_dict()[name]) for name, value in trained.state_dict().items())
+    assert trained.keys() == again.keys() == published.keys()
+    assert all(value.equal(again[name]) and value.equal(published[name]) for name, value in trained.items())
 
 
 def test_no_row_was_lost_on_the_way(workspace: str) -> None:

@@ -1,8 +1,6 @@
 """Ways from one directory of weights to another, by the command that people use."""
 
 import shutil
-from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +10,20 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from opens2s_core.audio import SAMPLE_RATE
-from opens2s_core.checkpoint.bundle import OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV, UNITS_PER_TOKEN, read_bundle_info
+from opens2s_core.checkpoint.bundle import OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV, read_bundle_info
 from opens2s_core.checkpoint.files import read_json
 from opens2s_core.checkpoint.opens2s import load_opens2s, read_config
 from opens2s_core.checkpoint.voices import save_voices
+from opens2s_core.config import config_to_dict
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling, TextDelta
 from opens2s_core.inference.pipeline import Pipeline
 from opens2s_core.prompt import SPEAKER_DIM, Audio, Message
-from ray_jobs import export
+from opens2s_core.training.checkpoints import Writer
+from opens2s_core.training.engine import WEIGHTS, trained
+from opens2s_core.training.objective import Objective
+from opens2s_core.training.run import open_run
+from opens2s_core.training.stages import STAGE2B
 from ray_jobs.export import main
-from ray_jobs.runs import RunCheckpoint
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 PARTS = {OPENS2S: "opens2s_tiny", SPEECH_TOKENIZER: "speech_tokenizer_tiny", TOKEN2WAV: "token2wav_tiny"}
@@ -132,48 +134,45 @@ def test_parts_that_do_not_fit_are_named(tmp_path: Path, capsys: pytest.CaptureF
     assert f"different numbers of speech units, and will not understand each other: {sizes}" in capsys.readouterr().out
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    path: Path
-
-    def as_directory(self) -> nullcontext[str]:
-        return nullcontext(str(self.path))
-
-
-def put_run(monkeypatch: pytest.MonkeyPatch, bundle: Path, **metrics: float) -> None:
-    """A run whose last checkpoint has the bundle's own weights."""
-    monkeypatch.setattr(export, "latest_checkpoint", lambda _: RunCheckpoint(Checkpoint(bundle), {"step": 7} | metrics))
-    weights = load_opens2s(bundle / OPENS2S).state_dict()
-    monkeypatch.setattr("ray_jobs.deepspeed_backend.load_zero_weights", lambda _: weights)
+@pytest.fixture(scope="module")
+def run(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose checkpoint after 7 steps has the bundle's own weights, all of them twice as great."""
+    directory = tmp_path_factory.mktemp("run")
+    identity = {"config": {"stage": config_to_dict(STAGE2B), "plan": {"seed": 0}}, "units_per_token": 2.25}
+    store, writer = open_run(directory, identity).checkpoints, Writer(rank=0, world=1, attempt=0)
+    objective = Objective(load_opens2s(bundle / OPENS2S), STAGE2B, seed=0)
+    state = {f"{WEIGHTS}/{name}": 2 * value.detach() for name, value in trained(objective).items()}
+    store.write(7, writer, state)
+    store.publish(7, writer, {}, {})
+    return directory
 
 
-def test_a_trained_bundle_carries_the_units_per_token_of_its_run(
-    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_weights_of_a_run_take_the_place_of_those_it_trained(
+    bundle: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    put_run(monkeypatch, bundle, units_per_token=2.25)
-    main(["run", "--run", "run", "--model", str(bundle), "--output", str(tmp_path / "new")])
+    main(["run", "--run", str(run), "--model", str(bundle), "--output", str(tmp_path / "new")])
+    assert "the weights of step 7" in capsys.readouterr().out
+    before, after = weights(bundle), weights(tmp_path / "new")
+    decoder = ("opens2s/model/llm2tts.", "opens2s/model/llm_ln.", "opens2s/model/tts_lm_model.")
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        assert torch.equal(after[name], 2 * value if name.startswith(decoder) else value), name
     assert read_bundle_info(tmp_path / "new").units_per_token == 2.25
-    main(["publish", "--run", "run", "--model", str(bundle), "--output", str(tmp_path / "published")])
+    main(["publish", "--model", str(tmp_path / "new"), "--output", str(tmp_path / "published")])
     assert "units_per_token" not in read_json(tmp_path / "published" / OPENS2S / "config.json")
-    put_run(monkeypatch, bundle)  # by a version that did not store the figure: that of the model stays
-    main(["run", "--run", "run", "--model", str(bundle), "--output", str(tmp_path / "former")])
-    main(["run", "--run", "run", "--model", str(tmp_path / "new"), "--output", str(tmp_path / "newer")])
-    assert read_bundle_info(tmp_path / "former").units_per_token == UNITS_PER_TOKEN
-    assert read_bundle_info(tmp_path / "newer").units_per_token == 2.25
 
 
-def test_named_voices_stay_with_the_bundle(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_named_voices_stay_with_the_bundle(bundle: Path, run: Path, tmp_path: Path) -> None:
     voiced = shutil.copytree(bundle, tmp_path / "voiced")
     save_voices({"zoe": np.ones(SPEAKER_DIM, np.float32)}, voiced)
-    put_run(monkeypatch, bundle)
-    main(["run", "--run", "run", "--model", str(voiced), "--output", str(tmp_path / "new")])
+    main(["run", "--run", str(run), "--model", str(voiced), "--output", str(tmp_path / "new")])
     main(["publish", "--model", str(voiced), "--output", str(tmp_path / "published")])
     for made in ("new", "published"):
         assert read_bundle_info(tmp_path / made).voices == ("zoe",)
 
 
-def test_a_run_without_a_checkpoint_is_refused(bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="expected a training run with a checkpoint"):
+def test_a_directory_without_a_run_is_refused(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="expected a training run of a stage"):
         main(["run", "--run", str(tmp_path), "--model", str(bundle), "--output", str(tmp_path / "model")])
 
 

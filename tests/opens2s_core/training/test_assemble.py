@@ -35,7 +35,8 @@ from opens2s_core.training.assemble import AssembleConfig, assemble
 from opens2s_core.training.batch import collate
 from opens2s_core.training.from_scratch import train_text_tokenizer
 from opens2s_core.training.language_model import read_language_model, with_end_token
-from opens2s_core.training.losses import forward_losses
+from opens2s_core.training.objective import Objective
+from opens2s_core.training.stages import JOINT
 from opens2s_core.training.tokens import add_tokens, add_unit_tokens
 from tests.opens2s_core.training.samples import kinds_of_samples
 
@@ -224,8 +225,8 @@ def test_text_is_predicted_as_by_the_llm(parts: Parts, assembled: Path) -> None:
 def test_a_training_step_runs(assembled: Path) -> None:
     model, vocabulary = load_opens2s(assembled).float(), read_vocabulary(assembled)
     samples = kinds_of_samples(PromptBuilder(vocabulary.tokenizer, read_config(assembled).prompt_style))
-    sums = forward_losses(model.train(), collate(list(samples.values()), model.config, vocabulary))
-    loss = sums.text + sums.speech
+    sums = Objective(model.train(), JOINT, seed=0)(collate(list(samples.values()), model.config, vocabulary))
+    loss = sums["text"] + sums["units"]
     loss.backward()
     assert torch.isfinite(loss)
     trained = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.requires_grad}

@@ -13,7 +13,9 @@ from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.speech_decoder import SpeechDecoder
 from opens2s_core.prompt import AUDIO_SLOT, IGNORED, SPEAKER_DIM, PromptBuilder
 from opens2s_core.training.batch import CollateConfig, EncodedSample, collate, load_clip
-from opens2s_core.training.losses import cross_entropy_sum, forward_losses, speech_inputs
+from opens2s_core.training.losses import cross_entropy_sum, speech_inputs
+from opens2s_core.training.objective import Objective
+from opens2s_core.training.stages import JOINT
 from tests.opens2s_core.training.samples import kinds_of_samples
 
 
@@ -81,10 +83,10 @@ def _slow_speech(decoder: SpeechDecoder, hidden: Tensor, ids: list[int], speaker
 def test_a_batch_of_every_kind_has_the_losses_of_its_samples(
     model: OpenS2S, vocabulary: Vocabulary, samples: dict[str, EncodedSample]
 ) -> None:
-    sums = forward_losses(model, collate(list(samples.values()), model.config, vocabulary))
+    sums = Objective(model, JOINT, seed=0)(collate(list(samples.values()), model.config, vocabulary))
     slow = [slow_losses(model, vocabulary, sample) for sample in samples.values()]
-    assert float(sums.text.detach()) == pytest.approx(sum(text for text, _ in slow), rel=1e-4)
-    assert float(sums.speech.detach()) == pytest.approx(sum(speech for _, speech in slow), rel=1e-4)
+    assert float(sums["text"].detach()) == pytest.approx(sum(text for text, _ in slow), rel=1e-4)
+    assert float(sums["units"].detach()) == pytest.approx(sum(speech for _, speech in slow), rel=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["speech to text", "text to speech", "text to text", None])
@@ -92,8 +94,8 @@ def test_every_module_takes_part_in_every_batch(
     model: OpenS2S, vocabulary: Vocabulary, samples: dict[str, EncodedSample], kind: str | None
 ) -> None:
     model.zero_grad()
-    sums = forward_losses(model, collate([samples[kind]] if kind else [], model.config, vocabulary))
-    (sums.text + sums.speech).backward()
+    sums = Objective(model, JOINT, seed=0)(collate([samples[kind]] if kind else [], model.config, vocabulary))
+    (sums["text"] + sums["units"]).backward()
     trained = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
     assert [name for name, grad in trained.items() if grad is None] == []
     assert all(bool(grad.isfinite().all()) for grad in trained.values() if grad is not None)
@@ -106,7 +108,7 @@ def test_the_speaker_changes_the_loss(
 ) -> None:
     known = samples["text to speech"]
     with_speaker, without = (
-        forward_losses(model, collate([sample], model.config, vocabulary)).speech.item()
+        Objective(model, JOINT, seed=0)(collate([sample], model.config, vocabulary))["units"].item()
         for sample in (known, replace(known, speakers=[]))
     )
     assert with_speaker != pytest.approx(without, rel=1e-3)

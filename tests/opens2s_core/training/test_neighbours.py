@@ -16,7 +16,9 @@ from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.opens2s_config import Interleave, OpenS2SConfig
 from opens2s_core.prompt import AUDIO_SLOT, IGNORED, SPEAKER_DIM
 from opens2s_core.training.batch import EncodedSample, collate
-from opens2s_core.training.losses import forward_losses, llm_hidden_states
+from opens2s_core.training.losses import llm_hidden_states
+from opens2s_core.training.objective import Objective
+from opens2s_core.training.stages import JOINT
 from tests.opens2s_core.training.golden_batches import VOCABULARY
 
 TEXT = VOCABULARY.pad_id + 1
@@ -124,9 +126,9 @@ def sample_of(parts: list[tuple[str, Any]], seed: int) -> EncodedSample:
 def hidden_states_and_losses(model: OpenS2S, samples: list[EncodedSample]) -> tuple[list[Tensor], float, float]:
     batch = collate(samples, model.config, VOCABULARY)
     hidden = llm_hidden_states(model.thinker, batch, model.thinker.embed_audio(batch.audio))
-    sums = forward_losses(model, batch)
+    sums = Objective(model, JOINT, seed=0)(batch)
     rows = list(hidden.split(batch.packing.starts.diff().tolist()))
-    return rows, float(sums.text), float(sums.speech)
+    return rows, float(sums["text"]), float(sums["units"])
 
 
 @given(batch=st.lists(rows, min_size=2, max_size=3))

@@ -12,8 +12,10 @@ from opens2s_core.checkpoint.opens2s import load_opens2s
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.speech_decoder import SpeechDecoder
 from opens2s_core.training.batch import Batch, collate, load_clip
-from opens2s_core.training.losses import forward_losses, llm_hidden_states, losses_given_audio, speech_inputs
+from opens2s_core.training.losses import llm_hidden_states, speech_inputs
+from opens2s_core.training.objective import Objective
 from opens2s_core.training.packing import packed_hidden_states
+from opens2s_core.training.stages import JOINT
 from tests.opens2s_core.opens2s_tiny import (
     CONFIG,
     EMBEDDINGS,
@@ -37,8 +39,11 @@ def golden() -> dict[str, Tensor]:
 
 def mean_losses(model: OpenS2S, batch: Batch) -> tuple[Tensor, Tensor]:
     """Our sums as the means of the published model, with clips embedded as in its batch."""
-    sums, counts = losses_given_audio(model, batch, audio_with_leaks(model.thinker, batch.audio)), batch.counts()
-    return sums.text / counts["text"], sums.speech / max(counts["units"], 1)
+    sums, counts = (
+        Objective(model, JOINT, seed=0).given_audio(batch, audio_with_leaks(model.thinker, batch.audio)),
+        batch.counts(),
+    )
+    return sums["text"] / counts["text"], sums["units"] / max(counts["units"], 1)
 
 
 def loss_without_units(decoder: SpeechDecoder) -> float:
@@ -83,10 +88,10 @@ def test_losses_of_collated_samples_are_the_published_ones(case: str) -> None:
 @torch.no_grad()
 def test_ours_are_those_of_the_samples_alone(case: str) -> None:
     samples = collated_samples(case)
-    together = forward_losses(model(), collate(samples, CONFIG, VOCABULARY))
-    alone = [forward_losses(model(), collate([sample], CONFIG, VOCABULARY)) for sample in samples]
-    assert float(together.text) == pytest.approx(sum(float(sums.text) for sums in alone), rel=1e-5)
-    assert float(together.speech) == pytest.approx(sum(float(sums.speech) for sums in alone), rel=1e-5)
+    together = Objective(model(), JOINT, seed=0)(collate(samples, CONFIG, VOCABULARY))
+    alone = [Objective(model(), JOINT, seed=0)(collate([sample], CONFIG, VOCABULARY)) for sample in samples]
+    assert float(together["text"]) == pytest.approx(sum(float(sums["text"]) for sums in alone), rel=1e-5)
+    assert float(together["units"]) == pytest.approx(sum(float(sums["units"]) for sums in alone), rel=1e-5)
 
 
 @torch.no_grad()

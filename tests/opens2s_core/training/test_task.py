@@ -26,7 +26,7 @@ from opens2s_core.training.plan import PlanConfig
 from opens2s_core.training.run import Run, open_run
 from opens2s_core.training.stages import STAGE0, STAGE1A, STAGE1B, STAGE2A, STAGE2B, STAGE3, StageConfig
 from opens2s_core.training.task import OpenS2STask, TrainConfig
-from opens2s_core.training.trained import load_trained
+from opens2s_core.training.trained import StageRun
 from tests.opens2s_core.training.samples import ListedSamples, encode, kinds_of_samples, turn
 
 LORA = LoraSettings(rank=4, dropout=0.3)
@@ -175,7 +175,9 @@ def test_the_trained_model_is_the_start_with_the_weights_of_the_checkpoint(
         learn(task, run, opened)
         expected = task._engine.objective.eval()
         batch_losses = losses_of(expected, samples, vocabulary)
-    exported = load_trained(opened, tiny_bundle, run.stage, run.plan.seed)
+    trained = StageRun(run=opened, stage=run.stage, seed=run.plan.seed, units_per_token=2.5)
+    exported = trained.load(tiny_bundle)
+    assert exported.config.units_per_token == 2.5
     assert exported.state_dict().keys() == start.state_dict().keys()
     plain = Objective(exported, STAGE3, seed=0).eval()
     assert losses_of(plain, samples, vocabulary)["text"] == pytest.approx(batch_losses["text"], rel=1e-4)
