@@ -12,7 +12,7 @@ import re
 import statistics
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from math import log, sqrt
@@ -61,6 +61,7 @@ _MODEL = ScratchConfig(
 _FIRST_STAGE = replace(
     STAGE0, rates={"audio_encoder": 1.0, "llm": 1.0, "ctc_head": 1.0}, losses={"text": 1.0, "ctc": 0.05}
 )
+_BEFORE = "untrained adapter"
 _MAX_NEW_TOKENS = 24
 _TOGETHER = 200
 """Sentences in a forward pass."""
@@ -75,8 +76,8 @@ class DistillationBenchmark:
     corpus: str
     held_out: int = 100
     seeds: int = 3
-    first_steps: int = 800  # of stage 0
-    steps: int = 200  # of each loss
+    first_steps: int = 600  # of stage 0
+    steps: int = 150  # of each loss
 
     def __post_init__(self) -> None:
         if not 2 <= self.seeds <= len(_T975) + 1:
@@ -127,11 +128,11 @@ def _measure_seed(
         for clip, text, reply in zip(clips, texts, continuations, strict=True)
     ]
     trained, measured = [samples[index] for index in own], [samples[index] for index in held_out]
-    results = {"untrained adapter": _agreement(model, vocabulary, measured)}
+    results = {_BEFORE: agreement(model, vocabulary, measured)}
     for name, stage in LOSSES.items():
         aligned = copy.deepcopy(model)
         _train(aligned, vocabulary, trained, stage, config.steps, seed)
-        results[name] = _agreement(aligned, vocabulary, measured)
+        results[name] = agreement(aligned, vocabulary, measured)
     return results
 
 
@@ -187,7 +188,9 @@ def _train(
         plan=PlanConfig(micro_batches_per_step=1, micro_batch_positions=1024, seed=seed),
     )
     engine = TorchEngine(
-        Objective(model.requires_grad_(True), stage, seed=seed), weight_decay=config.weight_decay, max_grad_norm=config.max_grad_norm
+        Objective(model.requires_grad_(True), stage, seed=seed),
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
     )
     with closing(OpenS2STask(engine, config, _Samples(samples), vocabulary)) as task:
         for number in (bar := tqdm(range(steps), desc=f"{stage.name} {'+'.join(stage.losses)}", leave=False)):
@@ -216,7 +219,7 @@ def _continue(model: OpenS2S, prompts: PromptBuilder, texts: Sequence[str]) -> l
 
 
 @torch.no_grad()
-def _agreement(model: OpenS2S, vocabulary: Vocabulary, samples: Sequence[EncodedSample]) -> Agreement:
+def agreement(model: OpenS2S, vocabulary: Vocabulary, samples: Sequence[EncodedSample]) -> Agreement:
     model.eval()
     sums = torch.zeros(4, dtype=torch.float64)
     count = 0
@@ -247,26 +250,27 @@ def _logits(model: OpenS2S, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     return llm.lm_head(hidden), llm.lm_head(states.index_select(0, read.predicts)), labels
 
 
+_MEASURED: Mapping[str, tuple[Callable[[Agreement], float], str]] = {
+    "loss on continuations": (lambda found: found.text_loss, "nats/token"),
+    "KL from transcripts to speech": (lambda found: found.kl, "nats/token"),
+    "same most likely token": (lambda found: 100 * found.same_token, "%"),
+}
+
+
 def _rows(name: str, results: Mapping[str, Sequence[Agreement]]) -> list[Measurement]:
-    found, by_text = results[name], results["text"]
-    rows = [
-        _mean(f"{name}: loss on continuations", [one.text_loss for one in found], "nats/token"),
-        _mean(f"{name}: KL from transcripts to speech", [one.kl for one in found], "nats/token"),
-        _mean(f"{name}: same most likely token", [100 * one.same_token for one in found], "%"),
-    ]
-    if name == "untrained adapter":
-        losses = [one.teacher_loss for one in found]
-        return [_mean("transcripts: loss on continuations", losses, "nats/token"), *rows]
-    if name == "text":
-        return rows
-    pairs = list(zip(found, by_text, strict=True))
-    return rows + [
-        _mean(f"{name} less text: loss on continuations", [a.text_loss - b.text_loss for a, b in pairs], "nats/token"),
-        _mean(f"{name} less text: KL from transcripts to speech", [a.kl - b.kl for a, b in pairs], "nats/token"),
-        _mean(
-            f"{name} less text: same most likely token", [100 * (a.same_token - b.same_token) for a, b in pairs], "points"
-        ),
-    ]
+    """The means over the seeds, and those of the differences from the cross entropy of the same seed."""
+    rows = []
+    if name == _BEFORE:
+        of_teacher = [found.teacher_loss for found in results[name]]
+        rows.append(_mean("transcripts: loss on continuations", of_teacher, "nats/token"))
+    rows += [_mean(f"{name}: {what}", [*map(of, results[name])], unit) for what, (of, unit) in _MEASURED.items()]
+    if name in LOSSES and name != "text":
+        pairs = list(zip(results[name], results["text"], strict=True))
+        rows += [
+            _mean(f"{name} less text: {what}", [of(own) - of(text) for own, text in pairs], unit)
+            for what, (of, unit) in _MEASURED.items()
+        ]
+    return rows
 
 
 def _mean(name: str, values: Sequence[float], unit: str) -> Measurement:
