@@ -115,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--no-chat-template-kwargs",
         action="store_true",
-        help="for an endpoint that rejects this field, by which thinking is turned off, as OpenAI's and ray_jobs.serve's",
+        help="for an endpoint that rejects this field, which turns thinking off: OpenAI's, and that of ray_jobs.serve",
     )
     parser.add_argument(
         "--gpus",
