@@ -58,9 +58,7 @@ def read_corpus_settings(name: str, file: Path | None) -> CorpusReader:
     return parse_config(CORPORA[name], settings, where=str(file or name))
 
 
-def parse_generator(
-    text: str | None, model: str | None, *, gpu: bool = False, template_thinking: bool = True
-) -> GeneratorConfig | None:
+def parse_generator(text: str | None, model: str | None, *, gpu: bool = False) -> GeneratorConfig | None:
     """``http…`` is an endpoint that serves ``model``, ``vllm:MODEL`` runs in vLLM, anything else in transformers.
 
     Raises ``ValueError`` for an endpoint without a model."""
@@ -69,7 +67,7 @@ def parse_generator(
     if text.startswith(("http://", "https://")):
         if model is None:
             raise ValueError(f"--generator {text}: expected the name of its model in --generator-model")
-        return OpenAIGeneratorConfig(base_url=text, model=model, template_thinking=template_thinking)
+        return OpenAIGeneratorConfig(base_url=text, model=model)
     if text.startswith(_VLLM):
         return VLLMGeneratorConfig(model=text.removeprefix(_VLLM))
     if gpu:
@@ -113,11 +111,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--generator-model", metavar="NAME", help="name of the model at that endpoint")
     parser.add_argument(
-        "--no-chat-template-kwargs",
-        action="store_true",
-        help="for an endpoint that rejects this field, which turns thinking off: OpenAI's, and that of ray_jobs.serve",
-    )
-    parser.add_argument(
         "--gpus",
         type=int,
         default=0,
@@ -132,12 +125,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.gpus:
             config = with_gpus(config, args.gpus)
         reader = read_corpus_settings(args.corpus, args.corpus_settings)
-        generator = parse_generator(
-            args.generator,
-            args.generator_model,
-            gpu=args.gpus > 0,
-            template_thinking=not args.no_chat_template_kwargs,
-        )
+        generator = parse_generator(args.generator, args.generator_model, gpu=args.gpus > 0)
     except (OSError, ValueError, yaml.YAMLError) as error:
         parser.error(str(error))
     connect()

@@ -85,8 +85,6 @@ def test_settings_of_a_reader_come_from_a_file(tmp_path: Path) -> None:
 def test_a_generator_is_an_endpoint_or_a_model() -> None:
     endpoint = parse_generator("http://host:8000/v1", "qwen")
     assert endpoint == OpenAIGeneratorConfig(base_url="http://host:8000/v1", model="qwen")
-    plain = parse_generator("http://host:8000/v1", "qwen", template_thinking=False)
-    assert plain == OpenAIGeneratorConfig(base_url="http://host:8000/v1", model="qwen", template_thinking=False)
     assert parse_generator("vllm:qwen", None) == VLLMGeneratorConfig(model="qwen")
     assert parse_generator("models/qwen", None) == TransformersGeneratorConfig(model="models/qwen")
     assert parse_generator(None, None) is None
