@@ -84,7 +84,7 @@ def with_gpus(config: PrepareConfig, gpus: int) -> PrepareConfig:
     )
 
 
-def _named_failure(error: BaseException | None) -> BaseException | None:
+def named_failure(error: BaseException | None) -> BaseException | None:
     """The error that says in a line what is wrong, among those around it that Ray adds in its tasks."""
     while error is not None and not isinstance(error, _FAILURES):
         error = error.cause if isinstance(error, RayTaskError) else error.__cause__
@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         report = prepare_data(config, reader, args.root, args.model, args.output, generator, recipe=args.recipe)
     except Exception as error:
-        if (named := _named_failure(error)) is None:
+        if (named := named_failure(error)) is None:
             raise
         raise SystemExit(f"error: {named}") from error
     print(render_report(report))

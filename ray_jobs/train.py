@@ -1,17 +1,21 @@
-"""Train a stage: ``python -m ray_jobs.train --recipe stage1a --data DIR --model DIR --output RUN``.
+"""Train a stage: ``python -m ray_jobs.train --recipe stage1a --data DIR --init DIR --output RUN``.
 
 Ray Train runs the workers, DeepSpeed's ZeRO shares weights, gradients and optimizer among them.
 
 A run that was killed goes on from its last checkpoint when it is started again, on any number of workers; a finished
-one is left as it is. The trained model is RUN/export.
+one is left as it is. The trained model is RUN/export, its replies to held-out samples are in RUN/samples.
+
+Fine-tune a published model on conversations of your own: ``--recipe finetune --init DIR --data mine.jsonl``. Make a
+voice: ``--recipe voice --data CORPUS``, or one of its stages.
 """
 
 import argparse
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -31,7 +35,7 @@ from opens2s_core.checkpoint.bundle import opens2s_directory
 from opens2s_core.checkpoint.files import weight_files
 from opens2s_core.checkpoint.opens2s import load_opens2s
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
-from opens2s_core.config import config_to_dict
+from opens2s_core.config import ConfigError, config_to_dict
 from opens2s_core.storage import absolute_directory, digest, fetch_directory
 from opens2s_core.training.loader import worker_lanes
 from opens2s_core.training.loop import Progress
@@ -40,12 +44,17 @@ from opens2s_core.training.objective import Objective
 from opens2s_core.training.run import open_run
 from opens2s_core.training.splits import hold_out
 from opens2s_core.training.task import OpenS2STask, TrainConfig
+from opens2s_core.training.teacher import load_teacher, teacher_directory
 from opens2s_core.training.trained import StageRun
+from opens2s_core.training.voice.make import STAGES as PARTS
 from ray_jobs.cluster import connect
-from ray_jobs.mixtures import MIXTURES, named_mixture
-from ray_jobs.recipes import RECIPES
+from ray_jobs.finetune import fit_to_data
+from ray_jobs.mixtures import named_mixture
+from ray_jobs.train_options import add_arguments, chosen_recipe, chosen_voice
 from ray_jobs.train_progress import TrainProgress, show_training
-from ray_jobs.train_recipes import SIZES, STAGES, WorkersConfig, train_recipe
+from ray_jobs.train_recipes import FINETUNE, WorkersConfig
+from ray_jobs.train_samples import write_samples
+from ray_jobs.voice import VOICE_STAGES, VoiceRecipe, train_voice
 
 _RAY = "ray"
 """Folder of a run with the state of Ray Train. Checkpoints are ours: Ray's can be loaded by as many workers only."""
@@ -59,15 +68,23 @@ class TrainJob:
     zero_stage: int
     data: Mixture
     model: str
+    teacher: str | None
     run: StageRun
 
 
 def train(
-    config: TrainConfig, workers: WorkersConfig, data: str, model: str, output: str, mixture: str | None = None
+    config: TrainConfig,
+    workers: WorkersConfig,
+    data: str,
+    model: str,
+    output: str,
+    mixture: str | None = None,
+    teacher: str | None = None,
 ) -> str:
     """Train to the last step; returns path or URL of the trained model. ``output`` is the run's directory or URL.
 
-    ``data`` is a data set or, with the name of a ``mixture``, the directory of its data sets. Raises
+    ``data`` is a data set or, with the name of a ``mixture``, the directory of its data sets. ``teacher`` is the LLM of
+    a stage with an external teacher, see :func:`~opens2s_core.training.teacher.load_teacher`. Raises
     :class:`~opens2s_core.training.run.RunError` where ``output`` has a run of other settings, data or start.
     """
     url = absolute_url(data)
@@ -77,14 +94,19 @@ def train(
     if "units" in config.stage.losses:
         units_per_token = merge_reports(read_report(source.data) for source in sources.sources).units_per_token
     identity = _identity(config, sources, model) | {"units_per_token": units_per_token}
+    if teacher is not None:
+        teacher = absolute_directory(teacher)
+        identity["teacher"] = _weights_digest(teacher_directory(teacher))
     run = open_run(absolute_directory(output), identity)
     if run.is_finished():
+        write_samples(config, sources, run, use_gpu=workers.use_gpu)
         return run.export
     job = TrainJob(
         config=config,
         zero_stage=workers.zero_stage,
         data=sources,
         model=model,
+        teacher=teacher,
         run=StageRun(run=run, stage=config.stage, seed=config.plan.seed, units_per_token=units_per_token),
     )
     with show_training(config.stage.name, config.run.steps) as progress:
@@ -102,6 +124,7 @@ def train(
                 failure_config=ray.train.FailureConfig(max_failures=_MAX_FAILURES),
             ),
         ).fit()
+    write_samples(config, sources, run, use_gpu=workers.use_gpu)
     return run.export
 
 
@@ -124,8 +147,6 @@ def _ray_storage(url: str) -> dict[str, Any]:
 
 def _identity(config: TrainConfig, data: Mixture, model: str) -> dict[str, Any]:
     """All that the result depends on; not the workers."""
-    start = opens2s_directory(fetch_directory(model))
-    files = [*weight_files(start), start / "config.json"]
     return {
         "config": config_to_dict(config),
         "data": [
@@ -137,8 +158,13 @@ def _identity(config: TrainConfig, data: Mixture, model: str) -> dict[str, Any]:
             }
             for source in data.sources
         ],
-        "model": sha256("".join(map(digest, sorted(files))).encode()).hexdigest(),
+        "model": _weights_digest(opens2s_directory(fetch_directory(model))),
     }
+
+
+def _weights_digest(directory: Path) -> str:
+    files = [*weight_files(directory), directory / "config.json"]
+    return sha256("".join(map(digest, sorted(files))).encode()).hexdigest()
 
 
 def _train_worker(settings: dict[str, Any]) -> None:
@@ -151,10 +177,12 @@ def _train_worker(settings: dict[str, Any]) -> None:
     rank, world = context.get_world_rank(), context.get_world_size()
     config, start = job.config, fetch_directory(job.model)
     opens2s = opens2s_directory(start)
+    vocabulary, dtype = read_vocabulary(opens2s), getattr(torch, config.precision)
+    teacher = None if job.teacher is None else load_teacher(job.teacher, vocabulary.tokenizer, dtype)
 
     def build() -> Objective:
-        model = load_opens2s(opens2s, dtype=getattr(torch, config.precision))
-        objective = Objective(model, config.stage, seed=config.plan.seed)
+        model = load_opens2s(opens2s, dtype=dtype)
+        objective = Objective(model, config.stage, seed=config.plan.seed, teacher=teacher)
         if config.activation_checkpointing:
             objective.checkpoint_activations()
         return objective
@@ -175,7 +203,7 @@ def _train_worker(settings: dict[str, Any]) -> None:
         engine,
         config,
         samples,
-        read_vocabulary(opens2s),
+        vocabulary,
         held_out=held_out,
         export=partial(job.run.export, start),
     )
@@ -195,37 +223,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m ray_jobs.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--recipe", required=True, choices=[*STAGES, *RECIPES], help="training stage, or a recipe")
-    parser.add_argument("--size", choices=SIZES, default="tiny", help="of model and machines (%(default)s)")
-    parser.add_argument("--data", required=True, help="directory or URL of prepared samples (ray_jobs.prepare_data)")
-    parser.add_argument(
-        "--mixture", choices=MIXTURES, help="named mixture of data sets, each in a directory of its name below --data"
-    )
-    parser.add_argument(
-        "--model", required=True, help="directory or URL to start from: a bundle, or an OpenS2S directory alone"
-    )
-    parser.add_argument("--output", required=True, help="directory or URL of the run")
-    parser.add_argument("--steps", type=int, help="instead of the recipe's")
-    parser.add_argument("--learning-rate", type=float, help="instead of the recipe's")
-    parser.add_argument("--workers", type=int, help="instead of the recipe's")
-    parser.add_argument("--zero-stage", type=int, choices=range(4), help="instead of the recipe's")
+    add_arguments(parser)
     args = parser.parse_args(argv)
-    recipe = RECIPES[args.recipe]() if args.recipe in RECIPES else train_recipe(args.recipe, args.size)
-    config, workers = recipe.train, recipe.workers
-    if args.steps is not None:
-        config = replace(config, run=replace(config.run, steps=args.steps))
-    if args.learning_rate is not None:
-        config = replace(config, learning_rate=args.learning_rate)
-    if args.workers is not None:
-        workers = replace(workers, count=args.workers, min_count=None)
-    if args.zero_stage is not None:
-        workers = replace(workers, zero_stage=args.zero_stage)
+    try:
+        chosen = chosen_voice(args) if args.recipe in VOICE_STAGES else chosen_recipe(args)
+    except ConfigError as error:
+        parser.error(str(error))
     connect(quiet=True)
     try:
-        export = train(config, workers, args.data, args.model, args.output, args.mixture)
+        if isinstance(chosen, VoiceRecipe):
+            print(_voice_at(train_voice(chosen, args.data, args.output, start=args.model)))
+            return
+        config, data = chosen.train, args.data
+        if args.recipe == FINETUNE.name and args.mixture is None:
+            config, data = fit_to_data(config, data, args.model, args.output)
+        export = train(config, chosen.workers, data, args.model, args.output, args.mixture, args.teacher)
     except (ValueError, OSError) as error:  # what is wrong with the given directories
         raise SystemExit(f"python -m ray_jobs.train: {error}") from error
     print(f"the trained model is at {export}")
+
+
+def _voice_at(voice: Path | None) -> str:
+    return f"a trained voice is at {voice}" if voice else f"finished; a voice needs the stages {', '.join(PARTS)}"
 
 
 if __name__ == "__main__":

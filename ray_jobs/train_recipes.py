@@ -43,6 +43,18 @@ _STAGES: dict[str, StageConfig] = {
 }
 
 
+_LORA_RATE = 5.0
+"""LoRA takes a greater learning rate than the weights themselves."""
+
+
+def with_lora(stage: StageConfig) -> StageConfig:
+    """``stage`` with the LLM trained by LoRA, in place of its own weights or in addition to what is trained."""
+    if stage.lora is not None:
+        return stage
+    rate = _LORA_RATE * stage.rates["llm"] if "llm" in stage.rates else 1.0
+    return replace(stage, rates={**stage.rates, "llm": rate}, lora=LoraSettings())
+
+
 def _tiny(stage: StageConfig) -> TrainRecipe:
     return TrainRecipe(
         train=TrainConfig(
@@ -59,12 +71,9 @@ def _tiny(stage: StageConfig) -> TrainRecipe:
 
 
 def _gpu(stage: StageConfig) -> TrainRecipe:
-    """LoRA in place of the LLM's own weights."""
-    rates = dict(stage.rates)
-    lora = LoraSettings() if "llm" in rates else None
-    if lora is not None:
-        rates["llm"] = 5.0  # LoRA takes a greater learning rate than the weights themselves
-    config = _full(replace(stage, rates=rates, lora=lora), micro_batches=16)
+    """LoRA in place of the LLM's own weights, except from nothing."""
+    use_lora = "llm" in stage.rates and stage.name != STAGE0.name
+    config = _full(with_lora(stage) if use_lora else stage, micro_batches=16)
     return TrainRecipe(
         train=replace(config, run=replace(config.run, steps=2000, checkpoint_every=200), warmup_steps=100),
         workers=WorkersConfig(count=1, cpus=8, use_gpu=True, zero_stage=0),
@@ -81,12 +90,12 @@ def _cluster(stage: StageConfig) -> TrainRecipe:
 
 def _full(stage: StageConfig, *, micro_batches: int) -> TrainConfig:
     """The paper's settings: batch 512, warm-up of 1,000 steps, weight decay 0.05; learning rate 1e-4 for new parts and
-    2e-5 where the LLM is trained."""
+    2e-5 where the LLM is trained. Stage 0 is not the paper's."""
     takes_audio = bool({"audio_encoder", "adapter"} & stage.rates.keys())
     return TrainConfig(
         stage=stage,
         run=RunConfig(steps=_STEPS[stage.name], checkpoint_every=500, guard=GuardConfig(policy="skip")),
-        learning_rate=2e-5 if "llm" in stage.rates else 1e-4,
+        learning_rate=_learning_rate(stage),
         warmup_steps=1000,
         weight_decay=0.05,
         precision="bfloat16",
@@ -97,6 +106,12 @@ def _full(stage: StageConfig, *, micro_batches: int) -> TrainConfig:
             micro_batches_per_step=micro_batches, micro_batch_positions=4096, micro_batch_speech_positions=8192
         ),
     )
+
+
+def _learning_rate(stage: StageConfig) -> float:
+    if stage.name == STAGE0.name:
+        return 3e-4
+    return 2e-5 if "llm" in stage.rates else 1e-4
 
 
 _STEPS = {

@@ -1,4 +1,4 @@
-"""Named voices: sizes of their models and how each is trained. Needs the core alone, as a bare GPU machine has it."""
+"""Voices in three sizes: their models and how each is trained. Needs the core alone, as a bare GPU machine has it."""
 
 from collections.abc import Callable
 
@@ -154,11 +154,8 @@ def voice_full() -> VoiceConfig:
     )
 
 
-VOICES: dict[str, Callable[[], VoiceConfig]] = {
-    "voice-tiny": voice_tiny,
-    "voice-smoke": voice_smoke,
-    "voice-full": voice_full,
-}
+VOICES: dict[str, Callable[[], VoiceConfig]] = {"smoke": voice_smoke, "tiny": voice_tiny, "gpu": voice_full}
+"""By size."""
 
 
 def _decoder(

@@ -1,4 +1,7 @@
-"""The parts of a bundle that data preparation uses: the text tokenizer with its settings, and the speech tokenizer."""
+"""The parts of a model that data preparation uses: the text tokenizer with its settings, and the speech tokenizer.
+
+A model is a bundle, or an OpenS2S directory alone, which has no speech tokenizer.
+"""
 
 import hashlib
 from collections.abc import Callable
@@ -13,10 +16,11 @@ from opens2s_core.checkpoint.bundle import OPENS2S, SPEECH_TOKENIZER
 from opens2s_core.checkpoint.errors import CheckpointError
 from opens2s_core.checkpoint.opens2s import load_prompt_builder, read_config
 from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
+from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.prompt import PromptBuilder
 from opens2s_core.storage import SETTINGS, digest, fetch_directory
 
-_SETTINGS = tuple(f"{OPENS2S}/{pattern}" for pattern in SETTINGS)
+_SPEECH = f"{SPEECH_TOKENIZER}/*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,35 +33,49 @@ class TextSettings:
 
 def text_fingerprint(bundle: str) -> str:
     """A hash of the text tokenizer and the settings. Raises :class:`CheckpointError`."""
-    root = fetch_directory(bundle, *_SETTINGS)
+    directory = _opens2s(bundle)
+    root = directory.parent if directory.name == OPENS2S else directory
     # Of a URL, others may have fetched more.
-    return _fingerprint(bundle, root, sorted({path for name in SETTINGS for path in (root / OPENS2S).glob(name)}))
+    return _fingerprint(bundle, root, sorted({path for name in SETTINGS for path in directory.glob(name)}))
 
 
 def speech_fingerprint(bundle: str) -> str:
     """A hash of the speech tokenizer. Raises :class:`CheckpointError`."""
-    root = fetch_directory(bundle, f"{SPEECH_TOKENIZER}/*")
+    root = fetch_directory(bundle, _SPEECH)
     return _fingerprint(bundle, root, sorted((root / SPEECH_TOKENIZER).glob("*")))
+
+
+def has_speech_tokenizer(bundle: str) -> bool:
+    return (fetch_directory(bundle, _SPEECH) / SPEECH_TOKENIZER).is_dir()
 
 
 def speaker_dim(bundle: str) -> int:
     """Numbers in the speaker vectors that the bundle's speech decoder reads."""
-    return read_config(fetch_directory(bundle, *_SETTINGS) / OPENS2S).speaker_dim
+    return read_config(_opens2s(bundle)).speaker_dim
 
 
 @lru_cache(maxsize=1)
 def load_text_settings(bundle: str, fingerprint: str) -> TextSettings:
     """Kept in a worker between its tasks. ``fingerprint`` is that of :func:`text_fingerprint`: with
     another one the settings are loaded again."""
-    directory = fetch_directory(bundle, *_SETTINGS) / OPENS2S
+    directory = _opens2s(bundle)
     return TextSettings(load_prompt_builder(directory), read_config(directory).audio_positions)
 
 
 def load_speech_units(bundle: str) -> SpeechUnits:
+    """The step that makes units, or without a speech tokenizer the one that checks those of the corpus."""
+    if not has_speech_tokenizer(bundle):
+        return SpeechUnits(None, read_vocabulary(_opens2s(bundle)).units.size)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    directory = fetch_directory(bundle, f"{SPEECH_TOKENIZER}/*") / SPEECH_TOKENIZER
+    directory = fetch_directory(bundle, _SPEECH) / SPEECH_TOKENIZER
     encoder = load_speech_tokenizer(directory, torch.float32).to(device)
     return SpeechUnits(encoder, encoder.config.quantize_vocab_size)
+
+
+def _opens2s(bundle: str) -> Path:
+    """The OpenS2S directory, without its weights."""
+    root = fetch_directory(bundle, *SETTINGS)
+    return root / OPENS2S if (root / OPENS2S).is_dir() else root
 
 
 def _fingerprint(bundle: str, root: Path, files: list[Path]) -> str:

@@ -12,7 +12,13 @@ from data_pipeline.corpora import CorpusReader
 from data_pipeline.dataset.layout import DatasetFiles, absolute_url
 from data_pipeline.dataset.plan import fingerprint
 from data_pipeline.dataset.writer import DatasetWriter, Marker
-from data_pipeline.preparation.bundle import load_speech_units, speaker_dim, speech_fingerprint, text_fingerprint
+from data_pipeline.preparation.bundle import (
+    has_speech_tokenizer,
+    load_speech_units,
+    speaker_dim,
+    speech_fingerprint,
+    text_fingerprint,
+)
 from data_pipeline.preparation.config import PrepareConfig
 from data_pipeline.preparation.description import describe
 from data_pipeline.preparation.generators import GeneratorConfig, continuation_stage, missing_software
@@ -25,7 +31,7 @@ from data_pipeline.ray_map import map_in_tasks
 from data_pipeline.ray_output import quiet_ray_data
 from data_pipeline.report import Report, merge_reports
 from data_pipeline.steps.speaker_embedding import ResemblyzerEncoder, SpeakerEmbeddings
-from data_pipeline.steps.tasks import TASKS
+from data_pipeline.steps.tasks import TASKS, Task
 from opens2s_core.config import config_to_dict
 from opens2s_core.storage import absolute_directory
 
@@ -50,9 +56,11 @@ def prepare_dataset(
     generator: GeneratorConfig | None = None,
     recipe: str = "",
     progress: ShowProgress,
+    output_in_corpus: bool = False,
 ) -> Report:
     """Publish samples of the corpus at ``root`` as the data set ``output``; both are directories or URLs. ``recipe`` is
-    the name of ``config``, where it has one: the card and the manifest state it.
+    the name of ``config``, where it has one: the card and the manifest state it. ``output_in_corpus`` allows an output
+    below ``root``, for a reader that does not read what is there.
 
     A job that was killed resumes when it is started again; a finished one changes nothing. Raises
     :class:`PreparationError`, :class:`~data_pipeline.preparation.shard.TooManyRejects` and
@@ -60,7 +68,8 @@ def prepare_dataset(
     """
     quiet_ray_data()
     url, corpus, bundle = absolute_url(output), absolute_url(root), absolute_directory(bundle)
-    if f"{url}/".startswith(f"{corpus}/") or f"{corpus}/".startswith(f"{url}/"):
+    below = f"{url}/".startswith(f"{corpus}/") and not output_in_corpus
+    if below or f"{corpus}/".startswith(f"{url}/"):
         raise PreparationError(f"output {url} and corpus {corpus}: expected neither to lie in the other")
     writer = DatasetWriter(url)
     if generator is None and TASKS[config.tokenise.task].continuation:
@@ -131,15 +140,23 @@ def _made_from(
         "corpus": {"name": reader.name, "settings": config_to_dict(reader)},
         "config": config.identity(),
         "text_settings": text_fingerprint(bundle),
-        "speech_tokenizer": speech_fingerprint(bundle) if needs.units else None,
+        "speech_tokenizer": _speech_tokenizer(bundle, config.tokenise.task),
         "generator": {"model": generator.model} if generator and needs.continuation else None,
     }
+
+
+def _speech_tokenizer(bundle: str, task: Task) -> str | None:
+    """The fingerprint of the speech tokenizer that a task needs. Conversations do without one: a reply may have its
+    units already, and is rejected if it has none."""
+    if not TASKS[task].units or (task == "conversation" and not has_speech_tokenizer(bundle)):
+        return None
+    return speech_fingerprint(bundle)
 
 
 def _stages(
     config: PrepareConfig, bundle: str, generator: GeneratorConfig | None, plan: Plan, speech_tokenizer: str | None
 ) -> tuple[ModelStage, ...]:
-    """The models that the task needs, in order. ``speech_tokenizer`` is its fingerprint."""
+    """The models that the task needs, in order. ``speech_tokenizer`` is its fingerprint, None if there is none."""
     before = {"rows": plan.rows_fingerprint, "clips": config_to_dict(config.clips)}
     needs = TASKS[config.tokenise.task]
     stages: list[ModelStage] = []

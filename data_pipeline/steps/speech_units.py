@@ -20,8 +20,8 @@ class SpeechUnits:
     """A model step that makes ``units``: those of an utterance's clip, or of each spoken reply of a conversation. Units
     in the corpus are kept."""
 
-    def __init__(self, encoder: UnitEncoder, codes: int) -> None:
-        """``codes``: the size of the encoder's codebook."""
+    def __init__(self, encoder: UnitEncoder | None, codes: int) -> None:
+        """``codes``: the size of the codebook. Without an ``encoder`` all units have to be in the corpus."""
         self._encoder, self._codes = encoder, codes
 
     def __call__(self, rows: Sequence[PreparedRow]) -> list[Mapping[str, Any] | RejectedRow]:
@@ -33,12 +33,17 @@ class SpeechUnits:
             for clip, found in zip(speech_clips(row.entry), units, strict=True)
             if not found and clip is not None
         ]
-        made = iter(self._encoder.encode([decode_clip(row, clip) for row, clip in clips]) if clips else [])
+        made = iter(self._encode([decode_clip(row, clip) for row, clip in clips]))
         results: list[Mapping[str, Any] | RejectedRow] = []
         for units in known:
             encoded = tuple(found or tuple(next(made)) for found in units)
             results.append(self._problem(encoded) or {"units": encoded})
         return results
+
+    def _encode(self, waveforms: list[Waveform]) -> list[list[int]]:
+        if self._encoder is None:
+            return [[] for _ in waveforms]
+        return self._encoder.encode(waveforms) if waveforms else []
 
     def _problem(self, encoded: tuple[tuple[int, ...], ...]) -> RejectedRow | None:
         for number, units in enumerate(encoded):

@@ -29,7 +29,6 @@ class DistillationConfig:
     loss: Literal["kl", "reverse_kl", "js", "tvd", "rlkd"] = "kl"
     rank_base: Divergence = "kl"  # the divergence inside "rlkd", not used by the others
     top_k: int = 15  # of "rlkd", not used by the others
-    weight: float = 1.0  # of this loss in the loss of the stage, applied by the caller
 
     def __post_init__(self) -> None:
         if self.top_k < 2:

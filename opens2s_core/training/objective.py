@@ -5,7 +5,7 @@ skips one would stop all others.
 """
 # T positions, D width, N labels
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import Qwen3ForCausalLM
 
+from opens2s_core.config import ConfigError
 from opens2s_core.models.lora import add_lora, lora_layers
 from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.models.speech_decoder import SpeechLM
@@ -41,12 +42,21 @@ _PARTS: dict[str, tuple[str, ...]] = {
 class Objective(nn.Module):
     """A model with the heads of a stage; parameters of parts that the stage does not train are frozen.
 
-    ``seed`` initialises heads and LoRA.
+    ``seed`` initialises heads and LoRA. ``teacher`` is the LLM of a stage with an external teacher; it moves with the
+    objective to devices and types but is no part of it: its weights are in no state and belong to no optimizer.
     """
 
-    def __init__(self, model: OpenS2S, stage: StageConfig, *, seed: int) -> None:
+    def __init__(
+        self, model: OpenS2S, stage: StageConfig, *, seed: int, teacher: Qwen3ForCausalLM | None = None
+    ) -> None:
         super().__init__()
+        if (teacher is not None) != stage.external_teacher:
+            raise ConfigError(
+                f"{stage.name}: external_teacher is {stage.external_teacher}, "
+                f"got {'no' if teacher is None else 'a'} teacher"
+            )
         self.model, self.stage = model, stage
+        self._teacher = () if teacher is None else (teacher.eval().requires_grad_(False),)  # a tuple: no submodule
         encoder, llm = model.config.audio_encoder.d_model, model.config.llm.hidden_size
         if "ctc" in stage.losses:
             self.ctc_head = CTCHead(encoder, seed=seed)
@@ -56,6 +66,13 @@ class Objective(nn.Module):
         freeze_except(self, [name for part in stage.rates for name in _PARTS[part]])
         if stage.lora is not None:
             add_lora(model.thinker, stage.lora, seed=seed)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Objective":
+        """What ``to`` and its kin call: the teacher follows."""
+        for teacher in self._teacher:
+            teacher._apply(fn, recurse)
+        super()._apply(fn, recurse)
+        return self
 
     def train(self, mode: bool = True) -> "Objective":
         """Frozen parts have no dropout."""
@@ -136,19 +153,25 @@ class Objective(nn.Module):
             sums["emotion_hits"] = logits.new_tensor(emotion_hits(logits, emotions)[0])
         return sums
 
-    def _distillation(self, hidden: Tensor, teacher: TeacherText, config: DistillationConfig) -> Tensor:
+    def _distillation(self, hidden: Tensor, text: TeacherText, config: DistillationConfig) -> Tensor:
         llm = self.model.thinker.llm_model
-        with torch.no_grad(), without_lora(llm):
-            embeddings = llm.get_input_embeddings()(teacher.input_ids)
-            states = packed_hidden_states(llm.model, embeddings, teacher.packing).index_select(0, teacher.predicts)
-        student = hidden.index_select(0, teacher.student)
+        (teacher,) = self._teacher or (llm,)
+        with torch.no_grad(), without_lora(teacher):
+            embeddings = teacher.get_input_embeddings()(text.input_ids)
+            states = packed_hidden_states(teacher.model, embeddings, text.packing).index_select(0, text.predicts)
+        student = hidden.index_select(0, text.student)
+        heads = (teacher.lm_head, llm.lm_head)
         blocks = zip(states.tensor_split(BLOCKS), student.tensor_split(BLOCKS), strict=True)
-        sums = [checkpoint(_block_distillation, llm.lm_head, *block, config, use_reentrant=False) for block in blocks]
+        sums = [checkpoint(_block_distillation, *heads, *block, config, use_reentrant=False) for block in blocks]
         return torch.stack(sums).sum()
 
 
-def _block_distillation(head: nn.Module, teacher: Tensor, student: Tensor, config: DistillationConfig) -> Tensor:
-    return distillation_sum(head(teacher), head(student), config)
+def _block_distillation(
+    teacher_head: nn.Module, head: nn.Module, teacher: Tensor, student: Tensor, config: DistillationConfig
+) -> Tensor:
+    with torch.no_grad():
+        teacher_logits = teacher_head(teacher)
+    return distillation_sum(teacher_logits, head(student), config)
 
 
 def _written_labels(batch: Batch) -> Tensor:

@@ -16,7 +16,7 @@ decoder, with its norm; the heads exist in training alone."""
 Loss = Literal["text", "units", "ctc", "emotion", "distillation"]
 """``text``: cross entropy of the LLM's labels. ``units``: cross entropy of speech units. ``ctc``: transcripts from the
 audio encoder's frames. ``emotion``: cross entropy of the speaker's emotion. ``distillation``: the LLM that hears
-against the LLM that reads the transcript."""
+against a teacher that reads the transcript, at the positions of the loss on text."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,7 +25,8 @@ class StageConfig:
     frozen. ``losses``: the weight of each loss, of :data:`Loss`.
 
     With ``lora`` the LLM is trained by LoRA in place of its own weights. ``emotion_from`` is what the emotion head
-    reads. With ``text_of="written"`` samples with clips do not count in the loss on text.
+    reads. With ``text_of="written"`` samples with clips do not count in the loss on text. The teacher of
+    ``distillation`` is the LLM itself, without LoRA, or with ``external_teacher`` another one.
     """
 
     name: str
@@ -33,6 +34,7 @@ class StageConfig:
     losses: Mapping[str, float]
     lora: LoraSettings | None = None
     distillation: DistillationConfig | None = None
+    external_teacher: bool = False
     reply_layout: ReplyLayout = "interleaved"
     emotion_from: Literal["audio_encoder", "adapter"] = "adapter"
     text_of: Literal["all", "written"] = "all"
@@ -45,8 +47,10 @@ class StageConfig:
                 raise ConfigError(f"{self.name}: {what}: expected numbers above 0, got {dict(given)}")
         self._expect("llm" in self.rates or self.lora is None, "LoRA needs a rate of the part llm")
         self._expect(("distillation" in self.losses) == (self.distillation is not None), "distillation needs its loss")
+        self._expect(self.distillation is not None or not self.external_teacher, "a teacher needs distillation")
+        own_teacher = self.distillation is not None and not self.external_teacher
         self._expect(
-            self.distillation is None or "llm" not in self.rates or self.lora is not None,
+            not own_teacher or "llm" not in self.rates or self.lora is not None,
             "the LLM that is its own teacher has to be frozen, or trained by LoRA",
         )
         for head, loss in (("ctc_head", "ctc"), ("emotion_head", "emotion")):

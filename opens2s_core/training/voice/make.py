@@ -5,13 +5,13 @@
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from opens2s_core.checkpoint.bundle import SPEECH_TOKENIZER, TOKEN2WAV
 from opens2s_core.checkpoint.speech_tokenizer import (
@@ -22,6 +22,7 @@ from opens2s_core.checkpoint.speech_tokenizer import (
 from opens2s_core.checkpoint.token2wav import read_token2wav_config
 from opens2s_core.config import ConfigError, SpeechTokenizerConfig, Token2WavConfig, config_to_dict
 from opens2s_core.storage import StorageError, digest, new_directory
+from opens2s_core.training.loop import Progress
 from opens2s_core.training.run import EXPORT
 from opens2s_core.training.voice.corpus import MANIFEST, CorpusError, SpeechCorpus
 from opens2s_core.training.voice.export import join_token2wav
@@ -34,6 +35,7 @@ from opens2s_core.training.voice.vocoder_stage import VocoderStage, VocoderStage
 
 STAGES = (TokenizerStage.name, FlowStage.name, VocoderStage.name)
 VOICE = "voice"
+ShowStage = Callable[[str, int], AbstractContextManager[Callable[[Progress], None]]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,12 +67,13 @@ def make_voice(
     *,
     start: str | Path | None = None,
     stages: Sequence[str] = STAGES,
-    bar: Callable[..., Any] = tqdm,
+    show: ShowStage = ProgressBar,
 ) -> Path | None:
     """Run ``stages`` (names of :data:`STAGES`, in their order); returns ``output/voice`` if all three parts exist.
 
     ``start`` is a voice to fine-tune: it provides the sizes and initial weights, and the parts whose stage is not run.
-    Without it the flow needs the export of the speech tokenizer, else :class:`StorageError`. Raises as
+    Without it the flow needs the export of the speech tokenizer, else :class:`StorageError`. ``show`` is called with
+    name and steps of a stage and shows its progress. Raises as
     :func:`train_stage`, :class:`SpeechCorpus` and loading ``start`` do.
     """
     if not (Path(corpus) / MANIFEST).is_file():
@@ -82,7 +85,7 @@ def make_voice(
             speech_tokenizer=read_speech_tokenizer_config(start / SPEECH_TOKENIZER),
             token2wav=read_token2wav_config(start / TOKEN2WAV),
         )
-    run = _Run(config=config, corpus=Path(corpus), output=Path(output), start=start, bar=bar)
+    run = _Run(config=config, corpus=Path(corpus), output=Path(output), start=start, show=show)
     makers = {TokenizerStage.name: _make_tokenizer, FlowStage.name: _make_flow, VocoderStage.name: _make_vocoder}
     for name in stages:
         makers[name](run)
@@ -95,7 +98,7 @@ class _Run:
     corpus: Path
     output: Path
     start: Path | None
-    bar: Callable[..., Any]
+    show: ShowStage
 
     def stage_directory(self, name: str) -> Path:
         return self.output / "stages" / name
@@ -175,7 +178,7 @@ def _train(
     if open_stage_run(name, config, directory, depends_on).is_finished():
         return
     stage = build(SpeechCorpus(run.corpus, "train"), SpeechCorpus(run.corpus, "held_out"))
-    with ProgressBar(name, config.steps, run.bar) as progress:
+    with run.show(name, config.steps) as progress:
         train_stage(stage, config, directory, depends_on=depends_on, on_step=progress)
 
 

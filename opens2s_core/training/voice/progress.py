@@ -1,9 +1,7 @@
 """Progress bar of a stage."""
 
-from collections.abc import Callable
 from itertools import islice
 from types import TracebackType
-from typing import Any
 
 from tqdm import tqdm
 
@@ -13,12 +11,12 @@ _SHOWN = 4
 
 
 class ProgressBar:
-    """Shows the steps done and the first few metrics of a step. ``bar`` is tqdm or a compatible class."""
+    """Shows the steps done and the first few metrics of a step."""
 
-    def __init__(self, name: str, steps: int, bar: Callable[..., Any] = tqdm) -> None:
+    def __init__(self, name: str, steps: int) -> None:
         self._name, self._steps, self._shown = name, steps, 0
         self._every = max(steps // 200, 1)  # without a terminal each update is a line
-        self._bar = bar(desc=name, total=steps, unit="step")
+        self._bar = tqdm(desc=name, total=steps, unit="step")
 
     def __enter__(self) -> "ProgressBar":
         return self

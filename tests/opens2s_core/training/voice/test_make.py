@@ -1,4 +1,5 @@
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from opens2s_core.config import ConfigError
 from opens2s_core.storage import StorageError
 from opens2s_core.training.loop import Progress
 from opens2s_core.training.run import EXPORT, RunError
+from opens2s_core.training.voice import progress as progress_module
 from opens2s_core.training.voice.corpus import MANIFEST, CorpusError
 from opens2s_core.training.voice.make import STAGES, make_voice
 from opens2s_core.training.voice.progress import ProgressBar
@@ -94,9 +96,7 @@ def test_parts_of_a_voice_are_fine_tuned_one_after_another(made: Path, corpus: P
         after, before = contents(voice), contents(made / "voice")
         return {name for name in before if after[name] != before[name]}
 
-    other = replace(
-        VOICES["voice-tiny"](), flow_stage=voice_smoke().flow_stage, vocoder_stage=voice_smoke().vocoder_stage
-    )
+    other = replace(VOICES["tiny"](), flow_stage=voice_smoke().flow_stage, vocoder_stage=voice_smoke().vocoder_stage)
     other = replace(other, half_precision=False)
     first = make_voice(other, corpus, tmp_path, start=made / "voice", stages=["vocoder"])
     assert changed(first) == {"token2wav/hift.safetensors"}
@@ -114,26 +114,13 @@ class Interrupted(Exception):
 
 
 def test_stages_that_were_interrupted_make_the_same_voice(made: Path, corpus: Path, tmp_path: Path) -> None:
-    class Bar:
-        """Ends a run behind its fifth step."""
-
-        def __init__(self, **settings: object) -> None:
-            self.done = 0
-
-        def update(self, steps: int) -> None:
-            self.done += steps
-            if self.done == 5:
-                raise Interrupted
-
-        def set_description(self, description: str) -> None:
-            pass
-
-        def close(self) -> None:
-            pass
+    def end(progress: Progress) -> None:
+        if progress.done == 5:
+            raise Interrupted
 
     for name in STAGES:
         with pytest.raises(Interrupted):
-            make_voice(voice_smoke(), corpus, tmp_path, stages=[name], bar=Bar)
+            make_voice(voice_smoke(), corpus, tmp_path, stages=[name], show=lambda name, steps: nullcontext(end))
         make_voice(voice_smoke(), corpus, tmp_path, stages=[name])
     assert contents(tmp_path / "voice") == contents(made / "voice")
 
@@ -173,7 +160,7 @@ def test_the_flow_of_a_recipe_has_the_codebook_size_of_its_tokenizer(name: str) 
         replace(config, speech_tokenizer=replace(config.speech_tokenizer, quantize_vocab_size=8))
 
 
-def test_a_bar_shows_the_progress_of_a_run() -> None:
+def test_a_bar_shows_the_progress_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     class Bar:
         def __init__(self, **settings: object) -> None:
             self.settings, self.done, self.description, self.closed = settings, 0, "", False
@@ -188,7 +175,8 @@ def test_a_bar_shows_the_progress_of_a_run() -> None:
             self.closed = True
 
     bars: list[Bar] = []
-    with ProgressBar("flow", 1000, lambda **settings: bars.append(Bar(**settings)) or bars[0]) as progress:
+    monkeypatch.setattr(progress_module, "tqdm", lambda **settings: bars.append(Bar(**settings)) or bars[0])
+    with ProgressBar("flow", 1000) as progress:
         for done in range(501, 1001):  # of a run that goes on
             progress(Progress(done, 1000, {"loss": 1 / done, "mel": np.float64(2.5)}, {}))
     assert bars[0].settings == {"desc": "flow", "total": 1000, "unit": "step"}
