@@ -3,6 +3,7 @@
 from data_pipeline.dataset.mixture import Mixture, MixtureSource
 
 _NAMES: dict[str, tuple[tuple[str, float, str | None], ...]] = {
+    "stage0": (("dialogues", 1.0, None), ("transcripts", 1.0, None)),
     # 1.9 M English pairs, and as many Chinese ones: those of WenetSpeech are drawn by a quota when they are prepared.
     "stage1a": (
         ("librispeech", 1.0, None),
