@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from ray import cloudpickle
 from torch.multiprocessing import start_processes
 
 from opens2s_core.checkpoint.bundle import OPENS2S
@@ -111,11 +112,13 @@ def on_ranks(world: int, function: Callable[..., Any], *args: Any) -> list[Any]:
     """``function(rank, world, *args)`` of each rank. The ranks are processes with a process group over the loopback."""
     multiprocessing.set_forkserver_preload([__name__, "ray_jobs.zero_engine"])  # importing takes longer than training
     with tempfile.TemporaryDirectory() as directory, cpu_environment():
-        start_processes(_rank, (world, Path(directory), function, args), world, start_method="forkserver")
+        call = cloudpickle.dumps((function, args))
+        start_processes(_rank, (world, Path(directory), call), world, start_method="forkserver")
         return [pickle.loads((Path(directory) / f"result-{rank}").read_bytes()) for rank in range(world)]
 
 
-def _rank(rank: int, world: int, directory: Path, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+def _rank(rank: int, world: int, directory: Path, call: bytes) -> None:
+    function, args = cloudpickle.loads(call)
     torch.set_num_threads(1)
     store = torch.distributed.FileStore(str(directory / "store"), world)
     torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=_TIMEOUT)
