@@ -34,6 +34,7 @@ from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.training.batch import Batch, collate
 from opens2s_core.training.checkpoints import RetentionConfig, Writer
 from opens2s_core.training.engine import TorchEngine
+from opens2s_core.training.folder import Folder
 from opens2s_core.training.from_scratch import create_bundle
 from opens2s_core.training.loop import RunConfig
 from opens2s_core.training.loop import train as train_run
@@ -118,7 +119,7 @@ def measure_train(args: argparse.Namespace) -> None:
         setting = _Setting(benchmark, Path(directory))
         for row in _rows(setting):
             rows.append(row)
-            report = make_report(dataclasses.asdict(benchmark), rows, ("ray", "deepspeed"))
+            report = make_report(settings, rows, ("ray", "deepspeed"))
             write_report(report, args.json)  # what is measured so far
     print(render_table(report))
 
@@ -126,7 +127,7 @@ def measure_train(args: argparse.Namespace) -> None:
 def _rows(setting: _Setting) -> Iterator[Measurement]:
     yield from packing_rows(setting)
     yield from saving_rows(setting)
-    with local_cluster():
+    with local_cluster(quiet=True):
         yield from overhead_rows(setting)
         yield from curve_rows(setting)
 
@@ -271,8 +272,6 @@ def _train_bare(setting: _Setting, config: TrainConfig) -> Metrics:
 
 
 def _metrics(output: Path) -> Metrics:
-    from opens2s_core.training.folder import Folder
-
     return read_metrics(Run(Folder.at(output)))
 
 
@@ -321,8 +320,8 @@ def add_parser(benchmarks: Any) -> None:
         "train",
         help="packing, checkpoints, the cost of Ray Train, and that its engines learn the same",
         description="""Train a small model on random dialogues with the lengths of real ones, on the CPU: packed and
-        padded; with checkpoints and without; by Ray Train with DeepSpeed and by the bare loop; with every ZeRO stage, by
-        one worker and by two. What is compared takes turns.""",
+        padded; with checkpoints and without; by Ray Train with DeepSpeed and by the bare loop; with every ZeRO stage,
+        by one worker and by two. What is compared takes turns.""",
     )
     parser.add_argument("--json", type=Path, required=True, help="file for the report")
     for name, help_text in (
