@@ -110,9 +110,8 @@ class _Setting:
 
 
 def measure_train(args: argparse.Namespace) -> None:
-    benchmark = TrainBenchmark(
-        **{field.name: getattr(args, field.name) for field in dataclasses.fields(TrainBenchmark)}
-    )
+    settings = {field.name: getattr(args, field.name) for field in dataclasses.fields(TrainBenchmark)}
+    benchmark = TrainBenchmark(**settings)
     torch.set_num_threads(benchmark.threads)
     rows: list[Measurement] = []
     with tempfile.TemporaryDirectory() as directory:
