@@ -9,6 +9,7 @@ def quiet_ray_data() -> None:
     """Let Ray Data print warnings only, since jobs show their own progress, and raise a task's own error."""
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     logging.getLogger("ray.data.context").setLevel(logging.ERROR)
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # says that its bars are off
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.raise_original_map_exception = True

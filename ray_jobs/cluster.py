@@ -15,6 +15,8 @@ def connect(*, quiet: bool = False) -> None:
     """
     if ray.is_initialized():
         return
+    # It says at each start that Ray's processes have a token in common.
+    logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
     # `ray job submit` sets RAY_ADDRESS for the job's own process.
     address = "auto" if "RAY_ADDRESS" in os.environ else "local"
     ray.init(address=address, logging_level=logging.WARNING, log_to_driver=not quiet)

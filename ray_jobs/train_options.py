@@ -31,7 +31,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--data",
-        required=True,
         help="directory or URL of prepared samples (ray_jobs.prepare_data); of a voice, of its corpus "
         "(ray_jobs.build_speech); with the recipe finetune also a JSONL of your own conversations",
     )
@@ -46,7 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="directory or URL to start from: a bundle, an OpenS2S directory alone, or the export of a run; of a "
         "voice, one to re-tune, whose sizes then replace the recipe's (default: a new voice)",
     )
-    parser.add_argument("--output", required=True, help="directory or URL of the run")
+    parser.add_argument("--output", help="directory or URL of the run")
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="print memory, steps and GPU hours instead (without --init of the published model; without --data for "
+        "full micro-batches)",
+    )
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
     parser.add_argument("--learning-rate", type=float, help="instead of the recipe's")
     parser.add_argument("--workers", type=int, help="instead of the recipe's")
@@ -79,8 +84,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def chosen_recipe(args: argparse.Namespace) -> TrainRecipe:
     """The recipe of a stage with the options. Raises :class:`ConfigError` for one that it cannot have."""
     _refuse(args, ("speaker",))
-    if args.model is None:
-        raise ConfigError(f"--init: expected a model to start from for the recipe {args.recipe}")
+    if not args.plan:
+        _require(args, data="data", init="model", output="output")
+    elif args.teacher is not None:
+        raise ConfigError("--plan: expected no --teacher, its memory is not known")
     if args.recipe in RECIPES:
         named = RECIPES[args.recipe]()
         return _with_options(TrainRecipe(train=named.train, workers=named.workers), args)
@@ -91,7 +98,8 @@ def chosen_recipe(args: argparse.Namespace) -> TrainRecipe:
 
 def chosen_voice(args: argparse.Namespace) -> VoiceRecipe:
     """The recipe of a voice with the options. Raises :class:`ConfigError` for one that it cannot have."""
-    _refuse(args, ("mixture", "workers", "zero_stage", "lora", "distill", "teacher", "emotion_head"))
+    _require(args, data="data", output="output")
+    _refuse(args, ("plan", "mixture", "workers", "zero_stage", "lora", "distill", "teacher", "emotion_head"))
     if args.size not in VOICES:
         raise ConfigError(f"--size {args.size}: expected {_listed(tuple(VOICES))} for the recipe {args.recipe}")
     recipe = voice_recipe(args.recipe, args.size)
@@ -101,6 +109,11 @@ def chosen_voice(args: argparse.Namespace) -> VoiceRecipe:
         if getattr(args, name) is not None:
             recipe = recipe.with_settings(**{name: getattr(args, name)})
     return recipe
+
+
+def _require(args: argparse.Namespace, **attributes: str) -> None:
+    if missing := [f"--{option}" for option, name in attributes.items() if getattr(args, name) is None]:
+        raise ConfigError(f"the following arguments are required: {', '.join(missing)}")
 
 
 def _refuse(args: argparse.Namespace, options: tuple[str, ...]) -> None:

@@ -4,10 +4,10 @@ import ray
 
 from data_pipeline.dataset.mixture import MixedSamples, Mixture
 from opens2s_core.storage import fetch_directory, is_published, new_directory
-from ray_jobs.held_out_replies import write_replies
 from opens2s_core.training.run import Run
 from opens2s_core.training.splits import hold_out
 from opens2s_core.training.task import TrainConfig
+from ray_jobs.held_out_replies import write_replies
 
 SAMPLES = "samples"
 _COUNT = 4

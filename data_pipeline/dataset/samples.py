@@ -1,5 +1,6 @@
 """Prepared samples by index, for training."""
 
+import threading
 from collections import OrderedDict
 from dataclasses import fields
 
@@ -34,6 +35,7 @@ class ShardedSamples:
         self._footers: dict[int, pq.FileMetaData] = {}  # by shard
         self._cached: OrderedDict[int, pa.Table] = OrderedDict()  # by row group, the latest used last
         self._cached_bytes, self._max_cached_bytes = 0, cached_bytes
+        self._lock = threading.Lock()  # validation reads while a thread loads the next steps
 
     def __len__(self) -> int:
         return len(self.index)
@@ -70,15 +72,16 @@ class ShardedSamples:
     def _group(self, index: int) -> pa.Table:
         """The row group of a sample."""
         number = int(self.groups[index])
-        if number in self._cached:
-            self._cached.move_to_end(number)
-            return self._cached[number]
-        table = self._read_group(int(self.index.shard[index]), int(self.index.group[index]))
-        self._cached[number] = table
-        self._cached_bytes += table.nbytes
-        while self._cached_bytes > self._max_cached_bytes and len(self._cached) > 1:
-            self._cached_bytes -= self._cached.popitem(last=False)[1].nbytes
-        return table
+        with self._lock:
+            if number in self._cached:
+                self._cached.move_to_end(number)
+                return self._cached[number]
+            table = self._read_group(int(self.index.shard[index]), int(self.index.group[index]))
+            self._cached[number] = table
+            self._cached_bytes += table.nbytes
+            while self._cached_bytes > self._max_cached_bytes and len(self._cached) > 1:
+                self._cached_bytes -= self._cached.popitem(last=False)[1].nbytes
+            return table
 
     def _read_group(self, shard: int, group: int) -> pa.Table:
         path = shard_path(self._root, self.index.shards[shard])

@@ -60,6 +60,17 @@ def _engines(args: argparse.Namespace) -> None:
     reports.write_report(report, args.json)
 
 
+def _train(args: argparse.Namespace) -> None:
+    from opens2s_core.benchmark import report as reports
+    from opens2s_core.benchmark.training import TrainingBenchmark, measure_training
+
+    config = TrainingBenchmark(size=args.size, stage=args.stage, steps=args.steps, threads=args.threads)
+    report = reports.make_report(dataclasses.asdict(config), measure_training(config))
+    print(reports.render_table(report))
+    if args.json is not None:
+        reports.write_report(report, args.json)
+
+
 def _speech_length(args: argparse.Namespace) -> None:
     from opens2s_core.benchmark import report as reports
     from opens2s_core.benchmark.speech_length import PACKAGES, SpeechLengthBenchmark, measure_speech_length
@@ -126,6 +137,18 @@ def _parser() -> argparse.ArgumentParser:
         "--sentences", type=int, default=100, help="number of held-out sentences to compare (%(default)s)"
     )
     engines.add_argument("--processes", type=int, default=cores, help="number of recogniser processes (%(default)s)")
+    train = benchmarks.add_parser("train", help="speed and memory of a training step")
+    train.set_defaults(benchmark=_train)
+    train.add_argument("--json", type=Path, help="file for the report")
+    train.add_argument(
+        "--size",
+        choices=("tiny", "full"),
+        default="tiny",
+        help="of the untrained models: 3 M parameters, or the published size, for a GPU (default: %(default)s)",
+    )
+    train.add_argument("--stage", choices=("stage1a", "stage2b", "lora"), required=True, help="what is trained")
+    train.add_argument("--steps", type=int, default=8, help="that are measured (%(default)s)")
+    train.add_argument("--threads", type=int, default=cores, help="of torch (%(default)s)")
     speech = benchmarks.add_parser(
         "speech-length", help="length of a bundle's speech relative to its text, and why it ends"
     )

@@ -91,6 +91,17 @@ class EngineModels:
 
 
 def create_models(size: EngineSize, *, device: str, dtype: torch.dtype) -> EngineModels:
+    model, vocabulary = create_opens2s(size, device=device, dtype=dtype)
+    with seeded(0), torch.device(device):
+        if size.published_voice:
+            flow, vocoder = Flow(FlowConfig()), Vocoder(VocoderConfig())
+        else:
+            flow, vocoder = load_token2wav(SLT / TOKEN2WAV, torch.float32)
+    return EngineModels(model.eval(), vocabulary, flow.to(device).eval(), vocoder.to(device).eval())
+
+
+def create_opens2s(size: EngineSize, *, device: str, dtype: torch.dtype) -> tuple[OpenS2S, Vocabulary]:
+    """The language models and a vocabulary without ends."""
     tokenizer = train_text_tokenizer([_QUESTION], 300)
     add_tokens(tokenizer, SPEECH_TOKENS, special=True)
     config = opens2s_config(size.models, size.text_tokens, size.speech_tokens)
@@ -98,16 +109,11 @@ def create_models(size: EngineSize, *, device: str, dtype: torch.dtype) -> Engin
         before = torch.get_default_dtype()
         torch.set_default_dtype(dtype)
         try:
-            model = OpenS2S(config).eval()
+            model = OpenS2S(config)
         finally:
             torch.set_default_dtype(before)
-        if size.published_voice:
-            flow, vocoder = Flow(FlowConfig()), Vocoder(VocoderConfig())
-        else:
-            flow, vocoder = load_token2wav(SLT / TOKEN2WAV, torch.float32)
     units = UnitVocabulary(size.speech_tokens - size.units, size.units, end_ids=())
-    vocabulary = Vocabulary(tokenizer=tokenizer, text_end_ids=(), pad_id=0, units=units)
-    return EngineModels(model, vocabulary, flow.to(device).eval(), vocoder.to(device).eval())
+    return model, Vocabulary(tokenizer=tokenizer, text_end_ids=(), pad_id=0, units=units)
 
 
 def medium_flow() -> Flow:

@@ -81,12 +81,18 @@ class Objective(nn.Module):
             for name in _PARTS[part]:
                 if hasattr(self, name.partition(".")[0]):
                     self.get_submodule(name).eval()
+        # Gradients may pass through a frozen LLM. Its activations are checkpointed if the layers themselves (not what
+        # is in them) are in training mode.
+        for layer in self.model.thinker.llm_model.model.layers:
+            layer.training = mode
         return self
 
     def checkpoint_activations(self) -> None:
         """Keep the inputs of transformer layers alone, and compute the layers again in the backward pass."""
         for model in (self.model.thinker.audio_encoder_model, self.model.thinker.llm_model, self._speech_lm):
             model.gradient_checkpointing_enable({"use_reentrant": False})
+            # It lets the outputs of embeddings require gradients, and then those of a frozen LLM would be computed.
+            model.disable_input_require_grads()
 
     @property
     def _speech_lm(self) -> SpeechLM:

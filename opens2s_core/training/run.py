@@ -4,20 +4,22 @@
 ``checkpoints/`` see :mod:`opens2s_core.training.checkpoints`
 ``skipped.json`` the steps that were left out, if any
 ``metrics.jsonl``, ``tensorboard/``, ``curves.png``   metrics of every step
+``lock``         held by the job that trains, on a disk
 ``export/``      the trained model, published last: a run with it is finished
 """
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opens2s_core.storage import is_published
+from opens2s_core.storage import exclusive, is_published
 from opens2s_core.training.checkpoints import CheckpointStore
 from opens2s_core.training.folder import Folder
 
-IDENTITY, CHECKPOINTS, SKIPPED, EXPORT = "run.json", "checkpoints", "skipped.json", "export"
+IDENTITY, CHECKPOINTS, SKIPPED, EXPORT, LOCK = "run.json", "checkpoints", "skipped.json", "export", "lock"
 _ABSENT = object()
 
 
@@ -42,6 +44,22 @@ class Run:
 
     def is_finished(self) -> bool:
         return is_published(self.export)
+
+    @contextmanager
+    def for_one_job(self) -> Iterator[None]:
+        """Lock a run on a disk until the block or the process ends. Object stores have no locks.
+
+        Raises :class:`RunError` where another job has locked it.
+        """
+        with ExitStack() as held:
+            if self.folder.path is not None:
+                try:
+                    held.enter_context(exclusive(self.folder.path / LOCK))
+                except BlockingIOError:
+                    raise RunError(
+                        f"{self.folder.url}: another job trains it: expected one at a time, wait for it or end it"
+                    ) from None
+            yield
 
     def read_skipped(self) -> dict[int, str]:
         """The steps that are left out (from 1), with the reason of each."""

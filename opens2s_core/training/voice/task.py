@@ -33,7 +33,9 @@ def train_stage(
     """Train to ``config.steps`` and return the directory of the export. Raises as :func:`open_stage_run` and
     :func:`~opens2s_core.training.loop.train` do."""
     run = open_stage_run(stage.name, config, directory, depends_on)
-    train(StageTask(stage, config), config.run_config(), run, on_step=on_step)
+    if not run.is_finished():
+        with run.for_one_job():
+            train(StageTask(stage, config), config.run_config(), run, on_step=on_step)
     return Path(run.export)
 
 

@@ -1,5 +1,6 @@
 import random
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 
@@ -98,6 +99,16 @@ def test_a_row_group_larger_than_the_cache_is_kept_alone(tmp_path: Path, reads: 
     for index in range(6):
         samples[index]
     assert reads.groups == {(name, 0): 1, (name, 1): 1}
+
+
+def test_threads_may_read_together(tmp_path: Path) -> None:
+    url, shards = str(tmp_path), rows_of(40, 40)
+    write_dataset(url, shards)
+    samples = ShardedSamples(url, cached_bytes=1)  # every thread drops what the others have read
+    ids = [row["id"] for shard in shards for row in shard]
+    indices = random.Random(0).choices(range(len(ids)), k=400)
+    with ThreadPoolExecutor(8) as threads:
+        assert [sample.id for sample in threads.map(samples.__getitem__, indices)] == [ids[i] for i in indices]
 
 
 def test_a_data_set_without_samples_is_refused(tmp_path: Path) -> None:

@@ -111,3 +111,18 @@ def test_skipped_steps_are_stored_with_their_reasons(place: str) -> None:
     assert run.read_skipped() == {}
     run.write_skipped({7: "loss nan", 3: "loss inf"})
     assert run.read_skipped() == {3: "loss inf", 7: "loss nan"}
+
+
+def test_one_job_at_a_time_trains_a_run(tmp_path: Path) -> None:
+    run = open_run(tmp_path, IDENTITY)
+    again = open_run(tmp_path, IDENTITY)
+    with run.for_one_job(), pytest.raises(RunError, match="another job trains it"), again.for_one_job():
+        pass
+    with run.for_one_job():
+        pass
+
+
+def test_object_stores_have_no_locks() -> None:
+    run = open_run(f"memory://bucket/{uuid.uuid4().hex}", IDENTITY)
+    with run.for_one_job(), run.for_one_job():
+        pass

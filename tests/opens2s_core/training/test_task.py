@@ -138,8 +138,10 @@ def test_a_stage_lowers_its_losses_and_trains_its_parts(
         assert all(".lora_" in key for key in changed if key.startswith(PREFIXES["llm"]))
 
 
-@pytest.mark.parametrize("name", ["stage0", "stage1b with LoRA and emotions", "stage3"])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [("stage0", "float32"), ("stage1b with LoRA and emotions", "float32"), ("stage3", "bfloat16")],
+)
 def test_a_resumed_run_has_the_same_bits(
     tmp_path: Path, start: OpenS2S, vocabulary: Vocabulary, samples: ListedSamples, name: str, precision: Precision
 ) -> None:
