@@ -41,6 +41,7 @@ from opens2s_core.training.task import OpenS2STask, TrainConfig
 from opens2s_core.training.trained import write_trained
 from ray_jobs.cluster import connect
 from ray_jobs.mixtures import MIXTURES, named_mixture
+from ray_jobs.torch_backend import NodeAddressTorchConfig
 from ray_jobs.train_progress import TrainProgress, show_training
 from ray_jobs.train_recipes import SIZES, STAGES, WorkersConfig, train_recipe
 
@@ -85,36 +86,35 @@ def train(
         else None,
     )
     with show_training(config.stage.name, config.run.steps) as progress:
+        failures = 0
         while not run.is_finished():
-            _fit(job, workers, progress)
+            done = run.checkpoints.steps()
+            try:
+                _trainer(job, workers, progress).fit()
+            except ray.train.TrainingFailedError:
+                if (failure := progress.failure()) is not None:
+                    raise RunError(failure) from None
+                failures = failures + 1 if run.checkpoints.steps() == done else 0
+                if failures > _MAX_FAILURES:
+                    raise
     return run.export
 
 
-def _fit(job: TrainJob, workers: WorkersConfig, progress: TrainProgress) -> None:
-    """Train until the run is finished, or workers are lost too often: then returns if there is a new checkpoint."""
-    run = job.run
-    before = run.checkpoints.steps()
-    trainer = TorchTrainer(
+def _trainer(job: TrainJob, workers: WorkersConfig, progress: TrainProgress) -> TorchTrainer:
+    return TorchTrainer(
         _train_worker,
         train_loop_config={"job": job, "progress": progress},
+        torch_config=NodeAddressTorchConfig(),
         scaling_config=ray.train.ScalingConfig(
             num_workers=_worker_count(workers),
             use_gpu=workers.use_gpu,
             resources_per_worker={"CPU": workers.cpus},
         ),
+        # Ray would try again after a loss of workers, but not after one that happens while workers start.
         run_config=ray.train.RunConfig(
-            name=_RAY,
-            storage_path=run.folder.url,
-            failure_config=ray.train.FailureConfig(max_failures=_MAX_FAILURES),
+            name=_RAY, storage_path=job.run.folder.url, failure_config=ray.train.FailureConfig(max_failures=0)
         ),
     )
-    try:
-        trainer.fit()
-    except ray.train.TrainingFailedError:
-        if run.checkpoints.steps() == before:
-            raise
-    if (failure := progress.failure()) is not None:
-        raise RunError(failure)
 
 
 def _worker_count(workers: WorkersConfig) -> Any:
@@ -123,7 +123,7 @@ def _worker_count(workers: WorkersConfig) -> Any:
 
 
 _MAX_FAILURES = 5
-"""Losses of workers without a new checkpoint before a job fails; started again, it goes on."""
+"""How often in a row workers may be lost without a new checkpoint before a job fails; started again, it goes on."""
 
 _FINAL = (DivergedError, SampleError)
 """Errors that another attempt would repeat."""
@@ -151,8 +151,6 @@ def _identity(config: TrainConfig, data: Mixture, model: str) -> dict[str, Any]:
 def _train_worker(settings: dict[str, Any]) -> None:
     job: TrainJob = settings["job"]
     progress: TrainProgress = settings["progress"]
-    if progress.failure() is not None:
-        return  # this is the attempt after the failed one
     if not torch.cuda.is_available():
         os.environ["DS_ACCELERATOR"] = "cpu"
     from ray_jobs.zero_engine import ZeroEngine  # chooses its accelerator at import
@@ -196,6 +194,8 @@ def _train_worker(settings: dict[str, Any]) -> None:
 
     try:
         train_run(task, config.run, job.run, on_step=on_step)
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()  # its threads would abort the process at exit
     except _FINAL as error:
         progress.fail(error)
         raise

@@ -250,9 +250,9 @@ def test_another_run_in_the_same_directory_is_refused(workspace: Path, undisturb
 
 
 def test_a_run_that_diverges_ends_with_the_step_and_is_not_tried_again(workspace: Path, tmp_path: Path) -> None:
-    guard = GuardConfig(spike_factor=1.0, spike_window=1)
+    guard = GuardConfig(spike_factor=1.001, spike_window=1)
     config = replace(RUN, learning_rate=10.0, run=replace(RUN.run, guard=guard))
-    with pytest.raises(RunError, match=r"joint: step \d+: expected a loss of at most 1 x the median"):
+    with pytest.raises(RunError, match=r"joint: step \d+: expected a loss of at most 1.001 x the median"):
         train(
             config,
             WorkersConfig(count=2),
