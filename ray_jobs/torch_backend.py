@@ -22,11 +22,11 @@ class NodeAddressTorchConfig(TorchConfig):
 
 
 class _Backend(_TorchBackend):
-    def on_start(self, worker_group: Any, backend_config: TorchConfig) -> None:
+    def on_start(self, worker_group: Any, backend_config: Any) -> None:
         worker_group.execute(_name_interface)
         super().on_start(worker_group, backend_config)
 
-    def on_shutdown(self, worker_group: Any, backend_config: TorchConfig) -> None:
+    def on_shutdown(self, worker_group: Any, backend_config: Any) -> None:
         """The workers' processes end now. To destroy a group that has lost a rank takes half a minute before."""
 
 

@@ -31,13 +31,10 @@ class TwoAddresses:
         """Of the head, for processes on the first node."""
         return f"{_ip(1)}:{_PORT}"
 
-    def popen(self, namespace: str, *command: str, **options: object) -> "subprocess.Popen[bytes]":
-        """Start a command on a node; it is ended with the nodes."""
-        process = subprocess.Popen(  # type: ignore[call-overload]
-            ["ip", "netns", "exec", namespace, *command], start_new_session=True, **options
-        )
-        self.processes.append(process)
-        return process
+    @property
+    def inside_first(self) -> tuple[str, ...]:
+        """A command that runs another one on the first node."""
+        return _inside(self.first)
 
     def cut(self) -> None:
         """Neither node hears anything of the other any more."""
@@ -72,13 +69,17 @@ def two_addresses(*, num_cpus: int) -> Iterator[TwoAddresses]:
         shutil.rmtree(nodes.temp, ignore_errors=True)
 
 
-def environment() -> dict[str, str]:
+def _environment() -> dict[str, str]:
     return os.environ | {
         "RAY_health_check_initial_delay_ms": "1000",
         "RAY_health_check_period_ms": "1000",
         "RAY_health_check_timeout_ms": "2000",
         "RAY_health_check_failure_threshold": "5",
     }
+
+
+def _inside(namespace: str) -> tuple[str, ...]:
+    return ("ip", "netns", "exec", namespace)
 
 
 def _ip(number: int) -> str:
@@ -91,7 +92,10 @@ def _start(nodes: TwoAddresses, namespace: str, *options: str, num_cpus: int) ->
     if "--head" in options:
         command += [f"--temp-dir={nodes.temp}", "--include-dashboard=false"]
     with (nodes.temp / "start.log").open("ab") as log:
-        nodes.popen(namespace, *command, env=environment(), stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [*_inside(namespace), *command], env=_environment(), stdout=log, stderr=log, start_new_session=True
+        )
+    nodes.processes.append(process)
 
 
 def _wait(nodes: TwoAddresses, count: int) -> None:
@@ -104,10 +108,11 @@ def _wait(nodes: TwoAddresses, count: int) -> None:
     while time.monotonic() < deadline:
         assert all(process.poll() is None for process in nodes.processes), (nodes.temp / "start.log").read_text()
         asked = subprocess.run(
-            ["ip", "netns", "exec", nodes.first, sys.executable, "-c", script, nodes.address],
+            [*nodes.inside_first, sys.executable, "-c", script, nodes.address],
             capture_output=True,
             text=True,
-            env=environment(),
+            env=_environment(),
+            check=False,
         )
         if asked.stdout.strip().endswith(str(count)):
             return
