@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from data_pipeline.dataset.index import read_index
-from opens2s_core.audio import SAMPLE_RATE, decode_audio
+from opens2s_core.audio import decode_audio
 from opens2s_core.checkpoint.bundle import OPENS2S
 from opens2s_core.checkpoint.opens2s import load_opens2s
 from ray_jobs.held_out_replies import REPLIES
@@ -88,8 +88,6 @@ def test_a_bundle_makes_the_units_and_speaks_the_held_out_replies(
         audio, rate = decode_audio((run / "samples" / reply["audio"]).read_bytes())
         assert 0 < len(audio) / rate <= 90
         assert reply["seconds"] == pytest.approx(len(audio) / rate, abs=0.01)
-    clip = next(run.glob("samples/*-clip-0.flac"))
-    assert len(decode_audio(clip.read_bytes())[0]) == SAMPLE_RATE
 
 
 def test_without_a_speech_tokenizer_replies_need_units(tmp_path: Path, tiny_bundle: Path, ray_local: str) -> None:
