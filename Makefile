@@ -18,7 +18,7 @@ demo: $(VENV)/installed flite
 VOICE := runs/voice-tiny
 voice: $(VENV)/installed flite
 	$(BIN)/python -m ray_jobs.build_speech --recipe voice-tiny --output $(VOICE)/corpus
-	$(BIN)/python -m ray_jobs.train_voice --recipe voice-tiny --corpus $(VOICE)/corpus --output $(VOICE)
+	$(BIN)/python -m ray_jobs.train --recipe voice --size tiny --data $(VOICE)/corpus --output $(VOICE)
 	$(BIN)/python -m opens2s_core.benchmark voice --corpus $(VOICE)/corpus --voice $(VOICE)/voice \
 		--json $(VOICE)/voice/benchmark.json --plots $(VOICE)/voice/spectrograms --card $(VOICE)/voice/README.md \
 		--made-by 'make voice' --training-data "$$TRAINING_DATA"

@@ -26,7 +26,7 @@ def make_model(workspace: Path, terminal: Terminal) -> Path:
     dialogues, start, samples, run = (str(workspace / name) for name in ("dialogues", "start", "samples", "run"))
     steps: list[tuple[str, Callable[[], object]]] = [
         ("building a small spoken corpus", lambda: build_dialogues(spoken, dialogues)),
-        ("starting a model from nothing", lambda: init_model(recipe.scratch, dialogues, start)),
+        ("starting a model from nothing", lambda: init_model(recipe.scratch, [f"{Dialogues.name}:{dialogues}"], start)),
         (
             "preparing training samples",
             lambda: prepare_data(recipe.prepare, Dialogues(), dialogues, start, samples, recipe=demo.__name__),

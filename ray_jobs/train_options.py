@@ -118,7 +118,8 @@ def _require(args: argparse.Namespace, **attributes: str) -> None:
 
 def _refuse(args: argparse.Namespace, options: tuple[str, ...]) -> None:
     for option in options:
-        if getattr(args, option) not in (None, False):
+        value = getattr(args, option)
+        if value is not None and value is not False:  # 0 is a value
             raise ConfigError(f"--{option.replace('_', '-')}: expected no such option for the recipe {args.recipe}")
 
 

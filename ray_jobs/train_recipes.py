@@ -96,7 +96,7 @@ def _full(stage: StageConfig, *, micro_batches: int) -> TrainConfig:
         stage=stage,
         run=RunConfig(steps=_STEPS[stage.name], checkpoint_every=500, guard=GuardConfig(policy="skip")),
         learning_rate=_learning_rate(stage),
-        warmup_steps=1000,
+        warmup_steps=100 if stage.name == FINETUNE.name else 1000,
         weight_decay=0.05,
         precision="bfloat16",
         activation_checkpointing=True,

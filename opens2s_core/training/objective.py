@@ -42,19 +42,17 @@ _PARTS: dict[str, tuple[str, ...]] = {
 class Objective(nn.Module):
     """A model with the heads of a stage; parameters of parts that the stage does not train are frozen.
 
-    ``seed`` initialises heads and LoRA. ``teacher`` is the LLM of a stage with an external teacher; it moves with the
-    objective to devices and types but is no part of it: its weights are in no state and belong to no optimizer.
+    ``seed`` initialises heads and LoRA. ``teacher`` is the LLM of a stage with an external teacher, needed to compute
+    its losses alone; it moves with the objective to devices and types but is no part of it: its weights are in no state
+    and belong to no optimizer.
     """
 
     def __init__(
         self, model: OpenS2S, stage: StageConfig, *, seed: int, teacher: Qwen3ForCausalLM | None = None
     ) -> None:
         super().__init__()
-        if (teacher is not None) != stage.external_teacher:
-            raise ConfigError(
-                f"{stage.name}: external_teacher is {stage.external_teacher}, "
-                f"got {'no' if teacher is None else 'a'} teacher"
-            )
+        if teacher is not None and not stage.external_teacher:
+            raise ConfigError(f"{stage.name}: expected no teacher, external_teacher is {stage.external_teacher}")
         self.model, self.stage = model, stage
         self._teacher = () if teacher is None else (teacher.eval().requires_grad_(False),)  # a tuple: no submodule
         encoder, llm = model.config.audio_encoder.d_model, model.config.llm.hidden_size
@@ -161,6 +159,8 @@ class Objective(nn.Module):
 
     def _distillation(self, hidden: Tensor, text: TeacherText, config: DistillationConfig) -> Tensor:
         llm = self.model.thinker.llm_model
+        if self.stage.external_teacher and not self._teacher:
+            raise ConfigError(f"{self.stage.name}: expected a teacher, external_teacher is True")
         (teacher,) = self._teacher or (llm,)
         with torch.no_grad(), without_lora(teacher):
             embeddings = teacher.get_input_embeddings()(text.input_ids)

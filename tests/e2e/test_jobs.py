@@ -32,7 +32,7 @@ def workspace(cluster: Cluster) -> str:
     recipe = ("--recipe", "smoke")
     for job in (
         ("ray_jobs.build_dialogues", *recipe, "--output", dialogues),
-        ("ray_jobs.init_model", *recipe, "--dialogues", dialogues, "--output", start),
+        ("ray_jobs.init_model", *recipe, "--texts", f"dialogues:{dialogues}", "--output", start),
         (
             "ray_jobs.prepare_data",
             *recipe,

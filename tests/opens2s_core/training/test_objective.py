@@ -1,6 +1,7 @@
 """The losses of each stage: what is in the graph, what is counted, and what a teacher is."""
 
 import copy
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +20,16 @@ from opens2s_core.models.opens2s import OpenS2S
 from opens2s_core.prompt import IGNORED
 from opens2s_core.training.batch import Batch, CollateConfig, EncodedSample, collate
 from opens2s_core.training.distillation import DistillationConfig, kl_sum
+from opens2s_core.training.engine import TorchEngine
+from opens2s_core.training.loop import train
 from opens2s_core.training.objective import Objective
+from opens2s_core.training.run import open_run
 from opens2s_core.training.stages import STAGE0, STAGE1A, STAGE1B, STAGE2A, STAGE2B, STAGE3, StageConfig
+from opens2s_core.training.task import OpenS2STask
 from opens2s_core.training.teacher import load_teacher, teacher_directory
-from tests.opens2s_core.training.test_task import known_samples
+from opens2s_core.training.trained import StageRun
+from tests.opens2s_core.training.samples import ListedSamples
+from tests.opens2s_core.training.test_task import config, known_samples
 
 DISTILLED = replace(STAGE1A, losses={"distillation": 1.0}, distillation=DistillationConfig())
 TAUGHT = replace(
@@ -192,15 +199,37 @@ def test_another_teacher_is_no_part_of_what_is_trained_or_saved(start: OpenS2S, 
     assert own.dtype == torch.bfloat16
 
 
-def test_a_teacher_and_its_stage_belong_together(start: OpenS2S, teacher: Qwen3ForCausalLM) -> None:
-    with pytest.raises(ConfigError, match="external_teacher is False, got a teacher"):
+def test_a_teacher_and_its_stage_belong_together(
+    start: OpenS2S, vocabulary: Vocabulary, samples: dict[str, EncodedSample], teacher: Qwen3ForCausalLM
+) -> None:
+    with pytest.raises(ConfigError, match="expected no teacher, external_teacher is False"):
         Objective(start, DISTILLED, seed=0, teacher=teacher)
-    with pytest.raises(ConfigError, match="external_teacher is True, got no teacher"):
-        Objective(start, TAUGHT, seed=0)
+    without = Objective(copy.deepcopy(start), TAUGHT, seed=0)
+    with pytest.raises(ConfigError, match="expected a teacher, external_teacher is True"):
+        without(batch_of(start, TAUGHT, vocabulary, [samples["text to text"]]))
     with pytest.raises(ConfigError, match="a teacher needs distillation"):
         replace(STAGE3, external_teacher=True)
     with pytest.raises(ConfigError, match="its own teacher has to be frozen"):
         replace(TAUGHT, external_teacher=False)
+
+
+def test_a_run_with_another_teacher_is_exported_without_it(
+    tmp_path: Path,
+    tiny_bundle: Path,
+    start: OpenS2S,
+    vocabulary: Vocabulary,
+    samples: dict[str, EncodedSample],
+    teacher: Qwen3ForCausalLM,
+) -> None:
+    run, settings = open_run(tmp_path, {}), config(TAUGHT, steps=2)
+    module = objective(start, TAUGHT, teacher)
+    engine = TorchEngine(module, weight_decay=0.0, max_grad_norm=1.0)
+    listed = ListedSamples(list(samples.values()), start.config)
+    with closing(OpenS2STask(engine, settings, listed, vocabulary)) as task:
+        train(task, settings.run, run)
+    exported = StageRun(run=run, stage=TAUGHT, seed=0, units_per_token=None).load(tiny_bundle).state_dict()
+    assert exported.keys() == start.state_dict().keys()
+    assert all(value.equal(module.state_dict()[f"model.{name}"]) for name, value in exported.items())
 
 
 def test_a_teacher_is_a_qwen3_or_the_llm_of_a_bundle(
