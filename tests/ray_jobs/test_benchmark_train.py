@@ -1,7 +1,6 @@
 """The rows that need no Ray are measured, and the data set is what training reads. Speeds are not checked."""
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 
