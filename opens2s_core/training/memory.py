@@ -158,11 +158,11 @@ def _activations(objective: Objective, work: Work, size: int, checkpointing: boo
     """What the backward pass needs: of all layers, or of one layer and the inputs of the others."""
     config, stage = objective.model.config, objective.stage
     trained = stage.rates.keys()
-    hears = "audio_encoder" in trained
+    trains_encoder = "audio_encoder" in trained
     below_llm = bool({"audio_encoder", "adapter", "llm"} & trained) and stage.uses_llm
     encoder, llm, decoder = config.audio_encoder, config.llm, config.speech_decoder
     parts = [  # bytes of a layer and of its input for each position, layers, positions, whether gradients pass
-        (_encoder_layer(encoder, size), encoder.d_model * size, encoder.encoder_layers, work.frames, hears),
+        (_encoder_layer(encoder, size), encoder.d_model * size, encoder.encoder_layers, work.frames, trains_encoder),
         (_qwen3_layer(llm, size), llm.hidden_size * size, llm.num_hidden_layers, work.positions, below_llm),
         (
             _qwen3_layer(decoder, size),
@@ -186,8 +186,13 @@ def _qwen3_layer(config: Qwen3Config, size: int) -> int:
     """Bytes for each position: two norms and those of queries and keys, each in float32 and in its own type, the
     inputs of the linear layers, attention and the gated feed-forward layer."""
     width, ffn = config.hidden_size, config.intermediate_size
+<<<<<<< HEAD
     head = config.head_dim or width // config.num_attention_heads
     queries, keys = config.num_attention_heads * head, (config.num_key_value_heads or config.num_attention_heads) * head
+=======
+    queries = config.num_attention_heads * config.head_dim
+    keys = (config.num_key_value_heads or config.num_attention_heads) * config.head_dim
+>>>>>>> h18b
     norms = 2 * width * (4 + 2 * size) + (queries + keys) * (4 + size)
     return norms + size * (2 * queries + 2 * keys + 4 * ffn)
 
