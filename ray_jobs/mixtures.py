@@ -1,19 +1,9 @@
-"""The data of each training stage as named mixtures: the paper's (arXiv 2507.05177, section 3 and appendix A), and one
-for stage 0."""
+"""The data of each training stage of the paper (arXiv 2507.05177, section 3 and appendix A), as named mixtures."""
 
 from data_pipeline.dataset.mixture import Mixture, MixtureSource
 
 _NAMES: dict[str, tuple[tuple[str, float, str | None], ...]] = {
-    # Written conversations for the LLM (recipe dialogues); clips with their transcripts, and with emotions where the
-    # corpus has them, for the audio encoder (recipe transcripts).
-    "stage0": (
-        ("text", 1.0, None),
-        ("librispeech_transcripts", 1.0, None),
-        ("common_voice_transcripts", 1.0, None),
-        ("iemocap_transcripts", 1.0, None),
-        ("meld_transcripts", 1.0, None),
-        ("esd_transcripts", 1.0, None),
-    ),
+    "stage0": (("dialogues", 1.0, None), ("transcripts", 1.0, None)),
     # 1.9 M English pairs, and as many Chinese ones: those of WenetSpeech are drawn by a quota when they are prepared.
     "stage1a": (
         ("librispeech", 1.0, None),

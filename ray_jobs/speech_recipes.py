@@ -1,4 +1,4 @@
-"""Named spoken corpora that are made here; each is the material of the voice of the same name."""
+"""Named spoken corpora that are made here; that of a voice has its name."""
 
 from collections.abc import Callable
 
@@ -16,6 +16,24 @@ def voice_tiny_held_out() -> SpeechConfig:
     return SpeechConfig(own=VoiceShare(train=0, held_out=100), theirs=VoiceShare(train=0, held_out=0))
 
 
+def speech_tiny() -> SpeechConfig:
+    """240 sentences in every feeling by 34 voices that need nothing installed: for the tiny training stages."""
+    return SpeechConfig(
+        voice=REPLY_VOICE,
+        own=VoiceShare(train=0, held_out=1),
+        others=USER_VOICES,
+        theirs=VoiceShare(train=240, held_out=24),
+        shard_utterances=60,
+    )
+
+
+def one_speaker() -> SpeechConfig:
+    """1,000 sentences by one voice that needs nothing installed: for experiments on understanding speech."""
+    return SpeechConfig(
+        voice=REPLY_VOICE, own=VoiceShare(train=1000, held_out=100), theirs=VoiceShare(train=0, held_out=0)
+    )
+
+
 def voice_smoke() -> SpeechConfig:
     """A dozen utterances and a few more, of voices that need nothing installed."""
     return SpeechConfig(
@@ -31,4 +49,6 @@ CORPORA: dict[str, Callable[[], SpeechConfig]] = {
     "voice-tiny": voice_tiny,
     "voice-tiny-held-out": voice_tiny_held_out,
     "voice-smoke": voice_smoke,
+    "speech-tiny": speech_tiny,
+    "one-speaker": one_speaker,
 }

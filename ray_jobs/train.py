@@ -37,11 +37,12 @@ from opens2s_core.checkpoint.opens2s import load_opens2s
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.config import ConfigError, config_to_dict
 from opens2s_core.storage import absolute_directory, digest, fetch_directory
-from opens2s_core.training.loader import worker_lanes
+from opens2s_core.training.guard import DivergedError
+from opens2s_core.training.loader import SampleError, worker_lanes
 from opens2s_core.training.loop import Progress
 from opens2s_core.training.loop import train as train_run
 from opens2s_core.training.objective import Objective
-from opens2s_core.training.run import open_run
+from opens2s_core.training.run import RunError, open_run
 from opens2s_core.training.splits import hold_out
 from opens2s_core.training.task import OpenS2STask, TrainConfig
 from opens2s_core.training.teacher import load_teacher, teacher_directory
@@ -110,20 +111,8 @@ def train(
         run=StageRun(run=run, stage=config.stage, seed=config.plan.seed, units_per_token=units_per_token),
     )
     with run.for_one_job(), show_training(config.stage.name, config.run.steps) as progress:
-        TorchTrainer(
-            _train_worker,
-            train_loop_config={"job": job, "progress": progress},
-            scaling_config=ray.train.ScalingConfig(
-                num_workers=_worker_count(workers),
-                use_gpu=workers.use_gpu,
-                resources_per_worker={"CPU": workers.cpus},
-            ),
-            run_config=ray.train.RunConfig(
-                name=_RAY,
-                **_ray_storage(run.folder.url),
-                failure_config=ray.train.FailureConfig(max_failures=_MAX_FAILURES),
-            ),
-        ).fit()
+        while not run.is_finished():
+            _fit(job, workers, progress)
     write_samples(config, sources, run, use_gpu=workers.use_gpu)
     return run.export
 
@@ -133,13 +122,43 @@ def _mixture(data: str, name: str | None) -> Mixture:
     return Mixture(sources=(MixtureSource(data=url),)) if name is None else named_mixture(name, url)
 
 
+def _fit(job: TrainJob, workers: WorkersConfig, progress: TrainProgress) -> None:
+    """Train until the run is finished, or workers are lost too often: then returns if there is a new checkpoint."""
+    run = job.run.run
+    before = run.checkpoints.steps()
+    trainer = TorchTrainer(
+        _train_worker,
+        train_loop_config={"job": job, "progress": progress},
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=_worker_count(workers),
+            use_gpu=workers.use_gpu,
+            resources_per_worker={"CPU": workers.cpus},
+        ),
+        run_config=ray.train.RunConfig(
+            name=_RAY,
+            **_ray_storage(run.folder.url),
+            failure_config=ray.train.FailureConfig(max_failures=_MAX_FAILURES),
+        ),
+    )
+    try:
+        trainer.fit()
+    except ray.train.TrainingFailedError:
+        if run.checkpoints.steps() == before:
+            raise
+    if (failure := progress.failure()) is not None:
+        raise RunError(failure)
+
+
 def _worker_count(workers: WorkersConfig) -> Any:
     """A number, or the least and the most for Ray Train to choose from."""
     return workers.count if workers.min_count is None else (workers.min_count, workers.count)
 
 
-_MAX_FAILURES = 10
-"""Losses of workers in a row before a job fails; started again, it goes on."""
+_MAX_FAILURES = 5
+"""Losses of workers without a new checkpoint before a job fails; started again, it goes on."""
+
+_FINAL = (DivergedError, SampleError)
+"""Errors that another attempt would repeat."""
 
 
 def _ray_storage(url: str) -> dict[str, Any]:
@@ -177,6 +196,9 @@ def _weights_digest(directory: Path) -> str:
 
 def _train_worker(settings: dict[str, Any]) -> None:
     job: TrainJob = settings["job"]
+    progress: TrainProgress = settings["progress"]
+    if progress.failure() is not None:
+        return  # this is the attempt after the failed one
     if not torch.cuda.is_available():
         os.environ["DS_ACCELERATOR"] = "cpu"
     from ray_jobs.zero_engine import ZeroEngine  # chooses its accelerator at import
@@ -215,7 +237,6 @@ def _train_worker(settings: dict[str, Any]) -> None:
         held_out=held_out,
         export=partial(job.run.export, start),
     )
-    progress: TrainProgress = settings["progress"]
 
     def on_step(done: Progress) -> None:
         if rank == 0:
@@ -223,6 +244,9 @@ def _train_worker(settings: dict[str, Any]) -> None:
 
     try:
         train_run(task, config.run, job.run.run, on_step=on_step)
+    except _FINAL as error:
+        progress.fail(error)
+        raise
     finally:
         task.close()
 

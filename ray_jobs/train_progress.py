@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from opens2s_core.training.loop import Progress
 from ray_jobs.live_line import live_line
@@ -15,10 +16,18 @@ _APART_SECONDS = 0.5
 
 
 class TrainProgress:
-    """Sent to the worker of rank 0, which reports its steps here."""
+    """Sent to the workers: rank 0 reports its steps here, every rank an error that another attempt would repeat."""
 
     def __init__(self, state: Any) -> None:
         self._state, self._sent = state, 0.0
+
+    def fail(self, error: Exception) -> None:
+        ray.get(self._state.fail.remote(str(error)))
+
+    def failure(self) -> str | None:
+        """The error of a rank, if any."""
+        failure: str | None = ray.get(self._state.failure.remote())
+        return failure
 
     def update(self, progress: Progress) -> None:
         now = time.monotonic()
@@ -32,6 +41,13 @@ class _State:
     def __init__(self) -> None:
         self._progress: Progress | None = None
         self._validation: Mapping[str, float] = {}
+        self._failure: str | None = None
+
+    def fail(self, error: str) -> None:
+        self._failure = self._failure or error
+
+    def failure(self) -> str | None:
+        return self._failure
 
     def put(self, progress: Progress) -> None:
         self._progress = progress
@@ -44,7 +60,9 @@ class _State:
 @contextmanager
 def show_training(name: str, steps: int) -> Iterator[TrainProgress]:
     """One line on standard error while the block runs, see :func:`~ray_jobs.live_line.live_line`."""
-    state: Any = _State.remote()  # type: ignore[attr-defined]
+    # On this node: it is needed as long as this process is there, and other nodes may be lost.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    state: Any = _State.options(scheduling_strategy=here).remote()  # type: ignore[attr-defined]
     line = _ProgressText(name, steps, state)
     with live_line(sys.stderr, line.text):
         yield TrainProgress(state)
@@ -78,7 +96,7 @@ def describe(name: str, progress: Progress, validation: Mapping[str, float], sec
         parts.append(f"held out {validation['loss']:.3f}")
     if "tokens_per_second" in progress.metrics:
         parts.append(f"{progress.metrics['tokens_per_second']:,.0f} tokens/s")
-    if seconds is not None:
+    if seconds is not None and progress.done < progress.steps:
         minutes, rest = divmod(round(seconds * (progress.steps - progress.done)), 60)
         hours, minutes = divmod(minutes, 60)
         parts.append(f"{hours}:{minutes:02}:{rest:02} left" if hours else f"{minutes}:{rest:02} left")

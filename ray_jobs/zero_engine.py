@@ -40,6 +40,8 @@ class ZeroEngine:
         # On CPUs DeepSpeed would first compile an extension of its own, which needs a compiler and most of a minute.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         self.rank, self.world = rank, world
+        if precision == "bfloat16":
+            stage = max(stage, 1)  # without ZeRO DeepSpeed adds gradients up in bfloat16
         self._build, self._stage, self._micro_batches, self._device = build, stage, micro_batches, device
         self._weight_decay = weight_decay
         self._settings: dict[str, Any] = {
@@ -49,6 +51,9 @@ class ZeroEngine:
             "zero_optimization": {"stage": stage},
             "zero_allow_untested_optimizer": True,
             "bf16": {"enabled": precision == "bfloat16"},
+            # Gradients of bfloat16 weights are added up over micro-batches and ranks in float32.
+            "data_types": {"grad_accum_dtype": "fp32"},
+            "communication_data_type": "fp32",
         }
         self._precision = precision
         self._start(build())

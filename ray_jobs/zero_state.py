@@ -62,11 +62,7 @@ def _location(outer: Any, parameter: nn.Parameter) -> _Location:
         return _partitioned(outer, parameter)
     if hasattr(parameter, "_hp_mapping"):  # ZeRO 1 and 2
         return _flattened(outer, parameter)
-    master = parameter
-    if hasattr(outer, "fp32_groups"):  # without ZeRO, bfloat16: one float32 tensor for each parameter
-        pairs = zip(outer.fp16_groups, outer.fp32_groups, strict=True)
-        master = next(high for lows, highs in pairs for low, high in zip(lows, highs, strict=True) if low is parameter)
-    return _Location(master, 0, master.numel(), 0, parameter.shape, shared=False)
+    return _Location(parameter, 0, parameter.numel(), 0, parameter.shape, shared=False)
 
 
 def _partitioned(outer: Any, parameter: Any) -> _Location:
@@ -81,9 +77,11 @@ def _partitioned(outer: Any, parameter: Any) -> _Location:
 def _flattened(outer: Any, parameter: Any) -> _Location:
     """The parameters of a group are one flat tensor, of which each rank has an equal part."""
     mapping = parameter._hp_mapping
+    # The first name is that of DeepSpeed's optimizer for stage 1 in bfloat16.
+    flats = getattr(outer, "fp32_groups_flat_partition", None) or outer.single_partition_of_fp32_groups
     if mapping is None:  # all of it is on other ranks
-        return _Location(outer.single_partition_of_fp32_groups[0], 0, 0, 0, parameter.shape, shared=True)
+        return _Location(flats[0], 0, 0, 0, parameter.shape, shared=True)
     storage = mapping.hp_fragment.untyped_storage().data_ptr()
-    flat = next(flat for flat in outer.single_partition_of_fp32_groups if flat.untyped_storage().data_ptr() == storage)
+    flat = next(flat for flat in flats if flat.untyped_storage().data_ptr() == storage)
     low, high = mapping.lp_fragment_address, mapping.hp_fragment_address
     return _Location(flat, high.start, high.numel, low.start, parameter.shape, shared=True)

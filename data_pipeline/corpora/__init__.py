@@ -15,6 +15,7 @@ from data_pipeline.corpora.mead import Mead
 from data_pipeline.corpora.meld import Meld
 from data_pipeline.corpora.mosei import Mosei
 from data_pipeline.corpora.reader import CorpusCard, CorpusReader
+from data_pipeline.corpora.speech import Speech
 from data_pipeline.corpora.voice_assistant import VoiceAssistant
 from data_pipeline.corpora.wenetspeech import WenetSpeech
 
@@ -32,6 +33,7 @@ _READERS: tuple[type[CorpusReader], ...] = (
     Mead,
     Meld,
     Mosei,
+    Speech,
     VoiceAssistant,
     WenetSpeech,
 )

@@ -84,7 +84,7 @@ class Dialogues:
                         ConversationMessage(
                             role="user",
                             content=(Content(text=row["user_text"], audio=user),),
-                            gender=_gender(row["user_voice"] or ""),
+                            gender=gender_of(row["user_voice"] or ""),
                             emotion=LABELS[row["user_feeling"]],
                             original_emotion=row["user_feeling"],
                         ),
@@ -93,7 +93,7 @@ class Dialogues:
                 )
 
 
-def _gender(voice: str) -> Gender:
+def gender_of(voice: str) -> Gender:
     """Of a voice such as ``en-us+f3``. Variants with the name of a person do not say it."""
     match = re.fullmatch(r"[^+]+\+([fm])\d+", voice)
     return _GENDERS[match[1]] if match else ""

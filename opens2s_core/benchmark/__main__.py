@@ -86,6 +86,25 @@ def _speech_length(args: argparse.Namespace) -> None:
     reports.write_report(report, args.json)
 
 
+def _distillation(args: argparse.Namespace) -> None:
+    import torch
+
+    from opens2s_core.benchmark import report as reports
+    from opens2s_core.benchmark.distillation import DistillationBenchmark, measure_distillation
+
+    config = DistillationBenchmark(
+        corpus=args.corpus,
+        held_out=args.held_out,
+        seeds=args.seeds,
+        first_steps=args.first_steps,
+        steps=args.steps,
+    )
+    torch.set_num_threads(args.threads)
+    report = reports.make_report(dataclasses.asdict(config), measure_distillation(config))
+    print(reports.render_table(report))
+    reports.write_report(report, args.json)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m opens2s_core.benchmark", description=__doc__)
     benchmarks = parser.add_subparsers(required=True, metavar="NAME")
@@ -140,6 +159,19 @@ def _parser() -> argparse.ArgumentParser:
     speech.add_argument("--recognised", type=int, default=16, help="replies whose words are recognised (%(default)s)")
     speech.add_argument("--seed", type=int, default=0, help="of the sampled units and of the audio's noise")
     speech.add_argument("--processes", type=int, default=cores, help="number of recogniser processes (%(default)s)")
+    distillation = benchmarks.add_parser(
+        "distillation", help="losses of semantic alignment: text, KL and RLKD on a small model from nothing"
+    )
+    distillation.set_defaults(benchmark=_distillation)
+    distillation.add_argument("--corpus", required=True, help="speech corpus (ray_jobs.build_speech)")
+    distillation.add_argument("--json", type=Path, required=True, help="file for the report")
+    distillation.add_argument("--seeds", type=int, default=3, help="2 to 10 (%(default)s)")
+    distillation.add_argument(
+        "--held-out", type=int, default=100, help="sentences that are measured, not trained on (%(default)s)"
+    )
+    distillation.add_argument("--first-steps", type=int, default=600, help="of stage 0 (%(default)s)")
+    distillation.add_argument("--steps", type=int, default=150, help="with each loss (%(default)s)")
+    distillation.add_argument("--threads", type=int, default=cores, help="of torch (%(default)s)")
     return parser
 
 

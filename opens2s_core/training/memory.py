@@ -186,7 +186,8 @@ def _qwen3_layer(config: Qwen3Config, size: int) -> int:
     """Bytes for each position: two norms and those of queries and keys, each in float32 and in its own type, the
     inputs of the linear layers, attention and the gated feed-forward layer."""
     width, ffn = config.hidden_size, config.intermediate_size
-    queries, keys = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
+    head = config.head_dim or width // config.num_attention_heads
+    queries, keys = config.num_attention_heads * head, (config.num_key_value_heads or config.num_attention_heads) * head
     norms = 2 * width * (4 + 2 * size) + (queries + keys) * (4 + size)
     return norms + size * (2 * queries + 2 * keys + 4 * ffn)
 
