@@ -1,6 +1,7 @@
 """Measure the platform on this machine; ``python -m opens2s_core.benchmark`` measures models without Ray.
 
 python -m ray_jobs.benchmark data --json out.json
+python -m ray_jobs.benchmark train --json out.json
 python -m ray_jobs.benchmark serve --json out.json
 python -m ray_jobs.benchmark serve --json out.json --bundle runs/demo/run/export --baseline ../older-checkout
 """
@@ -8,7 +9,7 @@ python -m ray_jobs.benchmark serve --json out.json --bundle runs/demo/run/export
 import argparse
 from collections.abc import Sequence
 
-from ray_jobs import benchmark_data, benchmark_serving
+from ray_jobs import benchmark_data, benchmark_serving, benchmark_train
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -17,6 +18,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     benchmarks = parser.add_subparsers(required=True, metavar="NAME")
     benchmark_data.add_parser(benchmarks)
+    benchmark_train.add_parser(benchmarks)
     benchmark_serving.add_parser(benchmarks)
     args = parser.parse_args(argv)
     args.run(args)

@@ -56,9 +56,9 @@ def _rows(
 
 
 @contextmanager
-def local_cluster() -> Iterator[None]:
-    """This process connected to a Ray of its own."""
-    ray.init(address="local", logging_level=logging.WARNING)
+def local_cluster(*, quiet: bool = False) -> Iterator[None]:
+    """This process connected to a Ray of its own; ``quiet``: without the messages of other processes."""
+    ray.init(address="local", logging_level=logging.WARNING, log_to_driver=not quiet)
     end_on_signals()  # large temporary files are removed
     try:
         yield

@@ -1,8 +1,11 @@
-"""The data of each training stage of the paper (arXiv 2507.05177, section 3 and appendix A), as named mixtures."""
+"""The data of each training stage as named mixtures: the paper's (arXiv 2507.05177, section 3 and appendix A), and one
+for stage 0."""
 
 from data_pipeline.dataset.mixture import Mixture, MixtureSource
 
 _NAMES: dict[str, tuple[tuple[str, float, str | None], ...]] = {
+    # Conversations for the LLM (recipe dialogues: their written samples count); clips with their transcripts, and with
+    # emotions where the corpus has them, for the audio encoder (recipe transcripts).
     "stage0": (("dialogues", 1.0, None), ("transcripts", 1.0, None)),
     # 1.9 M English pairs, and as many Chinese ones: those of WenetSpeech are drawn by a quota when they are prepared.
     "stage1a": (

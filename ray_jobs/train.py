@@ -51,6 +51,7 @@ from opens2s_core.training.voice.make import STAGES as PARTS
 from ray_jobs.cluster import connect
 from ray_jobs.finetune import fit_to_data
 from ray_jobs.mixtures import named_mixture
+from ray_jobs.torch_backend import NodeAddressTorchConfig
 from ray_jobs.train_options import add_arguments, chosen_recipe, chosen_voice
 from ray_jobs.train_plan import describe_plan
 from ray_jobs.train_progress import TrainProgress, show_training
@@ -111,8 +112,17 @@ def train(
         run=StageRun(run=run, stage=config.stage, seed=config.plan.seed, units_per_token=units_per_token),
     )
     with run.for_one_job(), show_training(config.stage.name, config.run.steps) as progress:
+        failures = 0
         while not run.is_finished():
-            _fit(job, workers, progress)
+            done = run.checkpoints.steps()
+            try:
+                _trainer(job, workers, progress).fit()
+            except ray.train.TrainingFailedError:
+                if (failure := progress.failure()) is not None:
+                    raise RunError(failure) from None
+                failures = failures + 1 if run.checkpoints.steps() == done else 0
+                if failures > _MAX_FAILURES:
+                    raise
     write_samples(config, sources, run, use_gpu=workers.use_gpu)
     return run.export
 
@@ -122,31 +132,23 @@ def _mixture(data: str, name: str | None) -> Mixture:
     return Mixture(sources=(MixtureSource(data=url),)) if name is None else named_mixture(name, url)
 
 
-def _fit(job: TrainJob, workers: WorkersConfig, progress: TrainProgress) -> None:
-    """Train until the run is finished, or workers are lost too often: then returns if there is a new checkpoint."""
-    run = job.run.run
-    before = run.checkpoints.steps()
-    trainer = TorchTrainer(
+def _trainer(job: TrainJob, workers: WorkersConfig, progress: TrainProgress) -> TorchTrainer:
+    return TorchTrainer(
         _train_worker,
         train_loop_config={"job": job, "progress": progress},
+        torch_config=NodeAddressTorchConfig(),
         scaling_config=ray.train.ScalingConfig(
             num_workers=_worker_count(workers),
             use_gpu=workers.use_gpu,
             resources_per_worker={"CPU": workers.cpus},
         ),
+        # Ray would try again after a loss of workers, but not after one that happens while workers start.
         run_config=ray.train.RunConfig(
             name=_RAY,
-            **_ray_storage(run.folder.url),
-            failure_config=ray.train.FailureConfig(max_failures=_MAX_FAILURES),
+            **_ray_storage(job.run.run.folder.url),
+            failure_config=ray.train.FailureConfig(max_failures=0),
         ),
     )
-    try:
-        trainer.fit()
-    except ray.train.TrainingFailedError:
-        if run.checkpoints.steps() == before:
-            raise
-    if (failure := progress.failure()) is not None:
-        raise RunError(failure)
 
 
 def _worker_count(workers: WorkersConfig) -> Any:
@@ -155,7 +157,7 @@ def _worker_count(workers: WorkersConfig) -> Any:
 
 
 _MAX_FAILURES = 5
-"""Losses of workers without a new checkpoint before a job fails; started again, it goes on."""
+"""How often in a row workers may be lost without a new checkpoint before a job fails; started again, it goes on."""
 
 _FINAL = (DivergedError, SampleError)
 """Errors that another attempt would repeat."""
@@ -197,8 +199,6 @@ def _weights_digest(directory: Path) -> str:
 def _train_worker(settings: dict[str, Any]) -> None:
     job: TrainJob = settings["job"]
     progress: TrainProgress = settings["progress"]
-    if progress.failure() is not None:
-        return  # this is the attempt after the failed one
     if not torch.cuda.is_available():
         os.environ["DS_ACCELERATOR"] = "cpu"
     from ray_jobs.zero_engine import ZeroEngine  # chooses its accelerator at import
@@ -244,6 +244,8 @@ def _train_worker(settings: dict[str, Any]) -> None:
 
     try:
         train_run(task, config.run, job.run.run, on_step=on_step)
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()  # its threads would abort the process at exit
     except _FINAL as error:
         progress.fail(error)
         raise

@@ -87,7 +87,7 @@ class ZeroEngine:
             if fragment.steps is not None and number % self.world == self.rank:
                 yield f"{OPTIMIZER}/{name}.step", fragment.steps
 
-    def load(self, state: Mapping[str, LazyTensor]) -> None:
+    def load(self, state: Mapping[str, Tensor | LazyTensor]) -> None:
         objective = self._build()
         parameters = trained(objective)
         weights, optimizer = split_state(state, parameters)
@@ -125,11 +125,11 @@ class ZeroEngine:
             torch.distributed.all_reduce(full)
         return full.reshape(fragment.shape)
 
-    def _fill(self, fragment: Fragment, key: str, full: LazyTensor) -> None:
+    def _fill(self, fragment: Fragment, key: str, full: Tensor | LazyTensor) -> None:
         part = fragment.parts[key]
         part.copy_(value(full).reshape(-1)[fragment.start : fragment.start + len(part)])
 
 
-def _steps(optimizer: Mapping[str, Mapping[str, LazyTensor]]) -> float:
+def _steps(optimizer: Mapping[str, Mapping[str, Tensor | LazyTensor]]) -> float:
     """Optimizer steps of a state: the same for all parameters."""
     return max((float(value(parts["step"])) for parts in optimizer.values()), default=0.0)

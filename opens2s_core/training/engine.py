@@ -47,7 +47,7 @@ class Engine(Protocol):
         """This rank's share of the trained weights in float32 and of the optimizer's state, by name."""
         ...
 
-    def load(self, state: Mapping[str, LazyTensor]) -> None:
+    def load(self, state: Mapping[str, Tensor | LazyTensor]) -> None:
         """Restore a state that any engine saved, with any number of ranks. Raises :class:`CheckpointError`."""
         ...
 
@@ -114,7 +114,7 @@ class TorchEngine:
             for key, tensor in self._optimizer.state.get(master, {}).items():
                 yield f"{OPTIMIZER}/{name}.{key}", tensor
 
-    def load(self, state: Mapping[str, LazyTensor]) -> None:
+    def load(self, state: Mapping[str, Tensor | LazyTensor]) -> None:
         weights, optimizer = split_state(state, self._masters)
         with torch.no_grad():
             for name, master in self._masters.items():
@@ -154,14 +154,14 @@ def trained(objective: Objective) -> dict[str, nn.Parameter]:
 
 
 def split_state(
-    state: Mapping[str, LazyTensor], parameters: Mapping[str, nn.Parameter]
-) -> tuple[dict[str, LazyTensor], dict[str, dict[str, LazyTensor]]]:
+    state: Mapping[str, Tensor | LazyTensor], parameters: Mapping[str, nn.Parameter]
+) -> tuple[dict[str, Tensor | LazyTensor], dict[str, dict[str, Tensor | LazyTensor]]]:
     """Weights by name, and the parts of the optimizer's state by name.
 
     Raises :class:`CheckpointError` if the names or shapes of the weights are not those of ``parameters``.
     """
-    weights: dict[str, LazyTensor] = {}
-    optimizer: dict[str, dict[str, LazyTensor]] = {}
+    weights: dict[str, Tensor | LazyTensor] = {}
+    optimizer: dict[str, dict[str, Tensor | LazyTensor]] = {}
     for full_name, tensor in state.items():
         kind, _, name = full_name.partition("/")
         if kind == WEIGHTS:

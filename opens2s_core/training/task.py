@@ -115,7 +115,7 @@ class OpenS2STask:
     def state(self) -> Iterator[tuple[str, Tensor]]:
         return self._engine.state()
 
-    def load(self, state: Mapping[str, LazyTensor]) -> None:
+    def load(self, state: Mapping[str, Tensor | LazyTensor]) -> None:
         self._engine.load(state)
 
     @torch.no_grad()

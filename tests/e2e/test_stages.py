@@ -41,7 +41,7 @@ from ray_jobs.train import train
 from ray_jobs.train_recipes import WorkersConfig
 from tests.data_pipeline.preparation.model_server import model_server
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 TURNS, SENTENCES, STEPS = 12, 24, 16
 _LM = TransformerSize(width=64, layers=2, heads=4, ffn=128)
