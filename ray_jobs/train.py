@@ -8,6 +8,7 @@ one is left as it is. The trained model is RUN/export.
 
 import argparse
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -97,6 +98,8 @@ def train(
                 failures = failures + 1 if run.checkpoints.steps() == done else 0
                 if failures > _MAX_FAILURES:
                     raise
+    for step, problem in run.read_skipped().items():
+        warnings.warn(f"{config.stage.name}: step {step} was left out: {problem}", stacklevel=2)
     return run.export
 
 
