@@ -18,6 +18,8 @@ from typing import Any
 import ray
 import ray.train
 import torch
+from fsspec.core import url_to_fs
+from pyarrow.fs import FSSpecHandler, PyFileSystem
 from ray.train.torch import TorchTrainer
 
 from data_pipeline.dataset import absolute_url, read_report
@@ -104,6 +106,7 @@ def train(
 
 
 def _trainer(job: TrainJob, workers: WorkersConfig, progress: TrainProgress) -> TorchTrainer:
+    filesystem, path = url_to_fs(job.run.folder.url)
     return TorchTrainer(
         _train_worker,
         train_loop_config={"job": job, "progress": progress},
@@ -115,7 +118,11 @@ def _trainer(job: TrainJob, workers: WorkersConfig, progress: TrainProgress) -> 
         ),
         # Ray would try again after a loss of workers, but not after one that happens while workers start.
         run_config=ray.train.RunConfig(
-            name=_RAY, storage_path=job.run.folder.url, failure_config=ray.train.FailureConfig(max_failures=0)
+            name=_RAY,
+            storage_path=path,
+            # The one of all other files of the run; Arrow's own needs other settings for an object store.
+            storage_filesystem=PyFileSystem(FSSpecHandler(filesystem)),
+            failure_config=ray.train.FailureConfig(max_failures=0),
         ),
     )
 
