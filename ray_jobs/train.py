@@ -11,6 +11,7 @@ voice: ``--recipe voice --data CORPUS``, or one of its stages.
 
 import argparse
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -123,6 +124,8 @@ def train(
                 failures = failures + 1 if run.checkpoints.steps() == done else 0
                 if failures > _MAX_FAILURES:
                     raise
+    for step, problem in run.read_skipped().items():
+        warnings.warn(f"{config.stage.name}: step {step} was left out: {problem}", stacklevel=2)
     write_samples(config, sources, run, use_gpu=workers.use_gpu)
     return run.export
 
