@@ -30,6 +30,7 @@ from opens2s_core.benchmark.report import (
 )
 from opens2s_core.checkpoint.bundle import OPENS2S
 from opens2s_core.checkpoint.opens2s import load_opens2s, read_config
+from opens2s_core.checkpoint.shards import LazyTensor
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.training.batch import Batch, collate
 from opens2s_core.training.checkpoints import RetentionConfig, Writer
@@ -191,7 +192,8 @@ def saving_rows(setting: _Setting) -> Iterator[Measurement]:
     kinds: tuple[Saves, ...] = ("none", "asynchronous", "synchronous")
     seconds: dict[Saves, list[float]] = {kind: [] for kind in kinds}
     with closing(setting.task(config)) as task:
-        start = {name: tensor.clone() for name, tensor in task.state()}
+        tensors = {name: tensor.clone() for name, tensor in task.state()}
+        start = {name: LazyTensor(tensor.shape, tensor.dtype, tensor.clone) for name, tensor in tensors.items()}
         for _ in tqdm(range(setting.benchmark.repeats), desc="checkpoints", unit="round"):
             for kind in kinds:
                 task.load(start)

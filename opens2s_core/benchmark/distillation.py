@@ -119,8 +119,8 @@ def _measure_seed(
     prompts = PromptBuilder(vocabulary.tokenizer, model.config.prompt_style)
     read = [texts[index] for index in own]
     written = [_sample(prompts, Text(text), reply) for text, reply in zip(read, similar_sentences(read), strict=True)]
-    heard = [_sample(prompts, Audio(clips[index]), "", transcript=texts[index]) for index in own]
-    _train(model, vocabulary, written + heard, _FIRST_STAGE, config.first_steps, seed)
+    spoken = [_sample(prompts, Audio(clips[index]), "", transcript=texts[index]) for index in own]
+    _train(model, vocabulary, written + spoken, _FIRST_STAGE, config.first_steps, seed)
 
     continuations = _continue(model, prompts, texts)
     samples = [

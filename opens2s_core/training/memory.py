@@ -158,11 +158,11 @@ def _activations(objective: Objective, work: Work, size: int, checkpointing: boo
     """What the backward pass needs: of all layers, or of one layer and the inputs of the others."""
     config, stage = objective.model.config, objective.stage
     trained = stage.rates.keys()
-    hears = "audio_encoder" in trained
+    trains_encoder = "audio_encoder" in trained
     below_llm = bool({"audio_encoder", "adapter", "llm"} & trained) and stage.uses_llm
     encoder, llm, decoder = config.audio_encoder, config.llm, config.speech_decoder
     parts = [  # bytes of a layer and of its input for each position, layers, positions, whether gradients pass
-        (_encoder_layer(encoder, size), encoder.d_model * size, encoder.encoder_layers, work.frames, hears),
+        (_encoder_layer(encoder, size), encoder.d_model * size, encoder.encoder_layers, work.frames, trains_encoder),
         (_qwen3_layer(llm, size), llm.hidden_size * size, llm.num_hidden_layers, work.positions, below_llm),
         (
             _qwen3_layer(decoder, size),

@@ -150,7 +150,7 @@ def stages(workspace: Path) -> Mapping[str, Trained]:
             warmup_steps=2,
             weight_decay=0.0,
             held_out=case.held_out,
-            plan=PlanConfig(micro_batches_per_step=2, micro_batch_positions=1024, micro_batch_speech_positions=1024),
+            plan=PlanConfig(micro_batches_per_step=2, micro_batch_positions=2048, micro_batch_speech_positions=4096),
         )
         start = runs[case.start].export if case.start else workspace / "start"
         run = workspace / name.replace(" ", "-")

@@ -58,14 +58,14 @@ def test_all_of_the_llm_does_not_fit_without_zero() -> None:
 
 def test_a_plan_needs_a_recipe_alone(capsys: pytest.CaptureFixture[str]) -> None:
     train.main(["--recipe", "stage3", "--size", "cluster", "--plan"])
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     recipe = train_recipe("stage3", "cluster")
     memory = memory_by_stage(recipe.train, recipe.workers, full_config())
-    peaks = re.search(r"^peak +(.*)$", said, re.MULTILINE)
+    peaks = re.search(r"^peak +(.*)$", output, re.MULTILINE)
     assert peaks is not None
     assert peaks[1].split() == [f"{plan.total / 1e9:.2f}" for plan in memory.values()]
-    assert re.search(r"^steps +3,000$", said, re.MULTILINE)
-    assert re.search(r"^GPU hours, at most +[\d.]+ +at 40% of 989 TFLOP/s \(H100\)$", said, re.MULTILINE)
+    assert re.search(r"^steps +3,000$", output, re.MULTILINE)
+    assert re.search(r"^GPU hours, at most +[\d.]+ +at 40% of 989 TFLOP/s \(H100\)$", output, re.MULTILINE)
 
 
 def test_a_plan_of_a_model_and_data_counts_their_steps(
@@ -74,15 +74,15 @@ def test_a_plan_of_a_model_and_data_counts_their_steps(
     data = write_random_samples(tmp_path / "data", rows=60, shards=2, clip_bytes=1000, tokens=40)
     recipe = train_recipe("stage1a", "tiny")
     train.main(["--recipe", "stage1a", "--data", data, "--model", str(tiny_bundle), "--plan"])
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     config = replace(recipe.train, held_out=0)
     mixture = Mixture(sources=(MixtureSource(data=data),))
     steps = epoch_steps(MixedSamples(mixture), config.plan)
     planned = epoch_data(config, full_config(), mixture)
     assert (planned.samples, planned.steps) == (60, steps)
     assert planned.work.positions == sum(MixedSamples(mixture).lengths)
-    assert re.search(rf"^samples in an epoch +{60 - recipe.train.held_out}$", said, re.MULTILINE)
-    assert "GPU hours" not in said
+    assert re.search(rf"^samples in an epoch +{60 - recipe.train.held_out}$", output, re.MULTILINE)
+    assert "GPU hours" not in output
 
 
 def test_without_a_plan_directories_are_needed(capsys: pytest.CaptureFixture[str]) -> None:
