@@ -93,7 +93,7 @@ def workspace(ray_local: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
         shard_utterances=12,
     )
     build_speech(speech, str(path / "speech"))
-    init_model(SCRATCH, str(path / "dialogues"), str(path / "start"))
+    init_model(SCRATCH, [f"dialogues:{path / 'dialogues'}"], str(path / "start"))
     with model_server() as server:
         for recipe, reader in (
             ("dialogues", Dialogues()),

@@ -64,7 +64,7 @@ def workspace(ray_local: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("training")
     recipe = smoke()
     build_dialogues(recipe.dialogues, str(path / "dialogues"))
-    init_model(recipe.scratch, str(path / "dialogues"), str(path / "start"))
+    init_model(recipe.scratch, [f"dialogues:{path / 'dialogues'}"], str(path / "start"))
     prepare_data(recipe.prepare, Dialogues(), str(path / "dialogues"), str(path / "start"), str(path / "samples"))
     return path
 
@@ -250,7 +250,7 @@ def test_a_finished_run_is_left_as_it_is(workspace: Path, undisturbed: Path) -> 
 
 def test_another_run_in_the_same_directory_is_refused(workspace: Path, undisturbed: Path, tmp_path: Path) -> None:
     samples, start = workspace / "samples", workspace / "start"
-    init_model(replace(smoke().scratch, seed=1), str(workspace / "dialogues"), str(tmp_path / "start"))
+    init_model(replace(smoke().scratch, seed=1), [f"dialogues:{workspace / 'dialogues'}"], str(tmp_path / "start"))
     shutil.copytree(samples, tmp_path / "others")
     seeded = replace(RUN, plan=replace(RUN.plan, seed=1))
     faster = replace(RUN, learning_rate=2 * RUN.learning_rate)
