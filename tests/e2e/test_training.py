@@ -33,7 +33,7 @@ from opens2s_core.training.loop import train as train_run
 from opens2s_core.training.objective import Objective
 from opens2s_core.training.run import RunError, open_run
 from opens2s_core.training.task import OpenS2STask, TrainConfig
-from opens2s_core.training.trained import write_trained
+from opens2s_core.training.trained import StageRun
 from ray_jobs.build_dialogues import build_dialogues
 from ray_jobs.init_model import init_model
 from ray_jobs.prepare_data import prepare_data
@@ -95,12 +95,13 @@ def train_in_one_process(workspace: Path, config: TrainConfig, directory: Path) 
     """The same run without Ray and DeepSpeed."""
     start, run = workspace / "start", open_run(directory, {})
     objective = Objective(load_opens2s(start / OPENS2S), config.stage, seed=config.plan.seed)
+    trained = StageRun(run=run, stage=config.stage, seed=config.plan.seed, units_per_token=None)
     task = OpenS2STask(
         TorchEngine(objective, weight_decay=config.weight_decay, max_grad_norm=config.max_grad_norm),
         config,
         MixedSamples(Mixture(sources=(MixtureSource(data=str(workspace / "samples")),))),
         read_vocabulary(start / OPENS2S),
-        export=partial(write_trained, run, start, config.stage, config.plan.seed, None),
+        export=partial(trained.export, start),
     )
     with closing(task):
         train_run(task, config.run, run)
