@@ -10,18 +10,14 @@ voice: ``--recipe voice --data CORPUS``, or one of its stages.
 """
 
 import argparse
-import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import ray
 import ray.train
-import torch
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from pyarrow.fs import FSSpecHandler, PyFileSystem
@@ -30,23 +26,15 @@ from ray.train.torch import TorchTrainer
 from data_pipeline.dataset import absolute_url, read_report
 from data_pipeline.dataset.index import INDEX
 from data_pipeline.dataset.layout import DatasetFiles
-from data_pipeline.dataset.mixture import MixedSamples, Mixture, MixtureSource
+from data_pipeline.dataset.mixture import Mixture, MixtureSource
 from data_pipeline.report import merge_reports
 from opens2s_core.checkpoint.bundle import opens2s_directory
 from opens2s_core.checkpoint.files import weight_files
-from opens2s_core.checkpoint.opens2s import load_opens2s
-from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.config import ConfigError, config_to_dict
 from opens2s_core.storage import absolute_directory, digest, fetch_directory
-from opens2s_core.training.guard import DivergedError
-from opens2s_core.training.loader import SampleError, worker_lanes
-from opens2s_core.training.loop import Progress
-from opens2s_core.training.loop import train as train_run
-from opens2s_core.training.objective import Objective
 from opens2s_core.training.run import RunError, open_run
-from opens2s_core.training.splits import hold_out
-from opens2s_core.training.task import OpenS2STask, TrainConfig
-from opens2s_core.training.teacher import load_teacher, teacher_directory
+from opens2s_core.training.task import TrainConfig
+from opens2s_core.training.teacher import teacher_directory
 from opens2s_core.training.trained import StageRun
 from opens2s_core.training.voice.make import STAGES as PARTS
 from ray_jobs.cluster import connect
@@ -58,22 +46,11 @@ from ray_jobs.train_plan import describe_plan
 from ray_jobs.train_progress import TrainProgress, show_training
 from ray_jobs.train_recipes import FINETUNE, WorkersConfig
 from ray_jobs.train_samples import write_samples
+from ray_jobs.train_worker import TrainJob, train_worker
 from ray_jobs.voice import VOICE_STAGES, VoiceRecipe, train_voice
 
 _RAY = "ray"
 """Folder of a run with the state of Ray Train. Checkpoints are ours: Ray's can be loaded by as many workers only."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainJob:
-    """What every worker needs to know."""
-
-    config: TrainConfig
-    zero_stage: int
-    data: Mixture
-    model: str
-    teacher: str | None
-    run: StageRun
 
 
 def train(
@@ -137,7 +114,7 @@ def _mixture(data: str, name: str | None) -> Mixture:
 
 def _trainer(job: TrainJob, workers: WorkersConfig, progress: TrainProgress) -> TorchTrainer:
     return TorchTrainer(
-        _train_worker,
+        train_worker,
         train_loop_config={"job": job, "progress": progress},
         torch_config=NodeAddressTorchConfig(),
         scaling_config=ray.train.ScalingConfig(
@@ -161,9 +138,6 @@ def _worker_count(workers: WorkersConfig) -> Any:
 
 _MAX_FAILURES = 5
 """How often in a row workers may be lost without a new checkpoint before a job fails; started again, it goes on."""
-
-_FINAL = (DivergedError, SampleError)
-"""Errors that another attempt would repeat."""
 
 
 def _ray_storage(url: str) -> dict[str, Any]:
@@ -197,63 +171,6 @@ def _identity(config: TrainConfig, data: Mixture, model: str) -> dict[str, Any]:
 def _weights_digest(directory: Path) -> str:
     files = [*weight_files(directory), directory / "config.json"]
     return sha256("".join(map(digest, sorted(files))).encode()).hexdigest()
-
-
-def _train_worker(settings: dict[str, Any]) -> None:
-    job: TrainJob = settings["job"]
-    progress: TrainProgress = settings["progress"]
-    if not torch.cuda.is_available():
-        os.environ["DS_ACCELERATOR"] = "cpu"
-    from ray_jobs.zero_engine import ZeroEngine  # chooses its accelerator at import
-
-    context = ray.train.get_context()
-    rank, world = context.get_world_rank(), context.get_world_size()
-    config, start = job.config, fetch_directory(job.model)
-    opens2s = opens2s_directory(start)
-    vocabulary, dtype = read_vocabulary(opens2s), getattr(torch, config.precision)
-    teacher = None if job.teacher is None else load_teacher(job.teacher, vocabulary.tokenizer, dtype)
-
-    def build() -> Objective:
-        model = load_opens2s(opens2s, dtype=dtype)
-        objective = Objective(model, config.stage, seed=config.plan.seed, teacher=teacher)
-        if config.activation_checkpointing:
-            objective.checkpoint_activations()
-        return objective
-
-    engine = ZeroEngine(
-        build,
-        stage=job.zero_stage,
-        rank=rank,
-        world=world,
-        micro_batches=worker_lanes(config.plan, world),
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
-        precision=config.precision,
-        device=ray.train.torch.get_device(),
-    )
-    samples, held_out = hold_out(MixedSamples(job.data), config.held_out, config.plan.seed)
-    task = OpenS2STask(
-        engine,
-        config,
-        samples,
-        vocabulary,
-        held_out=held_out,
-        export=partial(job.run.export, start),
-    )
-
-    def on_step(done: Progress) -> None:
-        if rank == 0:
-            progress.update(done)
-
-    try:
-        train_run(task, config.run, job.run.run, on_step=on_step)
-        torch.distributed.barrier()
-        torch.distributed.destroy_process_group()  # its threads would abort the process at exit
-    except _FINAL as error:
-        progress.fail(error)
-        raise
-    finally:
-        task.close()
 
 
 def main(argv: Sequence[str] | None = None) -> None:
