@@ -80,4 +80,4 @@ def test_a_job_that_fails_says_so_with_its_exit_code(cluster: Cluster, tmp_path:
         cluster, "ray_jobs.export", "run", "--run", str(tmp_path), "--model", "m", "--output", str(tmp_path / "o")
     )
     assert done.returncode != 0
-    assert "m: expected a bundle with opens2s/config.json" in done.stdout + done.stderr
+    assert "expected a training run of a stage of OpenS2S" in done.stdout + done.stderr
