@@ -1,4 +1,4 @@
-"""The interface on which the workers of other machines are heard."""
+"""The interface by which the workers of other machines are reached."""
 
 import psutil
 import pytest
