@@ -99,7 +99,7 @@ class ZeroEngine:
         for name, fragment in fragments(self._engine, steps=_steps(optimizer)):
             self._fill(fragment, "weight", weights[name])
             for key in fragment.parts.keys() & STATES:
-                self._fill(fragment, key, optimizer[name][key])
+                self._fill(fragment, key, optimizer[f"{name}.{key}"])
 
     def reduce(self, values: list[float]) -> list[float]:
         summed = torch.tensor(values, dtype=torch.float64, device=self._device)
@@ -130,6 +130,6 @@ class ZeroEngine:
         part.copy_(value(full).reshape(-1)[fragment.start : fragment.start + len(part)])
 
 
-def _steps(optimizer: Mapping[str, Mapping[str, Tensor | LazyTensor]]) -> float:
+def _steps(optimizer: Mapping[str, Tensor | LazyTensor]) -> float:
     """Optimizer steps of a state: the same for all parameters."""
-    return max((float(value(parts["step"])) for parts in optimizer.values()), default=0.0)
+    return max((float(value(tensor)) for name, tensor in optimizer.items() if name.endswith(".step")), default=0.0)

@@ -11,6 +11,7 @@ from opens2s_core.checkpoint.files import value
 from opens2s_core.checkpoint.shards import LazyTensor
 from opens2s_core.training.batch import Batch
 from opens2s_core.training.objective import Objective
+from opens2s_core.training.optimizer_state import load_named_state, named_state
 
 Precision = Literal["float32", "bfloat16"]
 """``bfloat16``: models and activations are in bfloat16; the optimizer has the trained weights in float32."""
@@ -111,8 +112,8 @@ class TorchEngine:
     def state(self) -> Iterator[tuple[str, Tensor]]:
         for name, master in self._masters.items():
             yield f"{WEIGHTS}/{name}", master.detach()
-            for key, tensor in self._optimizer.state.get(master, {}).items():
-                yield f"{OPTIMIZER}/{name}.{key}", tensor
+        for name, tensor in named_state(self._optimizer, self._masters.items()):
+            yield f"{OPTIMIZER}/{name}", tensor
 
     def load(self, state: Mapping[str, Tensor | LazyTensor]) -> None:
         weights, optimizer = split_state(state, self._masters)
@@ -120,13 +121,7 @@ class TorchEngine:
             for name, master in self._masters.items():
                 master.copy_(value(weights[name]))
         self._copy_masters()
-        self._optimizer.state.clear()
-        for name, parts in optimizer.items():
-            master = self._masters[name]
-            self._optimizer.state[master] = {
-                key: value(tensor).to(master.device if tensor.shape else "cpu", copy=True)
-                for key, tensor in parts.items()
-            }
+        load_named_state(self._optimizer, self._masters.items(), optimizer)
 
     def reduce(self, values: list[float]) -> list[float]:
         return values
@@ -155,20 +150,15 @@ def trained(objective: Objective) -> dict[str, nn.Parameter]:
 
 def split_state(
     state: Mapping[str, Tensor | LazyTensor], parameters: Mapping[str, nn.Parameter]
-) -> tuple[dict[str, Tensor | LazyTensor], dict[str, dict[str, Tensor | LazyTensor]]]:
-    """Weights by name, and the parts of the optimizer's state by name.
+) -> tuple[dict[str, Tensor | LazyTensor], dict[str, Tensor | LazyTensor]]:
+    """Weights by the names of parameters, and the optimizer's state by NAME.KEY.
 
     Raises :class:`CheckpointError` if the names or shapes of the weights are not those of ``parameters``.
     """
-    weights: dict[str, Tensor | LazyTensor] = {}
-    optimizer: dict[str, dict[str, Tensor | LazyTensor]] = {}
-    for full_name, tensor in state.items():
-        kind, _, name = full_name.partition("/")
-        if kind == WEIGHTS:
-            weights[name] = tensor
-        else:
-            name, _, key = name.rpartition(".")
-            optimizer.setdefault(name, {})[key] = tensor
+    weights, optimizer = (
+        {name.removeprefix(f"{part}/"): tensor for name, tensor in state.items() if name.startswith(f"{part}/")}
+        for part in (WEIGHTS, OPTIMIZER)
+    )
     if other := sorted(weights.keys() ^ parameters.keys()):
         raise CheckpointError(f"expected the weights that this stage trains, missing or unknown are {other}")
     for name, parameter in parameters.items():

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
+from torchaudio.functional import edit_distance
 
 from opens2s_core.models.seeding import seeded
 from opens2s_core.prompt import IGNORED
@@ -58,10 +59,18 @@ def ctc_sum(head: CTCHead, clips: Sequence[Tensor], transcripts: Sequence[bytes]
     return losses + connected
 
 
-def greedy_text(logits: Tensor) -> str:
-    """The text of the best path through logits (T, 257); bytes that are not UTF-8 become U+FFFD."""
+def greedy_transcript(logits: Tensor) -> bytes:
+    """The transcript of the best path through logits (T, 257)."""
     path = logits.argmax(-1).unique_consecutive()
-    return bytes((path[path != BLANK] - 1).tolist()).decode("utf-8", errors="replace")
+    return bytes((path[path != BLANK] - 1).tolist())
+
+
+def ctc_errors(head: CTCHead, clips: Sequence[Tensor], transcripts: Sequence[bytes]) -> int:
+    """Edit distances in bytes from the greedy transcripts of ``clips`` to ``transcripts``, as of :func:`ctc_sum`,
+    summed over the clips that have one."""
+    logits = head(torch.cat(list(clips))).split([len(clip) for clip in clips])
+    pairs = zip(logits, transcripts, strict=True)
+    return sum(edit_distance(greedy_transcript(rows), text) for rows, text in pairs if text)
 
 
 class EmotionHead(nn.Module):

@@ -1,6 +1,6 @@
 """Loading of the steps of a worker: a thread reads and collates them ahead of the model."""
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -61,7 +61,6 @@ class LoadedStep:
     number: int  # from 0, over all epochs
     epoch: int
     micro_batches: tuple[tuple[int, Batch], ...]  # each with its lane
-    counts: dict[str, int]  # labels of each part of the loss, see Batch.counts, in these micro-batches
 
 
 def worker_lanes(plan: PlanConfig, world: int) -> int:
@@ -96,8 +95,7 @@ def load_steps(
         lanes = range(rank, worker_lanes(plan, world) * world, world)
         planned = dict(enumerate(step.micro_batches))
         own = tuple((lane, _load(samples, planned.get(lane, ()), collate_some)) for lane in lanes)
-        counts = sum((Counter(batch.counts()) for _, batch in own), Counter())
-        yield LoadedStep(step.number, step.epoch, own, {part: counts[part] for part in own[0][1].counts()})
+        yield LoadedStep(step.number, step.epoch, own)
 
 
 def epoch_steps(samples: Samples, plan: PlanConfig) -> int:

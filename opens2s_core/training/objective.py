@@ -22,7 +22,7 @@ from opens2s_core.prompt import AUDIO_SLOT, IGNORED
 from opens2s_core.training.batch import Batch, TeacherText
 from opens2s_core.training.distillation import DistillationConfig, distillation_sum
 from opens2s_core.training.emotions import EMOTIONS
-from opens2s_core.training.heads import CTCHead, EmotionHead, ctc_sum, emotion_hits, emotion_sum
+from opens2s_core.training.heads import CTCHead, EmotionHead, ctc_errors, ctc_sum, emotion_hits, emotion_sum
 from opens2s_core.training.losses import BLOCKS, cross_entropy_sum, llm_hidden_states, speech_inputs
 from opens2s_core.training.packing import packed_hidden_states
 from opens2s_core.training.schedule import freeze_except, parameter_groups
@@ -114,7 +114,8 @@ class Objective(nn.Module):
         """Each loss of the stage summed over its labels, scalars with gradient. A loss without labels is zero, with
         zero gradient.
 
-        Without gradients, as in validation, there is also ``emotion_hits``, the clips whose emotion is recognised.
+        Without gradients, as in validation, there are also ``ctc_errors``, see
+        :func:`~opens2s_core.training.heads.ctc_errors`, and ``emotion_hits``, the clips whose emotion is recognised.
         """
         stage, thinker = self.stage, self.model.thinker
         sums: dict[str, Tensor] = {}
@@ -122,7 +123,10 @@ class Objective(nn.Module):
         if stage.uses_audio:
             frames = thinker.audio_encoder_model.encode(batch.audio)
             if "ctc" in stage.losses:
-                sums["ctc"] = ctc_sum(self.ctc_head, frames, batch.transcripts or [b""])
+                transcripts = batch.transcripts or [b""]
+                sums["ctc"] = ctc_sum(self.ctc_head, frames, transcripts)
+                if not torch.is_grad_enabled():
+                    sums["ctc_errors"] = sums["ctc"].new_tensor(ctc_errors(self.ctc_head, frames, transcripts))
             if stage.uses_adapter:
                 audio = thinker.audio_adapter.adapt(frames)
             if "emotion" in stage.losses:

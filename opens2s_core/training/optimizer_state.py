@@ -29,7 +29,8 @@ def load_named_state(
     parameters: Iterable[tuple[str, nn.Parameter]],
     state: Mapping[str, Tensor | LazyTensor],
 ) -> None:
-    """Replace the states of an optimizer by those of :func:`named_state`; learning rates and other settings stay.
+    """Replace the states of an optimizer by copies of those of :func:`named_state`; learning rates and other settings
+    stay.
 
     Raises :class:`CheckpointError` for the name of a parameter that the optimizer does not have, or a state of another
     shape than its parameter.
@@ -45,5 +46,5 @@ def load_named_state(
         expected = owned[index[name]].shape
         if tensor.shape not in (expected, torch.Size()):
             raise CheckpointError(f"{full_name} has shape {tuple(tensor.shape)}, expected {tuple(expected)}")
-        states.setdefault(index[name], {})[key] = value(tensor)
+        states.setdefault(index[name], {})[key] = value(tensor).clone()
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -84,8 +84,9 @@ class OpenS2STask:
         self._stack = ExitStack()
 
     def step(self, number: int) -> dict[str, float]:
-        """Metrics: ``loss`` and its parts, tokens and hours of audio a second, the share of computed cells that are
-        padding, FLOP utilisation where the peak of the device is known, and memory."""
+        """Metrics: ``loss`` and its parts that have labels in this step, the learning rate of each trained part, tokens
+        and hours of audio a second, the share of computed cells that are padding, FLOP utilisation where the peak of
+        the device is known, and memory."""
         started = time.perf_counter()
         loaded = self._load(number)
         waited = time.perf_counter() - started
@@ -102,11 +103,11 @@ class OpenS2STask:
                 losses[name] += float(part.detach())
         rate = self._config.schedule.at(number)
         norm = self._engine.step(rate)
-        losses = dict(zip(losses, self._engine.reduce(list(losses.values())), strict=True))
+        reduced = dict(zip(losses, self._engine.reduce(list(losses.values())), strict=True))
         seconds = time.perf_counter() - started
-        return self._losses(losses) | {
+        return self._losses({name: loss for name, loss in reduced.items() if counts[name]}) | {
             "gradient_norm": norm,
-            "learning_rate": rate,
+            **{f"learning_rate/{part}": rate * multiple for part, multiple in self._config.stage.rates.items()},
             "epoch": float(loaded.epoch),
             "data_seconds": waited,
             **self._speed([batch for _, batch in loaded.micro_batches], seconds),
@@ -120,7 +121,8 @@ class OpenS2STask:
 
     @torch.no_grad()
     def validate(self, steps: int) -> dict[str, float]:
-        """The losses on the held-out samples, and how often the emotion is recognised; independent of the workers."""
+        """The losses on the held-out samples, the edit distance of CTC transcripts per byte, and how often the emotion
+        is recognised; independent of the workers. What has no labels there is left out."""
         if self._held_out is None:
             return {}
         objective = self._engine.objective.eval()
@@ -146,9 +148,12 @@ class OpenS2STask:
         names = sorted(sums)
         reduced = self._engine.reduce([sums[name] for name in names] + [float(counts[name]) for name in names])
         total, count = dict(zip(names, reduced, strict=False)), dict(zip(names, reduced[len(names) :], strict=True))
-        metrics = self._losses({name: total[name] / max(count[name], 1) for name in self._config.stage.losses})
-        if "emotion_hits" in total:
-            metrics["emotion_accuracy"] = total["emotion_hits"] / max(count["emotion"], 1)
+        known = [name for name in self._config.stage.losses if count[name]]
+        metrics = self._losses({name: total[name] / count[name] for name in known})
+        if "ctc" in known:
+            metrics["byte_error_rate"] = total["ctc_errors"] / count["ctc"]
+        if "emotion" in known:
+            metrics["emotion_accuracy"] = total["emotion_hits"] / count["emotion"]
         return metrics
 
     def reduce(self, values: list[float]) -> list[float]:

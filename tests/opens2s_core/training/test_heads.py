@@ -12,10 +12,11 @@ from opens2s_core.training.heads import (
     BLANK,
     CTCHead,
     EmotionHead,
+    ctc_errors,
     ctc_sum,
     emotion_hits,
     emotion_sum,
-    greedy_text,
+    greedy_transcript,
 )
 
 _WIDTH = 6
@@ -101,26 +102,35 @@ def test_the_head_learns_transcripts_of_any_script() -> None:
         optimizer.zero_grad()
         ctc_sum(head, clips, [text.encode() for text in texts]).backward()
         optimizer.step()
-    assert [greedy_text(head(clip)) for clip in clips] == texts
+    assert [greedy_transcript(head(clip)).decode() for clip in clips] == texts
+    assert ctc_errors(head, clips, [text.encode() for text in texts]) == 0
 
 
-@given(text=st.text(max_size=8), stay=st.integers(1, 3))
-def test_a_path_of_a_text_is_read_back(text: str, stay: int) -> None:
-    path = [kind for byte in text.encode(errors="replace") for kind in [byte + 1] * stay + [BLANK]] or [BLANK]
-    assert greedy_text(functional.one_hot(torch.tensor(path), 257)) == text.encode(errors="replace").decode()
+@given(transcript=st.binary(max_size=8), stay=st.integers(1, 3))
+def test_the_path_of_a_transcript_is_read_back(transcript: bytes, stay: int) -> None:
+    path = [kind for byte in transcript for kind in [byte + 1] * stay + [BLANK]] or [BLANK]
+    assert greedy_transcript(functional.one_hot(torch.tensor(path), 257)) == transcript
 
 
 def test_repeats_without_a_blank_are_one_byte() -> None:
     path = torch.tensor([98, 98, 0, 0, 98, 99, 99])
-    assert greedy_text(functional.one_hot(path, 257)) == "aab"
+    assert greedy_transcript(functional.one_hot(path, 257)) == b"aab"
 
 
-def test_bytes_that_are_no_text_are_replaced() -> None:
-    assert greedy_text(functional.one_hot(torch.tensor([98, 0xC3 + 1]), 257)) == "a\N{REPLACEMENT CHARACTER}"
+def test_no_frames_have_no_transcript() -> None:
+    assert greedy_transcript(torch.zeros(0, 257)) == b""
 
 
-def test_no_frames_have_no_text() -> None:
-    assert greedy_text(torch.zeros(0, 257)) == ""
+class _Frames(CTCHead):
+    """Takes one-hot frames for logits."""
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return frames.float()
+
+
+def test_errors_are_edit_distances_of_the_clips_that_have_a_transcript() -> None:
+    clips = [functional.one_hot(torch.tensor([byte + 1 for byte in text]), 257) for text in (b"kiten", b"same", b"x")]
+    assert ctc_errors(_Frames(1), clips, [b"sitting", b"same", b""]) == 4 + 0
 
 
 def test_emotion_pools_each_clip_by_attention() -> None:

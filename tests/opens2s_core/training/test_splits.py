@@ -49,6 +49,17 @@ def test_the_same_samples_are_held_out_again() -> None:
     assert ids(hold_out(Plain(100), 10, 0)[1]) != ids(hold_out(Plain(100), 10, 1)[1])
 
 
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=5), st.integers(0, 20), st.data())
+def test_neighbours_of_a_row_group_are_held_out_together(sizes: list[int], seed: int, data: st.DataObject) -> None:
+    groups = [number for number, size in enumerate(sizes) for _ in range(size)]
+    runs = [(number, row // 8) for number, size in enumerate(sizes) for row in range(size)]
+    count = data.draw(st.integers(0, len(groups) - 1))
+    _, held_out = hold_out(Grouped(groups, []), count, seed)
+    chosen = ids(held_out) if held_out is not None else []
+    whole = [run for run in set(runs) if all(index in chosen for index, own in enumerate(runs) if own == run)]
+    assert len({runs[index] for index in chosen}) - len(whole) <= 1
+
+
 def test_nothing_is_held_out_of_what_is_needed() -> None:
     samples = Plain(5)
     assert hold_out(samples, 0, 0) == (samples, None)

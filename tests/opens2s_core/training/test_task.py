@@ -252,7 +252,21 @@ def test_validation_does_not_change_training_and_knows_its_emotions(
         learn(task, run, tmp_path / "with")
         assert all(torch.equal(value, expected[key]) for key, value in state(task).items())
         metrics = task.validate(6)
-    assert set(metrics) == {"loss", "loss/text", "loss/ctc", "loss/emotion", "emotion_accuracy"}
+    assert set(metrics) == {"loss", "loss/text", "loss/ctc", "loss/emotion", "byte_error_rate", "emotion_accuracy"}
+    assert metrics["byte_error_rate"] > 0.5  # an untrained head
     assert 0 <= metrics["emotion_accuracy"] <= 1
     alone = losses_of(task._engine.objective, samples, vocabulary)
     assert metrics["loss/emotion"] == pytest.approx(alone["emotion"] / 2, rel=1e-5)
+
+
+def test_losses_without_labels_are_not_reported(
+    tmp_path: Path, start: OpenS2S, vocabulary: Vocabulary, samples: ListedSamples
+) -> None:
+    prompts = PromptBuilder(vocabulary.tokenizer, "training")
+    written = ListedSamples([encode(prompts, turn([Text("I am here.")], Text("I hear you.")))] * 8, start.config)
+    run = config(STAGE0)
+    with task_of(start, run, written, vocabulary, held_out=written) as task:
+        for metrics in (*learn(task, run, tmp_path), task.validate(6)):
+            assert {name for name in metrics if name.startswith("loss/")} == {"loss/text"}
+            assert metrics["loss"] == metrics["loss/text"]
+            assert not metrics.keys() & {"byte_error_rate", "emotion_accuracy"}
