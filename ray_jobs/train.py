@@ -32,11 +32,12 @@ from opens2s_core.checkpoint.bundle import opens2s_directory
 from opens2s_core.checkpoint.files import weight_files
 from opens2s_core.config import ConfigError, config_to_dict
 from opens2s_core.storage import absolute_directory, digest, fetch_directory
-from opens2s_core.training.run import RunError, open_run
+from opens2s_core.training.run import open_run
 from opens2s_core.training.task import TrainConfig
 from opens2s_core.training.teacher import teacher_directory
 from opens2s_core.training.trained import StageRun
 from opens2s_core.training.voice.make import STAGES as PARTS
+from ray_jobs.attempts import fit_until_done
 from ray_jobs.cluster import connect
 from ray_jobs.finetune import fit_to_data
 from ray_jobs.mixtures import named_mixture
@@ -61,12 +62,15 @@ def train(
     output: str,
     mixture: str | None = None,
     teacher: str | None = None,
+    *,
+    wandb: bool = False,
 ) -> str:
     """Train to the last step; returns path or URL of the trained model. ``output`` is the run's directory or URL.
 
     ``data`` is a data set or, with the name of a ``mixture``, the directory of its data sets. ``teacher`` is the LLM of
-    a stage with an external teacher, see :func:`~opens2s_core.training.teacher.load_teacher`. Raises
-    :class:`~opens2s_core.training.run.RunError` where ``output`` has a run of other settings, data or start.
+    a stage with an external teacher, see :func:`~opens2s_core.training.teacher.load_teacher`. With ``wandb`` the
+    metrics go to Weights & Biases too. Raises :class:`~opens2s_core.training.run.RunError` where ``output`` has a run
+    of other settings, data or start.
     """
     sources = _mixture(data, mixture)
     model = absolute_directory(model)
@@ -88,19 +92,10 @@ def train(
         model=model,
         teacher=teacher,
         run=StageRun(run=run, stage=config.stage, seed=config.plan.seed, units_per_token=units_per_token),
+        wandb=wandb,
     )
     with run.for_one_job(), show_training(config.stage.name, config.run.steps) as progress:
-        failures = 0
-        while not run.is_finished():
-            done = run.checkpoints.steps()
-            try:
-                _trainer(job, workers, progress).fit()
-            except ray.train.TrainingFailedError:
-                if (failure := progress.failure()) is not None:
-                    raise RunError(failure) from None
-                failures = failures + 1 if run.checkpoints.steps() == done else 0
-                if failures > _MAX_FAILURES:
-                    raise
+        fit_until_done(lambda: _trainer(job, workers, progress), progress, run.checkpoints.steps)
     for step, problem in run.read_skipped().items():
         warnings.warn(f"{config.stage.name}: step {step} was left out: {problem}", stacklevel=2)
     write_samples(config, sources, run, use_gpu=workers.use_gpu)
@@ -122,7 +117,6 @@ def _trainer(job: TrainJob, workers: WorkersConfig, progress: TrainProgress) -> 
             use_gpu=workers.use_gpu,
             resources_per_worker={"CPU": workers.cpus},
         ),
-        # Ray would try again after a loss of workers, but not after one that happens while workers start.
         run_config=ray.train.RunConfig(
             name=_RAY,
             **_ray_storage(job.run.run.folder.url),
@@ -134,10 +128,6 @@ def _trainer(job: TrainJob, workers: WorkersConfig, progress: TrainProgress) -> 
 def _worker_count(workers: WorkersConfig) -> Any:
     """A number, or the least and the most for Ray Train to choose from."""
     return workers.count if workers.min_count is None else (workers.min_count, workers.count)
-
-
-_MAX_FAILURES = 5
-"""How often in a row workers may be lost without a new checkpoint before a job fails; started again, it goes on."""
 
 
 def _ray_storage(url: str) -> dict[str, Any]:
@@ -186,7 +176,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         if args.plan and not isinstance(chosen, VoiceRecipe):
             mixture = None if args.data is None else _mixture(args.data, args.mixture)
-            print(describe_plan(chosen.train, chosen.workers, args.model, mixture))
+            print(describe_plan(chosen.train, chosen.workers, args.model, mixture, args.teacher))
             return
         connect(quiet=True)
         if isinstance(chosen, VoiceRecipe):
@@ -195,7 +185,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         config, data = chosen.train, args.data
         if args.recipe == FINETUNE.name and args.mixture is None:
             config, data = fit_to_data(config, data, args.model, args.output)
-        export = train(config, chosen.workers, data, args.model, args.output, args.mixture, args.teacher)
+        paths = (data, args.model, args.output, args.mixture, args.teacher)
+        export = train(config, chosen.workers, *paths, wandb=args.wandb)
     except (ValueError, OSError) as error:  # what is wrong with the given directories
         raise SystemExit(f"python -m ray_jobs.train: {error}") from error
     print(f"the trained model is at {export}")

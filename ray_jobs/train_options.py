@@ -78,6 +78,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WEIGHT",
         help=f"recognise the speaker's emotion too, with this weight of its loss ({_listed(_EMOTION)})",
     )
+    parser.add_argument(
+        "--wandb", action="store_true", help="send the metrics to Weights & Biases too; workers need its package"
+    )
     parser.add_argument("--speaker", help="the voice of the corpus to speak with (voice; default: the recipe's)")
 
 
@@ -86,8 +89,6 @@ def chosen_recipe(args: argparse.Namespace) -> TrainRecipe:
     _refuse(args, ("speaker",))
     if not args.plan:
         _require(args, data="data", init="model", output="output")
-    elif args.teacher is not None:
-        raise ConfigError("--plan: expected no --teacher, its memory is not known")
     if args.recipe in RECIPES:
         named = RECIPES[args.recipe]()
         return _with_options(TrainRecipe(train=named.train, workers=named.workers), args)
@@ -99,7 +100,7 @@ def chosen_recipe(args: argparse.Namespace) -> TrainRecipe:
 def chosen_voice(args: argparse.Namespace) -> VoiceRecipe:
     """The recipe of a voice with the options. Raises :class:`ConfigError` for one that it cannot have."""
     _require(args, data="data", output="output")
-    _refuse(args, ("plan", "mixture", "workers", "zero_stage", "lora", "distill", "teacher", "emotion_head"))
+    _refuse(args, ("plan", "mixture", "workers", "zero_stage", "lora", "distill", "teacher", "emotion_head", "wandb"))
     if args.size not in VOICES:
         raise ConfigError(f"--size {args.size}: expected {_listed(tuple(VOICES))} for the recipe {args.recipe}")
     recipe = voice_recipe(args.recipe, args.size)

@@ -15,9 +15,11 @@ from opens2s_core.training.flops import PEAKS, Work, flops
 from opens2s_core.training.from_scratch import opens2s_config
 from opens2s_core.training.loader import GroupedSamples
 from opens2s_core.training.memory import MemoryPlan, encoder_frames, full_micro_batch, plan_memory, planned_objective
+from opens2s_core.training.objective import Objective
 from opens2s_core.training.plan import Lengths, plan_epoch
 from opens2s_core.training.splits import hold_out
 from opens2s_core.training.task import TrainConfig
+from opens2s_core.training.teacher import read_teacher_config
 from ray_jobs.train_recipes import WorkersConfig
 
 GPU, GPU_BYTES = "H100", 80e9
@@ -81,10 +83,10 @@ def epoch_data(config: TrainConfig, model: OpenS2SConfig, mixture: Mixture) -> E
 
 
 def memory_by_stage(
-    config: TrainConfig, workers: WorkersConfig, model: OpenS2SConfig, data: EpochData | None = None
+    config: TrainConfig, workers: WorkersConfig, objective: Objective, data: EpochData | None = None
 ) -> dict[int, MemoryPlan]:
-    """The memory of each GPU with ZeRO 0 to 3."""
-    objective = planned_objective(model, config.stage)
+    """The memory of each GPU with ZeRO 0 to 3; ``objective`` is the planned one."""
+    model = objective.model.config
     work = full_micro_batch(model, config.stage, config.plan, _usual_samples(config) if data is None else data.most)
     return {
         zero_stage: plan_memory(
@@ -109,14 +111,19 @@ def fits(memory: MemoryPlan, gpu_bytes: float = GPU_BYTES) -> bool:
 
 
 def describe_plan(
-    config: TrainConfig, workers: WorkersConfig, model: str | None = None, mixture: Mixture | None = None
+    config: TrainConfig,
+    workers: WorkersConfig,
+    model: str | None = None,
+    mixture: Mixture | None = None,
+    teacher: str | None = None,
 ) -> str:
     """The plan as a table; ``model`` as for :func:`planned_config`. With a ``mixture`` it is of this data, otherwise
     every micro-batch is taken to be full."""
     opens2s = planned_config(model)
+    objective = planned_objective(opens2s, config.stage, None if teacher is None else read_teacher_config(teacher))
     data = None if mixture is None else epoch_data(config, opens2s, mixture)
-    memory = memory_by_stage(config, workers, opens2s, data)
-    return "\n".join([*_memory_lines(config, workers, memory), "", *_time_lines(config, workers, opens2s, data)])
+    memory = memory_by_stage(config, workers, objective, data)
+    return "\n".join([*_memory_lines(config, workers, memory), "", *_time_lines(config, workers, objective, data)])
 
 
 def _memory_lines(config: TrainConfig, workers: WorkersConfig, memory: dict[int, MemoryPlan]) -> Iterator[str]:
@@ -124,6 +131,7 @@ def _memory_lines(config: TrainConfig, workers: WorkersConfig, memory: dict[int,
     checkpointed = "one layer's" if config.activation_checkpointing else "all layers'"
     rows = {
         f"weights in {config.precision}": [plan.weights for plan in memory.values()],
+        **({"weights of the teacher": [plan.teacher for plan in memory.values()]} if memory[0].teacher else {}),
         "gradients": [plan.gradients for plan in memory.values()],
         "master weights in float32": [plan.masters for plan in memory.values()],
         "moments of Adam": [plan.moments for plan in memory.values()],
@@ -146,9 +154,9 @@ def _memory_lines(config: TrainConfig, workers: WorkersConfig, memory: dict[int,
 
 
 def _time_lines(
-    config: TrainConfig, workers: WorkersConfig, opens2s: OpenS2SConfig, data: EpochData | None
+    config: TrainConfig, workers: WorkersConfig, objective: Objective, data: EpochData | None
 ) -> Iterator[str]:
-    objective, steps = planned_objective(opens2s, config.stage), config.run.steps
+    opens2s, steps = objective.model.config, config.run.steps
     yield _line("steps", [f"{steps:,}"])
     if data is None:
         lanes, samples = config.plan.micro_batches_per_step, _usual_samples(config)

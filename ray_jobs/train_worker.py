@@ -4,6 +4,7 @@ A module of its own: a function of a program that is started with ``-m`` would b
 """
 
 import os
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,18 +18,15 @@ from opens2s_core.checkpoint.bundle import opens2s_directory
 from opens2s_core.checkpoint.opens2s import load_opens2s
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.storage import fetch_directory
-from opens2s_core.training.guard import DivergedError
-from opens2s_core.training.loader import SampleError, worker_lanes
+from opens2s_core.training.loader import worker_lanes
 from opens2s_core.training.loop import Progress, train
 from opens2s_core.training.objective import Objective
 from opens2s_core.training.splits import hold_out
 from opens2s_core.training.task import OpenS2STask, TrainConfig
 from opens2s_core.training.teacher import load_teacher
 from opens2s_core.training.trained import StageRun
+from ray_jobs.attempts import final_errors
 from ray_jobs.train_progress import TrainProgress
-
-_FINAL = (DivergedError, SampleError)
-"""Errors that another attempt would repeat."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,12 +39,17 @@ class TrainJob:
     model: str
     teacher: str | None
     run: StageRun
+    wandb: bool
 
 
 def train_worker(settings: dict[str, Any]) -> None:
     """Train on this rank; ``settings`` has ``job``, a :class:`TrainJob`, and ``progress``."""
-    job: TrainJob = settings["job"]
     progress: TrainProgress = settings["progress"]
+    with final_errors(progress):
+        _train(settings["job"], progress)
+
+
+def _train(job: TrainJob, progress: TrainProgress) -> None:
     if not torch.cuda.is_available():
         os.environ["DS_ACCELERATOR"] = "cpu"
     from ray_jobs.zero_engine import ZeroEngine  # chooses its accelerator at import
@@ -90,12 +93,7 @@ def train_worker(settings: dict[str, Any]) -> None:
         if rank == 0:
             progress.update(done)
 
-    try:
-        train(task, config.run, job.run.run, on_step=on_step)
+    with closing(task):
+        train(task, config.run, job.run.run, on_step=on_step, wandb=job.wandb)
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()  # its threads would abort the process at exit
-    except _FINAL as error:
-        progress.fail(error)
-        raise
-    finally:
-        task.close()

@@ -3,6 +3,7 @@
 import os
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from ray.train.torch import TorchTrainer
 from opens2s_core.checkpoint.bundle import SPEECH_TOKENIZER, TOKEN2WAV
 from opens2s_core.checkpoint.speech_tokenizer import read_speech_tokenizer_config
 from opens2s_core.checkpoint.token2wav import read_token2wav_config
+from opens2s_core.training.folder import Folder
+from opens2s_core.training.run import Run
 from opens2s_core.training.voice.corpus import CorpusError, read_manifest
-from opens2s_core.training.voice.make import STAGES, VOICE, VoiceConfig, make_voice
+from opens2s_core.training.voice.make import STAGES, VOICE, VoiceConfig, make_voice, stage_directory
+from ray_jobs.attempts import final_errors, fit_until_done
 from ray_jobs.train_progress import TrainProgress, show_training
 from ray_jobs.train_recipes import WorkersConfig
 from ray_jobs.voice_recipes import VOICES
@@ -75,18 +79,21 @@ def train_voice(recipe: VoiceRecipe, corpus: str, output: str, *, start: str | N
     for stage in recipe.stages:
         job = _VoiceJob(config=config, corpus=corpus, output=output, start=start, stage=stage)
         with show_training(stage, getattr(config, _CONFIGS[stage]).steps) as progress:
-            TorchTrainer(
-                _train_worker,
-                train_loop_config={"job": job, "progress": progress},
-                scaling_config=ray.train.ScalingConfig(
-                    num_workers=workers.count, use_gpu=workers.use_gpu, resources_per_worker={"CPU": workers.cpus}
-                ),
-                run_config=ray.train.RunConfig(
-                    name="ray", storage_path=output, failure_config=ray.train.FailureConfig(max_failures=3)
-                ),
-            ).fit()
+            run = Run(Folder.at(stage_directory(output, stage)))
+            fit_until_done(partial(_trainer, job, workers, progress), progress, run.checkpoints.steps)
     voice = Path(output) / VOICE
     return voice if voice.exists() else None
+
+
+def _trainer(job: _VoiceJob, workers: WorkersConfig, progress: TrainProgress) -> TorchTrainer:
+    return TorchTrainer(
+        _train_worker,
+        train_loop_config={"job": job, "progress": progress},
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=workers.count, use_gpu=workers.use_gpu, resources_per_worker={"CPU": workers.cpus}
+        ),
+        run_config=ray.train.RunConfig(name="ray", storage_path=job.output),
+    )
 
 
 def _check(recipe: VoiceRecipe, corpus: str, start: str | None) -> None:
@@ -104,11 +111,12 @@ def _check(recipe: VoiceRecipe, corpus: str, start: str | None) -> None:
 def _train_worker(settings: dict[str, Any]) -> None:
     job: _VoiceJob = settings["job"]
     progress: TrainProgress = settings["progress"]
-    make_voice(
-        job.config,
-        job.corpus,
-        job.output,
-        start=job.start,
-        stages=(job.stage,),
-        show=lambda name, steps: nullcontext(progress.update),
-    )
+    with final_errors(progress):
+        make_voice(
+            job.config,
+            job.corpus,
+            job.output,
+            start=job.start,
+            stages=(job.stage,),
+            show=lambda name, steps: nullcontext(progress.update),
+        )

@@ -57,8 +57,9 @@ def flops(objective: Objective, work: Work) -> float:
     """FLOPs of forward and backward passes.
 
     Per position and parameter 2 for the forward pass, 2 more where the gradient passes through, 2 more where the
-    parameter is trained. Attention over positions, adapter, heads and LoRA are not counted, nor are a teacher and the
-    second forward pass of activation checkpointing.
+    parameter is trained. Attention over positions, adapter, heads and LoRA are not counted, nor is the second forward
+    pass of activation checkpointing. A teacher's forward pass is taken to have the student's positions, a little more
+    than it has.
     """
     stage, thinker = objective.stage, objective.model.thinker
     lm = objective.model.speech_decoder.tts_lm_model
@@ -70,8 +71,11 @@ def flops(objective: Objective, work: Work) -> float:
         total += _flops(thinker.audio_encoder_model, work.frames, "audio_encoder" in trained)
     if stage.uses_llm:
         total += _flops(thinker.llm_model.model.layers, work.positions, llm_is_trained, through_llm)
-        if "text" in stage.losses:
+        if stage.losses.keys() & {"text", "distillation"}:
             total += _flops(thinker.llm_model.lm_head, work.text_labels, llm_is_trained, through_llm)
+        if stage.distillation is not None:
+            total += _flops(objective.teacher.model.layers, work.positions, False)
+            total += _flops(objective.teacher.lm_head, work.text_labels, False)
     if "units" in stage.losses:
         total += _flops(lm.model.layers, work.speech_positions, "speech_decoder" in trained)
         total += _flops(lm.lm_head, work.unit_labels, "speech_decoder" in trained)

@@ -8,7 +8,7 @@ layer. The buffers are those of DeepSpeed 0.19 with its default settings.
 from dataclasses import dataclass
 
 from torch import nn
-from transformers import Qwen2AudioEncoderConfig, Qwen3Config
+from transformers import Qwen2AudioEncoderConfig, Qwen3Config, Qwen3ForCausalLM
 
 from opens2s_core.audio import SEGMENT_FRAMES
 from opens2s_core.checkpoint.modules import build_empty
@@ -34,6 +34,7 @@ class MemoryPlan:
     """Bytes on one GPU. ``start`` is the peak while the engine is built; CUDA's own memory is not counted."""
 
     weights: int
+    teacher: int  # the weights of an external teacher, which ZeRO does not share
     gradients: int
     masters: int  # the trained weights in float32
     moments: int  # of Adam
@@ -46,7 +47,7 @@ class MemoryPlan:
     @property
     def states(self) -> int:
         """What stays from step to step."""
-        return self.weights + self.gradients + self.masters + self.moments
+        return self.weights + self.teacher + self.gradients + self.masters + self.moments
 
     @property
     def total(self) -> int:
@@ -55,9 +56,13 @@ class MemoryPlan:
         return max(step, self.start)
 
 
-def planned_objective(config: OpenS2SConfig, stage: StageConfig) -> Objective:
-    """The objective of a stage without values, on the meta device."""
-    return build_empty(lambda: Objective(OpenS2S(config), stage, seed=0))
+def planned_objective(config: OpenS2SConfig, stage: StageConfig, teacher: Qwen3Config | None = None) -> Objective:
+    """The objective of a stage without values, on the meta device; ``teacher`` has the sizes of an external teacher."""
+
+    def build() -> Objective:
+        return Objective(OpenS2S(config), stage, seed=0, teacher=None if teacher is None else Qwen3ForCausalLM(teacher))
+
+    return build_empty(build)
 
 
 def full_micro_batch(config: OpenS2SConfig, stage: StageConfig, plan: PlanConfig, clips: int) -> Work:
@@ -107,8 +112,12 @@ def plan_memory(
     has_masters = precision != "float32" or zero_stage > 0  # without ZeRO, float32 weights are their own
     weights = sum(_share(parameter.numel(), workers) for parameter in parameters) * size if zero_stage == 3 else whole
     masters = own * 4 if has_masters else 0
+    teacher = 0
+    if objective.stage.external_teacher:
+        teacher = sum(parameter.numel() for parameter in objective.teacher.parameters()) * size
     return MemoryPlan(
         weights=weights,
+        teacher=teacher,
         gradients=(sum(trained) if zero_stage < 2 else own) * size,
         masters=masters,
         moments=own * 8,
@@ -117,7 +126,7 @@ def plan_memory(
         logits=_logits(objective, work, size),
         update=_update(sum(trained), own, groups, zero_stage, workers),
         # ZeRO 3 shares weights that are on the GPU.
-        start=whole + masters + (weights if zero_stage == 3 else 0),
+        start=whole + teacher + masters + (weights if zero_stage == 3 else 0),
     )
 
 
@@ -150,7 +159,8 @@ def _logits(objective: Objective, work: Work, size: int) -> int:
     each = size + 4 + 4 + 4 + size if size < 4 else 12
     text = _share(work.text_labels, BLOCKS) * config.llm.vocab_size * each
     if stage.distillation is not None:  # those of the teacher, and the distribution between both
-        text = 2 * _share(work.positions, BLOCKS) * config.llm.vocab_size * each
+        vocabularies = config.llm.vocab_size + objective.teacher.config.vocab_size
+        text = _share(work.positions, BLOCKS) * vocabularies * each
     return max(text, _share(work.unit_labels, BLOCKS) * config.speech_decoder.vocab_size * each)
 
 
@@ -178,6 +188,8 @@ def _activations(objective: Objective, work: Work, size: int, checkpointing: boo
             kept += layers * positions * (inputs if checkpointing else layer)
         if checkpointing or not has_gradient:
             passing = max(passing, positions * layer)
+    if stage.external_teacher:
+        passing = max(passing, work.positions * _qwen3_layer(objective.teacher.config, size))
     adapter = _adapter(config, size) * work.frames // 2 if stage.uses_adapter and below_llm else 0
     return kept + passing + adapter + _around_layers(config, work, size)
 

@@ -93,6 +93,12 @@ class Objective(nn.Module):
             model.disable_input_require_grads()
 
     @property
+    def teacher(self) -> Qwen3ForCausalLM:
+        """The LLM whose probabilities are learned in distillation: the model's own one, or another."""
+        (teacher,) = self._teacher or (self.model.thinker.llm_model,)
+        return teacher
+
+    @property
     def _speech_lm(self) -> SpeechLM:
         return self.model.speech_decoder.tts_lm_model
 
@@ -165,7 +171,7 @@ class Objective(nn.Module):
         llm = self.model.thinker.llm_model
         if self.stage.external_teacher and not self._teacher:
             raise ConfigError(f"{self.stage.name}: expected a teacher, external_teacher is True")
-        (teacher,) = self._teacher or (llm,)
+        teacher = self.teacher
         with torch.no_grad(), without_lora(teacher):
             embeddings = teacher.get_input_embeddings()(text.input_ids)
             states = packed_hidden_states(teacher.model, embeddings, text.packing).index_select(0, text.predicts)

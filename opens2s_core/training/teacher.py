@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from opens2s_core.checkpoint.bundle import opens2s_directory
+from opens2s_core.checkpoint.bundle import OPENS2S, opens2s_directory
 from opens2s_core.checkpoint.errors import CheckpointError
 from opens2s_core.checkpoint.files import read_json
-from opens2s_core.checkpoint.opens2s import load_thinker
+from opens2s_core.checkpoint.opens2s import load_thinker, read_config
 from opens2s_core.checkpoint.vocabulary import load_tokenizer, table_rows
 from opens2s_core.storage import fetch_directory
 
@@ -18,6 +18,12 @@ def teacher_directory(model: str | Path) -> Path:
     """The directory with the weights of a teacher: ``model`` is a path or URL of a Qwen3, a bundle or an OpenS2S."""
     path = fetch_directory(model)
     return path if _is_qwen3(path) else opens2s_directory(path)
+
+
+def read_teacher_config(model: str | Path) -> Qwen3Config:
+    """The sizes of a teacher, of which only the configuration is read; ``model`` as for :func:`teacher_directory`."""
+    path = fetch_directory(model, "config.json", f"{OPENS2S}/config.json")
+    return Qwen3Config.from_pretrained(str(path)) if _is_qwen3(path) else read_config(opens2s_directory(path)).llm
 
 
 def load_teacher(

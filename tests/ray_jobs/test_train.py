@@ -80,7 +80,6 @@ def test_emotions_and_lora_are_options_of_emotion_alignment() -> None:
         (("stage3", "--distill", "kl"), "its own teacher has to be frozen"),
         (("stage3", "--size", "smoke"), "--size smoke: expected tiny, gpu, cluster"),
         (("stage3", "--speaker", "slt"), "--speaker: expected no such option for the recipe stage3"),
-        (("stage1a", "--plan", "--distill", "kl", "--teacher", "t"), "--plan: expected no --teacher"),
     ],
 )
 def test_an_option_that_a_recipe_cannot_have_is_refused(options: tuple[str, ...], message: str) -> None:

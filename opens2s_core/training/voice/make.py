@@ -92,6 +92,11 @@ def make_voice(
     return _join(run) if all(run.part(name).exists() for name in STAGES) else None
 
 
+def stage_directory(output: str | Path, name: str) -> Path:
+    """Where the run of a stage is."""
+    return Path(output) / "stages" / name
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Run:
     config: VoiceConfig
@@ -100,12 +105,9 @@ class _Run:
     start: Path | None
     show: ShowStage
 
-    def stage_directory(self, name: str) -> Path:
-        return self.output / "stages" / name
-
     def part(self, name: str) -> Path:
         """Directory of the output of a stage: its export, or the part of ``start``."""
-        export = self.stage_directory(name) / EXPORT
+        export = stage_directory(self.output, name) / EXPORT
         return export if export.exists() else self.initial(name) or export
 
     def initial(self, name: str) -> Path | None:
@@ -174,7 +176,7 @@ def _train(
     depends_on = {"corpus": digest(run.corpus / MANIFEST), **depends_on}
     if (first := run.initial(name)) is not None:
         depends_on["start"] = digest(first)
-    directory = run.stage_directory(name)
+    directory = stage_directory(run.output, name)
     if open_stage_run(name, config, directory, depends_on).is_finished():
         return
     stage = build(SpeechCorpus(run.corpus, "train"), SpeechCorpus(run.corpus, "held_out"))

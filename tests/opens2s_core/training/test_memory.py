@@ -14,6 +14,7 @@ from opens2s_core.checkpoint.vocabulary import read_vocabulary
 from opens2s_core.models.lora import LoraSettings
 from opens2s_core.prompt import PromptBuilder
 from opens2s_core.training.batch import Batch, CollateConfig, ReplyLayout, collate
+from opens2s_core.training.distillation import DistillationConfig
 from opens2s_core.training.engine import Precision, TorchEngine
 from opens2s_core.training.flops import Work, flops, step_flops, work_of
 from opens2s_core.training.memory import full_micro_batch, plan_memory, planned_objective
@@ -191,5 +192,7 @@ def test_flops_are_counted_from_what_a_batch_has(
     assert flops(frozen, one) == 2 * layers
     own = sum(parameter.numel() for parameter in lora.model.thinker.llm_model.model.layers.parameters())
     assert flops(lora, one) == 4 * own
+    taught = replace(STAGE1A, losses={"distillation": 1.0}, distillation=DistillationConfig(loss="kl"))
+    assert flops(build(taught), one) == flops(build(STAGE1A), one) + 2 * layers
     both = [batch(STAGE3), batch(STAGE3)]
     assert step_flops(objective, both) == flops(objective, work_of(both[0]) + work_of(both[1]))
