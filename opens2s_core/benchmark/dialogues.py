@@ -1,4 +1,5 @@
-"""Random dialogues with the lengths of real ones, for benchmarks of training: their ids and audio are noise."""
+"""Random dialogues with the lengths of real ones, for benchmarks of training. Their ids are as frequent as words are
+(Zipf's law), which a few steps learn; units and audio are noise."""
 
 from dataclasses import dataclass
 
@@ -55,10 +56,12 @@ def _dialogue(config: OpenS2SConfig, vocabulary: Vocabulary, rng: np.random.Gene
     labels: list[int] = []
     audios, units = [], []
     length = speech_length = 0
+    frequencies = 1 / np.arange(1, config.llm.vocab_size + 1)
+    frequencies /= frequencies.sum()
     for _ in range(rng.choice(list(_TURNS), p=list(_TURNS.values()))):
         clip = noise(int(rng.integers(1 << 32)), _around(rng, 4.0, 1.0, 20.0))
         tokens = round(_around(rng, 25, 4, 120))
-        reply = rng.integers(0, config.llm.vocab_size, tokens).tolist()
+        reply = rng.choice(len(frequencies), tokens, p=frequencies).tolist()
         spoken = round(tokens * (config.units_per_token or UNITS_PER_TOKEN) * rng.uniform(0.8, 1.2))
         ids += [*rng.integers(0, config.llm.vocab_size, _AROUND).tolist(), AUDIO_SLOT, *reply]
         types += [0] * (_AROUND + 1) + [1] * tokens
