@@ -24,7 +24,7 @@ class Person:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UserTurnRequest:
-    """A wish for ``count`` different first messages of users: on ``topic``, and such that it matters who speaks and how.
+    """A wish for ``count`` different first messages of users on ``topic``, such that it matters who speaks and how.
 
     ``examples`` are messages of other topics, to show what is wanted.
     """
