@@ -6,7 +6,7 @@ import re
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 
@@ -15,7 +15,17 @@ from data_pipeline.corpora.files import CorpusError, CorpusFiles, Listing, raise
 from data_pipeline.corpora.reader import CorpusCard
 from data_pipeline.corpora.rows import bad_row
 from data_pipeline.corpora.tables import json_rows
-from data_pipeline.records import AudioReference, Content, Conversation, ConversationMessage, Reject, RejectedRow
+from data_pipeline.records import (
+    Age,
+    AudioReference,
+    Content,
+    Conversation,
+    ConversationMessage,
+    Emotion,
+    Gender,
+    Reject,
+    RejectedRow,
+)
 
 _KEYS = ("text", "audio", "speech_units")  # and "spk_emb", which may be missing
 _UNITS = re.compile(r"(?:\s*<\|audio_\d{1,9}\|>)+\s*")
@@ -23,6 +33,7 @@ _UNIT = re.compile(r"<\|audio_(\d+)\|>")
 # A damaged header is no Python expression, or has a shape that memory cannot hold.
 _BAD_VECTOR = (ValueError, EOFError, MemoryError, OverflowError, SyntaxError, tokenize.TokenError)
 _ROLES = ("system", "user", "assistant")
+_LABELS: dict[str, tuple[str, ...]] = {"emotion": get_args(Emotion), "gender": get_args(Gender), "age": get_args(Age)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +48,8 @@ class Instructions:
     :func:`~data_pipeline.corpora.audio_strings.parse_audio`, ``speech_units`` is ``<|audio_12|><|audio_7|>…``, and
     ``spk_emb`` is the path of a NumPy file (``.npy``) or numbers separated by commas or spaces. Paths are relative to
     ``root``, or absolute and below it. ``manifests`` is a pattern of paths below ``root``; each manifest is a split.
-    The format names no language: ``language`` is that of all rows.
+    The format names no language: ``language`` is that of all rows. The labels ``emotion``, ``gender`` and ``age`` of a
+    message are this project's own and may be missing.
     """
 
     name: ClassVar[str] = "instructions"
@@ -144,7 +156,16 @@ def _message(message: Any, loader: _Loader) -> ConversationMessage:
         raise RejectedRow(f"empty message: all content of the {message['role']} is empty")
     if message["role"] != "assistant" and any(item.units and not item.audio for item in found):
         raise RejectedRow(f"bad units: the {message['role']} has speech_units, expected them of the assistant")
-    return ConversationMessage(role=message["role"], content=found)
+    return ConversationMessage(role=message["role"], content=found, **_labels(message))
+
+
+def _labels(message: dict[str, Any]) -> dict[str, Any]:
+    """Of the message's speaker, where the row has them."""
+    labels = {name: message.get(name, "") for name in _LABELS}
+    for name, known in _LABELS.items():
+        if labels[name] not in known:
+            raise RejectedRow(f"unknown {name}: {str(labels[name])[:80]!r}, expected one of {', '.join(known[:-1])}")
+    return labels
 
 
 def _units(text: str) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ CONFIG = PrepareConfig(tokenise=TokeniseConfig(task="transcription"), shard_rows
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_ray_data_and_a_process_pool_write_the_same_files(ray_local: str, tiny_bundle: Path, tmp_path: Path) -> None:
     benchmark = PreparingBenchmark(clips=10, repeats=1, processes=2)
     rows = {row.name: row for row in preparing_rows(benchmark, CONFIG, str(tiny_bundle), tmp_path, nullcontext)}

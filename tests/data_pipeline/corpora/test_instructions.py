@@ -232,3 +232,16 @@ def test_a_pattern_that_leads_out_of_the_root_is_an_error(tmp_path: Path) -> Non
     (tmp_path / "root").mkdir()
     with pytest.raises(CorpusError, match="leads out of the corpus"):
         Instructions(manifests="../*.jsonl").parts(CorpusFiles(str(tmp_path / "root")))
+
+
+def test_labels_of_a_speaker_are_read_where_a_row_has_them(tmp_path: Path) -> None:
+    labels = {"emotion": "sad", "gender": "female", "age": "elderly"}
+    reply = message("assistant", item("hello"))
+    write_manifest(tmp_path, [message("user", item("good day")) | labels, reply])
+    (found,) = conversations(Instructions(), tmp_path).values()
+    user, assistant = found.messages
+    assert (user.emotion, user.gender, user.age) == ("sad", "female", "elderly")
+    assert (assistant.emotion, assistant.gender, assistant.age) == ("", "", "")
+    write_manifest(tmp_path, [message("user", item("good day")) | {"emotion": "blue"}, reply])
+    (reason,) = rejects(Instructions(), tmp_path).values()
+    assert reason.startswith("unknown emotion: 'blue', expected one of neutral, happy")
