@@ -1,6 +1,7 @@
 """Sharded data sets: written by data preparation and by the making of dialogues, read by them and by training.
 
-``<shard>.parquet`` holds rows, ``_rejects/<shard>.parquet`` the rows that could not be used, and
+``<shard>.parquet`` holds rows, ``_rejects/<shard>.parquet`` the rows that could not be used, ``_files/`` what else
+belongs to shards, and
 ``_shards/<shard>.json``, written last, says that both are complete and by which fingerprint they were made.
 ``_dataset.json`` says that the whole data set is finished. All names but those of rows begin with an underscore, and
 readers of Parquet skip them.

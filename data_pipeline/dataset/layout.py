@@ -19,6 +19,7 @@ from opens2s_core.storage import exclusive
 
 SHARD_NAME = re.compile(r"\d{5,}-of-\d{5,}")
 MANIFEST = "_dataset.json"
+FILES = "_files/"
 _TEMPORARY = "_tmp"
 _LOCK = "lock"
 """Among the temporary files, which are no part of the data set. It is empty and stays: a file that is removed while
@@ -48,6 +49,11 @@ def absolute_url(url: str) -> str:
 
 def shard_name(index: int, count: int) -> str:
     return f"{index:05d}-of-{count:05d}"
+
+
+def file_of(shard: str, suffix: str) -> str:
+    """The name of a file that belongs to a shard."""
+    return f"{FILES}{shard}.{suffix}"
 
 
 class DatasetFiles:

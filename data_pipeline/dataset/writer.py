@@ -2,12 +2,12 @@
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 
-from data_pipeline.dataset.layout import MANIFEST, DatasetFiles
+from data_pipeline.dataset.layout import FILES, MANIFEST, DatasetFiles, file_of
 from data_pipeline.dataset.parquet import parquet_bytes
 from data_pipeline.dataset.plan import Shard
 from data_pipeline.report import Report, merge_reports
@@ -19,11 +19,15 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardContent:
-    """What a shard's maker returns: rows, rows of schema REJECT, and their counts."""
+    """What a shard's maker returns: rows, rows of schema REJECT, and their counts.
+
+    ``files`` by suffix are published beside the rows, see :func:`~data_pipeline.dataset.layout.file_of`.
+    """
 
     rows: pa.Table
     rejects: pa.Table
     report: Report
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,16 +69,19 @@ class DatasetWriter:
     def keep(self, names: Sequence[str], done: Collection[str]) -> None:
         """Remove shards that are not in ``names``, markers of those that are not ``done``, and abandoned temporary
         files. Where that leaves shards to be made, the data set is no longer finished."""
-        files = DatasetFiles(self.url)
+        files, planned = DatasetFiles(self.url), set(names)
         files.remove_abandoned()
         marked = files.shards("_shards")
-        if set(done) != set(names) or marked != set(names):
+        if set(done) != planned or marked != planned:
             files.remove(MANIFEST)
         for name in sorted(marked - set(done)):
             files.remove(_marker(name))
         for directory in ("", "_rejects/"):
-            for name in sorted(files.shards(directory) - set(names)):
+            for name in sorted(files.shards(directory) - planned):
                 files.remove(f"{directory}{name}.parquet")
+        for name in files.names(FILES):
+            if name.partition(".")[0] not in planned:
+                files.remove(f"{FILES}{name}")
 
     def withdraw(self, names: Sequence[str]) -> None:
         """Let the next job make these shards again."""
@@ -83,10 +90,11 @@ class DatasetWriter:
             files.remove(_marker(name))
 
     def publish(self, name: str, fingerprint: str, content: ShardContent) -> None:
-        """Make a shard visible: rows, then rejects, then the marker that says they are complete."""
+        """Make a shard visible: its files, then the marker that says they are complete."""
         assert content.rejects.schema.equals(REJECT), f"rejects have columns {content.rejects.schema}"
         files = DatasetFiles(self.url)
-        data = {path: parquet_bytes(table) for path, table in _tables(name, content).items()}
+        data = {file_of(name, suffix): data for suffix, data in content.files.items()}
+        data |= {path: parquet_bytes(table) for path, table in _tables(name, content).items()}
         for path, content_bytes in data.items():
             files.put(path, content_bytes)
         marker = {

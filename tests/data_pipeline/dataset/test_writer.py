@@ -42,6 +42,7 @@ def content(shard: Shard) -> ShardContent:
         rows=pa.Table.from_pylist([{"id": f"{value}a"}, {"id": f"{value}b"}], schema=ROWS),
         rejects=pa.Table.from_pylist([{"id": f"{value}c", "step": "s", "reason": "r"}], schema=REJECT),
         report=Report(rows_in=3, rows_out=2, rejected={"s: r": 1}),
+        files={"txt": f"{value}".encode()},
     )
 
 
@@ -105,7 +106,9 @@ def test_running_a_finished_job_again_changes_nothing(tmp_path: Path) -> None:
     assert times(tmp_path) == before
 
 
-@pytest.mark.parametrize("name", ["00001-of-00002.parquet", "_rejects/00001-of-00002.parquet"])
+@pytest.mark.parametrize(
+    "name", ["00001-of-00002.parquet", "_rejects/00001-of-00002.parquet", "_files/00001-of-00002.txt"]
+)
 def test_a_shard_with_a_flipped_bit_is_made_again_alone(url: str, name: str) -> None:
     writer, plan = DatasetWriter(url), plan_shards(["x", "y"], made_by=1)
     run(writer, plan)
