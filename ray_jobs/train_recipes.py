@@ -63,7 +63,7 @@ def _tiny(stage: StageConfig) -> TrainRecipe:
             learning_rate=1.5e-3,
             warmup_steps=20,
             weight_decay=0.0,
-            held_out=4,
+            held_out=8,
             plan=PlanConfig(micro_batches_per_step=2, micro_batch_positions=1024, micro_batch_speech_positions=2048),
         ),
         workers=WorkersConfig(count=2, min_count=1),

@@ -17,6 +17,7 @@ from opens2s_core.checkpoint.errors import CheckpointError
 from opens2s_core.checkpoint.opens2s import load_prompt_builder, read_config
 from opens2s_core.checkpoint.speech_tokenizer import load_speech_tokenizer
 from opens2s_core.checkpoint.vocabulary import read_vocabulary
+from opens2s_core.models.speech_tokenizer import SpeechTokenizer
 from opens2s_core.prompt import PromptBuilder
 from opens2s_core.storage import SETTINGS, digest, fetch_directory
 
@@ -66,10 +67,14 @@ def load_speech_units(bundle: str) -> SpeechUnits:
     """The step that makes units, or without a speech tokenizer the one that checks those of the corpus."""
     if not has_speech_tokenizer(bundle):
         return SpeechUnits(None, read_vocabulary(_opens2s(bundle)).units.size)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    directory = fetch_directory(bundle, _SPEECH) / SPEECH_TOKENIZER
-    encoder = load_speech_tokenizer(directory, torch.float32).to(device)
+    encoder = load_unit_encoder(bundle)
     return SpeechUnits(encoder, encoder.config.quantize_vocab_size)
+
+
+def load_unit_encoder(bundle: str) -> SpeechTokenizer:
+    """The speech tokenizer of a bundle, on a GPU where there is one."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return load_speech_tokenizer(fetch_directory(bundle, _SPEECH) / SPEECH_TOKENIZER, torch.float32).to(device)
 
 
 def _opens2s(bundle: str) -> Path:

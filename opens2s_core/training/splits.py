@@ -9,7 +9,8 @@ from opens2s_core.config import ConfigError
 from opens2s_core.training.batch import EncodedSample
 from opens2s_core.training.loader import GroupedSamples, Samples
 
-_TOGETHER = 8
+_PLACES = 64
+"""From about so many the samples are held out."""
 
 
 class Subset:
@@ -49,8 +50,8 @@ def subset(samples: Samples, chosen: Sequence[int] | NDArray[np.int64]) -> Subse
 def hold_out(samples: Samples, count: int, seed: int) -> tuple[Samples, Samples | None]:
     """All but ``count`` samples, and these; which they are depends on the samples' row groups and the seed alone.
 
-    Up to eight neighbours in a row group are held out together, from random places: few row groups are read for them,
-    and a spoken conversation and its written copy, which follows it, are not on both sides. Raises
+    Neighbours in a row group are held out together, two to eight from each of many random places: few row groups are
+    read for them, and a spoken conversation and its written copy, which follows it, are not on both sides. Raises
     :class:`ConfigError` if no other samples would be left.
     """
     total = len(np.asarray(samples.lengths))
@@ -59,14 +60,14 @@ def hold_out(samples: Samples, count: int, seed: int) -> tuple[Samples, Samples 
     if not 0 < count < total:
         raise ConfigError(f"held_out: expected fewer than the {total} samples of the data, got {count}")
     groups = samples.groups if isinstance(samples, GroupedSamples) else np.zeros(total, np.int64)
-    neighbours = _neighbours(groups)
+    neighbours = _neighbours(groups, min(max(count // _PLACES, 2), 8))
     order = np.random.default_rng((seed, total)).permutation(neighbours[-1] + 1)
     shuffled = np.argsort(order[neighbours], kind="stable")
     return subset(samples, np.sort(shuffled[count:])), subset(samples, np.sort(shuffled[:count]))
 
 
-def _neighbours(groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The numbers (n,) of runs of up to _TOGETHER samples within each of ``groups`` (n,)."""
+def _neighbours(groups: NDArray[np.int64], together: int) -> NDArray[np.int64]:
+    """The numbers (n,) of runs of up to ``together`` samples within each of ``groups`` (n,)."""
     starts = np.concatenate([[0], np.flatnonzero(np.diff(groups)) + 1])
     of_group = np.arange(len(groups)) - np.repeat(starts, np.diff([*starts, len(groups)]))
-    return np.cumsum(of_group % _TOGETHER == 0) - 1
+    return np.cumsum(of_group % together == 0) - 1
