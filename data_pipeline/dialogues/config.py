@@ -1,11 +1,12 @@
-"""What a corpus of dialogues is to hold."""
+"""What a corpus of dialogues is to hold, and who writes, speaks and judges it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Literal
 
-from data_pipeline.records import Age, Emotion
+from data_pipeline.dialogues.utterances import Voice
+from data_pipeline.records import Age, Emotion, Gender
+from data_pipeline.synthesis.gates.measures import GateConfig
+from data_pipeline.synthesis.selection import DuplicateConfig
 
 Kind = Literal["empathetic", "general", "tool"]
 """``empathetic``: it matters who speaks and how. ``general``: everyday questions. ``tool``: the assistant calls a tool
@@ -18,21 +19,24 @@ SIX_EMOTIONS: tuple[Emotion, ...] = ("neutral", "happy", "sad", "angry", "fearfu
 class TextConfig:
     """Which dialogues are written.
 
-    ``empathetic``, ``general`` and ``tools`` are numbers of dialogues. First messages are wanted in equal numbers for
-    each topic and emotion, of users of the given shares by age; ``surplus`` times as many are written, of which near
-    duplicates are dropped. ``turns`` are the shares of dialogues of one, two, … turns, ``system_share`` those with a
-    system line that names a tone or a role.
+    ``empathetic``, ``general`` and ``tools`` are numbers of dialogues. Empathetic ones are wanted in equal numbers for
+    each topic, emotion, age and gender; ``surplus`` times as many first messages are written, of which near-duplicates
+    are dropped. General ones are of the writer's everyday questions, or of ``instructions``: a JSON Lines file (path or
+    URL) with the keys ``text`` and, where it is not ``language``, ``language``, which a language model edits. ``turns``
+    are the shares of dialogues of one, two, … turns, ``system_share`` those with a system line that names a tone or a
+    role.
     """
 
     empathetic: int
     general: int = 0
     tools: int = 0
+    instructions: str = ""
     language: str = "en"
     emotions: tuple[Emotion, ...] = SIX_EMOTIONS
-    ages: Mapping[Age, float] = field(
-        default_factory=lambda: MappingProxyType({"child": 0.1, "young": 0.3, "adult": 0.45, "elderly": 0.15})
-    )
+    ages: tuple[Age, ...] = ("child", "young", "adult", "elderly")
+    genders: tuple[Gender, ...] = ("female", "male")
     surplus: float = 1.3
+    duplicates: DuplicateConfig = field(default_factory=DuplicateConfig)
     turns: tuple[float, ...] = (0.6, 0.2, 0.12, 0.08)
     system_share: float = 0.1
     seed: int = 0
@@ -51,3 +55,47 @@ class TextConfig:
                 f"expected surplus >= 1, system_share from 0 to 1 and shard_rows >= 1, got {self.surplus}, "
                 f"{self.system_share} and {self.shard_rows}"
             )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VoicesConfig:
+    """Speakers as for :func:`~data_pipeline.synthesis.speakers.registry.open_speaker`.
+
+    ``seeds`` is the path or URL of a table of seed clips, from which the voices and emotions of users are cloned;
+    without one, users have the embedded voices.
+    """
+
+    user_speaker: str = "embedded"
+    reply_speaker: str = "embedded"
+    reply_voice: Voice = field(default_factory=lambda: Voice(name="piper:joe"))
+    seeds: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JudgeConfig:
+    """``recogniser`` as for :func:`~data_pipeline.synthesis.recognisers.opening.open_recogniser`. Recogniser and DNSMOS
+    measure ``share`` of the clips, chosen by ``seed``; all else is measured of all clips."""
+
+    recogniser: str = ""
+    dnsmos: bool = True
+    share: float = 1.0
+    seed: int = 0
+    gates: GateConfig = field(default_factory=GateConfig)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"share: expected 0 to 1, got {self.share}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildConfig:
+    """``writer`` is ``embedded`` or ``openai:URL#MODEL``. ``model`` is a bundle whose speech tokenizer makes the units
+    of replies; without one, data preparation makes them. A build fails where more than ``max_reject_share`` of the
+    dialogues are rejected."""
+
+    texts: TextConfig
+    writer: str = "embedded"
+    voices: VoicesConfig = field(default_factory=VoicesConfig)
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    model: str = ""
+    max_reject_share: float = 0.2

@@ -73,7 +73,14 @@ class Writer(Protocol):
         ...
 
     @property
-    def topics(self) -> tuple[str, ...]: ...
+    def topics(self) -> tuple[str, ...]:
+        """On which it matters who speaks and how."""
+        ...
+
+    @property
+    def general_topics(self) -> tuple[str, ...]:
+        """Of everyday questions."""
+        ...
 
     def user_turns(self, requests: Sequence[UserTurnRequest]) -> list[list[str] | RejectedRow]:
         """First messages of users; there may be fewer than wanted."""
@@ -85,6 +92,23 @@ class Writer(Protocol):
 
     def follow_ups(self, requests: Sequence[ReplyRequest]) -> list[str | RejectedRow]:
         """What the same user says next, after the assistant's last message."""
+        ...
+
+
+class Editor(Protocol):
+    """Turns existing text instructions into what people say. Results as of :class:`Writer`."""
+
+    @property
+    def name(self) -> str: ...
+
+    def rewrite_for_speech(
+        self, instructions: Sequence[str], *, language: str = "en", seed: int = 0
+    ) -> list[str | RejectedRow]:
+        """Typed instructions in ``language`` as a person would say them; those that do not suit speech are rejected."""
+        ...
+
+    def translate(self, texts: Sequence[str], language: str, *, seed: int = 0) -> list[str | RejectedRow]:
+        """Spoken messages in ``language``."""
         ...
 
 

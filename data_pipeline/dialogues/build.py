@@ -1,0 +1,165 @@
+"""A corpus of dialogues: four data sets, each made from the one before, and instruction JSONL of the last one.
+
+::
+
+    OUTPUT/first_messages/      what users may say first
+    OUTPUT/texts/               dialogues as text
+    OUTPUT/speech/              each text in each voice and tone once, with its measures; clips in ``_files/*.zip``
+    OUTPUT/dialogues/           the dialogues whose clips are within the bounds
+    OUTPUT/train.jsonl          the same as instruction JSONL, with paths of clips below OUTPUT
+    OUTPUT/samples.html         some of them, to read and to listen to
+    OUTPUT/distributions.png    as Figure 3 of the OpenS2S report
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from data_pipeline.dataset import DatasetWriter, Shard, absolute_url, finished_shards, read_rows, read_shard
+from data_pipeline.dataset.layout import DatasetFiles, file_of
+from data_pipeline.dataset.plan import fingerprint
+from data_pipeline.dialogues.assemble import ROWS, Part, make_corpus, plan_corpus
+from data_pipeline.dialogues.casting import cast_of
+from data_pipeline.dialogues.config import BuildConfig
+from data_pipeline.dialogues.description import distributions, sample_page
+from data_pipeline.dialogues.first_messages import make_first_messages, plan_first_messages, select_messages
+from data_pipeline.dialogues.opening import ConfiguredTools, open_writer
+from data_pipeline.dialogues.schema import FIRST_MESSAGE, WRITTEN
+from data_pipeline.dialogues.speech import make_speech, plan_speech
+from data_pipeline.dialogues.texts import make_dialogues, plan_dialogues
+from data_pipeline.dialogues.utterances import PlannedUtterance, distinct, planned_utterances
+from data_pipeline.preparation.bundle import speech_fingerprint
+from data_pipeline.preparation.shard import check_rejects
+from data_pipeline.progress import ShowProgress
+from data_pipeline.report import Report
+from data_pipeline.runner import Make, run_shards
+from opens2s_core.config import config_to_dict
+
+FIRST_MESSAGES, TEXTS, SPEECH, DIALOGUES = "first_messages", "texts", "speech", "dialogues"
+TRAIN, SAMPLES, DISTRIBUTIONS = "train.jsonl", "samples.html", "distributions.png"
+_BUILT = "_built.json"
+"""Written last: what the other files are made from."""
+_UNANSWERED = ": no answer"
+"""End of the kinds of rows for which a service gave no answer."""
+ShowStage = Callable[[str], ShowProgress]
+"""The progress of a stage by its name."""
+
+
+class UnansweredError(ValueError):
+    """A service gave no answer for some rows; started again, the job asks for them again."""
+
+
+def build_corpus(config: BuildConfig, output: str, progress: ShowStage) -> Report:
+    """Publish the corpus at ``output``, a directory or URL.
+
+    A build that was killed resumes when it is started again; a finished one changes nothing. Raises
+    :class:`UnansweredError`, :class:`~data_pipeline.preparation.shard.TooManyRejects` and
+    :class:`~data_pipeline.dataset.DatasetError`.
+    """
+    url = absolute_url(output)
+    with DatasetFiles(url).for_one_job():
+        stage = _Stages(url, progress)
+        writer, opened = open_writer(config.writer), partial(open_writer, config.writer)
+        texts = config.texts
+        stage.run(
+            FIRST_MESSAGES,
+            plan_first_messages(texts, writer),
+            partial(make_first_messages, writer=opened, language=texts.language),
+        )
+        messages, missing = select_messages(texts, writer, list(read_rows(f"{url}/{FIRST_MESSAGES}", FIRST_MESSAGE)))
+        if missing:
+            warnings.warn(
+                f"{url}: {missing} of {texts.empathetic + texts.general} first messages are missing", stacklevel=2
+            )
+        stage.run(TEXTS, plan_dialogues(texts, messages, writer.name), partial(make_dialogues, writer=opened))
+        spoken = _spoken(config, f"{url}/{TEXTS}")
+        utterances = list(distinct(each for of_shard in spoken.values() for each in _of_messages(of_shard)).values())
+        shards = plan_speech(utterances, texts.shard_rows, _spoken_by(config))
+        tools = ConfiguredTools(config)
+        stage.run(SPEECH, shards, partial(make_speech, tools=tools, judge=config.judge))
+        places = {each.id: shards[number // texts.shard_rows].name for number, each in enumerate(utterances)}
+        made_from = [fingerprint(finished_shards(f"{url}/{name}")) for name in (TEXTS, SPEECH)]
+        report = stage.run(
+            DIALOGUES,
+            plan_corpus([_part(shard, dialogues, places) for shard, dialogues in spoken.items()], made_from),
+            partial(make_corpus, texts=f"{url}/{TEXTS}", speech=f"{url}/{SPEECH}", speech_path=SPEECH),
+        )
+        check_rejects(url, report, config.max_reject_share)
+        _publish(url, made_from)
+    return report
+
+
+class _Stages:
+    """The data sets of a corpus at ``url``."""
+
+    def __init__(self, url: str, progress: ShowStage) -> None:
+        self._url, self._progress = url, progress
+
+    def run(self, name: str, plan: Sequence[Shard], make: Make) -> Report:
+        """Publish a data set. Raises :class:`UnansweredError`; what has no answer is made again by the next job."""
+        writer = DatasetWriter(f"{self._url}/{name}")
+        report = run_shards(plan, make, writer, self._progress(name))
+        unanswered = {kind: rows for kind, rows in report.rejected.items() if kind.endswith(_UNANSWERED)}
+        if unanswered:
+            markers = writer.markers([shard.name for shard in plan])
+            writer.withdraw([shard for shard, marker in markers.items() if marker.report.rejected.keys() & unanswered])
+            raise UnansweredError(
+                f"{writer.url}: {sum(unanswered.values())} requests got no answer: expected a service that answers; "
+                "start again to ask for these alone"
+            )
+        return report
+
+
+_Spoken = dict[str, list[PlannedUtterance | None]]
+"""For each dialogue the utterances of its messages, None for a message that is not spoken."""
+
+
+def _spoken(config: BuildConfig, texts: str) -> dict[str, _Spoken]:
+    """By shard of texts."""
+    voices = config.voices
+    cast = cast_of(voices)
+    return {
+        shard: {
+            row["id"]: planned_utterances(row, cast, voices.reply_voice)
+            for row in read_shard(texts, shard, WRITTEN).to_pylist()
+        }
+        for shard in finished_shards(texts)
+    }
+
+
+def _of_messages(dialogues: _Spoken) -> Iterator[PlannedUtterance]:
+    for utterances in dialogues.values():
+        yield from (utterance for utterance in utterances if utterance is not None)
+
+
+def _part(shard: str, dialogues: _Spoken, places: Mapping[str, str]) -> Part:
+    """``places`` are the shards of utterances by id."""
+
+    def place(utterance: PlannedUtterance | None) -> tuple[str, str]:
+        return ("", "") if utterance is None else (utterance.id, places[utterance.id])
+
+    return Part(shard=shard, utterances={id: tuple(map(place, messages)) for id, messages in dialogues.items()})
+
+
+def _spoken_by(config: BuildConfig) -> dict[str, Any]:
+    """All that decides how utterances sound and are judged, beside themselves."""
+    voices = config_to_dict(config.voices)
+    return {
+        "speakers": [voices["user_speaker"], voices["reply_speaker"]],
+        "judge": config_to_dict(config.judge),
+        "speech_tokenizer": speech_fingerprint(config.model) if config.model else "",
+    }
+
+
+def _publish(url: str, made_from: list[str]) -> None:
+    """The files of a finished corpus, unless they are those of the same data sets already."""
+    files, corpus, speech = DatasetFiles(url), f"{url}/{DIALOGUES}", f"{url}/{SPEECH}"
+    if files.exists(_BUILT) and files.read_json(_BUILT) == made_from:
+        return
+    files.remove(_BUILT)
+    shards = finished_shards(corpus)
+    files.put(TRAIN, b"".join(files.read(f"{DIALOGUES}/{file_of(shard, ROWS)}") for shard in shards))
+    files.put(DISTRIBUTIONS, distributions(corpus, speech, "Dialogues"))
+    files.put(SAMPLES, sample_page(corpus, speech, "Dialogues", seed=0).encode())
+    files.put_json(_BUILT, made_from)

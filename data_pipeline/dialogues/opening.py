@@ -1,0 +1,57 @@
+"""Writers, speakers, recognisers and models by their names, opened once in a process."""
+
+from functools import lru_cache
+
+from data_pipeline.dialogues.config import BuildConfig, JudgeConfig
+from data_pipeline.dialogues.speech import Tools
+from data_pipeline.dialogues.utterances import Side
+from data_pipeline.preparation.bundle import load_unit_encoder
+from data_pipeline.steps.speech_units import UnitEncoder
+from data_pipeline.synthesis.gates.dnsmos import Dnsmos
+from data_pipeline.synthesis.gates.measuring import Models
+from data_pipeline.synthesis.protocols import Speaker, Writer
+from data_pipeline.synthesis.recognisers.opening import open_recogniser
+from data_pipeline.synthesis.speakers.registry import open_speaker
+
+
+@lru_cache(maxsize=1)
+def open_writer(spec: str) -> Writer:
+    """``embedded`` or ``openai:URL#MODEL``. ``ValueError`` for any other text."""
+    kind, _, rest = spec.partition(":")
+    url, _, model = rest.partition("#")
+    if spec == "embedded":
+        from data_pipeline.synthesis.embedded_writer import EmbeddedWriter
+
+        return EmbeddedWriter()
+    if kind == "openai" and url.startswith(("http://", "https://")) and model:
+        from data_pipeline.chat_client import EndpointConfig
+        from data_pipeline.synthesis.llm_writer import LLMWriter, LLMWriterConfig
+
+        return LLMWriter(LLMWriterConfig(endpoint=EndpointConfig(base_url=url, model=model)))
+    raise ValueError(f"unknown writer {spec!r}: expected embedded or openai:URL#MODEL")
+
+
+class ConfiguredTools:
+    """The :class:`~data_pipeline.dialogues.speech.Tools` of a configuration."""
+
+    def __init__(self, config: BuildConfig) -> None:
+        self._config = config
+
+    def speaker(self, side: Side) -> Speaker:
+        voices = self._config.voices
+        return _speaker(voices.user_speaker if side == "user" else voices.reply_speaker)
+
+    def models(self) -> Models:
+        return _models(self._config.judge)
+
+    def units(self) -> UnitEncoder | None:
+        return _units(self._config.model) if self._config.model else None
+
+
+_speaker = lru_cache(maxsize=2)(open_speaker)
+_units = lru_cache(maxsize=1)(load_unit_encoder)
+
+
+@lru_cache(maxsize=1)
+def _models(config: JudgeConfig) -> Models:
+    return Models(recogniser=open_recogniser(config.recogniser), dnsmos=Dnsmos() if config.dnsmos else None)
