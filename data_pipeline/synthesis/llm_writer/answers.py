@@ -20,7 +20,7 @@ _CLOSED = re.compile(rf"<\s*/\s*{_TAG}\s*>|◁/think▷|\[/THINK\]", re.IGNORECA
 
 _LIST_LINE = re.compile(r"^\s*(?:\d{1,3}\s*[.):、．]|[-*•])\s*(?=\S)")
 _LABEL = re.compile(r"^(?:user|assistant|speaker|person|reply|response|answer|用户|助手|回复|回答)\s*:", re.IGNORECASE)
-_MARKUP = re.compile(r"[{}\[\]()【】\\*_#@\ufe0f]|://|\bwww\.|^\s*(?:\d{1,3}[.)]|[-•])\s", re.MULTILINE)
+_MARKUP = re.compile(r"[{}\[\]()【】\\*_#@\ufe0f]|://|\bwww\.|&#?\w+;|^\s*(?:\d{1,3}[.)]|[-•])\s", re.MULTILINE)
 _UNSPOKEN = frozenset({"So", "Sk", "Sm", "Cc", "Cf", "Cs", "Co", "Cn", "Me"})
 """Unicode categories: emoji and other symbols, mathematics, control characters."""
 _QUOTES = {'"': '"', "“": "”", "「": "」", "'": "'", "‘": "’"}

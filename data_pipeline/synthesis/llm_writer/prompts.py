@@ -56,8 +56,8 @@ _EXAMPLES = {
 
 _REPLY_SYSTEM = {
     "en": """\
-You are a voice assistant. You hear how people speak, and you answer with empathy. Each message of the user begins with \
-a note in square brackets that describes the speaker.
+You are a voice assistant. You hear how people speak, and you answer with empathy. Each message of the user begins \
+with a note in square brackets that describes the speaker.
 
 Rules for your reply:
 - It is spoken: one to three short, natural sentences in English, at most {max_words} words in all.
@@ -108,8 +108,8 @@ Here is a dialogue between a person and a voice assistant. The person is {person
 {transcript}
 
 Write what the same person says next. It is a natural spoken message in everyday English, one or two sentences, at \
-most {max_words} words. It continues the dialogue: it reacts to the reply, asks further, or tells more; it does not only \
-thank or say goodbye. No mathematics, code, stage directions, emoji, brackets, lists or web addresses. Numbers and \
+most {max_words} words. It continues the dialogue: it reacts to the reply, asks further, or tells more; it does not \
+only thank or say goodbye. No mathematics, code, stage directions, emoji, brackets, lists or web addresses. Numbers and \
 symbols are written as words. Answer with the words of the message alone.""",
     "zh": """\
 下面是一个人和语音助手的对话。这个人是{person}。
@@ -129,11 +129,11 @@ Below is an instruction that somebody typed to an assistant. Decide whether it s
 not suit one if it, or a good answer to it, needs mathematics, code, tables, formulas, links, long texts or anything \
 that must be read or seen.
 
-If it suits, rewrite it as what a person would say aloud, in natural spoken English, at most {max_words} words, with the \
-same meaning and without markup, lists or brackets. Numbers and symbols are written as words.
+If it suits, rewrite it as what a person would say aloud, in natural spoken English, at most {max_words} words, with \
+the same meaning and without markup, lists or brackets. Numbers and symbols are written as words.
 
-Answer only with a JSON object: {{"suitable": true or false, "spoken": "the rewritten instruction, or empty", "reason": \
-"why it does not suit, in a few words, or empty"}}
+Answer only with a JSON object: {{"suitable": true or false, "spoken": "the rewritten instruction, or empty", \
+"reason": "why it does not suit, in a few words, or empty"}}
 
 Instruction:
 {text}""",
@@ -144,7 +144,8 @@ Instruction:
 如果适合，请改写成一个人会说出来的话：自然的中文口语，不超过{max_words}个字，意思不变，没有标记、列表或括号。\
 数字和符号写成汉字。
 
-只用一个JSON对象回答：{{"suitable": true或false, "spoken": "改写后的指令，或者空", "reason": "不适合的原因，几个字，或者空"}}
+只用一个JSON对象回答：{{"suitable": true或false, "spoken": "改写后的指令，或者空", \
+"reason": "不适合的原因，几个字，或者空"}}
 
 指令：
 {text}""",

@@ -20,6 +20,10 @@ from data_pipeline.synthesis.protocols import Person, ReplyRequest, UserTurnRequ
 MAX_INSTRUCTION_CHARACTERS = 1000
 """A longer typed instruction has no spoken form of the same meaning."""
 
+_TURNS = Sampling(max_tokens=4096, temperature=0.7, top_p=0.8)
+_REPLIES = Sampling(max_tokens=4096, temperature=0.6, top_p=0.95, thinking=True)
+_EDITS = Sampling(max_tokens=1024)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LLMWriterConfig:
@@ -30,9 +34,9 @@ class LLMWriterConfig:
     """
 
     endpoint: EndpointConfig
-    turns: Sampling = Sampling(max_tokens=4096, temperature=0.7, top_p=0.8)
-    replies: Sampling = Sampling(max_tokens=4096, temperature=0.6, top_p=0.95, thinking=True)
-    edits: Sampling = Sampling(max_tokens=1024)
+    turns: Sampling = _TURNS
+    replies: Sampling = _REPLIES
+    edits: Sampling = _EDITS
     max_turn_words: int = 40
     max_reply_words: int = 60
 
