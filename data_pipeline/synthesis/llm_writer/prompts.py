@@ -109,8 +109,8 @@ Here is a dialogue between a person and a voice assistant. The person is {person
 
 Write what the same person says next. It is a natural spoken message in everyday English, one or two sentences, at \
 most {max_words} words. It continues the dialogue: it reacts to the reply, asks further, or tells more; it does not \
-only thank or say goodbye. No mathematics, code, stage directions, emoji, brackets, lists or web addresses. Numbers and \
-symbols are written as words. Answer with the words of the message alone.""",
+only thank or say goodbye. No mathematics, code, stage directions, emoji, brackets, lists or web addresses. Numbers \
+and symbols are written as words. Answer with the words of the message alone.""",
     "zh": """\
 下面是一个人和语音助手的对话。这个人是{person}。
 
