@@ -84,7 +84,10 @@ def test_retries_without_a_request_wait_longer_each_time() -> None:
     ],
 )
 def test_a_server_that_does_not_answer_is_unavailable_after_all_retries(reply: Reply, reason: str) -> None:
-    with chat_server(lambda *_: reply) as server, pytest.raises(Unavailable, match=f"^no answer: {server.url}, {reason}"):
+    with (
+        chat_server(lambda *_: reply) as server,
+        pytest.raises(Unavailable, match=f"^no answer: {server.url}, {reason}"),
+    ):
         ask(client(server))
     assert len(server.requests) == 3
 

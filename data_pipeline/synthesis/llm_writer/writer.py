@@ -103,12 +103,15 @@ class LLMWriter:
         answer = self._ask(prompts.user_turns_chat(request, config.max_turn_words), config.turns, request.seed)
         found = parse_list(answer)
         kept, faults = _usable(found, lambda text: spoken_text(text, request.language, config.max_turn_words))
-        known = {example.casefold() for example in request.examples}
-        new = list({turn.casefold(): turn for turn in reversed(kept) if turn.casefold() not in known}.values())[::-1]
+        new: dict[str, str] = {}
+        for turn in kept:
+            new.setdefault(turn.casefold(), turn)
+        for example in request.examples:
+            new.pop(example.casefold(), None)
         if not new:
             reason = str(faults[0]) if faults else "all are examples"
             raise RejectedRow(f"no usable turn: of {len(found)}, the first: {reason}")
-        return new[: request.count]
+        return list(new.values())[: request.count]
 
     def _reply(self, request: ReplyRequest) -> WrittenReply:
         config = self._config

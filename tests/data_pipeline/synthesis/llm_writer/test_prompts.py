@@ -44,7 +44,11 @@ def test_people_with_different_labels_are_described_differently(language: str) -
 @pytest.mark.parametrize(
     ("language", "topic", "parts"),
     [
-        ("en", "a pet", ["7 different", "topic: a pet", "an elderly woman who sounds sad", "40 words", "JSON list of 7"]),
+        (
+            "en",
+            "a pet",
+            ["7 different", "topic: a pet", "an elderly woman who sounds sad", "40 words", "JSON list of 7"],
+        ),
         ("zh", "a pet", ["7句", "话题是：宠物", "一位老奶奶，听起来难过", "60个字", "7个字符串"]),
         ("zh", "桥牌", ["话题是：桥牌"]),
     ],
@@ -87,9 +91,7 @@ def test_a_reply_without_a_system_line_has_the_rules_alone() -> None:
 def test_a_tone_is_wished_with_the_whole_dialogue() -> None:
     (message,) = prompts.tone_chat(ReplyRequest(messages=MESSAGES[:1], system="Be brief."), "I am so sorry.")
     transcript = (
-        "(Be brief.)\n"
-        "Person: [Spoken by an elderly woman who sounds sad.] My {dog} died.\n"
-        "Assistant: I am so sorry.\n"
+        "(Be brief.)\nPerson: [Spoken by an elderly woman who sounds sad.] My {dog} died.\nAssistant: I am so sorry.\n"
     )
     assert transcript in message["content"]
 
