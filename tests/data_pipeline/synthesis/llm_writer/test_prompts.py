@@ -47,7 +47,7 @@ def test_people_with_different_labels_are_described_differently(language: str) -
         (
             "en",
             "a pet",
-            ["7 different", "topic: a pet", "an elderly woman who sounds sad", "40 words", "JSON list of 7"],
+            ["7 different", "topic: a pet", "an elderly woman who sounds sad", "40 words", "list of 7"],
         ),
         ("zh", "a pet", ["7句", "话题是：宠物", "一位老奶奶，听起来难过", "60个字", "7个字符串"]),
         ("zh", "桥牌", ["话题是：桥牌"]),
