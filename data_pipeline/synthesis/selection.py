@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from datasketch import MinHash, MinHashLSH
 
@@ -72,7 +73,8 @@ class DistinctTexts:
         sketch = self._empty.copy()
         sketch.update_batch([shingle.encode("utf-8", "surrogatepass") for shingle in found])
         for key in self._index.query(sketch):
-            other = shingles(*self._texts[key], self._config.shingle)
+            earlier, its_language = self._texts[key]
+            other = shingles(earlier, its_language, self._config.shingle)
             if len(found & other) >= self._config.threshold * len(found | other):
                 return False
         self._index.insert(len(self._texts), sketch, check_duplication=False)
@@ -110,7 +112,7 @@ def equal_quotas(
     # What remains of each division goes to the values in turn, across all divisions of a dimension.
     turns = [itertools.cycle(range(len(values))) for values in dimensions]
 
-    def split(count: int, labels: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
+    def split(count: int, labels: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], int]]:
         if len(labels) == len(dimensions):
             yield labels, count
             return
