@@ -51,36 +51,35 @@ def measure_audio(speech: Speech) -> AudioMeasures:
     samples, rate = speech.samples, speech.rate
     if not len(samples):
         raise ValueError("expected a clip with samples, got none")
-    duration = len(samples) / rate
-    silent = _silent_frames(samples, rate)
-    runs = _runs(silent)
-    frame = duration / len(silent)
+    silences = _silences(samples, rate)
+    lengths = [stop - start for start, stop in silences]
     return AudioMeasures(
-        duration=duration,
+        duration=len(samples) / rate,
         peak=float(np.abs(samples).max()),
         clipped_share=_clipped_share(samples),
-        silence_share=float(silent.mean()),
-        longest_silence=frame * max((stop - start for start, stop in runs), default=0),
-        leading_silence=frame * (runs[0][1] if len(runs) and runs[0][0] == 0 else 0),
-        trailing_silence=frame * (len(silent) - runs[-1][0] if len(runs) and runs[-1][1] == len(silent) else 0),
+        silence_share=sum(lengths) / len(samples),
+        longest_silence=max(lengths, default=0) / rate,
+        leading_silence=lengths[0] / rate if silences and silences[0][0] == 0 else 0.0,
+        trailing_silence=lengths[-1] / rate if silences and silences[-1][1] == len(samples) else 0.0,
         loudness=measure_loudness(resample(samples, rate, SAMPLE_RATE)),
     )
 
 
-def _silent_frames(samples: Waveform, rate: int) -> NDArray[np.bool_]:
-    """Whether each frame is silent (frames,). The last one is as long as the others or shorter."""
+def _silences(samples: Waveform, rate: int) -> list[tuple[int, int]]:
+    """Samples from and to which the clip is silent. The last frame is as long as the others or shorter."""
     starts = np.arange(0, len(samples), max(1, round(rate * FRAME_SECONDS)))
-    power = np.add.reduceat(np.square(samples, dtype=np.float64), starts) / np.diff([*starts, len(samples)])
-    rms = np.sqrt(power)
-    return rms <= max(SILENCE, rms.max() * _BELOW_LOUDEST)
+    edges = np.append(starts, len(samples))
+    rms = np.sqrt(np.add.reduceat(np.square(samples, dtype=np.float64), starts) / np.diff(edges))
+    silent = rms <= max(SILENCE, rms.max() * _BELOW_LOUDEST)
+    return [(int(edges[start]), int(edges[stop])) for start, stop in _runs(silent)]
 
 
 def _clipped_share(samples: Waveform) -> float:
     lengths = [stop - start for start, stop in _runs(np.abs(samples) >= _FULL_SCALE)]
-    return sum(int(length) for length in lengths if length >= _CLIPPED_RUN) / len(samples)
+    return sum(length for length in lengths if length >= _CLIPPED_RUN) / len(samples)
 
 
-def _runs(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """First index and the index after the last one of each run of True: (runs, 2)."""
+def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First index and the index after the last one of each run of True."""
     edges = np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8))
-    return np.stack([np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)], axis=1)
+    return list(zip(np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist(), strict=True))

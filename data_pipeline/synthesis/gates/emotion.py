@@ -46,8 +46,8 @@ class EmotionClassifier:
     def fit(
         cls, features: Vectors, labels: Sequence[str], speakers: Sequence[str], *, penalty: float = 1e-3
     ) -> "EmotionClassifier":
-        """The classifier that minimises the cross-entropy, each class weighted alike, plus ``penalty`` times the squared
-        weights. Raises ``ValueError`` for fewer than two classes or lengths that differ."""
+        """The classifier that minimises the cross-entropy, each class weighted alike, plus ``penalty`` times the
+        squared weights. Raises ``ValueError`` for fewer than two classes or lengths that differ."""
         classes = tuple(sorted(set(labels)))
         if len(classes) < 2 or not len(features) == len(labels) == len(speakers):
             raise ValueError(

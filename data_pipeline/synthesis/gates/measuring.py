@@ -83,17 +83,19 @@ def measure_message(message: SpokenMessage, models: Models) -> Measures:
         similarity = speaker_similarity(models.speaker_encoder, message.speech, message.reference)
         measures = replace(measures, speaker_similarity=similarity)
     if models.emotions is not None:
-        measures = replace(measures, **_emotion(models.emotions, message, models.baselines))
+        emotion, probability = _emotion(models.emotions, message, models.baselines)
+        measures = replace(measures, recognised_emotion=emotion, emotion_probability=probability)
     return measures
 
 
 def _emotion(
     classifier: EmotionClassifier, message: SpokenMessage, baselines: Mapping[str, NDArray[np.float64]]
-) -> dict[str, str | float | None]:
+) -> tuple[str, float | None]:
+    """The most probable class, and the probability of the label if it is one of the classes."""
     features = prosody_features(message.speech)[None]
     (probabilities,) = classifier.probabilities(features, [message.speaker], baselines)
     known = message.label in classifier.classes
-    return {
-        "recognised_emotion": classifier.classes[int(probabilities.argmax())],
-        "emotion_probability": float(probabilities[classifier.classes.index(message.label)]) if known else None,
-    }
+    return (
+        classifier.classes[int(probabilities.argmax())],
+        float(probabilities[classifier.classes.index(message.label)]) if known else None,
+    )

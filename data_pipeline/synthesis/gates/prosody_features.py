@@ -27,7 +27,7 @@ FEATURES = (
     "pause_share",  # of the time from the first to the last frame of speech
     "pause_rate",  # pauses per second of that time
 )
-"""Names of the numbers in a vector. Frames are 10 ms apart; frames of speech are at most 25 dB below the loudest ones."""
+"""Names of the numbers in a vector. Frames are 10 ms apart; those of speech are at most 25 dB below the loudest."""
 
 _STEP = 0.01
 _FLOOR, _CEILING = 60.0, 700.0

@@ -1,7 +1,7 @@
 """What must not be in a spoken text: refusals, thinking text, unsafe words, and what cannot be spoken.
 
-Each function returns what it finds first, or an empty string. The word lists are small: they catch what a language model
-writes by accident, and are no moderation of content.
+Each function returns what it finds first, or an empty string. The word lists are small: they catch what a language
+model writes by accident, and are no moderation of content.
 """
 
 import re
@@ -51,7 +51,7 @@ _ADDRESS = re.compile(
 )
 _LIST_ITEM = re.compile(r"^[ \t]*[-–—•·+][ \t]+\S+", re.MULTILINE)
 _SPOKEN_SYMBOLS = frozenset("%&$€£¥°+'\u2019\u02bc")
-_DASHES_AND_QUOTES = frozenset("Pd Pi Pf".split())
+_DASHES_AND_QUOTES = frozenset(("Pd", "Pi", "Pf"))
 _PUNCTUATION = frozenset('.,!?;:"-()…、。，！？；：（）《》·「」『』')
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 
