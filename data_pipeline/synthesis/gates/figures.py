@@ -1,6 +1,7 @@
-"""The distributions of a corpus of dialogues as plots in one PNG, as in Figure 3 of the OpenS2S report (section 3.2)."""
+"""The distributions of a corpus of dialogues as plots in one PNG, as in Figure 3 of the OpenS2S report."""
 
 import io
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ def plot_distributions(columns: DialogueColumns, title: str) -> bytes:
     try:
         from matplotlib import font_manager, rc_context
         from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError as error:
         raise ImportError("plots need matplotlib (pip install 'opens2s-on-ray[data]')") from error
     installed = {font.name for font in font_manager.fontManager.ttflist}
@@ -52,8 +54,7 @@ def plot_distributions(columns: DialogueColumns, title: str) -> bytes:
         "text.parse_math": False,
     }
     with rc_context(style):
-        figure = Figure(figsize=(14, 11), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.15, h_pad=0.12)  # type: ignore[union-attr]
+        figure = Figure(figsize=(14, 11), layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12))
         figure.suptitle(title, fontsize=15, fontweight="bold", parse_math=False)
         axes = figure.subplots(3, 3)
         _plot_labels(axes[0][0], "Emotion of user messages", columns.emotions, _USER)
@@ -71,36 +72,38 @@ def plot_distributions(columns: DialogueColumns, title: str) -> bytes:
 
 
 def _plot_labels(ax: "Axes", title: str, labels: Sequence[str], colour: str) -> None:
-    """Bars from the most frequent label down; those beyond the first twelve are summed up."""
+    """Bars from the most frequent label down; those beyond the first twelve are counted without a bar."""
     counts = Counter(label or "unknown" for label in labels)
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    shown, others = ranked[:_MOST_BARS], ranked[_MOST_BARS:]
-    bars = [(_shortened(label), count) for label, count in shown]
-    if others:
-        bars.append((f"{len(others)} others", sum(count for _, count in others)))
+    bars = [(_shortened(label), count, count) for label, count in ranked[:_MOST_BARS]]
+    if others := ranked[_MOST_BARS:]:
+        bars.append((f"{len(others)} others", sum(count for _, count in others), 0))
     _prepare(ax, f"{title} ({len(labels):,})")
     places = range(len(bars))
-    ax.barh(places, [count for _, count in bars], height=0.66, color=colour)
-    ax.set_yticks(places, [label for label, _ in bars])
+    ax.barh(places, [length for _, _, length in bars], height=0.66, color=colour)
+    ax.set_yticks(places, [label for label, _, _ in bars])
     ax.set_ylim(max(len(bars), 4) - 0.5, -0.5)
     ax.set_xticks([])
-    longest = max((count for _, count in bars), default=1)
+    longest = max((length for _, _, length in bars), default=1)
     ax.set_xlim(0, 1.3 * longest)
-    for place, (_, count) in enumerate(bars):
+    for place, (_, count, length) in enumerate(bars):
         text = f"{100 * count / len(labels):.1f} %  {count:,}"
-        ax.text(count + 0.02 * longest, place, text, va="center", color=_MUTED, fontsize=9)
+        ax.text(length + 0.02 * longest, place, text, va="center", color=_MUTED, fontsize=9)
 
 
 def _plot_histograms(ax: "Axes", title: str, unit: str, user: Sequence[float], reply: Sequence[float]) -> None:
     _prepare(ax, title)
     values = [np.asarray(each, np.float64) for each in (user, reply)]
-    highest = max((float(each.max()) for each in values if each.size), default=1.0)
-    edges = np.linspace(0, highest or 1.0, _BINS + 1)
+    highest = max((float(each.max()) for each in values if each.size), default=0.0) or 1.0
+    # Bins of whole numbers hold as many of them each.
+    width = math.ceil((highest + 1) / _BINS) if unit == "words" else highest / _BINS
+    edges = [number * width for number in range(_BINS + 1)]
     for each, name, colour in zip(values, ("user messages", "replies"), (_USER, _REPLY), strict=True):
         median = f", median {np.median(each):.1f}" if each.size else ""
         ax.hist(each, edges, color=colour, alpha=0.6, label=f"{name}{median}")
     ax.set_xlabel(unit, color=_MUTED)
     ax.grid(axis="y", color=_LINE)
+    ax.set_ylim(top=1.2 * ax.get_ylim()[1])  # below the legend
     ax.legend(frameon=False)
 
 

@@ -48,8 +48,8 @@ def choose_samples(cells: Iterable[tuple[str, str]], per_cell: int, seed: int) -
 
 
 def render_samples(title: str, dialogues: Sequence[SampleDialogue]) -> str:
-    """The page: cells in alphabetical order, dialogues in theirs. It needs no other file and no network, runs no script,
-    and shows text as text. FLAC and WAV become MP3, which is about a fifth of the size.
+    """The page: cells in alphabetical order, dialogues in theirs. It needs no other file and no network, runs no
+    script, and shows text as text. FLAC and WAV become MP3, which is less than half the size.
 
     Raises :class:`~opens2s_core.audio.AudioError` for a clip that cannot be decoded.
     """
@@ -74,7 +74,7 @@ def _draw(name: str, seed: int) -> bytes:
 def _shown(values: Mapping[str, float | str | None]) -> list[tuple[str, str]]:
     """Names and values of what is known."""
     return [
-        (name.replace("_", " "), f"{value:.3g}" if isinstance(value, float) else str(value))
+        (name.replace("_", " "), f"{value:.2f}" if isinstance(value, float) else str(value))
         for name, value in values.items()
         if value not in (None, "")
     ]
