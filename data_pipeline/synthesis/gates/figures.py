@@ -97,7 +97,7 @@ def _plot_histograms(ax: "Axes", title: str, unit: str, user: Sequence[float], r
     highest = max((float(each.max()) for each in values if each.size), default=0.0) or 1.0
     # Bins of whole numbers hold as many of them each.
     width = math.ceil((highest + 1) / _BINS) if unit == "words" else highest / _BINS
-    edges = [number * width for number in range(_BINS + 1)]
+    edges = [number * width for number in range(math.floor(highest / width) + 2)]
     for each, name, colour in zip(values, ("user messages", "replies"), (_USER, _REPLY), strict=True):
         median = f", median {np.median(each):.1f}" if each.size else ""
         ax.hist(each, edges, color=colour, alpha=0.6, label=f"{name}{median}")
