@@ -38,10 +38,10 @@ class Measures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateConfig:
-    """The bounds of the measures, with their units. What is not measured is not bounded.
+    """Bounds of :class:`Measures`, in their units. A measure that is None is in bounds.
 
-    Users' messages and replies may have bounds of their own. Word errors and speech rates of real recordings vary more
-    than those of synthesised speech, and their DNSMOS is higher: Emilia, a corpus of recordings, keeps 3 and above.
+    The defaults accept the embedded voices, whose DNSMOS is 2.2 to 2.9 overall. Emilia, a corpus of recordings, keeps 3
+    and above. ``allow_digits`` accepts texts with numbers in digits.
     """
 
     min_words: int = 1

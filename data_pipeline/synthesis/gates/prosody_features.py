@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data_pipeline.steps.filters import SILENCE
 from data_pipeline.synthesis.protocols import Speech
 
 if TYPE_CHECKING:
@@ -32,16 +33,19 @@ FEATURES = (
 _STEP = 0.01
 _FLOOR, _CEILING = 60.0, 700.0
 """Hz. Of men's low voices and of children's high ones."""
-_SILENCE = 25.0
+_BELOW_LOUDEST = 25.0
 _DIP = 2.0
+"""dB from the loudest frames to those without speech, and from a syllable to the dip before it, as in De Jong and Wempe
+(2009), "Praat script to detect syllable nuclei"."""
 _PAUSE = 0.15
-"""dB below the loudest frames, dB between two syllables, and seconds of a pause. The first two are those of De Jong and
-Wempe (2009), "Praat script to detect syllable nuclei"."""
+_SHORTEST = 0.1
+"""Seconds of a pause, and of a clip."""
 _FINAL = 0.2
 
 
 def prosody_features(speech: Speech) -> NDArray[np.float64]:
-    """The :data:`FEATURES` of a clip (features,): NaN where it has too few voiced frames, or no speech.
+    """The :data:`FEATURES` of a clip (features,): those of pitch are NaN with fewer than ten voiced frames, all are
+    NaN for a clip without sound or shorter than 0.1 s.
 
     Pitch is tracked twice, the second time between bounds for the clip's own speaker, as in De Looze and Hirst (2008).
     Raises ``ImportError`` without praat-parselmouth.
@@ -50,15 +54,14 @@ def prosody_features(speech: Speech) -> NDArray[np.float64]:
         import parselmouth
     except ImportError as error:
         raise ImportError("prosody needs praat-parselmouth (pip install 'opens2s-on-ray[quality]')") from error
+    if len(speech.samples) < _SHORTEST * speech.rate or np.abs(speech.samples).max() < SILENCE:
+        return np.full(len(FEATURES), np.nan)
     # Praat returns no frames at the ends, where its windows do not fit.
     margin = round(3 / _FLOOR * speech.rate)
     sound = parselmouth.Sound(np.pad(speech.samples.astype(np.float64), margin), speech.rate)
     intensity = sound.to_intensity(minimum_pitch=100.0, time_step=_STEP)
     times, energy = intensity.xs(), intensity.values[0]
-    loudest = np.percentile(energy, 99)
-    if len(speech.samples) < speech.rate / 10 or loudest < _SILENCE:  # the hearing threshold is 0 dB
-        return np.full(len(FEATURES), np.nan)
-    spoken = energy > loudest - _SILENCE
+    spoken = energy > np.percentile(energy, 99) - _BELOW_LOUDEST
     semitones = np.interp(times, *_pitch(sound), left=np.nan, right=np.nan)
     return np.array(
         [

@@ -44,7 +44,7 @@ def choose_samples(cells: Iterable[tuple[str, str]], per_cell: int, seed: int) -
     ids = defaultdict(list)
     for name, cell in cells:
         ids[cell].append(name)
-    return [name for cell in sorted(ids) for name in sorted(ids[cell], key=lambda name: _draw(name, seed))[:per_cell]]
+    return [name for cell in sorted(ids) for name in sorted(ids[cell], key=lambda name: _rank(name, seed))[:per_cell]]
 
 
 def render_samples(title: str, dialogues: Sequence[SampleDialogue]) -> str:
@@ -67,7 +67,7 @@ def render_samples(title: str, dialogues: Sequence[SampleDialogue]) -> str:
     return environment.get_template("dialogue_samples.html").render(title=title, cells=sorted(cells.items()))
 
 
-def _draw(name: str, seed: int) -> bytes:
+def _rank(name: str, seed: int) -> bytes:
     return blake2b(f"{seed}:{name}".encode(), digest_size=8).digest()
 
 

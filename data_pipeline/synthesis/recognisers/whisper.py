@@ -30,7 +30,7 @@ class WhisperRecogniser:
             from faster_whisper import WhisperModel
         except ImportError as error:
             raise _missing("faster-whisper") from error
-        model_name = f"Whisper {directory.name}" if directory else "Whisper tiny.en"
+        model_name = f"Whisper {directory.absolute().name}" if directory else "Whisper tiny.en"
         self.name = f"{model_name}, faster-whisper {version('faster-whisper')}"
         self._model = WhisperModel(str(_checked(directory or _bundled())), device="cpu", compute_type="int8")
         self._suppressed = [-1, *_numeral_tokens(self._model)]  # -1: and what Whisper itself suppresses

@@ -8,7 +8,7 @@ KEYS = [f"clip-{number}" for number in range(20_000)]
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.9])
-def test_the_share_of_clips_is_the_one_wished_for(share: float) -> None:
+def test_the_given_share_of_clips_is_chosen(share: float) -> None:
     chosen = sum(is_judged(key, share, 7) for key in KEYS)
     assert chosen / len(KEYS) == pytest.approx(share, abs=4 * (share * (1 - share) / len(KEYS)) ** 0.5)
 
