@@ -10,7 +10,7 @@ from opens2s_core.audio import SAMPLE_RATE
 SILENCE = 1e-3
 """Peak below which a waveform in [-1, 1] holds no speech (-60 dB)."""
 
-_REFUSALS = re.compile(
+REFUSALS = re.compile(
     r"""
     \bas\ an?\ (?:\w+\ )?(?:ai|artificial\ intelligence|language\ model|large\ language\ model)\b
     | \bi(?:['’]m|\ am)\ (?:just\ |only\ )?an?\ (?:\w+\ )?(?:ai|language\ model|large\ language\ model)\b
@@ -77,7 +77,7 @@ def filter_continuation(row: PreparedRow) -> PreparedRow:
     """The row itself, with a continuation. Raises :class:`RejectedRow` (``refusal``) for one in which the language
     model refuses to continue or refers to itself."""
     assert row.continuation is not None, f"{row.entry.id}: expected a continuation"
-    if found := _REFUSALS.search(row.continuation):
+    if found := REFUSALS.search(row.continuation):
         raise RejectedRow(f"refusal: the continuation has {found[0].strip()!r}")
     return row
 
