@@ -77,7 +77,7 @@ def build_corpus(config: BuildConfig, output: str, progress: ShowStage) -> Repor
         utterances = list(distinct(each for of_shard in spoken.values() for each in _of_messages(of_shard)).values())
         shards = plan_speech(utterances, texts.shard_rows, _spoken_by(config))
         tools = ConfiguredTools(config)
-        stage.run(SPEECH, shards, partial(make_speech, tools=tools, judge=config.judge))
+        stage.run(SPEECH, shards, partial(make_speech, tools=tools, quality=config.quality))
         places = {each.id: shards[number // texts.shard_rows].name for number, each in enumerate(utterances)}
         made_from = [fingerprint(finished_shards(f"{url}/{name}")) for name in (TEXTS, SPEECH)]
         report = stage.run(
@@ -143,11 +143,11 @@ def _part(shard: str, dialogues: _Spoken, places: Mapping[str, str]) -> Part:
 
 
 def _spoken_by(config: BuildConfig) -> dict[str, Any]:
-    """All that decides how utterances sound and are judged, beside themselves."""
+    """All that decides how utterances are spoken and measured, beside themselves."""
     voices = config_to_dict(config.voices)
     return {
         "speakers": [voices["user_speaker"], voices["reply_speaker"]],
-        "judge": config_to_dict(config.judge),
+        "quality": config_to_dict(config.quality),
         "speech_tokenizer": speech_fingerprint(config.model) if config.model else "",
     }
 

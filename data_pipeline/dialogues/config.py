@@ -1,11 +1,11 @@
-"""What a corpus of dialogues is to hold, and who writes, speaks and judges it."""
+"""What a corpus of dialogues is to hold, and who writes, speaks and measures it."""
 
 from dataclasses import dataclass, field
 from typing import Literal
 
 from data_pipeline.dialogues.utterances import Voice
 from data_pipeline.records import Age, Emotion, Gender
-from data_pipeline.synthesis.gates.measures import GateConfig
+from data_pipeline.synthesis.quality.measures import QualityBounds
 from data_pipeline.synthesis.selection import DuplicateConfig
 
 Kind = Literal["empathetic", "general", "tool"]
@@ -72,7 +72,7 @@ class VoicesConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class JudgeConfig:
+class QualityConfig:
     """``recogniser`` as for :func:`~data_pipeline.synthesis.recognisers.opening.open_recogniser`. Recogniser and DNSMOS
     measure ``share`` of the clips, chosen by ``seed``; all else is measured of all clips."""
 
@@ -80,7 +80,7 @@ class JudgeConfig:
     dnsmos: bool = True
     share: float = 1.0
     seed: int = 0
-    gates: GateConfig = field(default_factory=GateConfig)
+    bounds: QualityBounds = field(default_factory=QualityBounds)
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
@@ -96,6 +96,6 @@ class BuildConfig:
     texts: TextConfig
     writer: str = "embedded"
     voices: VoicesConfig = field(default_factory=VoicesConfig)
-    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
     model: str = ""
     max_reject_share: float = 0.2

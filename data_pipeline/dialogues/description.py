@@ -9,10 +9,10 @@ from data_pipeline.dataset.layout import DatasetFiles, file_of
 from data_pipeline.dataset.reader import read_manifest
 from data_pipeline.dialogues.schema import DIALOGUE, UTTERANCE
 from data_pipeline.dialogues.speech import ARCHIVE
-from data_pipeline.synthesis.gates.figures import DialogueColumns, plot_distributions
-from data_pipeline.synthesis.gates.measures import Measures
-from data_pipeline.synthesis.gates.sample_page import SampleDialogue, SampleMessage, choose_samples, render_samples
-from data_pipeline.synthesis.gates.words import split_words
+from data_pipeline.synthesis.quality.distributions import DialogueColumns, plot_distributions
+from data_pipeline.synthesis.quality.measures import Measures
+from data_pipeline.synthesis.quality.sample_page import SampleDialogue, SampleMessage, choose_samples, render_samples
+from data_pipeline.synthesis.quality.words import split_words
 
 _PER_CELL = 2
 """Dialogues of each cell on the page."""

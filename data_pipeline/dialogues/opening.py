@@ -2,16 +2,16 @@
 
 from functools import lru_cache
 
-from data_pipeline.dialogues.config import BuildConfig, JudgeConfig
-from data_pipeline.dialogues.speech import Tools
+from data_pipeline.synthesis.speakers.registry import open_speaker
+
+from data_pipeline.dialogues.config import BuildConfig, QualityConfig
 from data_pipeline.dialogues.utterances import Side
 from data_pipeline.preparation.bundle import load_unit_encoder
 from data_pipeline.steps.speech_units import UnitEncoder
-from data_pipeline.synthesis.gates.dnsmos import Dnsmos
-from data_pipeline.synthesis.gates.measuring import Models
 from data_pipeline.synthesis.protocols import Speaker, Writer
+from data_pipeline.synthesis.quality.dnsmos import Dnsmos
+from data_pipeline.synthesis.quality.measuring import Models
 from data_pipeline.synthesis.recognisers.opening import open_recogniser
-from data_pipeline.synthesis.speakers.registry import open_speaker
 
 
 @lru_cache(maxsize=1)
@@ -42,7 +42,7 @@ class ConfiguredTools:
         return _speaker(voices.user_speaker if side == "user" else voices.reply_speaker)
 
     def models(self) -> Models:
-        return _models(self._config.judge)
+        return _models(self._config.quality)
 
     def units(self) -> UnitEncoder | None:
         return _units(self._config.model) if self._config.model else None
@@ -53,5 +53,5 @@ _units = lru_cache(maxsize=1)(load_unit_encoder)
 
 
 @lru_cache(maxsize=1)
-def _models(config: JudgeConfig) -> Models:
+def _models(config: QualityConfig) -> Models:
     return Models(recogniser=open_recogniser(config.recogniser), dnsmos=Dnsmos() if config.dnsmos else None)

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from data_pipeline.synthesis.gates.measures import Measures
+from data_pipeline.synthesis.quality.measures import Measures
 
 
 def _required(*names: str) -> list[pa.Field]:

@@ -11,17 +11,17 @@ import pyarrow as pa
 
 from data_pipeline.dataset import Shard, ShardContent, plan_shards
 from data_pipeline.dialogues.archive import store
-from data_pipeline.dialogues.config import JudgeConfig
+from data_pipeline.dialogues.config import QualityConfig
 from data_pipeline.dialogues.schema import LABELS, UTTERANCE
 from data_pipeline.dialogues.utterances import PlannedUtterance, Side
 from data_pipeline.records import RejectedRow
 from data_pipeline.report import RowFacts, count_rows
 from data_pipeline.steps.rejects import Rejects
 from data_pipeline.steps.speech_units import UnitEncoder
-from data_pipeline.synthesis.gates.measures import reject_reason
-from data_pipeline.synthesis.gates.measuring import Models, SpokenMessage, measure_message
-from data_pipeline.synthesis.gates.selection import is_judged
 from data_pipeline.synthesis.protocols import ReferenceClip, Speaker, Speech, SpeechRequest
+from data_pipeline.synthesis.quality.measures import reject_reason
+from data_pipeline.synthesis.quality.measuring import Models, SpokenMessage, measure_message
+from data_pipeline.synthesis.quality.sampling import is_measured
 from opens2s_core.audio import SAMPLE_RATE, decode_audio, encode_audio, resample
 from opens2s_core.config import config_to_dict, parse_config
 
@@ -51,11 +51,11 @@ def plan_speech(utterances: Sequence[PlannedUtterance], shard_rows: int, made_by
     return plan_shards(batches, made_by={"version": VERSION, "made_by": made_by})
 
 
-def make_speech(inputs: str, *, tools: Tools, judge: JudgeConfig) -> ShardContent:
+def make_speech(inputs: str, *, tools: Tools, quality: QualityConfig) -> ShardContent:
     """The rows (schema UTTERANCE) of one planned shard, and the archive of its clips."""
     planned = [parse_config(PlannedUtterance, utterance) for utterance in json.loads(inputs)]
     rejects = Rejects()
-    spoken = rejects.apply("speech", lambda utterance: _speak(utterance, tools, judge), planned)
+    spoken = rejects.apply("speech", lambda utterance: _speak(utterance, tools, quality), planned)
     archive, extents = store({f"{row['id']}.flac": row.pop("audio") for row in spoken})
     rows = [row | asdict(extents[f"{row['id']}.flac"]) for row in _with_units(spoken, tools)]
     return ShardContent(
@@ -66,7 +66,7 @@ def make_speech(inputs: str, *, tools: Tools, judge: JudgeConfig) -> ShardConten
     )
 
 
-def _speak(utterance: PlannedUtterance, tools: Tools, judge: JudgeConfig) -> dict[str, Any]:
+def _speak(utterance: PlannedUtterance, tools: Tools, quality: QualityConfig) -> dict[str, Any]:
     """Raises :class:`RejectedRow` for what cannot be spoken, and what is out of bounds."""
     voice, speaker = utterance.voice, tools.speaker(utterance.side)
     reference = _clip(voice.clip) if voice.clip else None
@@ -81,8 +81,8 @@ def _speak(utterance: PlannedUtterance, tools: Tools, judge: JudgeConfig) -> dic
             seed=utterance.seed,
         )
     )
-    judged = is_judged(utterance.id, judge.share, judge.seed)
-    models = tools.models() if judged else Models()
+    measured = is_measured(utterance.id, quality.share, quality.seed)
+    models = tools.models() if measured else Models()
     message = SpokenMessage(
         text=utterance.text,
         language=utterance.language,
@@ -92,7 +92,7 @@ def _speak(utterance: PlannedUtterance, tools: Tools, judge: JudgeConfig) -> dic
         reference=None if reference is None else Speech(*decode_audio(reference)),
     )
     measures = measure_message(message, models)
-    if (reason := reject_reason(measures, judge.gates)) is not None:
+    if (reason := reject_reason(measures, quality.bounds)) is not None:
         raise RejectedRow(reason)
     return {
         "id": utterance.id,

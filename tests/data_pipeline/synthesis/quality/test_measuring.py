@@ -5,11 +5,11 @@ import pytest
 from numpy.typing import NDArray
 
 from data_pipeline.records import RejectedRow
-from data_pipeline.synthesis.gates.emotion import EmotionClassifier
-from data_pipeline.synthesis.gates.measures import GateConfig, Measures, reject_reason
-from data_pipeline.synthesis.gates.measuring import Models, SpokenMessage, measure_message, measure_text
-from data_pipeline.synthesis.gates.prosody_features import FEATURES, prosody_features
 from data_pipeline.synthesis.protocols import Speech
+from data_pipeline.synthesis.quality.emotion import EmotionClassifier
+from data_pipeline.synthesis.quality.measures import Measures, QualityBounds, reject_reason
+from data_pipeline.synthesis.quality.measuring import Models, SpokenMessage, measure_message, measure_text
+from data_pipeline.synthesis.quality.prosody_features import FEATURES, prosody_features
 from data_pipeline.synthesis.voices import REPLY_VOICE, EspeakSpeaker
 from opens2s_core.audio import Waveform
 
@@ -66,7 +66,7 @@ def test_a_clip_is_measured_without_models(clip: Speech) -> None:
     assert measures.speech_rate is not None
     assert 2 < measures.speech_rate < 6
     assert (measures.transcript, measures.dnsmos_overall, measures.speaker_similarity) == (None, None, None)
-    assert reject_reason(measures, GateConfig()) is None
+    assert reject_reason(measures, QualityBounds()) is None
 
 
 def test_the_recogniser_gives_transcript_and_word_error(clip: Speech) -> None:
@@ -123,4 +123,4 @@ def test_a_silent_clip_is_not_passed_to_models() -> None:
     measures = measure_message(message, Models(recogniser=recogniser, speaker_encoder=Encoder()))
     assert recogniser.languages == []
     assert (measures.speaker_similarity, measures.loudness) == (None, None)
-    assert reject_reason(measures, GateConfig()) == "silence: 1.00 of the clip, expected at most 0.6"
+    assert reject_reason(measures, QualityBounds()) == "silence: 1.00 of the clip, expected at most 0.6"

@@ -9,7 +9,7 @@ pytest.importorskip("matplotlib")
 from matplotlib.figure import Figure
 from PIL import Image
 
-from data_pipeline.synthesis.gates.figures import DialogueColumns, plot_distributions
+from data_pipeline.synthesis.quality.distributions import DialogueColumns, plot_distributions
 
 COLUMNS: dict[str, Any] = {
     "languages": ["en", "en", "zh"],

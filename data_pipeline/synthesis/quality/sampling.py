@@ -3,7 +3,7 @@
 from hashlib import blake2b
 
 
-def is_judged(key: str, share: float, seed: int) -> bool:
+def is_measured(key: str, share: float, seed: int) -> bool:
     """Whether the clip ``key`` is among the ``share`` (0 to 1) that recogniser and DNSMOS measure.
 
     It depends on the arguments alone. A larger share includes all clips of a smaller one.

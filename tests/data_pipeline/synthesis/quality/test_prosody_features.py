@@ -3,8 +3,8 @@ import pytest
 
 pytest.importorskip("parselmouth")
 
-from data_pipeline.synthesis.gates.prosody_features import FEATURES, prosody_features
 from data_pipeline.synthesis.protocols import Speech
+from data_pipeline.synthesis.quality.prosody_features import FEATURES, prosody_features
 from data_pipeline.synthesis.voices import REPLY_VOICE, EspeakSpeaker, Feeling
 
 RATE = 16_000

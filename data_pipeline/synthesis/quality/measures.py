@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Measures:
     """The measures of one message: its text, its clip, and what models find in the clip. None where not measured.
 
-    Words are counted as in :func:`~data_pipeline.synthesis.gates.words.split_words`: Chinese by characters. The strings
+    Words are counted as in :func:`~data_pipeline.synthesis.quality.words.split_words`: Chinese by characters. The strings
     of the text filters are what was found, empty where nothing was.
     """
 
@@ -37,7 +37,7 @@ class Measures:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class GateConfig:
+class QualityBounds:
     """Bounds of :class:`Measures`, in their units. A measure that is None is in bounds.
 
     The defaults accept the embedded voices, whose DNSMOS is 2.2 to 2.9 overall. Emilia, a corpus of recordings, keeps 3
@@ -117,7 +117,7 @@ _BOUNDS = (
 )
 
 
-def reject_reason(measures: Measures, config: GateConfig) -> str | None:
+def reject_reason(measures: Measures, config: QualityBounds) -> str | None:
     """``<kind>: <value>, expected <bound>`` for the first measure that is out of its bounds, None if none is."""
     for measure, kind in _FOUND.items():
         if found := getattr(measures, measure):

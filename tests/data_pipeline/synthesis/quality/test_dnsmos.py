@@ -3,8 +3,8 @@ import pytest
 
 pytest.importorskip("speechmos")
 
-from data_pipeline.synthesis.gates.dnsmos import Dnsmos
 from data_pipeline.synthesis.protocols import Speech
+from data_pipeline.synthesis.quality.dnsmos import Dnsmos
 from data_pipeline.synthesis.voices import REPLY_VOICE, EspeakSpeaker
 
 

@@ -21,7 +21,7 @@ _CLIPPED_RUN = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AudioMeasures:
-    """Fields of :class:`~data_pipeline.synthesis.gates.measures.Measures`. Seconds, and shares of the whole clip.
+    """Fields of :class:`~data_pipeline.synthesis.quality.measures.Measures`. Seconds, and shares of the whole clip.
 
     A frame of 10 ms is silent if it is 40 dB below the loudest one, or below -60 dBFS. In a clip without sound all of
     it is leading and trailing silence. ``loudness`` is None for a clip without sound or shorter than 0.4 s.

@@ -3,14 +3,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipeline.synthesis.gates.emotion import (
+from data_pipeline.synthesis.protocols import Speech
+from data_pipeline.synthesis.quality.emotion import (
     EmotionClassifier,
     count_predictions,
     evaluate_unseen_speakers,
     speaker_baselines,
 )
-from data_pipeline.synthesis.gates.prosody_features import prosody_features
-from data_pipeline.synthesis.protocols import Speech
+from data_pipeline.synthesis.quality.prosody_features import prosody_features
 from data_pipeline.synthesis.voices import EMOTIONS, FEELINGS, USER_VOICES, EspeakSpeaker
 
 LABELS = ("angry", "neutral", "sad")

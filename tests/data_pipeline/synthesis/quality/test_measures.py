@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from data_pipeline.synthesis.gates.measures import GateConfig, Measures, reject_reason
+from data_pipeline.synthesis.quality.measures import Measures, QualityBounds, reject_reason
 from opens2s_core.config import config_to_dict, parse_config
 
 GOOD: dict[str, Any] = {
@@ -35,8 +35,8 @@ GOOD: dict[str, Any] = {
 
 def test_a_good_message_is_kept_and_so_is_one_that_is_not_measured() -> None:
     assert set(GOOD) == {field.name for field in dataclasses.fields(Measures)}
-    assert reject_reason(Measures(**GOOD), GateConfig()) is None
-    assert reject_reason(Measures(), GateConfig()) is None
+    assert reject_reason(Measures(**GOOD), QualityBounds()) is None
+    assert reject_reason(Measures(), QualityBounds()) is None
 
 
 @pytest.mark.parametrize(
@@ -69,26 +69,26 @@ def test_a_good_message_is_kept_and_so_is_one_that_is_not_measured() -> None:
     ],
 )
 def test_a_measure_out_of_bounds_is_the_reason(measure: str, value: object, reason: str) -> None:
-    assert reject_reason(Measures(**GOOD | {measure: value}), GateConfig()) == reason
-    assert reject_reason(Measures(**{measure: value}), GateConfig()) == reason
+    assert reject_reason(Measures(**GOOD | {measure: value}), QualityBounds()) == reason
+    assert reject_reason(Measures(**{measure: value}), QualityBounds()) == reason
 
 
 def test_values_at_the_bounds_are_kept() -> None:
-    config = GateConfig()
+    config = QualityBounds()
     lowest = {name: getattr(config, f"min_{name}") for name in GOOD if hasattr(config, f"min_{name}")}
     highest = {name: getattr(config, f"max_{name}") for name in GOOD if hasattr(config, f"max_{name}")}
-    assert len(lowest) + len(highest) == len(dataclasses.fields(GateConfig)) - 1
+    assert len(lowest) + len(highest) == len(dataclasses.fields(QualityBounds)) - 1
     assert reject_reason(Measures(**GOOD | lowest), config) is None
     assert reject_reason(Measures(**GOOD | highest), config) is None
 
 
 def test_digits_may_be_allowed() -> None:
-    assert reject_reason(Measures(digits="10"), GateConfig(allow_digits=True)) is None
+    assert reject_reason(Measures(digits="10"), QualityBounds(allow_digits=True)) is None
 
 
 def test_bounds_are_read_from_a_recipe() -> None:
-    config = GateConfig(max_word_error=0.1, min_words=3)
-    assert parse_config(GateConfig, config_to_dict(config)) == config
+    config = QualityBounds(max_word_error=0.1, min_words=3)
+    assert parse_config(QualityBounds, config_to_dict(config)) == config
 
 
 @pytest.mark.parametrize(
@@ -101,4 +101,4 @@ def test_bounds_are_read_from_a_recipe() -> None:
 )
 def test_impossible_bounds_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        GateConfig(**settings)
+        QualityBounds(**settings)

@@ -7,21 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_pipeline.steps.speaker_embedding import SpeakerEncoder
-from data_pipeline.synthesis.gates.audio_measures import measure_audio
-from data_pipeline.synthesis.gates.dnsmos import Dnsmos
-from data_pipeline.synthesis.gates.emotion import EmotionClassifier
-from data_pipeline.synthesis.gates.measures import Measures
-from data_pipeline.synthesis.gates.prosody_features import prosody_features
-from data_pipeline.synthesis.gates.safety import (
+from data_pipeline.synthesis.protocols import Recogniser, Speech
+from data_pipeline.synthesis.quality.audio_measures import measure_audio
+from data_pipeline.synthesis.quality.dnsmos import Dnsmos
+from data_pipeline.synthesis.quality.emotion import EmotionClassifier
+from data_pipeline.synthesis.quality.measures import Measures
+from data_pipeline.synthesis.quality.prosody_features import prosody_features
+from data_pipeline.synthesis.quality.safety import (
     find_digits,
     find_refusal,
     find_thinking,
     find_unsafe,
     find_unspeakable,
 )
-from data_pipeline.synthesis.gates.speaker_similarity import speaker_similarity
-from data_pipeline.synthesis.gates.words import script_share, split_words, word_error
-from data_pipeline.synthesis.protocols import Recogniser, Speech
+from data_pipeline.synthesis.quality.speaker_similarity import speaker_similarity
+from data_pipeline.synthesis.quality.words import script_share, split_words, word_error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

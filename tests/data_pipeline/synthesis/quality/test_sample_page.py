@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.synthesis.gates.sample_page import SampleDialogue, SampleMessage, choose_samples, render_samples
+from data_pipeline.synthesis.quality.sample_page import SampleDialogue, SampleMessage, choose_samples, render_samples
 from opens2s_core.audio import AudioError, decode_audio, encode_audio
 
 CLIP = (0.3 * np.sin(np.arange(16_000) * 0.2)).astype(np.float32)

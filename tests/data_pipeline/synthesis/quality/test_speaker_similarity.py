@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from data_pipeline.steps.speaker_embedding import ResemblyzerEncoder
-from data_pipeline.synthesis.gates.speaker_similarity import speaker_similarity
 from data_pipeline.synthesis.protocols import Speech
+from data_pipeline.synthesis.quality.speaker_similarity import speaker_similarity
 from data_pipeline.synthesis.voices import USER_VOICES, EspeakSpeaker
 from opens2s_core.audio import Waveform
 

@@ -19,7 +19,7 @@ class SampleMessage:
     """A message, its clip as an audio file (or no bytes), and what is shown beside it.
 
     ``labels`` have names such as ``emotion`` or ``tone``; ``measures`` are those of
-    :class:`~data_pipeline.synthesis.gates.measures.Measures`. Empty strings and None are not shown.
+    :class:`~data_pipeline.synthesis.quality.measures.Measures`. Empty strings and None are not shown.
     """
 
     role: str

@@ -1,6 +1,6 @@
 import pytest
 
-from data_pipeline.synthesis.gates.safety import (
+from data_pipeline.synthesis.quality.safety import (
     find_digits,
     find_refusal,
     find_thinking,
