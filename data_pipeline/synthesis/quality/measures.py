@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Measures:
     """The measures of one message: its text, its clip, and what models find in the clip. None where not measured.
 
-    Words are counted as in :func:`~data_pipeline.synthesis.quality.words.split_words`: Chinese by characters. The strings
-    of the text filters are what was found, empty where nothing was.
+    Words are counted as in :func:`~data_pipeline.synthesis.quality.words.split_words`: Chinese by characters. The
+    strings of the text filters are what was found, empty where nothing was.
     """
 
     words: int | None = None
