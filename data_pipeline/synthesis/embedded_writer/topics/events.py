@@ -278,9 +278,9 @@ PARTIES = Topic(
         ),
         Scene(
             texts=(
-                "I broke {thing} at the party {when}.",
+                "{thing} got broken at the party {when}.",
                 "somebody broke {thing} at our party {when}.",
-                "{thing} got lost at the party {when}.",
+                "{when} {thing} got broken at our party.",
             ),
             fields={
                 "thing": split("the big mirror, my glasses, the window, a vase, my camera"),
