@@ -217,7 +217,7 @@ INTERVIEWS = Topic(
     ),
 )
 
-_SUMS = split("five dollars, ten dollars, twenty dollars, fifty dollars, a hundred dollars")
+_SUMS = split("five dollars, ten dollars, twenty dollars, fifty dollars, thirty dollars")
 
 MONEY = Topic(
     name="money",
@@ -271,7 +271,7 @@ MONEY = Topic(
                 "place": split("an old coat, the street, my desk, a shoe box, the kitchen, the car"),
                 "when": PAST[:3],
             },
-            about="the {sum}",
+            about="the money",
             replies={
                 "neutral": "Maybe somebody is looking for the {sum}.",
                 "happy": "It must be your lucky day with {sum}.",
@@ -294,7 +294,7 @@ MONEY = Topic(
                 "when": PAST,
                 "who": split("a friend, a neighbor, my cousin"),
             },
-            about="the {sum}",
+            about="the money",
             replies={
                 "sad": "It is hard to lose {sum} like that.",
                 "angry": "Taking {sum} from someone is just wrong.",
@@ -313,7 +313,7 @@ MONEY = Topic(
                 "who": FAMILY,
                 "when": PAST[:4],
             },
-            about="the {sum}",
+            about="the money",
             replies={
                 "neutral": "You can do a lot of good with {sum}.",
                 "happy": "{sum} is a good reason to celebrate.",
