@@ -327,7 +327,11 @@ PETS = Topic(
                 "our {animal} came back {when}.",
                 "our {animal} won a prize at the fair {when}.",
             ),
-            fields={"animal": split("parrot, rabbit, turtle, pony, dove"), "what": split("my name, a trick"), "when": PAST},
+            fields={
+                "animal": split("parrot, rabbit, turtle, pony, dove"),
+                "what": split("my name, a trick"),
+                "when": PAST,
+            },
             about="our {animal}",
             replies={
                 "neutral": "Your {animal} is clever.",

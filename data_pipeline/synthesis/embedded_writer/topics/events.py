@@ -416,9 +416,7 @@ BABIES = Topic(
                 "the baby of my {who} {first} {when}.",
             ),
             fields={
-                "first": split(
-                    "took the first steps, said the first word, slept all night, smiled at me, waved at me"
-                ),
+                "first": split("took the first steps, said the first word, slept all night, smiled at me, waved at me"),
                 "who": split("sister, brother, aunt, cousin, daughter, son"),
                 "when": PAST,
             },

@@ -5,7 +5,6 @@ from data_pipeline.synthesis.embedded_writer.topics.fields import (
     FAMILY,
     LATER,
     NAMES,
-    OFTEN,
     PAST,
     PEOPLE,
     SOON,
@@ -107,7 +106,10 @@ VISITS = Topic(
         ),
     ),
     questions=(
-        ("should I cook something special?", "Something simple is fine. People come for you, not for something special."),
+        (
+            "should I cook something special?",
+            "Something simple is fine. People come for you.",
+        ),
         ("what could we do together?", "You could go for a walk together, or look at old photos."),
         ("how do I make a guest feel at home?", "Show a guest the kitchen, and leave some time for rest."),
     ),
