@@ -394,7 +394,7 @@ HAIR = Topic(
             about="my haircut",
             replies={
                 "neutral": "Bring a photo of the hair you would like.",
-                "happy": "A new haircut is a new start. Enjoy it.",
+                "happy": "New hair is like a new start. Enjoy it.",
                 "sad": "Letting go of your hair can feel like a goodbye.",
                 "angry": "It is your hair, and nobody else should decide.",
                 "fearful": "Tell them to cut your hair a little at a time.",
@@ -403,7 +403,7 @@ HAIR = Topic(
         ),
         Scene(
             texts=(
-                "I found {number} gray hairs {when}.",
+                "I found some gray in my hair {when}.",
                 "my hair looks terrible since {since}.",
                 "they cut my hair much too short {when}.",
                 "there is gum in my hair since {since}.",
@@ -411,7 +411,7 @@ HAIR = Topic(
                 "everybody laughed at my hair {where} {when}.",
             ),
             fields={
-                "number": split("three, five, ten, twenty"),
+                
                 "when": PAST,
                 "since": split("yesterday, this morning, Monday, lunch"),
                 "where": split("at school, on the bus, at the party, in the park"),

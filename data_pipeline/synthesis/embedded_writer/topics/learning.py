@@ -80,7 +80,7 @@ SCHOOL = Topic(
                 "{who} makes fun of me at school.",
                 "{who} took my lunch at school {when}.",
                 "at school {who} pushed me {when}.",
-                "{who} laughed at me in the {subject} lesson {when}.",
+                "at school {who} laughed at me in the {subject} lesson {when}.",
             ),
             fields={"who": NAMES, "when": split("yesterday, today, this morning, on Monday"), "subject": SUBJECTS},
             ages=("child", "young"),

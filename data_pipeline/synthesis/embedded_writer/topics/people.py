@@ -230,7 +230,7 @@ NEIGHBORS = Topic(
             about="the new people in the house {where}",
             replies={
                 "neutral": "You could say hello to the people in the house {where}.",
-                "happy": "New neighbors can become good friends. Bring them a cake.",
+                "happy": "The people in the house {where} can become good friends. Bring them a cake.",
                 "sad": "Do you miss the people who lived in the house before?",
                 "angry": "New people in the house {where} need to learn the rules. Give them a little time.",
                 "fearful": "Most new neighbors are friendly. You can meet the people in the house at the door first.",
@@ -344,7 +344,7 @@ GRANDPARENTS = Topic(
                 "happy": "Stories about {subject} are a treasure. Ask your {who} for more.",
                 "sad": "A story about {subject} can be hard to hear from someone you love.",
                 "angry": "It is all right to disagree with your {who} about {subject}.",
-                "fearful": "It was a story about {subject}, and it is over. Your {who} is here with you.",
+                "fearful": "It was only a story about {subject}. Your {who} is here with you.",
                 "surprised": "You had never heard your {who} talk about {subject}?",
             },
         ),

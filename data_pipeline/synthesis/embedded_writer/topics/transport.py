@@ -32,7 +32,7 @@ CARS = Topic(
             fields={"who": FAMILY, "city": split("Boston, Chicago, Denver, Toronto, the sea"), "when": SOON[:5]},
             about="the drive to {city}",
             replies={
-                "neutral": "Pack some food for the long drive.",
+                "neutral": "Pack some food for the way to {city}.",
                 "happy": "A drive with your {who} is a small adventure.",
                 "sad": "A long drive gives you time to talk to your {who}.",
                 "angry": "Tell your {who} that you want to plan such a drive together.",

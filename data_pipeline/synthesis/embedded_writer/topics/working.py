@@ -75,8 +75,8 @@ WORK = Topic(
         ),
         Scene(
             texts=(
-                "I lost my job as a {job} {when}.",
-                "my {who} lost the job as a {job} {when}.",
+                "I lost my work as a {job} {when}.",
+                "my {who} lost the work as a {job} {when}.",
                 "they cut my hours at work {when}.",
                 "my boss shouted at me at work {when}.",
                 "I had to stay late at work again {when}.",
@@ -85,9 +85,9 @@ WORK = Topic(
             ages=("young", "adult"),
             about="my trouble with work",
             replies={
-                "sad": "A job is more than money. It is all right to be sad about it.",
-                "angry": "You gave a lot for that job, and it was not treated fairly.",
-                "fearful": "One door closed. Tomorrow we can look for another job.",
+                "sad": "Work is a big part of life. It is all right to be sad about it.",
+                "angry": "You give a lot for your work, and it was not fair.",
+                "fearful": "Trouble at work passes. Tomorrow we can look at it together.",
             },
         ),
         Scene(
@@ -151,7 +151,7 @@ INTERVIEWS = Topic(
                 "neutral": "I wish your {who} luck at the {place}.",
                 "happy": "How good that your {who} has you to cheer. The {place} would be great.",
                 "sad": "You wish things were easier for your {who}.",
-                "angry": "The {place} has to treat your {who} fairly. Help {them} to prepare.",
+                "angry": "The {place} has to treat your {who} fairly. You can help to prepare.",
                 "fearful": "Your {who} can do more than you think. The {place} will see it.",
                 "surprised": "The {place}? Your {who} is full of surprises.",
             },
