@@ -86,6 +86,16 @@ ANSWER_LEADS: Mapping[Emotion, tuple[Lead, ...]] = {
 }
 """Before answers to questions."""
 
+FOLLOW_UP_LEADS: Mapping[Emotion, tuple[Lead, ...]] = {
+    "neutral": (("", "neutral"), ("", "warm")),
+    "happy": (("With pleasure.", "cheerful"), ("I am all ears.", "excited")),
+    "sad": (("I am listening.", "gentle"), ("I am with you.", "warm")),
+    "angry": (("I hear you.", "calm"), ("Let us stay calm.", "calm")),
+    "fearful": (("I am here.", "calm"), ("We will manage this.", "warm")),
+    "surprised": (("Oh yes.", "excited"), ("You can bet on that.", "cheerful")),
+}
+"""Before replies to follow-ups that people say with any emotion."""
+
 NOT_UNDERSTOOD: Mapping[Emotion, tuple[Lead, ...]] = {
     "neutral": (
         ("I did not catch that.", "neutral"),

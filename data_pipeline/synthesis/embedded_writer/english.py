@@ -13,13 +13,15 @@ _CONTRACTIONS: Mapping[str, str] = {
     "you are": "you're",
     "we are": "we're",
     "it is": "it's",
-    "that is": "that's",
+    "That is": "That's",
     "what is": "what's",
     "let us": "let's",
     "I will": "I'll",
     "you will": "you'll",
 }
-_LONG = re.compile(rf"\b({'|'.join(_CONTRACTIONS)})(?= [a-zA-Z])", re.IGNORECASE)
+_LONG = re.compile(
+    rf"\b({'|'.join(_CONTRACTIONS)}|{'|'.join(long[0].upper() + long[1:] for long in _CONTRACTIONS)})(?= [a-zA-Z])"
+)
 _SHORT: Mapping[str, str] = {short.lower(): long.lower() for long, short in _CONTRACTIONS.items()}
 _REFLECTED: Mapping[str, str] = {
     "I": "you",

@@ -25,21 +25,36 @@ MIDDLE: Mapping[Emotion, FollowUps] = {
     "sad": (
         ("I keep thinking about {about}.", "It is natural to think about {about}. Be gentle with yourself."),
         ("nobody understands how I feel about {about}.", "I want to understand. Tell me how you feel about {about}."),
-        ("I have not told anybody else about {about}.", "Thank you for trusting me with {about}. You can tell me more."),
+        (
+            "I have not told anybody else about {about}.",
+            "Thank you for telling me about {about}. You can always talk to me.",
+        ),
         ("will I ever feel better about {about}?", "Yes, with time you will feel better about {about}."),
         ("I could cry when I think about {about}.", "Then cry. It shows how much you care about {about}."),
     ),
     "angry": (
-        ("I get mad every time I think about {about}.", "Then let us think about {about} slowly. What bothers you most?"),
+        (
+            "I get mad every time I think about {about}.",
+            "Then let us think about {about} slowly. What bothers you most?",
+        ),
         ("nobody asked me what I think about {about}.", "I am asking you. What do you think about {about}?"),
         ("I do not want to hear another word about {about}.", "All right. Not another word about {about} for today."),
-        ("somebody should have talked to me about {about}.", "You are right. Talking to you about {about} was the least."),
+        (
+            "somebody should have talked to me about {about}.",
+            "You are right. Somebody should have talked to you about {about}.",
+        ),
         ("what should I say to them about {about}?", "Say calmly how you feel about {about}, and what you need."),
     ),
     "fearful": (
-        ("I cannot stop worrying about {about}.", "Worrying about {about} is tiring. Let us breathe out slowly together."),
+        (
+            "I cannot stop worrying about {about}.",
+            "Worrying about {about} is tiring. Let us breathe out slowly together.",
+        ),
         ("what if something goes wrong with {about}?", "If something goes wrong with {about}, you can ask for help."),
-        ("my hands shake when I think about {about}.", "Hold something warm. You do not have to think about {about} alone."),
+        (
+            "my hands shake when I think about {about}.",
+            "Hold something warm. You do not have to think about {about} alone.",
+        ),
         ("who can I talk to about {about}?", "Talk about {about} to someone you trust. I am listening too."),
         ("can you stay with me for a moment?", "Yes, I will stay with you. Tell me more about {about}."),
     ),
@@ -48,7 +63,7 @@ MIDDLE: Mapping[Emotion, FollowUps] = {
         ("did you know anything about {about}?", "No, I knew nothing about {about} before you told me."),
         ("everybody will be so surprised about {about}.", "Yes, I wonder what they will say about {about}."),
         ("what do you say about {about}?", "What can I say? I am as surprised about {about} as you are."),
-        ("can you imagine how I felt about {about}?", "I can imagine it. You did not expect {about} at all."),
+        ("can you imagine how I felt about {about}?", "I can imagine how you felt about {about}."),
     ),
 }
 
@@ -69,7 +84,10 @@ CLOSING: Mapping[Emotion, FollowUps] = {
     ),
     "sad": (
         ("thank you for listening to me.", "I am glad that you told me about {about}. Take good care of yourself."),
-        ("I feel a little better about {about} now.", "I am glad you feel better. Come back when {about} weighs on you."),
+        (
+            "I feel a little better about {about} now.",
+            "I am glad you feel better. Come back when {about} weighs on you.",
+        ),
     ),
     "angry": (
         ("I feel a bit calmer about {about} now.", "Good. A calm mind will help you with {about}."),
@@ -80,7 +98,10 @@ CLOSING: Mapping[Emotion, FollowUps] = {
         ("thank you for calming me down.", "You did it yourself. I am here when you think of {about} again."),
     ),
     "surprised": (
-        ("I have to call somebody about {about} right now.", "Yes, call them. I am curious what they say about {about}."),
+        (
+            "I have to call somebody about {about} right now.",
+            "Yes, call them. I am curious what they say about {about}.",
+        ),
         ("well, life is full of surprises.", "It is. And {about} will stay in my mind."),
     ),
 }

@@ -14,7 +14,10 @@ OTHER = "other"
 QUESTIONS: tuple[tuple[str, str], ...] = (
     # food and drink
     ("How do I keep bread fresh?", "Keep bread in a paper bag or a bread box, and freeze what you do not eat."),
-    ("How long do I boil an egg?", "Boil an egg for six minutes if you like it soft, and ten minutes if you like it hard."),
+    (
+        "How long do I boil an egg?",
+        "Boil an egg for six minutes if you like it soft, and ten minutes if you like it hard.",
+    ),
     ("How do I know if an egg is still good?", "Put the egg in water. A good egg sinks, and a bad one floats."),
     ("How do I peel garlic quickly?", "Press the garlic with the flat side of a knife, and the skin comes off."),
     ("How can I chop onions without crying?", "Use a sharp knife, and cool the onions before you chop them."),
@@ -24,7 +27,10 @@ QUESTIONS: tuple[tuple[str, str], ...] = (
     ("How do I store tomatoes?", "Store tomatoes at room temperature, and they keep their taste."),
     ("How do I make a banana ripe faster?", "Put the banana in a paper bag with an apple."),
     ("What can I do with old bread?", "You can toast old bread, or make crumbs or a bread pudding of it."),
-    ("What can I cook for a friend who eats no meat?", "Cook noodles with vegetables, or a rich bean stew without meat."),
+    (
+        "What can I cook for a friend who eats no meat?",
+        "Cook noodles with vegetables, or a rich bean stew without meat.",
+    ),
     ("How much water should I drink a day?", "Most people do well when they drink about two liters of water a day."),
     ("Is honey good for a sore throat?", "Yes, warm tea with honey can calm a sore throat."),
     ("Why is my cake so dry?", "A dry cake was often in the oven too long. Try it ten minutes shorter."),
@@ -41,7 +47,10 @@ QUESTIONS: tuple[tuple[str, str], ...] = (
     # home
     ("How do I get rid of ants?", "Ants do not like vinegar. Wipe their way with it, and close the holes."),
     ("How do I clean an oven?", "To clean an oven, spread baking soda with water in it and wait one night."),
-    ("How do I remove candle wax from a table?", "Let the wax get hard, and lift it from the table with a plastic card."),
+    (
+        "How do I remove candle wax from a table?",
+        "Let the wax get hard, and lift it from the table with a plastic card.",
+    ),
     ("How do I clean silver?", "You can clean silver with baking soda and a soft cloth."),
     ("How do I make a room smell fresh?", "Open the windows twice a day, and the room will smell fresh."),
     ("How do I save electricity?", "Turn off lights and devices that you do not use, and you save electricity."),
@@ -58,7 +67,10 @@ QUESTIONS: tuple[tuple[str, str], ...] = (
     ("How do I iron a shirt?", "Iron the collar of the shirt first, then the sleeves, and the back last."),
     ("How do I clean my glasses?", "Clean your glasses with warm water, a drop of soap and a soft cloth."),
     ("Where should I put a fire alarm?", "Put a fire alarm on the ceiling of each bedroom and the hall."),
-    ("What do I do when the lights go out?", "Look if the lights of your neighbors are out too, and check the fuse box."),
+    (
+        "What do I do when the lights go out?",
+        "Look if the lights of your neighbors are out too, and check the fuse box.",
+    ),
     ("How do I fold a big sheet?", "Fold a big sheet in half twice, with the corners inside each other."),
     ("How do I sharpen a knife?", "Draw the knife over a wet stone at a low angle, again and again."),
     ("How do I clean a keyboard?", "Turn the keyboard over, shake it, and wipe it with a damp cloth."),
@@ -84,10 +96,16 @@ QUESTIONS: tuple[tuple[str, str], ...] = (
     # nature and the world
     ("Why is the sky blue?", "The air scatters the blue part of sunlight the most, so the sky looks blue."),
     ("Why is the sea salty?", "Rivers carry salt from the rocks into the sea, and it stays there."),
-    ("Why does the moon change its shape?", "The moon only seems to change, because we see more or less of its bright side."),
+    (
+        "Why does the moon change its shape?",
+        "The moon only seems to change, because we see more or less of its bright side.",
+    ),
     ("How far away is the sun?", "The sun is about one hundred and fifty million kilometers away."),
     ("What makes a rainbow?", "A rainbow comes when sunlight is bent in drops of rain."),
-    ("Why does thunder come after lightning?", "Light is faster than sound, so we see lightning before we hear thunder."),
+    (
+        "Why does thunder come after lightning?",
+        "Light is faster than sound, so we see lightning before we hear thunder.",
+    ),
     ("Why do we have seasons?", "We have seasons because the earth leans as it goes around the sun."),
     ("How many continents are there?", "Most people count seven continents."),
     ("What is the highest mountain?", "The highest mountain is Mount Everest."),
@@ -152,10 +170,16 @@ QUESTIONS: tuple[tuple[str, str], ...] = (
     ("How do I read a map?", "To read a map, find north first, and then the place where you stand."),
     ("How do I tie a tie?", "A tie is easy with a mirror. Start with the wide end on the right."),
     ("How do I pack a suitcase well?", "Roll your clothes, and put heavy things at the bottom of the suitcase."),
-    ("How do I make a strong password?", "Take four words that do not belong together, and you have a strong password."),
+    (
+        "How do I make a strong password?",
+        "Take four words that do not belong together, and you have a strong password.",
+    ),
     ("How do I spot a false message?", "A false message puts you under pressure and wants your password or money."),
     ("How do I take better photos?", "For better photos, keep the light behind you and go close."),
-    ("How do I charge my phone in the right way?", "Your phone lasts longer when you do not always charge it to the top."),
+    (
+        "How do I charge my phone in the right way?",
+        "Your phone lasts longer when you do not always charge it to the top.",
+    ),
     ("What do I do if my phone gets wet?", "If your phone gets wet, turn it off at once and let it dry for two days."),
     ("How do I wrap a present?", "Put the present on the paper, fold the long sides first, and then the ends."),
     ("How do I plan my day?", "Plan your day in the evening, and pick the three most important things."),
@@ -165,7 +189,10 @@ QUESTIONS: tuple[tuple[str, str], ...] = (
     ("How do I sew on a button?", "Sew the button on with four stitches, and wind the thread around below."),
     ("How do I light a candle without matches?", "You can light a candle with a lighter or at another flame."),
     ("How do I tell the time without a clock?", "Without a clock, look at the sun. At noon it is highest."),
-    ("How do I ride a bicycle in winter?", "In winter ride your bicycle slowly, with lights and less air in the tires."),
+    (
+        "How do I ride a bicycle in winter?",
+        "In winter ride your bicycle slowly, with lights and less air in the tires.",
+    ),
     ("How do I whistle?", "Wet your lips, make a small circle and blow gently to whistle."),
     ("How do I learn to swim?", "Learn to float first, and take a few lessons. Then swim in flat water."),
     ("How do I choose a good melon?", "A good melon is heavy and smells sweet."),

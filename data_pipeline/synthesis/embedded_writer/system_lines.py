@@ -54,7 +54,7 @@ _LINES = (
     ),
     SystemLine(
         text="Sound caring and a little concerned.",
-        leads=(("I am glad you tell me, and take care.", "concerned"), ("I think of you a lot.", "concerned")),
+        leads=(("I hope you look after yourself too.", "concerned"), ("Good, but do not overdo it.", "concerned")),
         leads_to_distress=(("I am worried about you.", "concerned"), ("Please take care of yourself.", "concerned")),
     ),
     SystemLine(
@@ -98,7 +98,10 @@ _LINES = (
     SystemLine(
         text="You are a good old friend.",
         leads=(("Hey, good to hear your voice.", "cheerful"), ("You always have news for me.", "cheerful")),
-        leads_to_distress=(("Hey, I am always here for you.", "warm"), ("We have been through a lot together.", "warm")),
+        leads_to_distress=(
+            ("Hey, I am always here for you.", "warm"),
+            ("We have been through a lot together.", "warm"),
+        ),
     ),
     SystemLine(
         text="You are a friendly waiter in a small cafe.",

@@ -8,6 +8,7 @@ from data_pipeline.records import Emotion, RejectedRow
 from data_pipeline.synthesis.embedded_writer.delivery import (
     ANSWER_LEADS,
     CHILD_LEADS,
+    FOLLOW_UP_LEADS,
     LEADS,
     MISMATCHES,
     NOT_UNDERSTOOD,
@@ -120,9 +121,10 @@ def _reply(request: ReplyRequest) -> WrittenReply:
     emotion = _emotion_of(message.person)
     rng = random.Random(f"{normalised(message.text)} {emotion} {request.system} {request.seed}")
     lead, body = _parts_of_reply(request, message, emotion, rng)
-    if line := SYSTEM_LINES.get(request.system):
-        lead = rng.choice(line.leads_to(emotion))
     phrase, tone = lead
+    if line := SYSTEM_LINES.get(request.system):
+        line_phrase, tone = rng.choice(line.leads_to(emotion))
+        phrase = "" if any(message.role == "assistant" for message in request.messages) else line_phrase
     return WrittenReply(text=_contracted_at_times(sentence(f"{phrase} {body}".strip()), rng), tone=tone)
 
 
@@ -139,21 +141,18 @@ def _parts_of_reply(
         return ("", tone), turn.reply(text)
     if answer := answers().get(normalised(message.text)):
         return rng.choice(ANSWER_LEADS[emotion]), answer
-    if reply := _follow_up_replies(request.messages[:-1], emotion).get(normalised(message.text)):
-        return rng.choice(ANSWER_LEADS[emotion]), reply
+    history = request.messages[:-1]
+    if reply := _follow_up_replies(history, MIDDLE[emotion], CLOSING[emotion]).get(normalised(message.text)):
+        return ("", rng.choice(LEADS[emotion])[1]), reply
+    if reply := _follow_up_replies(history, RECALL, *MIDDLE.values(), *CLOSING.values()).get(normalised(message.text)):
+        return rng.choice(FOLLOW_UP_LEADS[emotion]), reply
     text, tone = rng.choice(NOT_UNDERSTOOD[emotion])
     return ("", tone), text
 
 
-def _follow_up_replies(history: Sequence[WrittenMessage], emotion: Emotion) -> dict[str, str]:
-    """By the normalised follow-up. Those of this emotion have priority."""
-    if not history:
-        return {}
-    replies: dict[str, str] = {}
-    pools = (MIDDLE[emotion], CLOSING[emotion], RECALL, *MIDDLE.values(), *CLOSING.values())
-    for text, reply in _pairs(history, *pools):
-        replies.setdefault(normalised(text), reply)
-    return replies
+def _follow_up_replies(history: Sequence[WrittenMessage], *pools: FollowUps) -> dict[str, str]:
+    """By the normalised follow-up."""
+    return {normalised(text): reply for text, reply in _pairs(history, *pools)} if history else {}
 
 
 def _pairs(history: Sequence[WrittenMessage], *pools: FollowUps) -> Iterator[tuple[str, str]]:

@@ -245,7 +245,7 @@ PETS = Topic(
                 "my {who} bought a {animal} {when}.",
             ),
             fields={"who": FAMILY, "animal": _ANIMALS, "when": PAST[:5]},
-            about="the {animal} of my {who}",
+            about="my {who}'s {animal}",
             replies={
                 "neutral": "Does the {animal} already have a name?",
                 "happy": "A {animal} is a sweet new member of the family.",
@@ -257,9 +257,9 @@ PETS = Topic(
         ),
         Scene(
             texts=(
-                "the {animal} of my {who} got out {when}.",
-                "the {animal} of my {who} is staying with us {soon}.",
-                "{soon} I have to look after the {animal} of my {who}.",
+                "my {who}'s {animal} got out {when}.",
+                "my {who}'s {animal} is staying with us {soon}.",
+                "{soon} I have to look after my {who}'s {animal}.",
             ),
             fields={
                 "animal": split("parrot, rabbit, hamster, turtle, pony"),
@@ -267,12 +267,12 @@ PETS = Topic(
                 "when": PAST[:3],
                 "soon": SOON[4:7],
             },
-            about="the {animal} of my {who}",
+            about="my {who}'s {animal}",
             replies={
                 "neutral": "A {animal} likes quiet and fresh water.",
                 "happy": "You and the {animal} will have fun.",
                 "sad": "You worry about the {animal} and about your {who}.",
-                "angry": "The {animal} is the duty of your {who} first of all.",
+                "angry": "The {animal} is your {who}'s duty first of all.",
                 "fearful": "A {animal} does not run far. Your {who} will not blame you.",
                 "surprised": "The {animal}? How did your {who} take it?",
             },

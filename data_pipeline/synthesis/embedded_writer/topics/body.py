@@ -116,7 +116,7 @@ HEALTH = Topic(
         ),
     ),
     questions=(
-        ("should I stay in bed?", "Stay in bed as long as you feel weak, and drink a lot."),
+        ("how much should people walk?", "People should walk at least half an hour a day."),
         ("what helps against a cold?", "Warm tea, rest and fresh air help against a cold."),
         ("when should I call the doctor?", "Call the doctor when the pain grows or you feel unsure."),
     ),
@@ -157,7 +157,7 @@ DENTIST = Topic(
                 "when": PAST[:4],
                 "soon": SOON[:3],
             },
-            about="the tooth of my {who}",
+            about="my {who}'s tooth",
             replies={
                 "neutral": "A tooth is a small thing with a big effect. How is your {who}?",
                 "happy": "That tooth is worth a coin under the pillow.",
@@ -198,7 +198,7 @@ DENTIST = Topic(
             fields={"food": split("a nut, an apple, hard bread, ice cream, a cookie, cold plums"), "when": PAST[:4]},
             about="my tooth",
             replies={
-                "sad": "Poor you. The dentist can help, and you will enjoy {food} again.",
+                "sad": "You just wanted to enjoy {food}. The dentist can help you soon.",
                 "angry": "It only took {food}. The dentist can repair it.",
                 "fearful": "Call the dentist today. Until then, leave {food} alone.",
             },
@@ -371,7 +371,7 @@ HAIR = Topic(
                 "color": split("blue, green, pink, red, purple, orange"),
                 "when": PAST[:3],
             },
-            about="the {color} hair of my {who}",
+            about="my {who}'s {color} hair",
             replies={
                 "neutral": "{color} is a bright color. Does it suit your {who}?",
                 "happy": "{color} hair sounds fun. Your {who} has style.",
@@ -411,7 +411,6 @@ HAIR = Topic(
                 "everybody laughed at my hair {where} {when}.",
             ),
             fields={
-                
                 "when": PAST,
                 "since": split("yesterday, this morning, Monday, lunch"),
                 "where": split("at school, on the bus, at the party, in the park"),

@@ -17,9 +17,9 @@ COOKING = Topic(
                 "my {who} wants to make {dish} for all of us {when}.",
             ),
             fields={"who": FAMILY, "dish": _DISHES, "when": split("tonight, tomorrow, on Friday, on Sunday")},
-            about="the {dish} of my {who}",
+            about="my {who}'s {dish}",
             replies={
-                "neutral": "The {dish} of your {who} should fill everybody.",
+                "neutral": "your {who}'s {dish} should fill everybody.",
                 "happy": "I can almost smell the {dish}. Enjoy every bite.",
                 "sad": "Does the {dish} remind you of better times with your {who}?",
                 "angry": "You can tell your {who} that you would like something else than {dish}.",
@@ -30,7 +30,7 @@ COOKING = Topic(
         Scene(
             texts=(
                 "my {who} put {spice} in the {dish}.",
-                "there was {spice} in the {dish} of my {who}.",
+                "there was {spice} in my {who}'s {dish}.",
                 "who puts {spice} in the {dish}? my {who} does.",
             ),
             fields={
@@ -229,7 +229,7 @@ BAKING = Topic(
                 "my {who} brought me a {cake} {when}.",
             ),
             fields={"who": FAMILY, "cake": _CAKES, "when": PAST[:5]},
-            about="the {cake} of my {who}",
+            about="my {who}'s {cake}",
             replies={
                 "neutral": "A {cake} is good with a cup of tea.",
                 "happy": "A {cake} made by your {who} is the best kind.",

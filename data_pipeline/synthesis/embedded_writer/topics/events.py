@@ -55,19 +55,19 @@ BIRTHDAYS = Topic(
         ),
         Scene(
             texts=(
-                "it is the birthday of my {who} {when}.",
+                "it is my {who}'s birthday {when}.",
                 "my {who} has a birthday {when}.",
-                "{when} we celebrate the birthday of my {who}.",
+                "{when} we celebrate my {who}'s birthday.",
             ),
             fields={"who": FAMILY, "when": SOON},
-            about="the birthday of my {who}",
+            about="my {who}'s birthday",
             replies={
                 "neutral": "Do you already have a gift for your {who}?",
                 "happy": "Your {who} is lucky to celebrate with you {when}.",
                 "sad": "Is there something about your {who} that makes this birthday sad?",
-                "angry": "You do not have to plan the birthday of your {who} all alone.",
+                "angry": "You do not have to plan your {who}'s birthday all alone.",
                 "fearful": "A card and a hug will make your {who} happy. You have time.",
-                "surprised": "So the birthday of your {who} is {when} already?",
+                "surprised": "So your {who}'s birthday is {when} already?",
             },
         ),
         Scene(
@@ -130,12 +130,12 @@ WEDDINGS = Topic(
                 "who": (*split("sister, brother, mother, father, aunt, uncle, son, daughter, grandson"), FAMILY[11]),
                 "when": LATER,
             },
-            about="the wedding of my {who}",
+            about="my {who}'s wedding",
             replies={
                 "neutral": "I wish your {who} a good start. Do you have something to wear?",
                 "happy": "Your {who} is getting married. I hope you will dance all night.",
                 "sad": "A wedding changes a family. You will not lose your {who}.",
-                "angry": "You can be angry and still go. It is the choice of your {who}.",
+                "angry": "You can be angry and still go. It is your {who}'s choice.",
                 "fearful": "Your {who} will still need you after the wedding.",
                 "surprised": "Did you even know that your {who} was in love?",
             },
@@ -162,13 +162,13 @@ WEDDINGS = Topic(
         ),
         Scene(
             texts=(
-                "I have to give a speech at the wedding of {who}.",
+                "I have to give a speech at {who}'s wedding.",
                 "{who} asked me to give a speech at {their} wedding.",
-                "I am supposed to sing at the wedding of {who}.",
+                "I am supposed to sing at {who}'s wedding.",
                 "{who} wants me to dance at {their} wedding.",
             ),
             fields={"who": (*NAMES, "my brother", "my sister", "my uncle", "my aunt")},
-            about="the wedding of {who}",
+            about="{who}'s wedding",
             replies={
                 "neutral": "You have time to practice before the wedding.",
                 "happy": "It is an honor to do this at a wedding. You will shine.",
@@ -180,13 +180,13 @@ WEDDINGS = Topic(
         ),
         Scene(
             texts=(
-                "it rained all day at the wedding of {who}.",
-                "nobody invited me to the wedding of {who}.",
+                "it rained all day at {who}'s wedding.",
+                "nobody invited me to {who}'s wedding.",
                 "{who} called off the wedding {when}.",
-                "the wedding of {who} was called off {when}.",
+                "{who}'s wedding was called off {when}.",
             ),
             fields={"who": (*NAMES, "my cousin", "my aunt", "my uncle"), "when": PAST},
-            about="the wedding of {who}",
+            about="{who}'s wedding",
             replies={
                 "sad": "Everybody had hoped for a happy wedding.",
                 "angry": "After all those plans for the wedding, that is hard to accept.",
@@ -196,12 +196,12 @@ WEDDINGS = Topic(
         Scene(
             texts=(
                 "I danced with {who} at the wedding {when}.",
-                "I caught the flowers at the wedding of {who}.",
-                "the wedding of {who} {when} was on the beach.",
-                "everybody cried at the wedding of {who}, even the {animal}.",
+                "I caught the flowers at {who}'s wedding.",
+                "{who}'s wedding {when} was on the beach.",
+                "everybody cried at {who}'s wedding, even the {animal}.",
             ),
             fields={"who": NAMES, "when": PAST, "animal": split("baker, driver, photographer, old priest")},
-            about="the wedding of {who}",
+            about="{who}'s wedding",
             replies={
                 "neutral": "You will remember the wedding with {who} for a long time.",
                 "happy": "It must have been a beautiful wedding for {who} and for you.",
@@ -336,12 +336,12 @@ BABIES = Topic(
                 ),
                 "when": LATER,
             },
-            about="the baby of my {who}",
+            about="my {who}'s baby",
             replies={
                 "neutral": "I wish your {who} and the baby good health.",
                 "happy": "A baby. You will be a big help to your {who}.",
                 "sad": "A baby changes a lot. Your {who} will still have room for you.",
-                "angry": "You may need some time to get used to the baby of your {who}.",
+                "angry": "You may need some time to get used to your {who}'s baby.",
                 "fearful": "Good doctors will look after your {who} and the baby.",
                 "surprised": "A baby {when}? Did your {who} keep it a secret?",
             },
@@ -373,7 +373,7 @@ BABIES = Topic(
             texts=(
                 "they named the baby {name}.",
                 "my {who} named the baby {name}.",
-                "the baby of my {who} is called {name}.",
+                "my {who}'s baby is called {name}.",
                 "the new baby has a name, and it is {name}.",
             ),
             fields={
@@ -393,8 +393,8 @@ BABIES = Topic(
         Scene(
             texts=(
                 "the baby has had a fever since {when}.",
-                "the baby of my {who} is very sick.",
-                "the baby of my {who} was born much too early.",
+                "my {who}'s baby is very sick.",
+                "my {who}'s baby was born much too early.",
                 "my {who} lost the baby {when}.",
             ),
             fields={
@@ -413,7 +413,7 @@ BABIES = Topic(
             texts=(
                 "the baby {first} {when}.",
                 "{when} our baby {first}.",
-                "the baby of my {who} {first} {when}.",
+                "my {who}'s baby {first} {when}.",
             ),
             fields={
                 "first": split("took the first steps, said the first word, slept all night, smiled at me, waved at me"),

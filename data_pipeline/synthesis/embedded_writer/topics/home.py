@@ -106,7 +106,7 @@ MOVING = Topic(
     questions=(
         ("how do I pack all my things?", "Pack one room at a time, and write on each box what is in it."),
         ("how can I feel at home faster?", "Hang up a picture you love, and you will feel at home."),
-        ("who can help us carry the boxes?", "Ask two friends to carry boxes, and order a pizza for them."),
+        ("who can help with a move?", "Ask two friends to help with a move, and order a pizza for them."),
     ),
 )
 
@@ -387,7 +387,7 @@ GARDEN = Topic(
                 "my {who} cut down the old {tree} {when}.",
                 "{when} my {who} planted {a} {tree} in the garden.",
                 "my {who} is sitting under the old {tree} again.",
-                "the old {tree} of my {who} has no leaves.",
+                "my {who}'s old {tree} has no leaves.",
             ),
             fields={
                 "who": FAMILY,
@@ -397,7 +397,7 @@ GARDEN = Topic(
             },
             about="the {tree}",
             replies={
-                "neutral": "The {tree} belongs to the story of your {who}.",
+                "neutral": "The {tree} belongs to your {who}'s story.",
                 "happy": "The {tree} and your {who} are a good pair.",
                 "sad": "A {tree} can be like a friend. You care about your {who} too.",
                 "angry": "You would have liked to be asked about the {tree}.",

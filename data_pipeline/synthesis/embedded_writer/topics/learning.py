@@ -54,8 +54,8 @@ SCHOOL = Topic(
         ),
         Scene(
             texts=(
-                "I had to go to the school of my {who} {when}.",
-                "I was called to the school {when} because of my {who}.",
+                "I had to go to my {who}'s school {when}.",
+                "I was called to my {who}'s school {when} because.",
                 "the school called us {when} about my {who}.",
                 "{when} the school sent us a letter about my {who}.",
             ),
@@ -95,15 +95,33 @@ SCHOOL = Topic(
             texts=(
                 "I got the best grade in {subject} {when}.",
                 "{when} I got the best grade of my class in {subject}.",
-                "my {who} got the best grade in {subject}.",
-                "my {who} won a prize in {subject} at school.",
+                "the teacher said {when} that I am the best in {subject}.",
             ),
-            fields={"subject": SUBJECTS, "when": PAST, "who": (*FAMILY[:2], "cousin", *FAMILY[8:12])},
-            about="the good grade in {subject}",
+            fields={"subject": SUBJECTS, "when": PAST},
+            ages=("child", "young"),
+            about="my grade in {subject}",
             replies={
                 "neutral": "That shows a lot of work in {subject}.",
                 "happy": "A success in {subject} like that calls for ice cream.",
                 "surprised": "In {subject}, of all things? Well done.",
+            },
+        ),
+        Scene(
+            texts=(
+                "my {who} got the best grade in {subject}.",
+                "my {who} won a prize in {subject} at school {when}.",
+                "{when} my {who} brought home the best grade in {subject}.",
+            ),
+            fields={
+                "subject": SUBJECTS,
+                "when": PAST[:4],
+                "who": (*FAMILY[:2], "cousin", *FAMILY[8:12], "nephew", "niece"),
+            },
+            about="my {who} and {subject}",
+            replies={
+                "neutral": "Your {who} must have worked a lot for {subject}.",
+                "happy": "Tell your {who} that I am proud too. {subject} is not easy.",
+                "surprised": "In {subject}, of all things? Your {who} is full of surprises.",
             },
         ),
         Scene(
@@ -176,7 +194,7 @@ EXAMS = Topic(
             texts=(
                 "my {who} has the driving test {when}.",
                 "{when} my {who} takes the driving test.",
-                "the driving test of my {who} is {when}.",
+                "my {who}'s driving test is {when}.",
             ),
             fields={
                 "who": split(
@@ -184,7 +202,7 @@ EXAMS = Topic(
                 ),
                 "when": SOON,
             },
-            about="the driving test of my {who}",
+            about="my {who}'s driving test",
             replies={
                 "neutral": "I wish your {who} luck with the driving test.",
                 "happy": "Soon your {who} can drive you to the sea.",
@@ -375,7 +393,7 @@ BOOKS = Topic(
             replies={
                 "neutral": "Which book does your {who} read?",
                 "happy": "It is so cozy when your {who} reads.",
-                "sad": "Does the voice of your {who} make you think of old times?",
+                "sad": "Does your {who}'s voice make you think of old times?",
                 "angry": "Ask your {who} to read another book or to read less.",
                 "fearful": "If the stories scare you, tell your {who} to read something gentle.",
                 "surprised": "I did not know that your {who} likes to read out loud.",

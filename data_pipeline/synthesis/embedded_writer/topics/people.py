@@ -97,7 +97,7 @@ VISITS = Topic(
                     "all night by train"
                 ),
             },
-            about="the visit of my {who}",
+            about="my {who}'s visit",
             replies={
                 "neutral": "Your {who} must care about you a lot.",
                 "happy": "Your {who} clearly wanted to be with you. Enjoy every minute.",
@@ -338,7 +338,7 @@ GRANDPARENTS = Topic(
                 "when": PAST,
             },
             ages=("child", "young", "adult"),
-            about="the story of my {who}",
+            about="my {who}'s story",
             replies={
                 "neutral": "Your {who} has seen a lot in life.",
                 "happy": "Stories about {subject} are a treasure. Ask your {who} for more.",
@@ -362,7 +362,7 @@ GRANDPARENTS = Topic(
                 "happy": "Your {who} will love to have you there {when}.",
                 "sad": "It is hard to see your {who} grow older. Your visit means a lot.",
                 "angry": "You can be honest with your {who} and still be kind.",
-                "fearful": "Just hold the hand of your {who}. You do not have to say much.",
+                "fearful": "Just hold your {who}'s hand. You do not have to say much.",
                 "surprised": "So the plan to see your {who} is brand new?",
             },
         ),

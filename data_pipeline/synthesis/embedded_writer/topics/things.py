@@ -349,7 +349,7 @@ SHOPPING = Topic(
     questions=(
         ("how do I spend less?", "Write a list before you shop, and spend only on that."),
         ("when are the shops empty?", "The shops are empty early in the morning."),
-        ("should I buy it used?", "Used things often cost half, so buy used when you can."),
+        ("is it good to buy used things?", "Used things often cost half, and many are as good as new."),
     ),
 )
 
@@ -403,17 +403,17 @@ LOST = Topic(
         ),
         Scene(
             texts=(
-                "the police have found the {thing} of my {who}.",
-                "the {thing} of my {who} came back in the mail {when}.",
-                "a child brought back the {thing} of my {who} {when}.",
+                "the police have found my {who}'s {thing}.",
+                "my {who}'s {thing} came back in the mail {when}.",
+                "a child brought back my {who}'s {thing} {when}.",
             ),
             fields={"thing": split("wallet, watch, necklace, camera, bag, violin"), "who": FAMILY, "when": PAST[:5]},
-            about="the {thing} of my {who}",
+            about="my {who}'s {thing}",
             replies={
                 "neutral": "Is anything missing from the {thing}?",
                 "happy": "There are honest people. Your {who} must be so glad about the {thing}.",
                 "sad": "The {thing} makes you think of your {who}. That can be hard.",
-                "angry": "Somebody took the {thing} of your {who}, and you want to know who.",
+                "angry": "Somebody took your {who}'s {thing}, and you want to know who.",
                 "fearful": "The {thing} is back, and your {who} is safe.",
                 "surprised": "The {thing}, after all that time?",
             },
@@ -424,7 +424,7 @@ LOST = Topic(
                 "my {thing} is gone since {since}.",
                 "somebody took my {thing} {where}.",
                 "I cannot find my {thing} anywhere.",
-                "I lost the {thing} of my {who} {where}.",
+                "I lost my {who}'s {thing} {where}.",
             ),
             fields={
                 "thing": _OBJECTS,
@@ -461,7 +461,7 @@ LOST = Topic(
         ),
     ),
     questions=(
-        ("where should I look next?", "Look in the places where you never look, like the freezer."),
+        ("where do people lose most things?", "People lose most things at home, between sofa and kitchen."),
         ("should I hang up a note?", "Yes, hang up a note with your number near that place."),
         ("how do I stop losing things?", "Give your things a fixed place, and you stop losing them."),
     ),

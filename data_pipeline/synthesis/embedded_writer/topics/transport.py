@@ -341,7 +341,7 @@ BICYCLES = Topic(
                 "place": split("church, the market, the lake, the next town"),
                 "when": PAST[:3],
             },
-            about="the bicycle of my {who}",
+            about="my {who}'s bicycle",
             replies={
                 "neutral": "A bicycle keeps your {who} fit.",
                 "happy": "I can see your {who} in my mind on that {color} bicycle.",
@@ -361,14 +361,14 @@ BICYCLES = Topic(
                 "where": split("on our street, along the river, through the park, past our house, around the lake"),
                 "when": SOON,
             },
-            about="the bicycle news",
+            about="the bicycle plans",
             replies={
                 "neutral": "A lot of people will ride a bicycle {where} then.",
                 "happy": "You can ride your own bicycle {where} too.",
-                "sad": "It used to be quiet {where}, without a bicycle in sight.",
-                "angry": "You may say at the town hall what you think about a bicycle {where}.",
+                "sad": "You liked the quiet there, without a bicycle in sight.",
+                "angry": "You may tell the town hall what you think of the bicycle plans.",
                 "fearful": "Every bicycle has a bell, and people will take care {where}.",
-                "surprised": "A bicycle {where}? Who had that idea?",
+                "surprised": "Nobody had told you about a bicycle event {where}?",
             },
         ),
         Scene(

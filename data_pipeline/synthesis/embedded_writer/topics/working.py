@@ -42,12 +42,12 @@ WORK = Topic(
                 "when": PAST[3:5],
                 "month": split("May, June, March, August"),
             },
-            about="the work of my {who}",
+            about="my {who}'s work",
             replies={
                 "neutral": "A {job} is always needed. I hope your {who} likes it.",
                 "happy": "Your {who} must be a wonderful {job}.",
                 "sad": "Do you see less of your {who} because of the work?",
-                "angry": "The work as a {job} should not take all the time of your {who}.",
+                "angry": "The work as a {job} should not take all your {who}'s time.",
                 "fearful": "Your {who} will learn to be a {job} step by step.",
                 "surprised": "A {job}? Your {who} never talked about that before.",
             },
@@ -146,7 +146,7 @@ INTERVIEWS = Topic(
                 "place": split("bank, hotel, hospital, bakery, zoo, museum"),
                 "when": SOON[:6],
             },
-            about="the interview of my {who}",
+            about="my {who}'s interview",
             replies={
                 "neutral": "I wish your {who} luck at the {place}.",
                 "happy": "How good that your {who} has you to cheer. The {place} would be great.",
