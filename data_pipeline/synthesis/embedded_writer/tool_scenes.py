@@ -212,7 +212,7 @@ TOOL_SCENES: tuple[ToolScene, ...] = (
         arguments={"style": "style", "room": "room"},
         result={"status": "done"},
         answers=(
-            ("here is some {style} for the {room}. Enjoy it.", "cheerful"),
+            ("you will hear {style} in the {room} now. Enjoy it.", "cheerful"),
             ("with pleasure. The {room} will be full of {style}.", "cheerful"),
         ),
     ),

@@ -55,7 +55,7 @@ SCHOOL = Topic(
         Scene(
             texts=(
                 "I had to go to my {who}'s school {when}.",
-                "I was called to my {who}'s school {when} because.",
+                "I was called to the school {when} because of my {who}.",
                 "the school called us {when} about my {who}.",
                 "{when} the school sent us a letter about my {who}.",
             ),
