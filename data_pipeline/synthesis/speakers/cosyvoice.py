@@ -121,7 +121,7 @@ class CosyVoiceSpeaker:
         expected = f"expected raw 16-bit samples at {self._config.rate} Hz"
         if data.startswith(b"RIFF") or (any(data) and data.isascii()):
             kind = response.headers.get("Content-Type", "no content type")
-            raise RejectedRow(f"bad audio: {url} returned {data[:80]!r} ({kind}), {expected}")
+            raise RejectedRow(f"bad audio: {url} returned {data[:40]!r} ({kind}), {expected}")
         if len(data) % 2:
             raise RejectedRow(f"bad audio: {url} returned {len(data)} bytes, {expected}")
         samples = np.frombuffer(data, "<i2").astype(np.float32) / 32768.0
