@@ -1,7 +1,11 @@
 """All embedded voices behind one speaker."""
 
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError
+
 from data_pipeline.synthesis.protocols import Speaker, Speech, SpeechRequest
-from data_pipeline.synthesis.speakers.espeak import ESPEAK_VOICES, EspeakSpeaker
+from data_pipeline.synthesis.speakers.espeak import EspeakSpeaker
+from data_pipeline.synthesis.speakers.espeak_voices import ESPEAK_VOICES
 from data_pipeline.synthesis.speakers.flite import FLITE_VOICES, FliteSpeaker
 from data_pipeline.synthesis.speakers.piper import PIPER_VOICES, PiperSpeaker
 from data_pipeline.synthesis.speakers.voice import EmbeddedVoice, VoiceError
@@ -22,7 +26,12 @@ class EmbeddedSpeaker:
 
     @property
     def name(self) -> str:
-        return "embedded"
+        """The names of those that are installed."""
+        names = []
+        for speaker in self._speakers.values():
+            with suppress(PackageNotFoundError):
+                names.append(speaker.name)
+        return ", ".join(names)
 
     def speak(self, request: SpeechRequest) -> Speech:
         """Raises :class:`VoiceError` for an unknown voice or a request to clone, and what the voice's own speaker

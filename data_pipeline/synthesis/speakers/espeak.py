@@ -5,7 +5,6 @@ import ctypes
 import functools
 import math
 import threading
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -15,25 +14,12 @@ from numpy.typing import NDArray
 
 from data_pipeline.synthesis.protocols import Speech, SpeechRequest
 from data_pipeline.synthesis.speakers.effects import change_pitch, finish
+from data_pipeline.synthesis.speakers.espeak_voices import ESPEAK_VOICES, EspeakVoice
 from data_pipeline.synthesis.speakers.prosody import draw
-from data_pipeline.synthesis.speakers.voice import EXTRA, EmbeddedVoice, VoiceError, check_request_text
-from opens2s_core.audio import resample
+from data_pipeline.synthesis.speakers.voice import EXTRA, VoiceError, check_request_text
+from opens2s_core.audio import Waveform, resample
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EspeakVoice(EmbeddedVoice):
-    """An espeak-ng ``language+variant`` with its settings.
-
-    ``formants`` scales all formants: above 1 as in the shorter vocal tract of a child, below 1 as in a longer one.
-    """
-
-    variant: str
-    words_per_minute: int = 165
-    pitch: int = 50  # 0 to 99; 50 as the variant has it, 50 more are an octave
-    formants: float = 1.0
-
-
-_UNITS_PER_OCTAVE = 50
+_NORMAL_PITCH, _UNITS_PER_OCTAVE = 50, 50
 """Of espeak-ng's pitch setting."""
 
 # From espeak-ng's speak_lib.h.
@@ -68,21 +54,27 @@ class EspeakSpeaker:
             )
         check_request_text(request.text, request.language, voice)
         prosody = draw(request.emotion, request.tone, request.seed)
-        ssml = f'<speak><prosody rate="{100 * prosody.rate:.0f}%">{escape(request.text)}</prosody></speak>'
-        spoken, rate = _synthesise(ssml, voice)
-        samples = spoken.astype(np.float32) / 32768.0
-        samples = resample(samples, round(rate * voice.formants), rate)
+        samples, rate = synthesise(request.text, prosody.rate, voice)
         samples = change_pitch(samples, rate, prosody.pitch, prosody.pitch_range)
         return Speech(finish(samples, rate, prosody), rate)
 
 
-def _synthesise(ssml: str, voice: EspeakVoice) -> tuple[NDArray[np.int16], int]:
-    """One utterance from a fresh image of the library: samples and their rate in Hz, before ``voice.formants``.
+def synthesise(text: str, rate_factor: float, voice: EspeakVoice) -> tuple[Waveform, int]:
+    """An utterance without changes of pitch, pauses and loudness: samples (n,) and their rate in Hz."""
+    ssml = f'<speak><prosody rate="{100 * rate_factor:.0f}%">{escape(text)}</prosody></speak>'
+    samples, rate = _run_espeak(ssml, voice)
+    # Played at another rate, the formants move, and with them the tempo and the pitch, which the settings make up for.
+    # Only the ratio of the two rates counts; that of small numbers takes short filters.
+    return resample(samples.astype(np.float32) / 32768.0, round(voice.formants * 20), 20), rate
+
+
+def _run_espeak(ssml: str, voice: EspeakVoice) -> tuple[NDArray[np.int16], int]:
+    """One utterance from a fresh image of the library.
 
     Jitter and filter states stay in its globals from one utterance to the next, and neither seeding nor
     ``espeak_Terminate`` resets them: only loading it anew (4 ms with the synthesis) makes an utterance repeatable.
     """
-    library_path, data_path = _espeak_paths()
+    library_path, data_path = library_paths()
     # espeak-ng itself falls back to the plain voice without an error.
     variant = voice.variant.partition("+")[2]
     if not (data_path / "voices" / "!v" / variant).exists():
@@ -105,10 +97,9 @@ def _synthesise(ssml: str, voice: EspeakVoice) -> tuple[NDArray[np.int16], int]:
                 raise VoiceError(
                     f"unknown voice {voice.variant!r}: expected an espeak-ng language+variant such as 'en-us+f2'"
                 )
-            # Scaling the formants also scales the rate and the pitch.
             library.espeak_SetParameter(_RATE, round(voice.words_per_minute / voice.formants), 0)
-            scaled = voice.pitch - _UNITS_PER_OCTAVE * math.log2(voice.formants)
-            library.espeak_SetParameter(_PITCH, round(scaled), 0)
+            octaves = voice.pitch / 12 - math.log2(voice.formants)
+            library.espeak_SetParameter(_PITCH, round(_NORMAL_PITCH + _UNITS_PER_OCTAVE * octaves), 0)
             # Breath noise comes from the C library's generator and from espeak-ng's own.
             ctypes.CDLL(None).srand(1)
             library.espeak_ng_SetRandSeed(ctypes.c_long(1))
@@ -122,7 +113,7 @@ def _synthesise(ssml: str, voice: EspeakVoice) -> tuple[NDArray[np.int16], int]:
 
 
 @functools.cache
-def _espeak_paths() -> tuple[str, Path]:
+def library_paths() -> tuple[str, Path]:
     """Of the library, and of its data."""
     try:
         import espeakng_loader

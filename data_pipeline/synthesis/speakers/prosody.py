@@ -100,9 +100,7 @@ _SYNONYMS = {
     "excited": "excitedly enthusiastic enthusiastically energetic thrilled amazed surprised delighted",
     "neutral": "neutrally plain matter factual even",
 }
-_TONE_OF_WORD = {
-    word: tone for tone, synonyms in _SYNONYMS.items() for word in (tone, *synonyms.split())
-}
+_TONE_OF_WORD = {word: tone for tone, synonyms in _SYNONYMS.items() for word in (tone, *synonyms.split())}
 
 
 def nearest_tone(tone: str) -> str:

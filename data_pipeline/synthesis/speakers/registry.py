@@ -22,9 +22,7 @@ def open_speaker(spec: str) -> Speaker:
         from data_pipeline.synthesis.speakers.openai_speech import OpenAISpeaker, OpenAISpeakerConfig
 
         return OpenAISpeaker(OpenAISpeakerConfig(base_url=url, model=model))
-    raise ValueError(
-        f"unknown speaker {spec!r}: expected embedded, cosyvoice2:URL, cosyvoice3:URL or openai:URL#MODEL"
-    )
+    raise ValueError(f"unknown speaker {spec!r}: expected embedded, cosyvoice2:URL, cosyvoice3:URL or openai:URL#MODEL")
 
 
 def _is_url(text: str) -> bool:

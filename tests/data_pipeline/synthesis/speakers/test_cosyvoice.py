@@ -114,7 +114,7 @@ def test_a_text_without_an_answer_is_unavailable_after_all_retries(
 
 def test_no_server_is_unavailable() -> None:
     config = CosyVoiceConfig(url="http://127.0.0.1:9", retries=1, backoff_seconds=0.01)
-    with pytest.raises(Unavailable, match="^no answer: http://127.0.0.1:9/inference_zero_shot, after 1 retries: "):
+    with pytest.raises(Unavailable, match=r"^no answer: http://127.0.0.1:9/inference_zero_shot, after 1 retries: "):
         CosyVoiceSpeaker(config).speak(request("Hello."))
 
 
@@ -170,5 +170,5 @@ def test_a_clip_that_cannot_be_cloned_is_rejected_before_any_request(
 
 
 def test_impossible_settings_are_refused() -> None:
-    with pytest.raises(ValueError, match="got 24000, -1, 120 and 0.5"):
+    with pytest.raises(ValueError, match=r"got 24000, -1, 120 and 0.5"):
         CosyVoiceConfig(url="http://x", retries=-1)

@@ -56,7 +56,7 @@ def test_a_tone_is_drawn_from_its_own_ranges_whatever_the_emotion() -> None:
 
 def test_an_unknown_emotion_is_neutral_and_one_without_ranges_is_rejected() -> None:
     assert draw("", "", 3) == draw("neutral", "", 3)
-    with pytest.raises(RejectedRow, match="^unknown emotion: .*neutral, happy.*'disgusted'"):
+    with pytest.raises(RejectedRow, match=r"^unknown emotion: .*neutral, happy.*'disgusted'"):
         draw("disgusted", "", 3)
 
 
