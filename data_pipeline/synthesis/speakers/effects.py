@@ -10,6 +10,8 @@ from opens2s_core.audio import Waveform
 
 PITCH_FLOOR, PITCH_CEILING = 60.0, 600.0
 """Hz. f0 is searched between them: men to children."""
+_BELOW, _ABOVE = 0.75, 1.5
+"""Factors of the quartiles of f0 between which it is searched again (De Looze & Hirst 2008): few octave errors."""
 _TIME_STEP = 0.01
 """Seconds between values of f0."""
 
@@ -34,9 +36,13 @@ def change_pitch(samples: Waveform, rate: int, semitones: float, range_factor: f
     except ImportError as error:
         raise ImportError(f"the voices need praat-parselmouth (pip install '{EXTRA}')") from error
 
-    manipulation = call(
-        parselmouth.Sound(samples.astype(np.float64), rate), "To Manipulation", _TIME_STEP, PITCH_FLOOR, PITCH_CEILING
-    )
+    sound = parselmouth.Sound(samples.astype(np.float64), rate)
+    found = sound.to_pitch(_TIME_STEP, PITCH_FLOOR, PITCH_CEILING).selected_array["frequency"]
+    if not (found > 0).any():
+        return samples
+    low, high = np.percentile(found[found > 0], [25, 75])
+    floor, ceiling = max(PITCH_FLOOR, _BELOW * low), min(PITCH_CEILING, _ABOVE * high)
+    manipulation = call(sound, "To Manipulation", _TIME_STEP, floor, ceiling)
     tier = call(manipulation, "Extract pitch tier")
     count = call(tier, "Get number of points")
     if not count:

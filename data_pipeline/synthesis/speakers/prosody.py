@@ -48,22 +48,22 @@ class ProsodyRanges:
 
 EMOTION_RANGES: dict[Emotion, ProsodyRanges] = {
     "neutral": ProsodyRanges(
-        rate=(0.92, 1.08), pitch=(-1.0, 1.0), pitch_range=(0.7, 1.1), loudness=(-2.0, 2.0), pauses=(0.8, 1.2)
+        rate=(0.9, 1.1), pitch=(-1.5, 1.5), pitch_range=(0.65, 1.2), loudness=(-2.5, 2.5), pauses=(0.7, 1.3)
     ),
     "happy": ProsodyRanges(
-        rate=(1.0, 1.2), pitch=(1.0, 4.0), pitch_range=(1.2, 1.9), loudness=(0.0, 4.0), pauses=(0.6, 1.0)
+        rate=(0.98, 1.2), pitch=(0.5, 4.0), pitch_range=(1.1, 1.9), loudness=(0.0, 4.5), pauses=(0.5, 1.1)
     ),
     "sad": ProsodyRanges(
-        rate=(0.76, 0.94), pitch=(-3.0, 0.0), pitch_range=(0.4, 0.8), loudness=(-7.0, -2.0), pauses=(1.2, 2.4)
+        rate=(0.76, 0.96), pitch=(-3.0, 0.5), pitch_range=(0.35, 0.85), loudness=(-7.0, -1.0), pauses=(1.1, 2.4)
     ),
     "angry": ProsodyRanges(
-        rate=(1.05, 1.25), pitch=(-1.0, 1.5), pitch_range=(1.0, 1.6), loudness=(3.0, 8.0), pauses=(0.4, 0.9)
+        rate=(1.02, 1.25), pitch=(-1.5, 2.0), pitch_range=(0.9, 1.7), loudness=(2.0, 8.0), pauses=(0.4, 1.0)
     ),
     "fearful": ProsodyRanges(
-        rate=(1.08, 1.3), pitch=(2.0, 5.0), pitch_range=(0.4, 0.9), loudness=(-5.0, 0.0), pauses=(0.7, 1.5)
+        rate=(1.04, 1.3), pitch=(1.5, 5.0), pitch_range=(0.4, 1.0), loudness=(-5.5, 0.5), pauses=(0.6, 1.6)
     ),
     "surprised": ProsodyRanges(
-        rate=(0.84, 1.04), pitch=(2.5, 6.0), pitch_range=(1.6, 2.5), loudness=(1.0, 5.0), pauses=(0.8, 1.4)
+        rate=(0.84, 1.06), pitch=(2.0, 6.0), pitch_range=(1.5, 2.6), loudness=(0.5, 5.0), pauses=(0.7, 1.5)
     ),
 }
 
