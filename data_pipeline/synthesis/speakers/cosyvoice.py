@@ -59,9 +59,7 @@ class CosyVoiceSpeaker:
 
     def __init__(self, config: CosyVoiceConfig) -> None:
         self._config = config
-        self._client = httpx.Client(
-            timeout=config.timeout_seconds, limits=httpx.Limits(max_connections=None), follow_redirects=True
-        )
+        self._client = httpx.Client(timeout=config.timeout_seconds, limits=httpx.Limits(max_connections=None))
 
     @property
     def name(self) -> str:
@@ -99,13 +97,13 @@ class CosyVoiceSpeaker:
                 response = self._client.post(
                     url, data=fields, files={"prompt_wav": ("prompt.wav", prompt_wav, "audio/wav")}
                 )
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 problem = str(error) or type(error).__name__
             else:
                 code = response.status_code
                 if response.is_success:
                     return response
-                if code in _OF_THE_JOB:
+                if code < 400 or code in _OF_THE_JOB:
                     response.raise_for_status()
                 problem = f"status {code}: {response.text[:200]}"
                 if code not in _RETRIED and code < 500:

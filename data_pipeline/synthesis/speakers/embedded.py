@@ -1,12 +1,12 @@
 """All embedded voices behind one speaker."""
 
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError
+from importlib.metadata import PackageNotFoundError, version
 
 from data_pipeline.synthesis.protocols import Speaker, Speech, SpeechRequest
 from data_pipeline.synthesis.speakers.espeak import EspeakSpeaker
 from data_pipeline.synthesis.speakers.espeak_voices import ESPEAK_VOICES
-from data_pipeline.synthesis.speakers.flite import FLITE_VOICES, FliteSpeaker
+from data_pipeline.synthesis.speakers.flite import FLITE_VOICES, FliteMissing, FliteSpeaker
 from data_pipeline.synthesis.speakers.piper import PIPER_VOICES, PiperSpeaker
 from data_pipeline.synthesis.speakers.voice import EmbeddedVoice, VoiceError
 
@@ -26,12 +26,12 @@ class EmbeddedSpeaker:
 
     @property
     def name(self) -> str:
-        """The names of those that are installed."""
+        """The programs that are installed, with their versions."""
         names = []
         for speaker in self._speakers.values():
-            with suppress(PackageNotFoundError):
+            with suppress(PackageNotFoundError, FliteMissing):
                 names.append(speaker.name)
-        return ", ".join(names)
+        return ", ".join([*names, f"praat-parselmouth {version('praat-parselmouth')}"])
 
     def speak(self, request: SpeechRequest) -> Speech:
         """Raises :class:`VoiceError` for an unknown voice or a request to clone, and what the voice's own speaker

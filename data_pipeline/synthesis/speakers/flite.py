@@ -1,5 +1,7 @@
 """The voices of flite, a program of its own (Debian package ``flite``). ``slt`` is the clearest of them."""
 
+import functools
+import re
 import shutil
 import subprocess
 import tempfile
@@ -34,6 +36,13 @@ def require_flite() -> str:
     return program
 
 
+@functools.cache
+def _version(program: str) -> str:
+    output = subprocess.run([program, "--version"], capture_output=True, check=False, text=True).stdout
+    found = re.search(r"flite-\S+", output)
+    return found.group() if found else "flite"
+
+
 class FliteSpeaker:
     """A :class:`~data_pipeline.synthesis.protocols.Speaker` of :data:`FLITE_VOICES` at 16 kHz.
 
@@ -43,7 +52,8 @@ class FliteSpeaker:
 
     @property
     def name(self) -> str:
-        return "flite"
+        """As flite names itself. Raises :class:`FliteMissing`."""
+        return _version(require_flite())
 
     def speak(self, request: SpeechRequest) -> Speech:
         """Raises :class:`VoiceError` for an unknown voice, :class:`FliteMissing`, and :class:`RejectedRow` for a text

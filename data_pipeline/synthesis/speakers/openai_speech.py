@@ -9,7 +9,7 @@ from data_pipeline.records import RejectedRow, Unavailable
 from data_pipeline.synthesis.protocols import Speech, SpeechRequest
 from data_pipeline.synthesis.speakers.http_audio import check_speech
 from data_pipeline.synthesis.speakers.voice import VoiceError
-from opens2s_core.audio import AudioError, decode_audio
+from opens2s_core.audio import AudioError, decode_whole_audio
 
 _OF_THE_JOB = (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError)
 """Errors that every row would get: they end the job."""
@@ -80,7 +80,7 @@ class OpenAISpeaker:
             raise RejectedRow(f"no answer: {config.base_url}, {self._describe(error)}") from error
         data = response.content
         try:
-            samples, rate = decode_audio(data)
+            samples, rate = decode_whole_audio(data)
         except AudioError as error:
             raise RejectedRow(
                 f"bad audio: {config.base_url} returned {data[:80]!r}, expected a WAV file: {error}"

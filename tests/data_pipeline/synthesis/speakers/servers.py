@@ -84,7 +84,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif kind == "garbage":
             self._send(200, self._garbage(rest, is_openai), "text/html" if rest == "html" else "audio/wav")
         else:
-            self._send(200, self._encode(speech_of(text, server.rate), is_openai), "audio/wav")
+            data = self._encode(speech_of(text, server.rate), is_openai)
+            if kind == "open":  # as a server that streams: RIFF and data chunks of unknown length
+                data = data[:4] + b"\xff" * 4 + data[8:40] + b"\xff" * 4 + data[44:]
+            self._send(200, data, "audio/wav")
 
     def _form(self, body: bytes) -> dict[str, Any]:
         head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
@@ -104,6 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
         return {
             "html": HTML,
             "empty": b"",
+            "cut": self._encode(speech_of("", self.server.rate), is_openai)[:5001],
             "short": self._encode(speech_of("", self.server.rate)[:100], is_openai),
             "silence": self._encode(silence, is_openai),
             "odd": pcm(speech_of("", self.server.rate)) + b"\x7f",

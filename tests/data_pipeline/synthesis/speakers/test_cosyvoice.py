@@ -125,7 +125,7 @@ def test_a_refused_text_is_rejected_without_retries(server: SpeechServer) -> Non
     assert server.attempts["status 400 always"] == 1
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("status", [307, 401, 403, 404])
 def test_a_status_that_every_request_gets_fails_the_job(server: SpeechServer, status: int) -> None:
     with pytest.raises(httpx.HTTPStatusError, match=f"{status}.*{server.url}"):
         speaker(server).speak(request(f"status {status} always"))

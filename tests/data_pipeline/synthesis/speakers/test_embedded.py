@@ -1,4 +1,5 @@
 import shutil
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -36,7 +37,11 @@ def test_every_voice_has_its_own_name_as_key() -> None:
 
 
 def test_the_name_has_the_versions_of_what_is_installed() -> None:
-    assert "espeakng-loader 0." in SPEAKER.name
+    pytest.importorskip("parselmouth")
+    parts = SPEAKER.name.split(", ")
+    assert parts[0] == f"espeakng-loader {version('espeakng-loader')}"
+    assert parts[-1] == f"praat-parselmouth {version('praat-parselmouth')}"
+    assert any(part.startswith("flite") for part in parts) == bool(shutil.which("flite"))
 
 
 def test_an_unknown_voice_is_an_error() -> None:

@@ -26,6 +26,11 @@ def test_a_wav_file_becomes_speech_at_its_own_rate(server: SpeechServer) -> None
     np.testing.assert_allclose(speech.samples, speech_of("Hello there.", server.rate), atol=1e-4)
 
 
+def test_a_wav_file_may_leave_its_length_open(server: SpeechServer) -> None:
+    speech = speaker(server).speak(request("open length"))
+    np.testing.assert_allclose(speech.samples, speech_of("open length", server.rate), atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("settings", "instructions"),
     [
@@ -88,6 +93,7 @@ def test_a_wrong_key_or_model_fails_the_job(server: SpeechServer, status: int, e
     [
         ("html", "returned b'<!doctype html>.*, expected a WAV file"),
         ("empty", "returned b'', expected a WAV file"),
+        ("cut", "returned b.RIFF.*, expected a WAV file"),
         ("short", "returned 0.004 s, expected at least 0.1 s of speech"),
         ("silence", r"returned silence \(peak 0\), expected speech"),
     ],
