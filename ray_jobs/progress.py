@@ -118,7 +118,7 @@ def _duration(seconds: float) -> str:
 
 
 @contextmanager
-def show_progress(rows: int, done: int) -> Iterator[Callable[[Passed], None]]:
+def show_progress(rows: int, done: int, *, name: str = "preparing") -> Iterator[Callable[[Passed], None]]:
     """The progress of a data job, see :data:`~data_pipeline.progress.ShowProgress`."""
-    with Progress(rows, done_before=done) as line:
+    with Progress(rows, name=name, done_before=done) as line:
         yield lambda passed: line.add(passed.rows, passed.audio_samples / SAMPLE_RATE, passed.rejected)

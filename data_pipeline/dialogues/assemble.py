@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -10,8 +10,8 @@ import pyarrow as pa
 from data_pipeline.dataset import Shard, ShardContent, plan_shards, read_shard
 from data_pipeline.dataset.layout import file_of
 from data_pipeline.dataset.reader import read_rejects
+from data_pipeline.dialogues.layout import ARCHIVE, ROWS
 from data_pipeline.dialogues.schema import DIALOGUE, LABELS, UTTERANCE, WRITTEN
-from data_pipeline.dialogues.speech import ARCHIVE
 from data_pipeline.records import RejectedRow
 from data_pipeline.report import RowFacts, count_rows
 from data_pipeline.steps.rejects import Rejects
@@ -19,7 +19,6 @@ from opens2s_core.audio import SAMPLE_RATE
 
 VERSION = 1
 """Raised when the same dialogues and clips give other rows."""
-ROWS = "jsonl"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +33,8 @@ class Part:
 def plan_corpus(parts: Sequence[Part], made_from: Any) -> list[Shard]:
     """``made_from``: the fingerprints of texts and speech."""
     plain = [{"shard": part.shard, "utterances": dict(part.utterances)} for part in parts]
-    return plan_shards(plain, made_by={"version": VERSION, "made_from": made_from})
+    shards = plan_shards(plain, made_by={"version": VERSION, "made_from": made_from})
+    return [replace(shard, rows=len(part.utterances)) for shard, part in zip(shards, parts, strict=True)]
 
 
 def make_corpus(inputs: str, *, texts: str, speech: str, speech_path: str) -> ShardContent:

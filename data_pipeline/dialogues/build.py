@@ -1,15 +1,4 @@
-"""A corpus of dialogues: four data sets, each made from the one before, and instruction JSONL of the last one.
-
-::
-
-    OUTPUT/first_messages/      what users may say first
-    OUTPUT/texts/               dialogues as text
-    OUTPUT/speech/              each text in each voice and tone once, with its measures; clips in ``_files/*.zip``
-    OUTPUT/dialogues/           the dialogues whose clips are within the bounds
-    OUTPUT/train.jsonl          the same as instruction JSONL, with paths of clips below OUTPUT
-    OUTPUT/samples.html         some of them, to read and to listen to
-    OUTPUT/distributions.png    as Figure 3 of the OpenS2S report
-"""
+"""Building a corpus of dialogues: four data sets, each made from the one before, and what is made of the last one."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,11 +8,21 @@ from typing import Any
 from data_pipeline.dataset import DatasetWriter, Shard, absolute_url, finished_shards, read_rows, read_shard
 from data_pipeline.dataset.layout import DatasetFiles, file_of
 from data_pipeline.dataset.plan import fingerprint
-from data_pipeline.dialogues.assemble import ROWS, Part, make_corpus, plan_corpus
+from data_pipeline.dialogues.assemble import Part, make_corpus, plan_corpus
 from data_pipeline.dialogues.casting import cast_of
 from data_pipeline.dialogues.config import BuildConfig
 from data_pipeline.dialogues.description import distributions, sample_page
 from data_pipeline.dialogues.first_messages import make_first_messages, plan_first_messages, select_messages
+from data_pipeline.dialogues.layout import (
+    DIALOGUES,
+    DISTRIBUTIONS,
+    FIRST_MESSAGES,
+    ROWS,
+    SAMPLES,
+    SPEECH,
+    TEXTS,
+    TRAIN,
+)
 from data_pipeline.dialogues.opening import ConfiguredTools, open_writer
 from data_pipeline.dialogues.schema import FIRST_MESSAGE, WRITTEN
 from data_pipeline.dialogues.speech import make_speech, plan_speech
@@ -36,8 +35,6 @@ from data_pipeline.report import Report
 from data_pipeline.runner import Make, run_shards
 from opens2s_core.config import config_to_dict
 
-FIRST_MESSAGES, TEXTS, SPEECH, DIALOGUES = "first_messages", "texts", "speech", "dialogues"
-TRAIN, SAMPLES, DISTRIBUTIONS = "train.jsonl", "samples.html", "distributions.png"
 _BUILT = "_built.json"
 """Written last: what the other files are made from."""
 _UNANSWERED = ": no answer"
@@ -154,12 +151,12 @@ def _spoken_by(config: BuildConfig) -> dict[str, Any]:
 
 def _publish(url: str, made_from: list[str]) -> None:
     """The files of a finished corpus, unless they are those of the same data sets already."""
-    files, corpus, speech = DatasetFiles(url), f"{url}/{DIALOGUES}", f"{url}/{SPEECH}"
+    files, corpus = DatasetFiles(url), f"{url}/{DIALOGUES}"
     if files.exists(_BUILT) and files.read_json(_BUILT) == made_from:
         return
     files.remove(_BUILT)
     shards = finished_shards(corpus)
     files.put(TRAIN, b"".join(files.read(f"{DIALOGUES}/{file_of(shard, ROWS)}") for shard in shards))
-    files.put(DISTRIBUTIONS, distributions(corpus, speech, "Dialogues"))
-    files.put(SAMPLES, sample_page(corpus, speech, "Dialogues", seed=0).encode())
+    files.put(DISTRIBUTIONS, distributions(url, "Dialogues"))
+    files.put(SAMPLES, sample_page(url, "Dialogues", seed=0).encode())
     files.put_json(_BUILT, made_from)

@@ -5,6 +5,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 import fsspec
@@ -76,11 +77,11 @@ def _requests(config: TextConfig, quotas: dict[Cell, int]) -> Iterator[UserTurnR
 
 def _quotas(config: TextConfig, writer: Writer) -> dict[Cell, int]:
     """Of empathetic messages, and of general ones where they are not made of instructions."""
-    of_people = {"languages": [config.language], "ages": config.ages, "genders": config.genders}
-    quotas = equal_quotas(config.empathetic, topics=writer.topics, emotions=config.emotions, **of_people)
+    split = partial(equal_quotas, languages=[config.language], ages=config.ages, genders=config.genders)
+    quotas = split(config.empathetic, topics=writer.topics, emotions=config.emotions)
     if config.instructions:
         return quotas
-    return quotas | equal_quotas(config.general, topics=writer.general_topics, emotions=["neutral"], **of_people)
+    return quotas | split(config.general, topics=writer.general_topics, emotions=["neutral"])
 
 
 def _read_instructions(config: TextConfig) -> list[Instruction]:

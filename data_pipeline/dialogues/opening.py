@@ -2,8 +2,6 @@
 
 from functools import lru_cache
 
-from data_pipeline.synthesis.speakers.registry import open_speaker
-
 from data_pipeline.dialogues.config import BuildConfig, QualityConfig
 from data_pipeline.dialogues.utterances import Side
 from data_pipeline.preparation.bundle import load_unit_encoder
@@ -12,6 +10,7 @@ from data_pipeline.synthesis.protocols import Speaker, Writer
 from data_pipeline.synthesis.quality.dnsmos import Dnsmos
 from data_pipeline.synthesis.quality.measuring import Models
 from data_pipeline.synthesis.recognisers.opening import open_recogniser
+from data_pipeline.synthesis.speakers.registry import open_speaker
 
 
 @lru_cache(maxsize=1)

@@ -12,6 +12,7 @@ import pyarrow as pa
 from data_pipeline.dataset import Shard, ShardContent, plan_shards
 from data_pipeline.dialogues.archive import store
 from data_pipeline.dialogues.config import QualityConfig
+from data_pipeline.dialogues.layout import ARCHIVE
 from data_pipeline.dialogues.schema import LABELS, UTTERANCE
 from data_pipeline.dialogues.utterances import PlannedUtterance, Side
 from data_pipeline.records import RejectedRow
@@ -27,7 +28,6 @@ from opens2s_core.config import config_to_dict, parse_config
 
 VERSION = 1
 """Raised when the same utterances, speakers and models give other clips or measures."""
-ARCHIVE = "zip"
 
 
 class Tools(Protocol):

@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pyarrow as pa
-from data_pipeline.synthesis.embedded_writer import SYSTEM_LINES
-from data_pipeline.synthesis.embedded_writer.tools import tool_dialogues
 
 from data_pipeline.dataset import Shard, ShardContent, plan_shards
 from data_pipeline.dialogues.config import Kind, TextConfig
@@ -16,6 +14,8 @@ from data_pipeline.dialogues.schema import LABELS, WRITTEN
 from data_pipeline.records import Reject, RejectedRow, Role
 from data_pipeline.report import RowFacts, count_rows
 from data_pipeline.steps.rejects import Rejects
+from data_pipeline.synthesis.embedded_writer import SYSTEM_LINES
+from data_pipeline.synthesis.embedded_writer.tools import tool_dialogues
 from data_pipeline.synthesis.protocols import Person, ReplyRequest, Writer, WrittenMessage
 from opens2s_core.config import config_to_dict, parse_config
 

@@ -55,7 +55,11 @@ class EmbeddedWriter:
 
     @property
     def topics(self) -> tuple[str, ...]:
-        return (*(topic.name for topic in TOPICS), GENERAL, OTHER)
+        return (*(topic.name for topic in TOPICS), OTHER)
+
+    @property
+    def general_topics(self) -> tuple[str, ...]:
+        return (GENERAL,)
 
     def user_turns(self, requests: Sequence[UserTurnRequest]) -> list[list[str] | RejectedRow]:
         return _each(self._user_turns, requests)
@@ -68,8 +72,9 @@ class EmbeddedWriter:
 
     def _user_turns(self, request: UserTurnRequest) -> list[str]:
         _require_english(request.language)
-        if request.topic not in self.topics:
-            raise RejectedRow(f"topic: {request.topic!r}, expected one of {', '.join(self.topics)}")
+        known = (*self.topics, *self.general_topics)
+        if request.topic not in known:
+            raise RejectedRow(f"topic: {request.topic!r}, expected one of {', '.join(known)}")
         emotion, age = _emotion_of(request.person), request.person.age
         rng = random.Random(f"{request.topic} {emotion} {age} {request.seed}")
         if request.topic in (GENERAL, OTHER):

@@ -8,7 +8,7 @@ from typing import Final
 
 from data_pipeline.records import Age, Emotion, Gender
 from data_pipeline.synthesis.llm_writer.answers import CHARACTERS_PER_WORD
-from data_pipeline.synthesis.llm_writer.topics import TOPICS
+from data_pipeline.synthesis.llm_writer.topics import GENERAL_TOPICS, TOPICS
 from data_pipeline.synthesis.protocols import Person, ReplyRequest, UserTurnRequest, WrittenMessage
 
 VERSION: Final = 1
@@ -16,6 +16,7 @@ VERSION: Final = 1
 LANGUAGES: Final = ("en", "zh")
 
 Chat = list[dict[str, str]]
+_IN_CHINESE = {**TOPICS, **GENERAL_TOPICS}
 
 _USER_TURNS = {
     "en": """\
@@ -242,7 +243,7 @@ def user_turns_chat(request: UserTurnRequest, max_words: int) -> Chat:
     return _question(
         _USER_TURNS[language].format(
             count=request.count,
-            topic=TOPICS.get(request.topic, request.topic) if language == "zh" else request.topic,
+            topic=_IN_CHINESE.get(request.topic, request.topic) if language == "zh" else request.topic,
             person=describe_person(request.person, language),
             max_words=_limit(max_words, language),
             examples=_EXAMPLES[language].format(examples=listed) if listed else "",

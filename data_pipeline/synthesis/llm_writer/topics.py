@@ -68,3 +68,19 @@ TOPICS: Mapping[str, str] = MappingProxyType(
     }
 )
 """English name → Chinese name."""
+
+GENERAL_TOPICS: Mapping[str, str] = MappingProxyType(
+    {
+        "a question about nature or animals": "关于自然或动物的问题",
+        "a question about history or places": "关于历史或地点的问题",
+        "how something in the home works or is mended": "家里的东西怎么用或怎么修",
+        "how something is cooked or kept fresh": "怎么做菜或怎么保鲜",
+        "advice on a trip or the way somewhere": "旅行或问路的建议",
+        "advice on a hobby or a sport": "爱好或运动的建议",
+        "the meaning of a word or a saying": "一个词或一句俗语的意思",
+        "a recommendation of music, books or films": "推荐音乐、书或电影",
+        "planning a day or a small party": "安排一天或一个小聚会",
+        "small talk about the day": "随便聊聊今天",
+    }
+)
+"""Of questions whose answers do not depend on how they are asked."""

@@ -14,7 +14,7 @@ from data_pipeline.synthesis.llm_writer.answers import (
     without_thought,
 )
 from data_pipeline.synthesis.llm_writer.prompts import Chat
-from data_pipeline.synthesis.llm_writer.topics import TOPICS
+from data_pipeline.synthesis.llm_writer.topics import GENERAL_TOPICS, TOPICS
 from data_pipeline.synthesis.protocols import Person, ReplyRequest, UserTurnRequest, WrittenReply
 
 MAX_INSTRUCTION_CHARACTERS = 1000
@@ -69,6 +69,10 @@ class LLMWriter:
     @property
     def topics(self) -> tuple[str, ...]:
         return tuple(TOPICS)
+
+    @property
+    def general_topics(self) -> tuple[str, ...]:
+        return tuple(GENERAL_TOPICS)
 
     def user_turns(self, requests: Sequence[UserTurnRequest]) -> list[list[str] | RejectedRow]:
         for request in requests:
