@@ -20,7 +20,7 @@ _CONTRACTIONS: Mapping[str, str] = {
     "you will": "you'll",
 }
 _LONG = re.compile(
-    rf"\b({'|'.join(_CONTRACTIONS)}|{'|'.join(long[0].upper() + long[1:] for long in _CONTRACTIONS)})(?= [a-zA-Z])"
+    rf"\b({'|'.join(_CONTRACTIONS)}|{'|'.join(long[0].upper() + long[1:] for long in _CONTRACTIONS)})(?= (?!not\b)[a-zA-Z])"
 )
 _SHORT: Mapping[str, str] = {short.lower(): long.lower() for long, short in _CONTRACTIONS.items()}
 _REFLECTED: Mapping[str, str] = {

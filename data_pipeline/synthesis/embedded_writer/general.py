@@ -119,7 +119,7 @@ QUESTIONS: tuple[tuple[str, str], ...] = (
     ("Why do we have tides?", "We have tides because the moon pulls on the water of the sea."),
     ("How do clouds form?", "Clouds form when damp air rises and cools down."),
     ("Why is snow white?", "Snow is white because its crystals send back all colors of light."),
-    ("What is fog?", "Fog is a cloud that lies on the ground."),
+    ("What is fog made of?", "Fog is a cloud on the ground, made of tiny drops of water."),
     ("How old is the earth?", "The earth is about four and a half billion years old."),
     ("Is the sun a star?", "Yes, the sun is a star, and it is the one nearest to us."),
     ("How many planets are there?", "Eight planets go around our sun."),

@@ -54,7 +54,8 @@ class Turn:
     def suits(self, age: Age) -> bool:
         """Whether somebody of this age may say so. Everything suits an unknown age."""
         return age == "" or (
-            age in self.scene.ages and all(age in AGES_OF_VALUES.get(value, AGES) for _, value in self.fields)
+            age in self.scene.ages
+            and all(age in AGES_OF_VALUES.get(value.removeprefix("my "), AGES) for _, value in self.fields)
         )
 
 

@@ -281,13 +281,12 @@ PETS = Topic(
             texts=(
                 "our {animal} {does} {often}.",
                 "{often} our {animal} {does}.",
-                "since {since} our {animal} {does}.",
+                "I noticed that our {animal} {does} {often}.",
             ),
             fields={
                 "animal": split("parrot, rabbit, hamster, turtle"),
                 "does": split("hides from me, looks at me, eats all day, bites my finger, follows me, stays awake"),
                 "often": split("every night, every day, every morning, all the time"),
-                "since": split("Monday, yesterday, last week"),
             },
             about="our {animal}",
             replies={
@@ -302,7 +301,7 @@ PETS = Topic(
         Scene(
             texts=(
                 "our {animal} died {when}.",
-                "our {animal} is sick since {since}.",
+                "our {animal} has been sick since {since}.",
                 "our {animal} did not move {when}.",
                 "somebody let our {animal} out {when}.",
                 "somebody forgot to feed our {animal} {when}.",

@@ -80,7 +80,7 @@ HEALTH = Topic(
         Scene(
             texts=(
                 "the doctor says that my {part} is fine again.",
-                "my {part} does not hurt anymore since {when}.",
+                "my {part} has not hurt since {when}.",
                 "I can use my {part} again without any pain.",
                 "they took the bandage off my {part} {past}.",
             ),
@@ -160,11 +160,11 @@ DENTIST = Topic(
             about="my {who}'s tooth",
             replies={
                 "neutral": "A tooth is a small thing with a big effect. How is your {who}?",
-                "happy": "That tooth is worth a coin under the pillow.",
+                "happy": "A tooth is a funny reason to be happy, and a good one.",
                 "sad": "You feel with your {who}. A tooth heals quickly.",
                 "angry": "Your {who} should brush each tooth twice a day. Stay patient.",
                 "fearful": "A tooth is nothing to fear. Your {who} will be fine.",
-                "surprised": "A tooth already? Your {who} must be proud.",
+                "surprised": "A tooth? Your {who} is always good for a surprise.",
             },
         ),
         Scene(
@@ -193,7 +193,7 @@ DENTIST = Topic(
             texts=(
                 "I broke a tooth on {food} {when}.",
                 "my tooth hurts whenever I eat {food}.",
-                "one of my teeth fell out while I was eating {food}.",
+                "a tooth fell out while I was eating {food}.",
             ),
             fields={"food": split("a nut, an apple, hard bread, ice cream, a cookie, cold plums"), "when": PAST[:4]},
             about="my tooth",
@@ -305,7 +305,7 @@ SLEEP = Topic(
                 "reason": split("the storm, the noise, my thoughts, a bad dream, the heat, my back"),
                 "when": split("last night, on Monday, on Sunday, yesterday"),
             },
-            about="the night",
+            about="{reason}",
             replies={
                 "sad": "A night without sleep makes {reason} feel even heavier.",
                 "angry": "{reason} should not rob you of your sleep. You have a right to rest.",
@@ -347,7 +347,7 @@ HAIR = Topic(
                 "{when} my {who} cut my hair in the kitchen.",
             ),
             fields={"who": (*FAMILY, "best friend"), "when": PAST},
-            about="my new haircut",
+            about="my hair",
             replies={
                 "neutral": "How short is your hair now?",
                 "happy": "Your {who} seems to have a hand for hair.",
@@ -391,7 +391,7 @@ HAIR = Topic(
                 "when": SOON,
                 "place": split("new hair salon, old barber shop, salon on the corner, hair salon in town"),
             },
-            about="my haircut",
+            about="my hair",
             replies={
                 "neutral": "Bring a photo of the hair you would like.",
                 "happy": "New hair is like a new start. Enjoy it.",
@@ -404,9 +404,9 @@ HAIR = Topic(
         Scene(
             texts=(
                 "I found some gray in my hair {when}.",
-                "my hair looks terrible since {since}.",
+                "my hair has looked terrible since {since}.",
                 "they cut my hair much too short {when}.",
-                "there is gum in my hair since {since}.",
+                "there has been gum in my hair since {since}.",
                 "somebody pulled my hair {where} {when}.",
                 "everybody laughed at my hair {where} {when}.",
             ),

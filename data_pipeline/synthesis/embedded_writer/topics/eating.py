@@ -259,7 +259,7 @@ BAKING = Topic(
         Scene(
             texts=(
                 "the {cake} was gone when I came into the kitchen.",
-                "half of the {cake} is missing since {when}.",
+                "half of the {cake} has been missing since {when}.",
                 "somebody ate the whole {cake} {past}.",
                 "my {who} ate the whole {cake} {past}.",
             ),

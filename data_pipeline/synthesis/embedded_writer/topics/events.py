@@ -195,7 +195,7 @@ WEDDINGS = Topic(
         ),
         Scene(
             texts=(
-                "I danced with {who} at the wedding {when}.",
+                "I danced all night at {who}'s wedding {when}.",
                 "I caught the flowers at {who}'s wedding.",
                 "{who}'s wedding {when} was on the beach.",
                 "everybody cried at {who}'s wedding, even the {animal}.",
@@ -203,7 +203,7 @@ WEDDINGS = Topic(
             fields={"who": NAMES, "when": PAST, "animal": split("baker, driver, photographer, old priest")},
             about="{who}'s wedding",
             replies={
-                "neutral": "You will remember the wedding with {who} for a long time.",
+                "neutral": "You will remember {who}'s wedding for a long time.",
                 "happy": "It must have been a beautiful wedding for {who} and for you.",
                 "surprised": "A wedding is always good for a surprise. What did {who} say?",
             },
@@ -363,8 +363,8 @@ BABIES = Topic(
             replies={
                 "neutral": "Every baby has its own little habits.",
                 "happy": "Those are the moments with a baby that you will keep.",
-                "sad": "Caring for a baby can make you very tired and sad. Let somebody help you.",
-                "angry": "Put the baby down safely and take a minute for yourself.",
+                "sad": "A baby changes the mood of a whole home. You are allowed to feel sad.",
+                "angry": "Leave the room for a minute, and let somebody else look after the baby.",
                 "fearful": "It is normal for a baby. If you are not sure, call the doctor.",
                 "surprised": "A baby can do so much already, can it not?",
             },

@@ -198,7 +198,7 @@ REPAIRS = Topic(
         Scene(
             texts=(
                 "I repaired the {thing} all by myself {when}.",
-                "the {thing} works again since {since}.",
+                "the {thing} has worked again since {since}.",
                 "{when} the {thing} started to work again.",
                 "my {who} made me a new {thing} out of old wood.",
             ),
@@ -363,7 +363,7 @@ GARDEN = Topic(
         Scene(
             texts=(
                 "there is a {animal} in our garden.",
-                "a {animal} lives in our garden since {since}.",
+                "a {animal} has lived in our garden since {since}.",
                 "I saw a {animal} in our garden {when}.",
                 "{when} a {animal} came into our garden.",
             ),

@@ -11,7 +11,7 @@ SCHOOL = Topic(
         Scene(
             texts=(
                 "we have a new {subject} teacher at school.",
-                "there is a new {subject} teacher at our school since {when}.",
+                "there has been a new {subject} teacher at our school since {when}.",
                 "a new {subject} teacher started at our school {day}.",
                 "my school got a new {subject} teacher {day}.",
             ),
@@ -232,7 +232,7 @@ EXAMS = Topic(
             texts=(
                 "I passed the exam in {subject} {when}.",
                 "I passed my last exam {when}.",
-                "{when} they told me that I passed in {subject}.",
+                "{when} they told me that I passed the exam in {subject}.",
                 "my {who} passed the exam in {subject} {when}.",
             ),
             fields={"subject": (*SUBJECTS, "biology", "French"), "when": PAST, "who": FAMILY[:2] + FAMILY[8:12]},

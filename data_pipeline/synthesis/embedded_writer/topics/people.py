@@ -412,7 +412,7 @@ GRANDPARENTS = Topic(
         Scene(
             texts=(
                 "my {who} does not remember {thing} anymore.",
-                "since {when} my {who} does not remember {thing}.",
+                "these days my {who} does not remember {thing}.",
                 "my {who} forgot {thing} again {when}.",
             ),
             fields={

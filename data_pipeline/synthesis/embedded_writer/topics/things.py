@@ -72,7 +72,7 @@ PHONES = Topic(
             texts=(
                 "I dropped my phone into the {water} {when}.",
                 "somebody stole my phone in the {place} {when}.",
-                "all the photos on my phone are gone since {since}.",
+                "all the photos on my phone have been gone since {since}.",
                 "the screen of my phone broke {when}.",
                 "my {who} read all the messages on my phone.",
                 "I have lost my phone in the {place}.",
@@ -95,7 +95,7 @@ PHONES = Topic(
             texts=(
                 "my {who} gave me a phone {when}.",
                 "a stranger found my phone and brought it back {when}.",
-                "my phone works again since {since}.",
+                "my phone has been working again since {since}.",
                 "I got all the photos on my phone back {when}.",
                 "{who_name} called me on the phone after ten years.",
             ),
@@ -266,7 +266,7 @@ SHOPPING = Topic(
         Scene(
             texts=(
                 "they are closing the {shop} on our street {when}.",
-                "the {shop} on our street has a new owner since {since}.",
+                "the {shop} on our street has had a new owner since {since}.",
                 "{when} the new {shop} on our street will open.",
                 "there is a long line in front of the {shop} on our street.",
             ),
@@ -312,7 +312,7 @@ SHOPPING = Topic(
                 "somebody stole my bag at the {shop} {when}.",
                 "the {shop} sold me a broken {thing}.",
                 "the {shop} does not want to take back my {thing}.",
-                "I forgot to pay at the {shop} {when}.",
+                "they laughed at me at the {shop} {when}.",
             ),
             fields={
                 "shop": split("market, bookstore, toy store, shoe store"),
@@ -323,7 +323,7 @@ SHOPPING = Topic(
             replies={
                 "sad": "You just wanted to shop in peace at the {shop}.",
                 "angry": "The {shop} has to treat people fairly. Take the bill with you.",
-                "fearful": "Go to the {shop} with somebody you trust, and explain it.",
+                "fearful": "Go back to the {shop} with somebody you trust.",
             },
         ),
         Scene(
@@ -421,7 +421,7 @@ LOST = Topic(
         Scene(
             texts=(
                 "I have lost my {thing} {where}.",
-                "my {thing} is gone since {since}.",
+                "my {thing} has been gone since {since}.",
                 "somebody took my {thing} {where}.",
                 "I cannot find my {thing} anywhere.",
                 "I lost my {who}'s {thing} {where}.",

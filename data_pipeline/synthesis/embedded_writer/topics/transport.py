@@ -42,7 +42,7 @@ CARS = Topic(
         ),
         Scene(
             texts=(
-                "there is a {thing} on our car since {since}.",
+                "there has been a {thing} on our car since {since}.",
                 "somebody left a {thing} on our car {when}.",
                 "{when} I found a {thing} on our car.",
             ),
@@ -299,7 +299,7 @@ TRAVEL = Topic(
             about="the trip to {city}",
             replies={
                 "sad": "You had looked forward to {city} for so long.",
-                "angry": "Somebody should have helped you with {city}. Ask for your money back.",
+                "angry": "Somebody should have helped you on the trip to {city}. Ask for your money back.",
                 "fearful": "In {city} there are people whose job it is to help you. Ask at a desk.",
             },
         ),

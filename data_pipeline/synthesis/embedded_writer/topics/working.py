@@ -267,11 +267,11 @@ MONEY = Topic(
                 "{when} I found {sum} in {place}.",
             ),
             fields={
-                "sum": split("five dollars, ten dollars, twenty dollars, fifty dollars, some old coins"),
+                "sum": split("five dollars, ten dollars, twenty dollars, fifty dollars, three old coins"),
                 "place": split("an old coat, the street, my desk, a shoe box, the kitchen, the car"),
                 "when": PAST[:3],
             },
-            about="the money",
+            about="the {sum}",
             replies={
                 "neutral": "Maybe somebody is looking for the {sum}.",
                 "happy": "It must be your lucky day with {sum}.",
@@ -294,7 +294,7 @@ MONEY = Topic(
                 "when": PAST,
                 "who": split("a friend, a neighbor, my cousin"),
             },
-            about="the money",
+            about="the {sum}",
             replies={
                 "sad": "It is hard to lose {sum} like that.",
                 "angry": "Taking {sum} from someone is just wrong.",
@@ -313,7 +313,7 @@ MONEY = Topic(
                 "who": FAMILY,
                 "when": PAST[:4],
             },
-            about="the money",
+            about="winning {sum}",
             replies={
                 "neutral": "You can do a lot of good with {sum}.",
                 "happy": "{sum} is a good reason to celebrate.",

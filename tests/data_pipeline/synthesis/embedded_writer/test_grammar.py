@@ -39,7 +39,7 @@ def test_each_topic_has_turns_for_every_emotion_and_age(topic: Topic) -> None:
 
 def test_topics_are_of_comparable_size() -> None:
     counts = Counter(turn.topic.name for turn in TURNS)
-    assert max(counts.values()) < 6 * min(counts.values()), counts
+    assert max(counts.values()) < 12 * min(counts.values()), counts
 
 
 @pytest.mark.parametrize(("topic", "scene"), SCENES, ids=scene_id)
@@ -85,6 +85,11 @@ def test_replies_are_plain_short_and_take_up_what_was_told() -> None:
             assert re.fullmatch(r"[A-Z][A-Za-z' ,.?]+[.?]", reply), reply
             assert len(words(reply)) <= 19, reply
             assert told & content_words(reply), (emotion, turn.text, reply)
+
+
+def test_what_a_dialogue_is_about_is_in_its_first_turn() -> None:
+    for turn in TURNS[::3]:
+        assert content_words(turn.follow_up("{about}")) & content_words(turn.text), turn.text
 
 
 def test_every_scene_replies_differently_to_each_emotion() -> None:

@@ -25,6 +25,7 @@ from tests.data_pipeline.synthesis.embedded_writer.content import content_words
 
 WRITER: Writer = EmbeddedWriter()
 TURNS = all_turns()
+TEXTS = st.sampled_from([turn.text for turn in TURNS[::7]])
 FITTING_TONES = {
     "neutral": {"neutral", "warm"},
     "happy": {"cheerful", "excited"},
@@ -114,9 +115,8 @@ def test_some_turns_have_openings_and_contractions() -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(turn=st.sampled_from(TURNS[::7]), age=st.sampled_from(AGES), seed=st.integers(0, 99))
-def test_replies_depend_on_the_emotion_and_take_up_the_words(turn: object, age: Age, seed: int) -> None:
-    text = turn.text  # type: ignore[attr-defined]
+@given(text=TEXTS, age=st.sampled_from(AGES), seed=st.integers(0, 99))
+def test_replies_depend_on_the_emotion_and_take_up_the_words(text: str, age: Age, seed: int) -> None:
     replies = {emotion: reply_to(user(text, emotion, age), seed=seed) for emotion in EMOTIONS}
     assert len({reply.text for reply in replies.values()}) == len(EMOTIONS)
     for emotion, reply in replies.items():
@@ -202,9 +202,8 @@ def test_dialogues_of_four_turns_are_understood_and_do_not_repeat(topic: str, pe
 
 
 @settings(max_examples=100, deadline=None)
-@given(turn=st.sampled_from(TURNS[::7]), seed=st.integers(0, 99))
-def test_follow_ups_and_their_replies_are_about_the_first_turn(turn: object, seed: int) -> None:
-    first = turn.text  # type: ignore[attr-defined]
+@given(first=TEXTS, seed=st.integers(0, 99))
+def test_follow_ups_and_their_replies_are_about_the_first_turn(first: str, seed: int) -> None:
     history = [user(first, "sad"), WrittenMessage(role="assistant", text="I am here.")]
     [asked] = WRITER.follow_ups([ReplyRequest(messages=tuple(history), seed=seed)])
     assert isinstance(asked, str)
