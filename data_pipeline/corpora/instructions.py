@@ -13,7 +13,7 @@ import numpy as np
 from data_pipeline.corpora.audio_strings import parse_audio
 from data_pipeline.corpora.files import CorpusError, CorpusFiles, Listing, raise_rejected
 from data_pipeline.corpora.reader import CorpusCard
-from data_pipeline.corpora.rows import bad_row
+from data_pipeline.corpora.rows import bad_row, with_unique_ids
 from data_pipeline.corpora.tables import json_rows
 from data_pipeline.records import (
     Age,
@@ -48,8 +48,10 @@ class Instructions:
     :func:`~data_pipeline.corpora.audio_strings.parse_audio`, ``speech_units`` is ``<|audio_12|><|audio_7|>…``, and
     ``spk_emb`` is the path of a NumPy file (``.npy``) or numbers separated by commas or spaces. Paths are relative to
     ``root``, or absolute and below it. ``manifests`` is a pattern of paths below ``root``; each manifest is a split.
-    The format names no language: ``language`` is that of all rows. The labels ``emotion``, ``gender`` and ``age`` of a
-    message are this project's own and may be missing.
+    ``language`` is that of rows that do not state theirs.
+
+    This project's own keys may be missing: ``id`` and ``language`` of a row, ``emotion``, ``gender`` and ``age`` of a
+    message. Corpora of ``ray_jobs.build_dialogues`` have them.
     """
 
     name: ClassVar[str] = "instructions"
@@ -70,6 +72,7 @@ class Instructions:
             raise CorpusError(f"{files.root}: expected manifests in JSON Lines that match {self.manifests!r}")
         return found
 
+    @with_unique_ids
     def read(self, files: CorpusFiles, part: str) -> Iterator[Conversation | Reject]:
         loader = _Loader(files=files, listing=Listing(files))
         split = part.rpartition(".")[0] or part
@@ -78,9 +81,10 @@ class Instructions:
             try:
                 if isinstance(record, RejectedRow):
                     raise record
-                yield Conversation(
-                    id=id, corpus=self.name, split=split, language=self.language, messages=_messages(record, loader)
-                )
+                id = _text_or(record, "id", id)
+                language = _text_or(record, "language", self.language)
+                messages = _messages(record, loader)
+                yield Conversation(id=id, corpus=self.name, split=split, language=language, messages=messages)
             except RejectedRow as error:
                 yield bad_row(id, error)
 
@@ -157,6 +161,14 @@ def _message(message: Any, loader: _Loader) -> ConversationMessage:
     if message["role"] != "assistant" and any(item.units and not item.audio for item in found):
         raise RejectedRow(f"bad units: the {message['role']} has speech_units, expected them of the assistant")
     return ConversationMessage(role=message["role"], content=found, **_labels(message))
+
+
+def _text_or(record: dict[str, Any], name: str, default: str) -> str:
+    """The text of an own key, ``default`` where there is none."""
+    value = record.get(name, "")
+    if not isinstance(value, str):
+        raise RejectedRow(f"bad row: {name} is {str(value)[:80]!r}, expected a string")
+    return value or default
 
 
 def _labels(message: dict[str, Any]) -> dict[str, Any]:
