@@ -1,6 +1,7 @@
 """Making the shards of a plan in parallel with Ray Data."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -24,7 +25,7 @@ def run_shards(plan: Sequence[Shard], make: Make, writer: DatasetWriter, progres
     rows = sum(shard.rows for shard in plan)
     with progress(rows, rows - sum(shard.rows for shard in pending)) as passed:
         if pending:
-            inputs = [{"shard": shard} for shard in pending]
+            inputs = [asdict(shard) for shard in pending]
             shards = ray.data.from_items(inputs, override_num_blocks=len(inputs))
             for made in shards.map(partial(publish_shard, make=make, writer=writer)).iter_rows():
                 passed(Passed(**made))
@@ -33,7 +34,7 @@ def run_shards(plan: Sequence[Shard], make: Make, writer: DatasetWriter, progres
 
 def publish_shard(row: dict[str, Any], *, make: Make, writer: DatasetWriter) -> dict[str, Any]:
     """What one task does."""
-    shard: Shard = row["shard"]
+    shard = Shard(**row)
     content = make(shard.inputs)
     writer.publish(shard.name, shard.fingerprint, content)
     report = content.report

@@ -2,19 +2,6 @@
 
 import pyarrow as pa
 
-DIALOGUE = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("user_text", pa.string(), nullable=False),
-        pa.field("user_audio", pa.binary(), nullable=False),  # FLAC, mono, 16 kHz
-        pa.field("user_feeling", pa.string(), nullable=False),
-        pa.field("user_voice", pa.string(), nullable=False),
-        pa.field("reply_text", pa.string(), nullable=False),
-        pa.field("reply_audio", pa.binary(), nullable=False),  # FLAC, mono, 16 kHz
-    ]
-)
-"""One spoken exchange, made by ``ray_jobs.build_dialogues``."""
-
 SAMPLE = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),

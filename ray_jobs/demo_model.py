@@ -1,16 +1,14 @@
 """The demo's model, made from nothing by the real jobs at small scale."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-from data_pipeline.corpora.dialogues import Dialogues
-from data_pipeline.dataset import read_rows
-from data_pipeline.schema import DIALOGUE
-from data_pipeline.synthesis.dialogues import DialogueConfig
-from data_pipeline.synthesis.flite import SLT, find_flite
+from data_pipeline.corpora.instructions import Instructions
+from data_pipeline.dialogues.reading import read_dialogues
+from data_pipeline.synthesis.flite import find_flite
 from opens2s_core.audio import decode_audio, encode_audio
 from opens2s_core.training.run import EXPORT
+from ray_jobs import dialogue_recipes
 from ray_jobs.build_dialogues import build_dialogues
 from ray_jobs.init_model import init_model
 from ray_jobs.prepare_data import prepare_data
@@ -22,14 +20,17 @@ from ray_jobs.train import train
 def make_model(workspace: Path, terminal: Terminal) -> Path:
     """The demo's bundle, made by the real jobs where it is not there yet; each finished step is a resume point."""
     recipe = demo()
-    spoken = in_the_clearest_voice(recipe.dialogues)
     dialogues, start, samples, run = (str(workspace / name) for name in ("dialogues", "start", "samples", "run"))
+    texts = f"{Instructions.name}:{dialogues}"
     steps: list[tuple[str, Callable[[], object]]] = [
-        ("building a small spoken corpus", lambda: build_dialogues(spoken, dialogues)),
-        ("starting a model from nothing", lambda: init_model(recipe.scratch, [f"{Dialogues.name}:{dialogues}"], start)),
+        ("building a small spoken corpus", lambda: build_dialogues(dialogue_recipes.demo(), dialogues)),
+        (
+            "starting a model from nothing",
+            lambda: init_model(recipe.scratch, [texts], start),
+        ),
         (
             "preparing training samples",
-            lambda: prepare_data(recipe.prepare, Dialogues(), dialogues, start, samples, recipe=demo.__name__),
+            lambda: prepare_data(recipe.prepare, Instructions(), dialogues, start, samples, recipe=demo.__name__),
         ),
         ("writing examples", lambda: write_examples(dialogues, workspace / "examples")),
         ("training with DeepSpeed", lambda: train(recipe.train, recipe.workers, samples, start, run)),
@@ -38,7 +39,7 @@ def make_model(workspace: Path, terminal: Terminal) -> Path:
     if bundle.exists():
         return bundle
     terminal.say(f"No checkpoint in {workspace}: making a small one, once.")
-    if spoken.reply_voice != SLT:
+    if not find_flite():
         terminal.say(
             "flite is not installed, whose voice this model renders: its replies will not be clear. For clear ones "
             f"install it (apt-get install flite), remove {workspace} and start again."
@@ -49,19 +50,16 @@ def make_model(workspace: Path, terminal: Terminal) -> Path:
     return bundle
 
 
-def in_the_clearest_voice(dialogues: DialogueConfig) -> DialogueConfig:
-    """Replies as flite's ``slt`` says them, where it is installed: it is what the model's voice learned to render."""
-    return replace(dialogues, reply_voice=SLT) if find_flite() else dialogues
-
-
 def write_examples(dialogues: str, directory: Path) -> None:
-    """Every user turn as a wav file, and ``examples.tsv`` with its text and the reply that was learned."""
+    """What each user says first as a wav file, and ``examples.tsv`` with its text and the reply that was learned."""
     directory.mkdir(parents=True, exist_ok=True)
-    lines = ["file\tfeeling\ttext\treply"]
-    for turn in read_rows(dialogues, DIALOGUE):
-        wav = encode_audio(*decode_audio(turn["user_audio"]), container="wav")
-        (directory / f"{turn['id']}.wav").write_bytes(wav)
-        lines.append("\t".join([f"{turn['id']}.wav", turn["user_feeling"], turn["user_text"], turn["reply_text"]]))
+    lines = ["file\temotion\ttext\treply"]
+    for dialogue in read_dialogues(dialogues):
+        user, reply = dialogue.messages[:2]
+        wav = encode_audio(*decode_audio(user.audio), container="wav")
+        name = f"{dialogue.row['id']}.wav"
+        (directory / name).write_bytes(wav)
+        lines.append("\t".join([name, dialogue.row["emotion"], user.message["text"], reply.message["text"]]))
     (directory / "examples.tsv").write_text("\n".join(lines) + "\n")
 
 

@@ -1,4 +1,5 @@
-"""Send every dialogue of a corpus to a served model: ``python -m ray_jobs.evaluate --dialogues DIR --endpoint URL``.
+"""Send the first message of every dialogue of a corpus to a served model:
+``python -m ray_jobs.evaluate --dialogues DIR --endpoint URL``.
 
 Prints how often the reply's text is exactly the corpus's, and with ``--json`` writes every reply to a file.
 """
@@ -12,28 +13,30 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data_pipeline.dataset import read_rows
-from data_pipeline.schema import DIALOGUE
+from data_pipeline.dialogues.reading import SpokenDialogue, read_dialogues
 from opens2s_core.audio import decode_audio
 from serve_app.ui.client import ChatEndpoint, Settings
 from serve_app.ui.timed_reply import TimedReply, timed_reply
 
+_FIRST = ("user", "assistant")
+
 
 def evaluate(dialogues: str, endpoint: str) -> list[dict[str, Any]]:
     """One row a dialogue: its id, what was expected, the reply's text, whether they agree, and the times."""
-    return asyncio.run(_evaluate(list(read_rows(dialogues, DIALOGUE)), ChatEndpoint(endpoint)))
+    return asyncio.run(_evaluate(read_dialogues(dialogues), ChatEndpoint(endpoint)))
 
 
-async def _evaluate(turns: Sequence[dict[str, Any]], endpoint: ChatEndpoint) -> list[dict[str, Any]]:
+async def _evaluate(dialogues: Sequence[SpokenDialogue], endpoint: ChatEndpoint) -> list[dict[str, Any]]:
     rows = []
-    for turn in tqdm(turns, desc="replies", unit="turn"):
-        reply: TimedReply = await timed_reply(endpoint, *decode_audio(turn["user_audio"]), Settings())
+    for dialogue in tqdm(dialogues, desc="replies", unit="dialogue"):
+        user, expected = (next(m for m in dialogue.messages if m.message["role"] == role) for role in _FIRST)
+        reply: TimedReply = await timed_reply(endpoint, *decode_audio(user.audio), Settings())
         rows.append(
             {
-                "id": turn["id"],
-                "expected": turn["reply_text"],
+                "id": dialogue.row["id"],
+                "expected": expected.message["text"],
                 "text": reply.text,
-                "right": reply.text == turn["reply_text"],
+                "right": reply.text == expected.message["text"],
                 "first_text": reply.first_text,
                 "first_audio": reply.first_audio,
                 "real_time_factor": reply.real_time_factor,

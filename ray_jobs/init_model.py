@@ -1,8 +1,8 @@
 """Start a model from nothing: ``python -m ray_jobs.init_model --recipe demo --texts SOURCE --output BUNDLE``.
 
 The text tokenizer is learned from texts and all weights of the language models are random; the voice is one that can
-speak already. A source of texts is a corpus as ``CORPUS:DIR`` (``dialogues:runs/dialogues``, ``librispeech:DIR``), of
-which transcripts and messages are read, a text file (``.txt``), or a JSONL of conversations.
+speak already. A source of texts is a corpus as ``CORPUS:DIR`` (``instructions:runs/dialogues``, ``librispeech:DIR``),
+of which transcripts and messages are read, a text file (``.txt``), or a JSONL of conversations.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Named runs. A recipe is a function that returns one frozen configuration of every job; no flag repeats it."""
+"""Named runs. A recipe is a function that returns one frozen configuration of every job; no flag repeats it. Their
+dialogues are those of the same name in :mod:`ray_jobs.dialogue_recipes`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from data_pipeline.preparation.config import PrepareConfig
-from data_pipeline.synthesis.dialogues import DialogueConfig
 from opens2s_core.models.lora import LoraSettings
 from opens2s_core.training.from_scratch import ScratchConfig, TransformerSize
 from opens2s_core.training.loop import RunConfig
@@ -17,7 +17,6 @@ from ray_jobs.train_recipes import WorkersConfig
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    dialogues: DialogueConfig
     prepare: PrepareConfig
     scratch: ScratchConfig
     train: TrainConfig
@@ -27,7 +26,6 @@ class Recipe:
 def demo() -> Recipe:
     """64 spoken turns, learned by heart on two CPU cores in minutes: every part of the platform, small."""
     return Recipe(
-        dialogues=DialogueConfig(turns=64),
         prepare=data_recipes.dialogues(),
         scratch=_small_models(width=192, layers=3),
         train=TrainConfig(
@@ -44,7 +42,6 @@ def demo() -> Recipe:
 def smoke() -> Recipe:
     """The same jobs at the size of a test: seconds, and nothing learned."""
     return Recipe(
-        dialogues=DialogueConfig(turns=8, shard_turns=4),
         prepare=replace(data_recipes.dialogues(), shard_rows=4),
         scratch=_small_models(width=32, layers=2),
         train=TrainConfig(

@@ -1,7 +1,6 @@
 """Readers of corpora as they are distributed, one module each."""
 
 from data_pipeline.corpora.common_voice import CommonVoice
-from data_pipeline.corpora.dialogues import Dialogues
 from data_pipeline.corpora.emilia import Emilia
 from data_pipeline.corpora.esd import Esd
 from data_pipeline.corpora.files import CorpusError, CorpusFiles
@@ -21,7 +20,6 @@ from data_pipeline.corpora.wenetspeech import WenetSpeech
 
 _READERS: tuple[type[CorpusReader], ...] = (
     CommonVoice,
-    Dialogues,
     Emilia,
     Esd,
     GigaSpeech,

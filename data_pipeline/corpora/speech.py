@@ -1,17 +1,27 @@
 """Spoken sentences of this project, as ``ray_jobs.build_speech`` publishes them."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from data_pipeline.corpora.dialogues import LABELS, gender_of
 from data_pipeline.corpora.fields import required_text, text_field
 from data_pipeline.corpora.files import CorpusError, CorpusFiles, Listing
 from data_pipeline.corpora.reader import CorpusCard
 from data_pipeline.corpora.rows import bad_row, with_unique_ids
 from data_pipeline.corpora.tables import json_rows
-from data_pipeline.records import AudioReference, Reject, RejectedRow, Utterance
+from data_pipeline.records import AudioReference, Emotion, Gender, Reject, RejectedRow, Utterance
 from opens2s_core.training.voice.corpus import MANIFEST
+
+_EMOTIONS: dict[str, Emotion] = {
+    "neutral": "neutral",
+    "happy": "happy",
+    "sad": "sad",
+    "angry": "angry",
+    "afraid": "fearful",
+    "surprised": "surprised",
+}
+_GENDERS: dict[str, Gender] = {"f": "female", "m": "male"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,8 +65,8 @@ class Speech:
                 path = files.relative(required_text(row, "file", "file"))
                 listing.find(path)
                 feeling, voice = text_field(row, "feeling"), text_field(row, "voice")
-                if feeling not in LABELS:
-                    raise RejectedRow(f"unknown emotion: {feeling!r:.100}, expected one of {', '.join(LABELS)}")
+                if feeling not in _EMOTIONS:
+                    raise RejectedRow(f"unknown emotion: {feeling!r:.100}, expected one of {', '.join(_EMOTIONS)}")
                 yield Utterance(
                     id=row_id,
                     corpus=self.name,
@@ -65,9 +75,15 @@ class Speech:
                     audio=AudioReference(path=path),
                     text=required_text(row, "text", "text"),
                     speaker=voice,
-                    gender=gender_of(voice),
-                    emotion=LABELS[feeling],
+                    gender=_gender_of(voice),
+                    emotion=_EMOTIONS[feeling],
                     original_emotion=feeling,
                 )
             except RejectedRow as error:
                 yield bad_row(row_id, error)
+
+
+def _gender_of(voice: str) -> Gender:
+    """Of a voice such as ``en-us+f3``. Variants with the name of a person do not say it."""
+    match = re.fullmatch(r"[^+]+\+([fm])\d+", voice)
+    return _GENDERS[match[1]] if match else ""

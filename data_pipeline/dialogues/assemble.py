@@ -11,7 +11,7 @@ from data_pipeline.dataset import Shard, ShardContent, plan_shards, read_shard
 from data_pipeline.dataset.layout import file_of
 from data_pipeline.dataset.reader import read_rejects
 from data_pipeline.dialogues.layout import ARCHIVE, ROWS
-from data_pipeline.dialogues.schema import DIALOGUE, LABELS, UTTERANCE, WRITTEN
+from data_pipeline.dialogues.schema import DIALOGUE, LABELS, SPOKEN, WRITTEN
 from data_pipeline.records import RejectedRow
 from data_pipeline.report import RowFacts, count_rows
 from data_pipeline.steps.rejects import Rejects
@@ -47,7 +47,7 @@ def make_corpus(inputs: str, *, texts: str, speech: str, speech_path: str) -> Sh
     shard, places = value["shard"], value["utterances"]
     needed = {name for dialogue in places.values() for _, name in dialogue if name}
     clips = {
-        row["id"]: row | {"shard": name} for name in needed for row in read_shard(speech, name, UTTERANCE).to_pylist()
+        row["id"]: row | {"shard": name} for name in needed for row in read_shard(speech, name, SPOKEN).to_pylist()
     }
     reasons = {row["id"]: row["reason"] for name in needed for row in read_rejects(speech, name).to_pylist()}
 

@@ -5,7 +5,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from data_pipeline.dataset import DatasetWriter, Shard, absolute_url, finished_shards, read_rows, read_shard
+from data_pipeline.dataset import (
+    DatasetError,
+    DatasetWriter,
+    Shard,
+    absolute_url,
+    finished_shards,
+    read_rows,
+    read_shard,
+)
 from data_pipeline.dataset.layout import DatasetFiles, file_of
 from data_pipeline.dataset.plan import fingerprint
 from data_pipeline.dialogues.assemble import Part, make_corpus, plan_corpus
@@ -27,7 +35,7 @@ from data_pipeline.dialogues.opening import ConfiguredTools, open_writer
 from data_pipeline.dialogues.schema import FIRST_MESSAGE, WRITTEN
 from data_pipeline.dialogues.speech import make_speech, plan_speech
 from data_pipeline.dialogues.texts import make_dialogues, plan_dialogues
-from data_pipeline.dialogues.utterances import PlannedUtterance, distinct, planned_utterances
+from data_pipeline.dialogues.utterances import Cast, PlannedUtterance, Voice, distinct, planned_utterances
 from data_pipeline.preparation.bundle import speech_fingerprint
 from data_pipeline.preparation.shard import check_rejects
 from data_pipeline.progress import ShowProgress
@@ -56,24 +64,26 @@ def build_corpus(config: BuildConfig, output: str, progress: ShowStage) -> Repor
     """
     url = absolute_url(output)
     with DatasetFiles(url).for_one_job():
-        stage = _Stages(url, progress)
+        tools, cast, stage = ConfiguredTools(config), cast_of(config.voices), _Stages(url, progress)
+        tools.open_all()  # what is wrong with them is found before anything is written
         writer, opened = open_writer(config.writer), partial(open_writer, config.writer)
         texts = config.texts
-        stage.run(
+        written = stage.run(
             FIRST_MESSAGES,
             plan_first_messages(texts, writer),
             partial(make_first_messages, writer=opened, language=texts.language),
         )
         messages, missing = select_messages(texts, writer, list(read_rows(f"{url}/{FIRST_MESSAGES}", FIRST_MESSAGE)))
+        wanted = texts.empathetic + texts.general
+        if wanted and not messages:
+            kinds = ", ".join(f"{rows} x {kind}" for kind, rows in written.most_rejected()[:3])
+            raise DatasetError(f"{url}: expected first messages by {writer.name}, none can be used: {kinds}")
         if missing:
-            warnings.warn(
-                f"{url}: {missing} of {texts.empathetic + texts.general} first messages are missing", stacklevel=2
-            )
+            warnings.warn(f"{url}: {missing} of {wanted} first messages are missing", stacklevel=2)
         stage.run(TEXTS, plan_dialogues(texts, messages, writer.name), partial(make_dialogues, writer=opened))
-        spoken = _spoken(config, f"{url}/{TEXTS}")
+        spoken = _spoken(f"{url}/{TEXTS}", cast, config.voices.reply_voice)
         utterances = list(distinct(each for of_shard in spoken.values() for each in _of_messages(of_shard)).values())
         shards = plan_speech(utterances, texts.shard_rows, _spoken_by(config))
-        tools = ConfiguredTools(config)
         stage.run(SPEECH, shards, partial(make_speech, tools=tools, quality=config.quality))
         places = {each.id: shards[number // texts.shard_rows].name for number, each in enumerate(utterances)}
         made_from = [fingerprint(finished_shards(f"{url}/{name}")) for name in (TEXTS, SPEECH)]
@@ -112,13 +122,11 @@ _Spoken = dict[str, list[PlannedUtterance | None]]
 """For each dialogue the utterances of its messages, None for a message that is not spoken."""
 
 
-def _spoken(config: BuildConfig, texts: str) -> dict[str, _Spoken]:
+def _spoken(texts: str, cast: Cast, reply_voice: Voice) -> dict[str, _Spoken]:
     """By shard of texts."""
-    voices = config.voices
-    cast = cast_of(voices)
     return {
         shard: {
-            row["id"]: planned_utterances(row, cast, voices.reply_voice)
+            row["id"]: planned_utterances(row, cast, reply_voice)
             for row in read_shard(texts, shard, WRITTEN).to_pylist()
         }
         for shard in finished_shards(texts)

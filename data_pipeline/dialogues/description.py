@@ -6,7 +6,7 @@ from typing import Any
 from data_pipeline.dataset import absolute_url, read_rows
 from data_pipeline.dialogues.layout import DIALOGUES, SPEECH
 from data_pipeline.dialogues.reading import SpokenDialogue, SpokenMessage, read_dialogues
-from data_pipeline.dialogues.schema import DIALOGUE, LABELS, UTTERANCE
+from data_pipeline.dialogues.schema import DIALOGUE, LABELS, SPOKEN
 from data_pipeline.synthesis.quality.distributions import DialogueColumns, plot_distributions
 from data_pipeline.synthesis.quality.measures import Measures
 from data_pipeline.synthesis.quality.sample_page import SampleDialogue, SampleMessage, choose_samples, render_samples
@@ -20,7 +20,7 @@ _MEASURES, _COLUMNS = tuple(Measures.__annotations__), tuple(DialogueColumns.__a
 def distributions(corpus: str, title: str) -> bytes:
     """A PNG with the distributions of the dialogues of a corpus, a directory or URL."""
     url = absolute_url(corpus)
-    seconds = {row["id"]: row["samples"] / row["rate"] for row in read_rows(f"{url}/{SPEECH}", UTTERANCE)}
+    seconds = {row["id"]: row["samples"] / row["rate"] for row in read_rows(f"{url}/{SPEECH}", SPOKEN)}
     columns: dict[str, list[Any]] = defaultdict(list)
     for row in read_rows(f"{url}/{DIALOGUES}", DIALOGUE):
         columns["languages"].append(row["language"])

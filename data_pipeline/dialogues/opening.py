@@ -1,6 +1,7 @@
 """Writers, speakers, recognisers and models by their names, opened once in a process."""
 
 from functools import lru_cache
+from typing import get_args
 
 from data_pipeline.dialogues.config import BuildConfig, QualityConfig
 from data_pipeline.dialogues.utterances import Side
@@ -35,6 +36,13 @@ class ConfiguredTools:
 
     def __init__(self, config: BuildConfig) -> None:
         self._config = config
+
+    def open_all(self) -> None:
+        """Raises what opening them in workers would: ``ValueError``, and ``ImportError`` where a package is missing."""
+        for side in get_args(Side):
+            self.speaker(side)
+        if self._config.quality.share:
+            self.models()
 
     def speaker(self, side: Side) -> Speaker:
         voices = self._config.voices

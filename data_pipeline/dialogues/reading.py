@@ -7,12 +7,12 @@ from typing import Any
 from data_pipeline.dataset import absolute_url, finished_shards, read_rows, read_shard
 from data_pipeline.dataset.layout import DatasetFiles, file_of
 from data_pipeline.dialogues.layout import ARCHIVE, DIALOGUES, SPEECH
-from data_pipeline.dialogues.schema import DIALOGUE, UTTERANCE
+from data_pipeline.dialogues.schema import DIALOGUE, SPOKEN
 
 
 @dataclass(frozen=True, slots=True)
 class SpokenMessage:
-    """A message (schema MESSAGE), the row of its utterance (schema UTTERANCE), and its FLAC; the last two are empty for
+    """A message (schema MESSAGE), the row of its utterance (schema SPOKEN), and its FLAC; the last two are empty for
     a message that is not spoken."""
 
     message: dict[str, Any]
@@ -44,7 +44,7 @@ def _utterances(speech: str, ids: set[str]) -> Iterator[tuple[str, tuple[dict[st
     files = DatasetFiles(speech)
     for shard in finished_shards(speech):
         path = f"{files.root}/{file_of(shard, ARCHIVE)}"
-        for row in read_shard(speech, shard, UTTERANCE).to_pylist():
+        for row in read_shard(speech, shard, SPOKEN).to_pylist():
             if row["id"] in ids:
                 data = files.filesystem.cat_file(path, start=row["offset"], end=row["offset"] + row["size"])
                 yield row["id"], (row, bytes(data))

@@ -33,7 +33,7 @@ WRITTEN = pa.schema(
 _TYPES = {"int": pa.int32(), "float": pa.float64(), "str": pa.string()}
 MEASURES = [pa.field(name, _TYPES[str(kind).partition(" ")[0]]) for name, kind in Measures.__annotations__.items()]
 """A column for each measure, null where it was not taken."""
-UTTERANCE = pa.schema(
+SPOKEN = pa.schema(
     [
         *_required("id", "side", "language", "text", "voice", *LABELS, "tone", "speaker", "recogniser"),
         pa.field("samples", pa.int64(), nullable=False),

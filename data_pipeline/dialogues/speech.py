@@ -13,7 +13,7 @@ from data_pipeline.dataset import Shard, ShardContent, plan_shards
 from data_pipeline.dialogues.archive import store
 from data_pipeline.dialogues.config import QualityConfig
 from data_pipeline.dialogues.layout import ARCHIVE
-from data_pipeline.dialogues.schema import LABELS, UTTERANCE
+from data_pipeline.dialogues.schema import LABELS, SPOKEN
 from data_pipeline.dialogues.utterances import PlannedUtterance, Side
 from data_pipeline.records import RejectedRow
 from data_pipeline.report import RowFacts, count_rows
@@ -52,14 +52,14 @@ def plan_speech(utterances: Sequence[PlannedUtterance], shard_rows: int, made_by
 
 
 def make_speech(inputs: str, *, tools: Tools, quality: QualityConfig) -> ShardContent:
-    """The rows (schema UTTERANCE) of one planned shard, and the archive of its clips."""
+    """The rows (schema SPOKEN) of one planned shard, and the archive of its clips."""
     planned = [parse_config(PlannedUtterance, utterance) for utterance in json.loads(inputs)]
     rejects = Rejects()
     spoken = rejects.apply("speech", lambda utterance: _speak(utterance, tools, quality), planned)
     archive, extents = store({f"{row['id']}.flac": row.pop("audio") for row in spoken})
     rows = [row | asdict(extents[f"{row['id']}.flac"]) for row in _with_units(spoken, tools)]
     return ShardContent(
-        rows=pa.Table.from_pylist(rows, schema=UTTERANCE),
+        rows=pa.Table.from_pylist(rows, schema=SPOKEN),
         rejects=rejects.table(),
         report=count_rows((_facts(row) for row in rows), rejects.rows),
         files={ARCHIVE: archive},

@@ -5,7 +5,6 @@ import json
 import signal
 import subprocess
 import sys
-from itertools import islice
 from pathlib import Path
 
 import httpx
@@ -14,8 +13,7 @@ import psutil
 import pytest
 import soundfile
 
-from data_pipeline.dataset import read_rows
-from data_pipeline.schema import DIALOGUE
+from data_pipeline.dialogues.reading import read_dialogues
 from data_pipeline.synthesis.flite import find_flite
 from opens2s_core.audio import decode_audio, resample
 from opens2s_core.benchmark.recogniser import RATE, PocketSphinx
@@ -42,8 +40,8 @@ def demo(workspace: Path, *arguments: str) -> list[str]:
 
 
 async def replies(dialogues: Path, endpoint: str, count: int) -> list[TimedReply]:
-    turns = list(islice(read_rows(str(dialogues), DIALOGUE), count))
-    return [await timed_reply(ChatEndpoint(endpoint), *decode_audio(turn["user_audio"]), Settings()) for turn in turns]
+    clips = [dialogue.messages[0].audio for dialogue in read_dialogues(str(dialogues))[:count]]
+    return [await timed_reply(ChatEndpoint(endpoint), *decode_audio(clip), Settings()) for clip in clips]
 
 
 def word_error(spoken: list[TimedReply]) -> float:

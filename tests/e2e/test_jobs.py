@@ -32,11 +32,11 @@ def workspace(cluster: Cluster) -> str:
     recipe = ("--recipe", "smoke")
     for job in (
         ("ray_jobs.build_dialogues", *recipe, "--output", dialogues),
-        ("ray_jobs.init_model", *recipe, "--texts", f"dialogues:{dialogues}", "--output", start),
+        ("ray_jobs.init_model", *recipe, "--texts", f"instructions:{dialogues}", "--output", start),
         (
             "ray_jobs.prepare_data",
             *recipe,
-            *("--corpus", "dialogues", "--root", dialogues),
+            *("--corpus", "instructions", "--root", dialogues),
             *("--model", start, "--output", samples),
         ),
         ("ray_jobs.train", *recipe, "--data", samples, "--model", start, "--output", run),
@@ -70,7 +70,7 @@ def test_a_run_is_exported_and_published_with_the_same_weights(workspace: str) -
 
 def test_no_row_was_lost_on_the_way(workspace: str) -> None:
     # Each turn is learned from its sound and from its words.
-    for dataset, samples in (("dialogues", 0), ("samples", 16)):
+    for dataset, samples in (("dialogues/dialogues", 0), ("samples", 16)):
         report = json.loads(s3fs.S3FileSystem().cat_file(f"{workspace}/{dataset}/_dataset.json"))["report"]
         assert (report["rows_in"], report["rows_out"], report["samples"]) == (8, 8, samples)
 

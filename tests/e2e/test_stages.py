@@ -9,20 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from data_pipeline.corpora.dialogues import Dialogues
+from data_pipeline.corpora.instructions import Instructions
 from data_pipeline.corpora.speech import Speech
-from data_pipeline.dataset import read_rows
-from data_pipeline.schema import DIALOGUE
-from data_pipeline.synthesis.dialogues import DialogueConfig
+from data_pipeline.dialogues.reading import read_dialogues
 from data_pipeline.synthesis.speech import SpeechConfig, VoiceShare
 from data_pipeline.synthesis.voices import REPLY_VOICE, USER_VOICES
-from opens2s_core.audio import decode_audio
 from opens2s_core.checkpoint.bundle import OPENS2S
 from opens2s_core.checkpoint.opens2s import load_opens2s
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling
 from opens2s_core.inference.pipeline import Pipeline, reply_text
 from opens2s_core.models.lora import LoraSettings
 from opens2s_core.prompt import Audio, Message
+from opens2s_core.training.batch import load_clip
 from opens2s_core.training.distillation import DistillationConfig
 from opens2s_core.training.folder import Folder
 from opens2s_core.training.from_scratch import ScratchConfig, TransformerSize
@@ -35,6 +33,7 @@ from opens2s_core.training.task import TrainConfig
 from ray_jobs import data_recipes
 from ray_jobs.build_dialogues import build_dialogues
 from ray_jobs.build_speech import build_speech
+from ray_jobs.dialogue_recipes import smoke
 from ray_jobs.init_model import init_model
 from ray_jobs.prepare_data import prepare_data
 from ray_jobs.train import train
@@ -84,7 +83,9 @@ class Trained:
 def workspace(ray_local: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Corpora, an untrained model, and the samples of each task."""
     path = tmp_path_factory.mktemp("stages")
-    build_dialogues(DialogueConfig(turns=TURNS, shard_turns=6), str(path / "dialogues"))
+    dialogues = smoke()
+    texts = replace(dialogues.texts, empathetic=TURNS, shard_rows=6)
+    build_dialogues(replace(dialogues, texts=texts), str(path / "dialogues"))
     speech = SpeechConfig(
         voice=REPLY_VOICE,
         own=VoiceShare(train=0, held_out=1),
@@ -93,18 +94,18 @@ def workspace(ray_local: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
         shard_utterances=12,
     )
     build_speech(speech, str(path / "speech"))
-    init_model(SCRATCH, [f"dialogues:{path / 'dialogues'}"], str(path / "start"))
+    init_model(SCRATCH, [f"instructions:{path / 'dialogues'}"], str(path / "start"))
     with model_server() as server:
-        for recipe, reader in (
-            ("dialogues", Dialogues()),
-            ("transcripts", Speech()),
-            ("asr", Speech()),
-            ("ser", Speech()),
-            ("tts", Dialogues()),
+        for recipe, reader, corpus in (
+            ("dialogues", Instructions(), "dialogues"),
+            ("transcripts", Speech(), "speech"),
+            ("asr", Speech(), "speech"),
+            ("ser", Speech(), "speech"),
+            ("tts", Instructions(), "dialogues"),
         ):
             config = replace(data_recipes.DATA_RECIPES[recipe](), shard_rows=12)
             generator = server.config if recipe in ("asr", "ser") else None
-            root = str(path / reader.name)
+            root = str(path / corpus)
             report = prepare_data(config, reader, root, str(path / "start"), str(path / "samples" / recipe), generator)
             assert report.rows_out == report.rows_in
     for name, copied in (("empathetic", "dialogues"), ("general", "dialogues"), ("replies_tts", "tts")):
@@ -188,8 +189,8 @@ def test_the_export_differs_from_the_start_in_what_the_stage_trains(stages: Mapp
 
 
 def test_the_last_export_answers_speech_with_text_and_audio(workspace: Path, stages: Mapping[str, Trained]) -> None:
-    row = next(iter(read_rows(str(workspace / "dialogues"), DIALOGUE)))
-    clip, _ = decode_audio(row["user_audio"])
+    (user, *_) = read_dialogues(str(workspace / "dialogues"))[0].messages
+    clip = load_clip(user.audio)
     pipeline = Pipeline.load(stages["stage3"].export)
     request = ReplyRequest(
         messages=(Message("user", (Audio(clip),)),),

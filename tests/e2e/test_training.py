@@ -20,7 +20,7 @@ import pytest
 import torch
 from ray.cluster_utils import Cluster as Nodes
 
-from data_pipeline.corpora.dialogues import Dialogues
+from data_pipeline.corpora.instructions import Instructions
 from data_pipeline.dataset.mixture import MixedSamples, Mixture, MixtureSource
 from opens2s_core.checkpoint.bundle import OPENS2S
 from opens2s_core.checkpoint.opens2s import load_opens2s
@@ -34,6 +34,7 @@ from opens2s_core.training.objective import Objective
 from opens2s_core.training.run import RunError, open_run
 from opens2s_core.training.task import OpenS2STask, TrainConfig
 from opens2s_core.training.trained import StageRun
+from ray_jobs import dialogue_recipes
 from ray_jobs.build_dialogues import build_dialogues
 from ray_jobs.init_model import init_model
 from ray_jobs.prepare_data import prepare_data
@@ -63,9 +64,9 @@ train(RUN, WorkersConfig(count=most, min_count=least if least < most else None),
 def workspace(ray_local: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("training")
     recipe = smoke()
-    build_dialogues(recipe.dialogues, str(path / "dialogues"))
-    init_model(recipe.scratch, [f"dialogues:{path / 'dialogues'}"], str(path / "start"))
-    prepare_data(recipe.prepare, Dialogues(), str(path / "dialogues"), str(path / "start"), str(path / "samples"))
+    build_dialogues(dialogue_recipes.smoke(), str(path / "dialogues"))
+    init_model(recipe.scratch, [f"instructions:{path / 'dialogues'}"], str(path / "start"))
+    prepare_data(recipe.prepare, Instructions(), str(path / "dialogues"), str(path / "start"), str(path / "samples"))
     return path
 
 
@@ -251,7 +252,7 @@ def test_a_finished_run_is_left_as_it_is(workspace: Path, undisturbed: Path) -> 
 
 def test_another_run_in_the_same_directory_is_refused(workspace: Path, undisturbed: Path, tmp_path: Path) -> None:
     samples, start = workspace / "samples", workspace / "start"
-    init_model(replace(smoke().scratch, seed=1), [f"dialogues:{workspace / 'dialogues'}"], str(tmp_path / "start"))
+    init_model(replace(smoke().scratch, seed=1), [f"instructions:{workspace / 'dialogues'}"], str(tmp_path / "start"))
     shutil.copytree(samples, tmp_path / "others")
     seeded = replace(RUN, plan=replace(RUN.plan, seed=1))
     faster = replace(RUN, learning_rate=2 * RUN.learning_rate)

@@ -1,21 +1,19 @@
+import re
 from dataclasses import replace
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from data_pipeline.corpora import CorpusError
-from data_pipeline.corpora.dialogues import Dialogues
 from data_pipeline.corpora.gigaspeech import GigaSpeech
-from data_pipeline.dataset import DatasetWriter, ShardContent, absolute_url, plan_shards
+from data_pipeline.corpora.instructions import Instructions
+from data_pipeline.dialogues.reading import read_dialogues
 from data_pipeline.preparation.vllm_engine import VLLMGeneratorConfig
-from data_pipeline.report import Report
-from data_pipeline.schema import DIALOGUE, REJECT
 from data_pipeline.steps.openai_generator import OpenAIGeneratorConfig
 from data_pipeline.steps.tokenise import TokeniseConfig
 from data_pipeline.steps.transformers_generator import TransformersGeneratorConfig
-from data_pipeline.synthesis.dialogues import DialogueConfig
+from ray_jobs import dialogue_recipes
 from ray_jobs.build_dialogues import build_dialogues
 from ray_jobs.data_recipes import DATA_RECIPES, dialogues
 from ray_jobs.prepare_data import main, parse_generator, prepare_data, read_corpus_settings, with_gpus
@@ -26,7 +24,7 @@ CONVERSATIONS = replace(dialogues(), tokenise=TokeniseConfig(task="conversation"
 @pytest.fixture(scope="module")
 def spoken(ray_local: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("dialogues")
-    build_dialogues(DialogueConfig(turns=10, shard_turns=4), str(directory))
+    build_dialogues(dialogue_recipes.smoke(), str(directory))
     return directory
 
 
@@ -36,28 +34,27 @@ def rows(directory: Path) -> list[dict]:
 
 @pytest.mark.ray
 def test_every_dialogue_becomes_a_sample_once(spoken: Path, tiny_bundle: Path, tmp_path: Path) -> None:
-    report = prepare_data(CONVERSATIONS, Dialogues(), str(spoken), str(tiny_bundle), str(tmp_path))
+    report = prepare_data(CONVERSATIONS, Instructions(), str(spoken), str(tiny_bundle), str(tmp_path))
     samples = rows(tmp_path)
-    assert [sample["id"] for sample in samples] == [f"turn-{index:06d}" for index in range(10)]
-    assert [sample["audios"] for sample in samples] == [[row["user_audio"]] for row in rows(spoken)]
-    assert (report.rows_in, report.rows_out, report.rejected) == (10, 10, {})
+    dialogues = read_dialogues(str(spoken))
+    assert [sample["id"] for sample in samples] == [dialogue.row["id"] for dialogue in dialogues]
+    assert [sample["emotion"] for sample in samples] == [dialogue.row["emotion"] for dialogue in dialogues]
+    assert [sample["transcript"] for sample in samples] == [d.messages[0].message["text"] for d in dialogues]
+    assert (report.rows_in, report.rows_out, report.rejected) == (8, 8, {})
     assert report.units == sum(len(units) for sample in samples for units in sample["units"])
-
-
-def publish_dialogues(turns: list[dict], directory: Path) -> None:
-    (shard,) = plan_shards(["given"], made_by="test")
-    writer = DatasetWriter(absolute_url(str(directory)))
-    table = pa.Table.from_pylist(turns, schema=DIALOGUE)
-    content = ShardContent(rows=table, rejects=REJECT.empty_table(), report=Report())
-    writer.publish(shard.name, shard.fingerprint, content)
-    writer.finish([shard.name])
 
 
 @pytest.mark.ray
 def test_a_job_that_can_use_no_row_fails(spoken: Path, tiny_bundle: Path, tmp_path: Path) -> None:
-    publish_dialogues([row | {"reply_audio": b""} for row in rows(spoken)[:2]], tmp_path / "in")
-    paths = {"--root": tmp_path / "in", "--model": tiny_bundle, "--output": tmp_path / "out"}
-    arguments = ["--recipe", "smoke", "--corpus", "dialogues", *(str(part) for pair in paths.items() for part in pair)]
+    corpus = tmp_path / "in"
+    corpus.mkdir()
+    lines = (spoken / "train.jsonl").read_text().splitlines()[:2]
+    damaged = [re.sub(r'"audio": "[^"]+"', '"audio": "clip.flac"', line) for line in lines]
+    (corpus / "train.jsonl").write_text("\n".join(damaged))
+    (corpus / "clip.flac").write_bytes(b"no audio")
+    paths = {"--root": corpus, "--model": tiny_bundle, "--output": tmp_path / "out"}
+    options = [str(part) for pair in paths.items() for part in pair]
+    arguments = ["--recipe", "smoke", "--corpus", "instructions", *options]
     with pytest.raises(SystemExit, match=r"error: .*2 of 2 rows cannot be used, .*: 2 x clips: bad audio"):
         main(arguments)
     with pytest.raises(SystemExit, match="no samples: all 2 rows were rejected"):
@@ -68,8 +65,8 @@ def test_a_job_that_can_use_no_row_fails(spoken: Path, tiny_bundle: Path, tmp_pa
 @pytest.mark.ray
 def test_unfinished_dialogues_are_refused(ray_local: str, tiny_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    with pytest.raises((CorpusError, ValueError), match="expected"):
-        prepare_data(CONVERSATIONS, Dialogues(), str(tmp_path / "in"), str(tiny_bundle), str(tmp_path / "out"))
+    with pytest.raises(CorpusError, match="expected manifests in JSON Lines"):
+        prepare_data(CONVERSATIONS, Instructions(), str(tmp_path / "in"), str(tiny_bundle), str(tmp_path / "out"))
 
 
 def test_settings_of_a_reader_come_from_a_file(tmp_path: Path) -> None:

@@ -19,9 +19,8 @@ _CONTRACTIONS: Mapping[str, str] = {
     "I will": "I'll",
     "you will": "you'll",
 }
-_LONG = re.compile(
-    rf"\b({'|'.join(_CONTRACTIONS)}|{'|'.join(long[0].upper() + long[1:] for long in _CONTRACTIONS)})(?= (?!not\b)[a-zA-Z])"
-)
+_FORMS = "|".join(form for long in _CONTRACTIONS for form in (long, long[0].upper() + long[1:]))
+_LONG = re.compile(rf"\b({_FORMS})(?= (?!not\b)[a-zA-Z])")
 _SHORT: Mapping[str, str] = {short.lower(): long.lower() for long, short in _CONTRACTIONS.items()}
 _REFLECTED: Mapping[str, str] = {
     "I": "you",

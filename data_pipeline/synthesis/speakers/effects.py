@@ -22,6 +22,8 @@ _FRAME = 0.01
 """Seconds per frame of the level."""
 _SILENT = -35.0
 """dB below the loudest frame from which a frame is silence."""
+_LONGEST_END = 0.2
+"""Seconds of silence at an end."""
 _SHORTEST_PAUSE = 0.1
 """Seconds. Shorter silences are closures of plosives."""
 
@@ -56,8 +58,19 @@ def change_pitch(samples: Waveform, rate: int, semitones: float, range_factor: f
 
 
 def finish(samples: Waveform, rate: int, prosody: Prosody) -> Waveform:
-    """A clip with the pauses and the loudness of ``prosody``: (n,) → (m,)."""
-    return set_level(stretch_pauses(samples, rate, prosody.pauses), rate, LEVEL + prosody.loudness)
+    """A clip with the pauses and the loudness of ``prosody``, and without long silence at its ends: (n,) → (m,)."""
+    stretched = stretch_pauses(trim_ends(samples, rate), rate, prosody.pauses)
+    return set_level(stretched, rate, LEVEL + prosody.loudness)
+
+
+def trim_ends(samples: Waveform, rate: int) -> Waveform:
+    """A clip with at most 0.2 s of silence before and after speech: (n,) → (m,)."""
+    frame = round(_FRAME * rate)
+    speech = np.flatnonzero(_frame_levels(samples, frame) >= _SILENT)
+    if not len(speech):
+        return samples
+    kept = round(_LONGEST_END * rate)
+    return samples[max(speech[0] * frame - kept, 0) : (speech[-1] + 1) * frame + kept]
 
 
 def stretch_pauses(samples: Waveform, rate: int, factor: float) -> Waveform:

@@ -249,7 +249,11 @@ def test_labels_of_a_speaker_are_read_where_a_row_has_them(tmp_path: Path) -> No
 
 def test_a_row_may_state_its_id_and_language(tmp_path: Path) -> None:
     messages = [message("user", item("good day")), message("assistant", item("hello"))]
-    rows = [{"messages": messages, "id": "a", "language": "zh"}, {"messages": messages}, {"messages": messages, "id": 1}]
+    rows = [
+        {"messages": messages, "id": "a", "language": "zh"},
+        {"messages": messages},
+        {"messages": messages, "id": 1},
+    ]
     write(tmp_path / "train.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     found = conversations(Instructions(language="en"), tmp_path)
     assert {id: entry.language for id, entry in found.items()} == {"a": "zh", "train-00000002": "en"}

@@ -12,7 +12,6 @@ import s3fs
 import torch
 
 from data_pipeline.corpora import CorpusError
-from data_pipeline.corpora.dialogues import Dialogues
 from data_pipeline.corpora.librispeech import LibriSpeech
 from data_pipeline.dataset import DatasetError
 from data_pipeline.dataset.layout import DatasetFiles
@@ -257,13 +256,6 @@ def test_a_processor_of_ray_makes_the_data_set_that_actors_make(
         assert len(server.prompts) == 20
     assert report.rows_out == 10
     assert content(tmp_path / "processor") == content(tmp_path / "actors")
-
-
-def test_dialogues_must_be_finished(ray_local: str, tiny_bundle: Path, tmp_path: Path) -> None:
-    config = PrepareConfig(tokenise=TokeniseConfig(task="conversation"))
-    (tmp_path / "dialogues").mkdir()
-    with pytest.raises(ValueError, match="expected"):
-        prepare_data(config, Dialogues(), str(tmp_path / "dialogues"), str(tiny_bundle), str(tmp_path / "out"))
 
 
 def test_a_data_set_on_s3_is_that_on_a_disk(transcripts: Path, corpus: Path, tiny_bundle: Path) -> None:

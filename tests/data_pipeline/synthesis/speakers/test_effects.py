@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from data_pipeline.synthesis.speakers.effects import LEVEL, change_pitch, finish, set_level, stretch_pauses
+from data_pipeline.synthesis.speakers.effects import LEVEL, change_pitch, finish, set_level, stretch_pauses, trim_ends
 from data_pipeline.synthesis.speakers.prosody import Prosody
 from tests.data_pipeline.synthesis.speakers.signals import blocks, level, pitch, semitones, vowel
 
@@ -71,3 +71,18 @@ def test_peaks_stay_below_full_scale() -> None:
 def test_loudness_is_in_decibels_from_the_common_level() -> None:
     samples = blocks(RATE, (1.0, 0.3))
     assert level(finish(samples, RATE, Prosody(loudness=5.0))) == pytest.approx(LEVEL + 5.0, abs=0.1)
+
+
+@pytest.mark.parametrize(("before", "after"), [(1.0, 2.0), (0.0, 0.1), (0.15, 0.2)])
+def test_silence_at_the_ends_is_at_most_a_fifth_of_a_second(before: float, after: float) -> None:
+    speech = np.full(RATE, 0.5, np.float32)
+    lengths = [round(seconds * RATE) for seconds in (before, after)]
+    samples = np.concatenate([np.zeros(lengths[0], np.float32), speech, np.zeros(lengths[1], np.float32)])
+    kept = [min(length, RATE // 5) for length in lengths]
+    trimmed = trim_ends(samples, RATE)
+    assert len(trimmed) == kept[0] + RATE + kept[1]
+    assert (trimmed[kept[0] : kept[0] + RATE] == 0.5).all()
+
+
+def test_a_clip_without_speech_is_not_trimmed() -> None:
+    assert len(trim_ends(np.zeros(0, np.float32), RATE)) == 0
