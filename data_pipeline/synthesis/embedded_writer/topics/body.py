@@ -169,7 +169,7 @@ DENTIST = Topic(
         ),
         Scene(
             texts=(
-                "the dentist told me {what} {when}.",
+                "the dentist told me {when} {what}.",
                 "{when} the dentist told me {what}.",
                 "at the dentist they told me {what}.",
             ),
@@ -200,7 +200,7 @@ DENTIST = Topic(
             replies={
                 "sad": "You just wanted to enjoy {food}. The dentist can help you soon.",
                 "angry": "It only took {food}. The dentist can repair it.",
-                "fearful": "Call the dentist today. Until then, leave {food} alone.",
+                "fearful": "Call the dentist today. Do not eat {food} until then.",
             },
         ),
         Scene(
@@ -211,7 +211,7 @@ DENTIST = Topic(
                 "{when} I fell asleep in the chair of the dentist.",
             ),
             fields={
-                "gift": split("a sticker, a new toothbrush, a small toy, a day off"),
+                "gift": split("a sticker, a new toothbrush, a small toy, a funny card"),
                 "when": (*PAST, "today", "on Friday", "this time"),
             },
             about="the dentist",
@@ -291,7 +291,7 @@ SLEEP = Topic(
                 "happy": "Your {who} gives you something to smile about.",
                 "sad": "Maybe your {who} is very tired. A soft blanket can help.",
                 "angry": "You need your sleep. Tell your {who} how it is for you.",
-                "fearful": "Your {who} is not in danger. Just make sure that the way is free.",
+                "fearful": "Your {who} is not in danger. Many people are like that.",
                 "surprised": "Does your {who} know about it?",
             },
         ),
@@ -403,7 +403,7 @@ HAIR = Topic(
         ),
         Scene(
             texts=(
-                "I found some gray in my hair {when}.",
+                "the wind ruined my hair {when}.",
                 "my hair has looked terrible since {since}.",
                 "they cut my hair much too short {when}.",
                 "there has been gum in my hair since {since}.",

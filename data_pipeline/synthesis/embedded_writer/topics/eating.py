@@ -82,7 +82,7 @@ COOKING = Topic(
             replies={
                 "sad": "You put love into the {dish}, and it went wrong.",
                 "angry": "All that time for the {dish}, and then this.",
-                "fearful": "It was only {dish}. Sit down, and let us see if all is well.",
+                "fearful": "The {dish} does not matter. Sit down, and let us see if you are all right.",
             },
         ),
         Scene(
@@ -142,7 +142,7 @@ RESTAURANTS = Topic(
             ),
             fields={
                 "thing": split(
-                    "a bottle of wine, a huge dessert, a bowl of soup, the wrong meal, a plate of fish, the best table"
+                    "a bottle of wine, a huge dessert, a bowl of soup, the wrong meal, a plate of fish, a bowl of fruit"
                 ),
                 "when": PAST,
             },
@@ -172,8 +172,8 @@ RESTAURANTS = Topic(
             replies={
                 "neutral": "Have you ever eaten at the {kind} restaurant?",
                 "happy": "You clearly like {kind} food. Good for you.",
-                "sad": "You have memories of the {kind} restaurant, I think.",
-                "angry": "You would have liked something else there than this news about the restaurant.",
+                "sad": "The news about the {kind} restaurant makes you think of other times.",
+                "angry": "A {kind} restaurant is not for everybody. You may say what you think.",
                 "fearful": "A restaurant comes and goes. Your street will still be yours.",
                 "surprised": "The {kind} restaurant? When did they decide that?",
             },

@@ -79,7 +79,7 @@ MOVING = Topic(
             replies={
                 "sad": "A {home} is more than walls. It is all right to be sad.",
                 "angry": "That is a hard thing to take. Your {home} should be a safe place.",
-                "fearful": "There will be a roof over your head. Let us plan for your {home} step by step.",
+                "fearful": "It is a lot at once. Let us go through the trouble with your {home} step by step.",
             },
         ),
         Scene(
@@ -147,7 +147,7 @@ REPAIRS = Topic(
             about="the {sign} in the {room}",
             replies={
                 "neutral": "Have somebody take a look at the {room}.",
-                "happy": "You seem to like the {sign}. Is it a good one?",
+                "happy": "Maybe the {sign} is a good sign. What do you think?",
                 "sad": "Your home feels less like home with a {sign} in the {room}.",
                 "angry": "A {sign} in the {room} is not what you pay for. Call the landlord.",
                 "fearful": "Stay out of the {room}, and ask someone to check the {sign}.",
@@ -200,10 +200,10 @@ REPAIRS = Topic(
                 "I repaired the {thing} all by myself {when}.",
                 "the {thing} has worked again since {since}.",
                 "{when} the {thing} started to work again.",
-                "my {who} made me a new {thing} out of old wood.",
+                "my {who} repaired the {thing} for me {when}.",
             ),
             fields={
-                "thing": split("chair, gate, music box, toy boat, swing, rocking chair, coffee mill"),
+                "thing": split("music box, toy boat, coffee mill, old radio, wall clock, sewing machine"),
                 "when": PAST,
                 "since": split("yesterday, Monday, this morning"),
                 "who": FAMILY[4:6] + FAMILY[7:8],
@@ -282,11 +282,11 @@ CLEANING = Topic(
             },
             about="{thing}",
             replies={
-                "neutral": "What will you do with {thing}?",
-                "happy": "{thing} is a nice reward for cleaning.",
-                "sad": "Finding {thing} can bring back a lot.",
-                "angry": "Now you know where {thing} was all the time.",
-                "fearful": "It is only {thing}. You do not have to do anything right now.",
+                "neutral": "What will you do with {the_thing}?",
+                "happy": "{the_thing} was worth the search.",
+                "sad": "{the_thing} can bring back a lot.",
+                "angry": "Now you know where {the_thing} was all the time.",
+                "fearful": "{the_thing} cannot hurt you. You do not have to do anything right now.",
                 "surprised": "{thing}? Who would have looked {where}?",
             },
         ),

@@ -71,7 +71,7 @@ SCHOOL = Topic(
                 "sad": "You want school to be a good place for your {who}.",
                 "angry": "Ask the school to explain it. Your {who} should be heard too.",
                 "fearful": "You and the school can help your {who} together.",
-                "surprised": "A call from the school about your {who}? What happened?",
+                "surprised": "Was there a problem at school, or good news about your {who}?",
             },
         ),
         Scene(
@@ -206,7 +206,7 @@ EXAMS = Topic(
             replies={
                 "neutral": "I wish your {who} luck with the driving test.",
                 "happy": "Soon your {who} can drive you to the sea.",
-                "sad": "Your {who} is growing up so fast. The test is one more step.",
+                "sad": "The test is a big step for your {who}, and things will change.",
                 "angry": "A driving test brings out strong feelings. Your {who} needs calm now.",
                 "fearful": "Your {who} has a good teacher in the driving seat. It will be fine.",
                 "surprised": "Your {who} is already taking the driving test?",
@@ -239,7 +239,7 @@ EXAMS = Topic(
             about="the exam",
             replies={
                 "neutral": "Passed is passed. Now there is time to rest.",
-                "happy": "You passed. All the long evenings were worth it.",
+                "happy": "Passed. All the long evenings were worth it.",
                 "surprised": "So you really did not think it would be passed?",
             },
         ),
@@ -411,10 +411,10 @@ BOOKS = Topic(
             },
             about="{thing} in the book",
             replies={
-                "neutral": "You could give {thing} back with the book.",
+                "neutral": "I wonder who left {the_thing} in the book.",
                 "happy": "{thing} makes the book even more special.",
                 "sad": "{thing} in a book can tell a sad story.",
-                "angry": "Somebody forgot {thing} in the book. It was surely not meant badly.",
+                "angry": "Somebody forgot {the_thing} in the book. It was surely not meant badly.",
                 "fearful": "{thing} in a book cannot hurt you. Show it to someone you trust.",
                 "surprised": "{thing}? I wonder how it got into the book.",
             },
@@ -435,7 +435,7 @@ BOOKS = Topic(
             replies={
                 "sad": "A book you love is like a friend. I understand that it hurts.",
                 "angry": "A book should be handled with care. You may say so.",
-                "fearful": "A book can be replaced. Just tell the truth about it.",
+                "fearful": "A book can be replaced. There is always a way to get another one.",
             },
         ),
         Scene(

@@ -72,14 +72,14 @@ MUSIC = Topic(
                 "a string of my {instrument} broke {when}.",
                 "somebody sat on my {instrument} {when}.",
                 "somebody stole my {instrument} {when}.",
-                "my {instrument} teacher shouted at me {when}.",
+                "my little cousin broke my {instrument} {when}.",
                 "I left my {instrument} on the bus {when}.",
             ),
             fields={"instrument": split("violin, guitar, cello"), "when": (*PAST, "today", "on Friday")},
             about="my {instrument}",
             replies={
                 "sad": "A {instrument} is close to the heart. I understand.",
-                "angry": "Your {instrument} and your feelings deserve respect.",
+                "angry": "It is maddening when something happens to your {instrument}.",
                 "fearful": "There is a way to fix this. Start with one call about the {instrument}.",
             },
         ),
@@ -185,7 +185,7 @@ FILMS = Topic(
             about="the film about {subject}",
             replies={
                 "sad": "A film can hurt, and this one did.",
-                "angry": "You were looking forward to that film, and it was spoiled.",
+                "angry": "That film should have been a nice time for you.",
                 "fearful": "Nothing from that film can reach you. It was all made up.",
             },
         ),
@@ -302,7 +302,7 @@ ART = Topic(
             fields={"motif": _MOTIFS, "when": PAST, "who": FAMILY},
             about="my picture of {motif}",
             replies={
-                "neutral": "Then {motif} was a good idea.",
+                "neutral": "Then it was right to pick {motif}.",
                 "happy": "Your picture of {motif} has found its place.",
                 "surprised": "The picture of {motif}? You almost did not show it.",
             },
@@ -398,7 +398,7 @@ GAMES = Topic(
             about="the game of {game}",
             replies={
                 "sad": "Losing the joy in {game} is sad. Tomorrow is another day.",
-                "angry": "Fair play matters, also in {game}. Your anger is right.",
+                "angry": "It is no fun when a game of {game} goes like that.",
                 "fearful": "It was just {game}. Stay with people who are kind to you.",
             },
         ),

@@ -241,7 +241,7 @@ NEIGHBORS = Topic(
             texts=(
                 "my neighbor plays the {instrument} {often}.",
                 "{often} my neighbor plays the {instrument}.",
-                "I can hear the {instrument} of my neighbor {often}.",
+                "I can hear my neighbor's {instrument} {often}.",
             ),
             fields={
                 "instrument": split("piano, drums, trumpet, guitar, violin, flute"),
@@ -381,7 +381,7 @@ GRANDPARENTS = Topic(
             about="my {who}",
             replies={
                 "neutral": "Your {who} trusts your advice about {subject}.",
-                "happy": "It must be a joy that your {who} comes to you with {subject}.",
+                "happy": "It must be a joy that your {who} talks to you about {subject}.",
                 "sad": "You wish you could do more for your {who}.",
                 "angry": "You see {subject} in another way, and you may tell your {who} so.",
                 "fearful": "Your {who} has you, and that will help more than you think.",
@@ -417,12 +417,12 @@ GRANDPARENTS = Topic(
             ),
             fields={
                 "who": split("grandmother, grandfather, older sister, older brother, husband, wife"),
-                "thing": split("my name, the way home, our house, my birthday"),
+                "thing": split("my name, the way home, my birthday, our last visit"),
                 "when": split("last week, last month, yesterday, this morning"),
             },
             about="my {who}",
             replies={
-                "sad": "Your {who} can still feel your love, even without {thing}.",
+                "sad": "Your {who} can still feel your love, every single day.",
                 "angry": "It is the illness, and not your {who}, that makes you angry.",
                 "fearful": "A doctor can tell you more. You do not have to care for your {who} alone.",
             },

@@ -164,13 +164,13 @@ INTERVIEWS = Topic(
             ),
             fields={"place": split("bank, hotel, school, hospital, bakery, museum, zoo, library"), "when": PAST},
             ages=("young", "adult"),
-            about="the answer of the {place}",
+            about="the answer from the {place}",
             replies={
                 "neutral": "Good that the {place} gave you an answer.",
                 "happy": "Then the {place} saw how good you are.",
                 "sad": "A no from the {place} hurts. Another place will say yes.",
                 "angry": "The {place} could have been nicer to you.",
-                "fearful": "Read the answer of the {place} once more with a calm mind.",
+                "fearful": "Read the answer from the {place} once more with a calm mind.",
                 "surprised": "You had not hoped for an answer from the {place} anymore?",
             },
         ),
@@ -204,7 +204,7 @@ INTERVIEWS = Topic(
             },
             about="the job at the {place}",
             replies={
-                "neutral": "I wish you all the best with the {place}.",
+                "neutral": "All the best for the start at the {place}.",
                 "happy": "The {place} made the best choice.",
                 "surprised": "The {place} said yes just like that?",
             },
@@ -275,7 +275,7 @@ MONEY = Topic(
             replies={
                 "neutral": "Maybe somebody is looking for the {sum}.",
                 "happy": "It must be your lucky day with {sum}.",
-                "sad": "Do the {sum} remind you of someone?",
+                "sad": "{sum} cannot fill every gap. Is something on your mind?",
                 "angry": "Somebody was careless with {sum}. Now you know where they were.",
                 "fearful": "Nobody will blame you for {sum}. You can hand them in.",
                 "surprised": "{sum} in {place}? How did they get there?",
@@ -297,7 +297,7 @@ MONEY = Topic(
             about="the {sum}",
             replies={
                 "sad": "It is hard to lose {sum} like that.",
-                "angry": "Taking {sum} from someone is just wrong.",
+                "angry": "Losing {sum} like that would make me mad too.",
                 "fearful": "You can get through this without the {sum}. Tell somebody about it.",
             },
         ),
