@@ -60,7 +60,7 @@ class Turn:
 
 
 def filled(template: str, values: Mapping[str, str]) -> str:
-    """The template with its fields, the pronouns of ``who``, and ``the_thing`` for *the key* where ``thing`` is *a key*.
+    """The template with its fields, the pronouns of ``who``, and ``the_thing``: *the key* where ``thing`` is *a key*.
 
     KeyError where a field has no value.
     """

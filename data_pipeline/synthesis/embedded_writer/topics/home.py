@@ -438,7 +438,7 @@ GARDEN = Topic(
     ),
     questions=(
         ("when should I water the plants?", "Water the plants early in the morning or in the evening."),
-        ("what grows easily?", "Beans and sunflowers grow easily, even in a pot."),
+        ("what grows easily in a pot?", "Beans and sunflowers grow easily, even in a pot."),
         ("how do I keep the snails away?", "Put egg shells around the plants to keep the snails away."),
     ),
 )

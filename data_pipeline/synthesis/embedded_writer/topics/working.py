@@ -75,19 +75,32 @@ WORK = Topic(
         ),
         Scene(
             texts=(
-                "I lost my work as a {job} {when}.",
-                "my {who} lost the work as a {job} {when}.",
+                "I lost my job as a {job} {when}.",
+                "my {who} lost the job as a {job} {when}.",
+                "{when} my {who} was told that the job as a {job} is gone.",
+            ),
+            fields={"job": _JOBS, "who": FAMILY[:4] + FAMILY[8:10], "when": PAST},
+            about="the job as a {job}",
+            replies={
+                "sad": "A job is more than money. It is all right to be sad about it.",
+                "angry": "A good {job} deserves better. It is fine to be angry.",
+                "fearful": "There are other places that need a {job}. We can look tomorrow.",
+            },
+        ),
+        Scene(
+            texts=(
                 "they cut my hours at work {when}.",
                 "my boss shouted at me at work {when}.",
                 "I had to stay late at work again {when}.",
+                "somebody at work talked badly about me {when}.",
             ),
-            fields={"job": _JOBS, "who": FAMILY[:4] + FAMILY[8:10], "when": PAST},
+            fields={"when": (*PAST, "on Tuesday", "on Friday")},
             ages=("young", "adult"),
-            about="my trouble with work",
+            about="my trouble at work",
             replies={
-                "sad": "Work is a big part of life. It is all right to be sad about it.",
-                "angry": "You give a lot for your work, and it was not fair.",
-                "fearful": "Trouble at work passes. Tomorrow we can look at it together.",
+                "sad": "Work is a big part of life. It hurts when it goes wrong.",
+                "angry": "You give a lot for your work, and that was not fair.",
+                "fearful": "Trouble at work passes. We can look at it together.",
             },
         ),
         Scene(
