@@ -98,7 +98,7 @@ DOGS = Topic(
                 "our dog {name} died {when}, after {time} with us.",
             ),
             fields={"name": _DOGS, "when": PAST, "time": split("ten years, twelve years, fourteen years")},
-            about="our dog {name}",
+            about="losing our dog {name}",
             replies={
                 "sad": "{name} was family. A dog gives so much love.",
                 "angry": "It is not fair that {name} had to go. A dog should live longer.",
@@ -146,7 +146,7 @@ CATS = Topic(
                 "room": split("kitchen, bathroom, hall"),
                 "when": PAST[:4],
             },
-            about="our cat {name} and {thing}",
+            about="our cat {name} and {the_thing}",
             replies={
                 "neutral": "For a cat, {thing} is a present.",
                 "happy": "{name} loves you and wanted to share {the_thing}.",
@@ -223,7 +223,7 @@ CATS = Topic(
                 "our cat {name} died {when}, after {time} with us.",
             ),
             fields={"name": _CATS, "when": PAST, "time": split("nine years, twelve years, sixteen years")},
-            about="our cat {name}",
+            about="losing our cat {name}",
             replies={
                 "sad": "{name} was a true friend. A house without a cat is so quiet.",
                 "angry": "It is not fair that {name} had to go. A cat should live forever.",
@@ -350,7 +350,7 @@ PETS = Topic(
                 "our old {animal} died {when}.",
             ),
             fields={"animal": (*_ANIMALS, "canary"), "when": PAST},
-            about="our {animal}",
+            about="losing our {animal}",
             replies={
                 "sad": "A {animal} is small, but the love for it is big.",
                 "angry": "You took good care of your {animal}. It is not your fault.",

@@ -114,6 +114,31 @@ HEALTH = Topic(
                 "fearful": "A doctor can look at your {part}. Sit down and call now.",
             },
         ),
+        Scene(
+            texts=(
+                "I cannot manage {task} alone anymore.",
+                "I need some help with {task} these days.",
+                "since {when} somebody has helped me with {task}.",
+                "my {who} helps me with {task} now.",
+            ),
+            fields={
+                "task": split(
+                    "the stairs, the shopping bags, the garden work, the small print, my shoes, the heavy door"
+                ),
+                "when": split("the winter, last month, my fall, the spring"),
+                "who": split("son, daughter, grandson, granddaughter, neighbor, niece, nephew"),
+            },
+            ages=("elderly",),
+            about="the help with {task}",
+            replies={
+                "neutral": "It is wise to accept help with {task}.",
+                "happy": "With help for {task} there is more time for what you love.",
+                "sad": "You did so much on your own. Help with {task} does not make you less.",
+                "angry": "You want to be free. You decide how much help with {task} you accept.",
+                "fearful": "You do not have to fear {task} when somebody is near.",
+                "surprised": "It came so suddenly with {task}, did it not?",
+            },
+        ),
     ),
     questions=(
         ("how much should people walk?", "People should walk at least half an hour a day."),
@@ -329,6 +354,28 @@ SLEEP = Topic(
                 "surprised": "You slept so well {where}, of all places?",
             },
         ),
+        Scene(
+            texts=(
+                "I heard {noise} {where} {when}.",
+                "{when} I heard {noise} {where}.",
+                "there was {noise} {where} {when}, and I woke up.",
+            ),
+            fields={
+                "noise": split("a strange noise, a soft knocking, a quiet voice, a scratching, a deep hum"),
+                "where": split("under my bed, in my closet, behind the curtain, outside my window"),
+                "when": split("last night, on Sunday night, after midnight, in the dark"),
+            },
+            ages=("child", "young"),
+            about="{the_noise} {where}",
+            replies={
+                "neutral": "Maybe {the_noise} was only the wind.",
+                "happy": "You turned {the_noise} into a little adventure.",
+                "sad": "You wished that somebody were with you when you heard {the_noise}.",
+                "angry": "Nobody likes to be woken up by {noise}. I understand.",
+                "fearful": "Turn on a small light. {the_noise} {where} cannot hurt you.",
+                "surprised": "{noise} {where}? What could it be?",
+            },
+        ),
     ),
     questions=(
         ("how can I fall asleep faster?", "Put the phone away, and you will fall asleep faster."),
@@ -403,7 +450,6 @@ HAIR = Topic(
         ),
         Scene(
             texts=(
-                "the wind ruined my hair {when}.",
                 "my hair has looked terrible since {since}.",
                 "they cut my hair much too short {when}.",
                 "there has been gum in my hair since {since}.",

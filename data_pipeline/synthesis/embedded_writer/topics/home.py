@@ -280,7 +280,7 @@ CLEANING = Topic(
                 ),
                 "where": split("under the bed, behind the sofa, in the attic, in the basement, under the carpet"),
             },
-            about="{thing}",
+            about="{the_thing}",
             replies={
                 "neutral": "What will you do with {the_thing}?",
                 "happy": "{the_thing} was worth the search.",

@@ -409,7 +409,7 @@ BOOKS = Topic(
                 "thing": split("an old letter, a dried flower, a photo of a child, a ten dollar bill, a train ticket"),
                 "place": split("the library, the market, my grandmother, my neighbor, a friend, the church"),
             },
-            about="{thing} in the book",
+            about="{the_thing} in the book",
             replies={
                 "neutral": "I wonder who left {the_thing} in the book.",
                 "happy": "{thing} makes the book even more special.",

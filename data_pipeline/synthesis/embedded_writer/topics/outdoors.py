@@ -350,7 +350,7 @@ SEA = Topic(
                 ),
                 "when": PAST,
             },
-            about="{thing} on the beach",
+            about="{the_thing} on the beach",
             replies={
                 "neutral": "The sea brings all kinds of things to the beach. Did you keep it?",
                 "happy": "{thing} is a find to remember.",

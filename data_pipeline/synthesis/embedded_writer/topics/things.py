@@ -180,7 +180,7 @@ CLOTHES = Topic(
                 "item": split("coat, jacket, dress, raincoat"),
                 "when": PAST,
             },
-            about="{thing} in my {item}",
+            about="{the_thing} in my {item}",
             replies={
                 "neutral": "How long was {the_thing} in your {item}?",
                 "happy": "Your {item} kept {the_thing} safe for you.",
@@ -254,7 +254,7 @@ SHOPPING = Topic(
                 "where": split("at the market, in town"),
                 "when": PAST[:4],
             },
-            about="my {who} and {thing}",
+            about="my {who} and {the_thing}",
             replies={
                 "neutral": "What will your {who} do with {the_thing}?",
                 "happy": "It will never be boring with {the_thing} in the house.",
@@ -297,7 +297,7 @@ SHOPPING = Topic(
                 "thing": split("a red balloon, the wrong bag, twenty dollars too much, a small gift, a free ticket"),
                 "when": PAST[:5],
             },
-            about="{thing} from the {shop}",
+            about="{the_thing} from the {shop}",
             replies={
                 "neutral": "You can go back to the {shop} and say thank you.",
                 "happy": "People at the {shop} seem to like you.",
