@@ -1,7 +1,15 @@
 """Dogs, cats, birds and other small animals."""
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
-from data_pipeline.synthesis.embedded_writer.topics.fields import FAMILY, PAST, SOON, split
+from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    CHILDREN,
+    FAMILY,
+    GRANDCHILDREN,
+    PAST,
+    SIBLINGS,
+    SOON,
+    split,
+)
 
 _DOGS = split("Max, Bella, Rocky, Luna, Charlie, Buddy, Daisy")
 
@@ -113,7 +121,7 @@ DOGS = Topic(
                 "our dog {name} can open the door now.",
                 "our dog {name} saved my {who} {when}.",
             ),
-            fields={"name": _DOGS, "when": PAST, "who": FAMILY[:2] + FAMILY[8:12]},
+            fields={"name": _DOGS, "when": PAST, "who": (*SIBLINGS, *CHILDREN, *GRANDCHILDREN)},
             about="our dog {name}",
             replies={
                 "neutral": "{name} is a very special dog.",

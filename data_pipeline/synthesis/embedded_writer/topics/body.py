@@ -1,7 +1,14 @@
 """Health, the dentist, sleep, hair."""
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
-from data_pipeline.synthesis.embedded_writer.topics.fields import CLOCK, FAMILY, OFTEN, PAST, SOON, split
+from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    CLOCK,
+    FAMILY,
+    OFTEN,
+    PAST,
+    SOON,
+    split,
+)
 
 HEALTH = Topic(
     name="health",

@@ -1,7 +1,16 @@
 """Cooking, restaurants, baking."""
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
-from data_pipeline.synthesis.embedded_writer.topics.fields import FAMILY, PAST, SOON, split
+from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    CHILDREN,
+    FAMILY,
+    GRANDCHILDREN,
+    PAST,
+    SIBLINGS,
+    SOON,
+    SPOUSES,
+    split,
+)
 
 _DISHES = split(
     "tomato soup, fried rice, roast chicken, noodle soup, mushroom stew, fish with potatoes, vegetable pie, meatballs"
@@ -186,7 +195,7 @@ RESTAURANTS = Topic(
                 "my {who} did not come to our dinner at the {kind} restaurant.",
                 "they charged us twice at the {kind} restaurant {when}.",
             ),
-            fields={"kind": _PLACES, "who": (*FAMILY[:2], *FAMILY[12:], "best friend", "cousin"), "when": PAST},
+            fields={"kind": _PLACES, "who": (*SIBLINGS, *SPOUSES, "best friend", "cousin"), "when": PAST},
             about="the {kind} restaurant",
             replies={
                 "sad": "The evening at the {kind} restaurant should have been nice.",
@@ -267,7 +276,7 @@ BAKING = Topic(
                 "cake": _CAKES,
                 "when": split("this morning, last night, lunch"),
                 "past": PAST[:4],
-                "who": FAMILY[:2] + FAMILY[8:14],
+                "who": (*SIBLINGS, *CHILDREN, *GRANDCHILDREN, *SPOUSES),
             },
             about="the missing {cake}",
             replies={

@@ -1,7 +1,14 @@
 """Birthdays, weddings, parties, babies."""
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
-from data_pipeline.synthesis.embedded_writer.topics.fields import FAMILY, LATER, NAMES, PAST, SOON, split
+from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    FAMILY,
+    LATER,
+    NAMES,
+    PAST,
+    SOON,
+    split,
+)
 
 BIRTHDAYS = Topic(
     name="birthdays",
@@ -127,7 +134,10 @@ WEDDINGS = Topic(
                 "my {who} told me {they} is getting married {when}.",
             ),
             fields={
-                "who": (*split("sister, brother, mother, father, aunt, uncle, son, daughter, grandson"), FAMILY[11]),
+                "who": (
+                    *split("sister, brother, mother, father, aunt, uncle, son, daughter, grandson"),
+                    "granddaughter",
+                ),
                 "when": LATER,
             },
             about="my {who}'s wedding",

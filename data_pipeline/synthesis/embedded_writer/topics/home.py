@@ -1,7 +1,21 @@
 """Moving, repairs, cleaning, the garden."""
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
-from data_pipeline.synthesis.embedded_writer.topics.fields import CITIES, FAMILY, LATER, PAST, SOON, split
+from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    CHILDREN,
+    CITIES,
+    ELDERS,
+    FAMILY,
+    GRANDCHILDREN,
+    GRANDPARENTS,
+    LATER,
+    PARENTS,
+    PAST,
+    SIBLINGS,
+    SOON,
+    SPOUSES,
+    split,
+)
 
 MOVING = Topic(
     name="moving",
@@ -29,7 +43,7 @@ MOVING = Topic(
                 "{when} my {who} is going to live with us.",
                 "we are giving the small room to my {who} {when}.",
             ),
-            fields={"who": (*FAMILY[:8], "cousin", *FAMILY[8:12]), "when": LATER},
+            fields={"who": (*SIBLINGS, *ELDERS, "cousin", *CHILDREN, *GRANDCHILDREN), "when": LATER},
             about="living with my {who}",
             replies={
                 "neutral": "Your {who} will bring some life into the house.",
@@ -186,7 +200,7 @@ REPAIRS = Topic(
             fields={
                 "thing": split("heater, washing machine, kitchen window, front door, bathroom lamp, bed"),
                 "when": PAST,
-                "who": FAMILY[:2],
+                "who": SIBLINGS,
             },
             about="the {thing}",
             replies={
@@ -206,7 +220,7 @@ REPAIRS = Topic(
                 "thing": split("music box, toy boat, coffee mill, old radio, wall clock, sewing machine"),
                 "when": PAST,
                 "since": split("yesterday, Monday, this morning"),
-                "who": FAMILY[4:6] + FAMILY[7:8],
+                "who": (*GRANDPARENTS, "uncle"),
             },
             about="the {thing}",
             replies={
@@ -254,7 +268,7 @@ CLEANING = Topic(
                 "my {who} wants me to clean the {room} {when}.",
             ),
             fields={
-                "who": FAMILY[2:4] + FAMILY[12:],
+                "who": (*PARENTS, *SPOUSES),
                 "room": split("kitchen, bathroom, garage, living room, stairs, yard"),
                 "when": SOON[:5],
             },
@@ -298,7 +312,7 @@ CLEANING = Topic(
                 "{when} I spilled {liquid} on the {thing}.",
             ),
             fields={
-                "who": FAMILY[:2] + FAMILY[8:10] + FAMILY[12:],
+                "who": (*SIBLINGS, *CHILDREN, *SPOUSES),
                 "liquid": split("milk, ink, paint, coffee, soup"),
                 "thing": split("carpet, white sofa, clean floor, bed, tablecloth"),
                 "when": PAST[:4],

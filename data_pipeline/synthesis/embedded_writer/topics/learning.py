@@ -1,7 +1,21 @@
 """School, exams, languages, books."""
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
-from data_pipeline.synthesis.embedded_writer.topics.fields import DAYS, FAMILY, NAMES, OFTEN, PAST, SOON, split
+from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    CHILDREN,
+    DAYS,
+    ELDERS,
+    FAMILY,
+    GRANDCHILDREN,
+    GRANDPARENTS,
+    NAMES,
+    OFTEN,
+    PARENTS,
+    PAST,
+    SIBLINGS,
+    SOON,
+    split,
+)
 
 SUBJECTS = split("history, music, English, art, science, geography")
 
@@ -115,7 +129,7 @@ SCHOOL = Topic(
             fields={
                 "subject": SUBJECTS,
                 "when": PAST[:4],
-                "who": (*FAMILY[:2], "cousin", *FAMILY[8:12], "nephew", "niece"),
+                "who": (*SIBLINGS, "cousin", *CHILDREN, *GRANDCHILDREN, "nephew", "niece"),
             },
             about="my {who} and {subject}",
             replies={
@@ -235,7 +249,11 @@ EXAMS = Topic(
                 "{when} they told me that I passed the exam in {subject}.",
                 "my {who} passed the exam in {subject} {when}.",
             ),
-            fields={"subject": (*SUBJECTS, "biology", "French"), "when": PAST, "who": FAMILY[:2] + FAMILY[8:12]},
+            fields={
+                "subject": (*SUBJECTS, "biology", "French"),
+                "when": PAST,
+                "who": (*SIBLINGS, *CHILDREN, *GRANDCHILDREN),
+            },
             about="the exam",
             replies={
                 "neutral": "Passed is passed. Now there is time to rest.",
@@ -263,7 +281,7 @@ LANGUAGES = Topic(
                 "{when} my {who} began to learn {language}.",
             ),
             fields={
-                "who": (*FAMILY[:6], "cousin", "best friend", *FAMILY[8:12]),
+                "who": (*SIBLINGS, *PARENTS, *GRANDPARENTS, "cousin", "best friend", *CHILDREN, *GRANDCHILDREN),
                 "language": _LANGUAGES[:6],
                 "when": PAST[3:5],
             },
@@ -446,7 +464,7 @@ BOOKS = Topic(
                 "I found a book about {subject} in the library {when}.",
             ),
             fields={
-                "who": FAMILY[:8],
+                "who": (*SIBLINGS, *ELDERS),
                 "subject": split("horses, the stars, pirates, old trains, the sea, famous painters"),
                 "when": PAST[:4],
             },

@@ -1,7 +1,19 @@
 """Music, films, art, games."""
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
-from data_pipeline.synthesis.embedded_writer.topics.fields import FAMILY, NAMES, PAST, SOON, split
+from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    ELDERS,
+    FAMILY,
+    GRANDCHILDREN,
+    GRANDPARENTS,
+    NAMES,
+    PARENTS,
+    PAST,
+    SIBLINGS,
+    SOON,
+    SPOUSES,
+    split,
+)
 
 _INSTRUMENTS = split("piano, violin, guitar, flute, trumpet, drums, cello")
 
@@ -196,7 +208,7 @@ FILMS = Topic(
                 "my {who} is in the film about {subject}.",
                 "we laughed all through the film about {subject} {when}.",
             ),
-            fields={"subject": _FILMS, "when": PAST, "who": FAMILY[:8]},
+            fields={"subject": _FILMS, "when": PAST, "who": (*SIBLINGS, *ELDERS)},
             about="the film about {subject}",
             replies={
                 "neutral": "Then you will remember the film for long.",
@@ -284,7 +296,11 @@ ART = Topic(
                 "my {who} laughed at my picture of {motif} {when}.",
                 "I worked for weeks, and my picture of {motif} is ugly.",
             ),
-            fields={"motif": _MOTIFS, "who": FAMILY[:6] + FAMILY[10:], "when": PAST[:4]},
+            fields={
+                "motif": _MOTIFS,
+                "who": (*SIBLINGS, *PARENTS, *GRANDPARENTS, *GRANDCHILDREN, *SPOUSES),
+                "when": PAST[:4],
+            },
             about="my picture of {motif}",
             replies={
                 "sad": "There was a piece of you in the picture of {motif}.",

@@ -1,7 +1,14 @@
 """Walks, sports, the weather, the sea."""
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
-from data_pipeline.synthesis.embedded_writer.topics.fields import FAMILY, NAMES, PAST, SOON, split
+from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    FAMILY,
+    NAMES,
+    PAST,
+    SIBLINGS,
+    SOON,
+    split,
+)
 
 WALKS = Topic(
     name="walks",
@@ -391,7 +398,7 @@ SEA = Topic(
                 "thing": split("glasses, hat, shoes, camera, towel"),
                 "sharp": split("broken bottle, jelly fish, sharp shell"),
                 "place": split("beach, lake, river bank, swimming pool"),
-                "who": FAMILY[:2],
+                "who": SIBLINGS,
                 "when": PAST,
             },
             about="what happened at the {place}",

@@ -2,11 +2,13 @@
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
 from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    ELDERS,
     FAMILY,
+    GRANDCHILDREN,
     LATER,
     NAMES,
     PAST,
-    PEOPLE,
+    SIBLINGS,
     SOON,
     split,
 )
@@ -71,7 +73,7 @@ VISITS = Topic(
                 "for {time} my {who} has been staying with us.",
             ),
             fields={
-                "who": FAMILY[:8] + FAMILY[10:12],
+                "who": (*SIBLINGS, *ELDERS, *GRANDCHILDREN),
                 "time": split("three days, a whole week, ten days, two weeks, a month, the whole summer"),
             },
             about="the time with my {who}",
@@ -91,7 +93,7 @@ VISITS = Topic(
                 "to see me, my {who} came {distance}.",
             ),
             fields={
-                "who": (*FAMILY, *PEOPLE[2:4]),
+                "who": (*FAMILY, "cousin", "best friend"),
                 "distance": split(
                     "all the way from Boston, all the way from London, across the whole country, a very long way, "
                     "all night by train"

@@ -1,7 +1,18 @@
 """Phones, clothes, shopping, lost things."""
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
-from data_pipeline.synthesis.embedded_writer.topics.fields import FAMILY, NAMES, PAST, SOON, split
+from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    CHILDREN,
+    FAMILY,
+    GRANDCHILDREN,
+    NAMES,
+    PARENTS,
+    PAST,
+    SIBLINGS,
+    SOON,
+    SPOUSES,
+    split,
+)
 
 PHONES = Topic(
     name="phones",
@@ -82,7 +93,7 @@ PHONES = Topic(
                 "water": split("lake, river, pool, toilet"),
                 "place": split("park, train station, movie theater, hotel"),
                 "since": split("yesterday, this morning, Monday"),
-                "who": FAMILY[:2] + FAMILY[12:],
+                "who": (*SIBLINGS, *SPOUSES),
                 "when": PAST,
             },
             about="my phone",
@@ -133,7 +144,7 @@ CLOTHES = Topic(
                 "{when} my {who} put on my {color} {item}.",
             ),
             fields={
-                "who": (*FAMILY[:4], "cousin", *FAMILY[8:]),
+                "who": (*SIBLINGS, *PARENTS, "cousin", *CHILDREN, *GRANDCHILDREN, *SPOUSES),
                 "color": split("old blue, old green, new red, new black"),
                 "item": split("coat, sweater, hat, jacket, scarf"),
                 "when": PAST[:3],

@@ -1,7 +1,14 @@
 """Cars, trains, travel, bicycles."""
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
-from data_pipeline.synthesis.embedded_writer.topics.fields import CITIES, FAMILY, LATER, PAST, SOON, split
+from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    CITIES,
+    FAMILY,
+    LATER,
+    PAST,
+    SOON,
+    split,
+)
 
 CARS = Topic(
     name="cars",

@@ -1,7 +1,18 @@
 """Work, job interviews, money, mail."""
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
-from data_pipeline.synthesis.embedded_writer.topics.fields import FAMILY, NAMES, PAST, SOON, split
+from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    CHILDREN,
+    ELDERS,
+    FAMILY,
+    GRANDCHILDREN,
+    NAMES,
+    PARENTS,
+    PAST,
+    SIBLINGS,
+    SOON,
+    split,
+)
 
 _JOBS = split("baker, nurse, gardener, driver, cook, teacher")
 
@@ -61,7 +72,7 @@ WORK = Topic(
             ),
             fields={
                 "place": split("bakery, bank, factory, hotel, garage, bookstore"),
-                "who": (*FAMILY[:2], "mother", "father", "cousin", "daughter", "son", "wife", "husband"),
+                "who": (*SIBLINGS, "mother", "father", "cousin", "daughter", "son", "wife", "husband"),
             },
             about="the {place}",
             replies={
@@ -79,7 +90,7 @@ WORK = Topic(
                 "my {who} lost the job as a {job} {when}.",
                 "{when} my {who} was told that the job as a {job} is gone.",
             ),
-            fields={"job": _JOBS, "who": FAMILY[:4] + FAMILY[8:10], "when": PAST},
+            fields={"job": _JOBS, "who": (*SIBLINGS, *PARENTS, *CHILDREN), "when": PAST},
             about="the job as a {job}",
             replies={
                 "sad": "A job is more than money. It is all right to be sad about it.",
@@ -110,7 +121,7 @@ WORK = Topic(
                 "they offered me a job as a {job} {when}.",
                 "{when} I was offered a job as a {job}.",
             ),
-            fields={"job": _JOBS, "who": FAMILY[:8] + FAMILY[8:10], "when": PAST},
+            fields={"job": _JOBS, "who": (*SIBLINGS, *ELDERS, *CHILDREN), "when": PAST},
             ages=("child", "young", "adult", "elderly"),
             about="the job as a {job}",
             replies={
@@ -155,7 +166,7 @@ INTERVIEWS = Topic(
                 "my {who} hopes to get a job at the {place}, and the interview is {when}.",
             ),
             fields={
-                "who": (*FAMILY[:4], "cousin", "best friend", *FAMILY[8:12]),
+                "who": (*SIBLINGS, *PARENTS, "cousin", "best friend", *CHILDREN, *GRANDCHILDREN),
                 "place": split("bank, hotel, hospital, bakery, zoo, museum"),
                 "when": SOON[:6],
             },
@@ -390,7 +401,7 @@ MAIL = Topic(
                 "{when} I got a card from my {who} in {city}.",
             ),
             fields={
-                "who": (*FAMILY[:2], "aunt", "uncle", "cousin", "best friend", "son", "daughter", "nephew"),
+                "who": (*SIBLINGS, "aunt", "uncle", "cousin", "best friend", "son", "daughter", "nephew"),
                 "city": split("Paris, Chicago, Berlin, Sydney, Madrid"),
                 "when": PAST[:3],
             },
