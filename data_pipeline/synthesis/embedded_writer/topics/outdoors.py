@@ -307,7 +307,7 @@ WEATHER = Topic(
             ),
             fields={
                 "place": split("town, garden, school, park, church, old bridge, hill"),
-                "when": split("this morning, when I woke up, after the rain, when I came home, after the storm"),
+                "when": split("this morning, when I woke up, when I came home, yesterday, on Sunday"),
             },
             about="the weather over the {place}",
             replies={
