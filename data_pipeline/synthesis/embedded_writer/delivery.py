@@ -35,7 +35,7 @@ LEADS: Mapping[Emotion, tuple[Lead, ...]] = {
     "angry": (
         ("I hear how angry you are.", "calm"),
         ("I understand that you are upset.", "calm"),
-        ("That sounds frustrating.", "calm"),
+        ("It is all right to be angry.", "calm"),
         ("Your anger makes sense.", "calm"),
         ("Let us take a breath first.", "calm"),
     ),
@@ -88,11 +88,11 @@ ANSWER_LEADS: Mapping[Emotion, tuple[Lead, ...]] = {
 
 FOLLOW_UP_LEADS: Mapping[Emotion, tuple[Lead, ...]] = {
     "neutral": (("", "neutral"), ("", "warm")),
-    "happy": (("With pleasure.", "cheerful"), ("I am all ears.", "excited")),
+    "happy": (("With pleasure.", "cheerful"), ("Oh, gladly.", "excited")),
     "sad": (("I am listening.", "gentle"), ("I am with you.", "warm")),
     "angry": (("I hear you.", "calm"), ("Let us stay calm.", "calm")),
     "fearful": (("I am here.", "calm"), ("We will manage this.", "warm")),
-    "surprised": (("Oh yes.", "excited"), ("You can bet on that.", "cheerful")),
+    "surprised": (("Oh yes.", "excited"), ("Oh, absolutely.", "cheerful")),
 }
 """Before replies to follow-ups that people say with any emotion."""
 

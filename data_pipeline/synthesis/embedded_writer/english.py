@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 _LONE_ARTICLE = re.compile(r"\b(a) (?=[aeiou](?!ne\b|ni[cfv]|se|uro))", re.IGNORECASE)
 _SENTENCE_START = re.compile(r"(?:^|(?<=[.?] ))[a-z]")
+# "you are" precedes "are not": "you're not" is more usual than "you aren't".
 _CONTRACTIONS: Mapping[str, str] = {
-    **{f"{word} not": f"{word}n't" for word in "do does did is are was were has have had would could should".split()},  # noqa: SIM905
     "cannot": "can't",
     "will not": "won't",
     "I am": "I'm",
@@ -16,11 +16,17 @@ _CONTRACTIONS: Mapping[str, str] = {
     "That is": "That's",
     "what is": "what's",
     "let us": "let's",
-    "I will": "I'll",
-    "you will": "you'll",
+    **{f"{word} not": f"{word}n't" for word in "do does did is are was were has have had would could should".split()},  # noqa: SIM905
 }
+<<<<<<< HEAD
 _FORMS = "|".join(form for long in _CONTRACTIONS for form in (long, long[0].upper() + long[1:]))
 _LONG = re.compile(rf"\b({_FORMS})(?= (?!not\b)[a-zA-Z])")
+=======
+_LONG = re.compile(
+    rf"\b({'|'.join(long for word in _CONTRACTIONS for long in (word, word[0].upper() + word[1:]))})"
+    "(?= [a-zA-Z])"
+)
+>>>>>>> writer
 _SHORT: Mapping[str, str] = {short.lower(): long.lower() for long, short in _CONTRACTIONS.items()}
 _REFLECTED: Mapping[str, str] = {
     "I": "you",

@@ -30,7 +30,7 @@ MIDDLE: Mapping[Emotion, FollowUps] = {
             "Thank you for telling me about {about}. You can always talk to me.",
         ),
         ("will I ever feel better about {about}?", "Yes, with time you will feel better about {about}."),
-        ("I could cry when I think about {about}.", "Then cry. It shows how much you care about {about}."),
+        ("I could cry when I think about {about}.", "You may cry. It shows how much you care about {about}."),
     ),
     "angry": (
         (

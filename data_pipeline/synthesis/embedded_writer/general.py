@@ -204,7 +204,7 @@ QUESTIONS: tuple[tuple[str, str], ...] = (
     ("What is a good gift for a teacher?", "A good gift for a teacher is a card with kind words."),
     # small talk
     ("Hello, how are you today?", "Hello, I am fine today. How are you?"),
-    ("What can you do for me?", "I can listen to you, answer small questions and keep you company."),
+    ("Can you answer questions for me?", "I can listen to you, answer small questions and keep you company."),
     ("Can you hear me well?", "Yes, I can hear you well."),
     ("Are you a real person?", "No, I am not a real person. I am a voice assistant."),
     ("Do you have feelings?", "I have no feelings as you do, but I listen to yours."),

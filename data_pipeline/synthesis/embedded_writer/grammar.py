@@ -60,18 +60,22 @@ class Turn:
 
 
 def filled(template: str, values: Mapping[str, str]) -> str:
-    """The template with its fields and the pronouns of ``who``. KeyError where a field has no value."""
+    """The template with its fields, the pronouns of ``who``, and ``the_thing``: *the key* where ``thing`` is *a key*.
+
+    KeyError where a field has no value.
+    """
     who = re.sub("^(my|your) ", "", values.get("who", ""))
     if who in FEMALE:
         values = {**values, "they": "she", "them": "her", "their": "her"}
     elif who in MALE:
         values = {**values, "they": "he", "them": "him", "their": "his"}
-    return template.format_map(values)
+    definite = {f"the_{name}": re.sub("^an? ", "the ", value) for name, value in values.items()}
+    return template.format_map({**values, **definite})
 
 
 def fields_of(template: str) -> frozenset[str]:
     """The names of its fields, without pronouns."""
-    return frozenset(_FIELD.findall(template)) - _PRONOUNS
+    return frozenset(name.removeprefix("the_") for name in _FIELD.findall(template)) - _PRONOUNS
 
 
 def spoken_with(opening: str, text: str) -> str:

@@ -15,8 +15,8 @@ class Scene:
     """One thing that people say, in several phrasings, with the replies to each emotion.
 
     All are templates: ``{who}`` is a field of ``fields``. ``{they}``, ``{them}`` and ``{their}`` are the pronouns of
-    ``{who}``, in the singular. ``about`` is a noun phrase in the user's words, which follow-ups refer to. Replies and
-    ``about`` use only fields that every phrasing has.
+    ``{who}``, in the singular; ``{the_thing}`` is *the key* where ``{thing}`` is *a key*. ``about`` is a noun phrase in
+    the user's words, which follow-ups refer to. Replies and ``about`` use only fields that every phrasing has.
     """
 
     texts: tuple[str, ...]

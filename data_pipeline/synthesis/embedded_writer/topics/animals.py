@@ -1,7 +1,15 @@
 """Dogs, cats, birds and other small animals."""
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
-from data_pipeline.synthesis.embedded_writer.topics.fields import FAMILY, PAST, SOON, split
+from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    CHILDREN,
+    FAMILY,
+    GRANDCHILDREN,
+    PAST,
+    SIBLINGS,
+    SOON,
+    split,
+)
 
 _DOGS = split("Max, Bella, Rocky, Luna, Charlie, Buddy, Daisy")
 
@@ -82,14 +90,27 @@ DOGS = Topic(
                 "our dog {name} has not eaten since {since}.",
                 "somebody kicked our dog {name} {when}.",
                 "our dog {name} is very sick.",
-                "we had to say goodbye to our dog {name} {when}.",
             ),
             fields={"name": _DOGS, "when": PAST, "since": split("Monday, yesterday, last night")},
             about="our dog {name}",
             replies={
                 "sad": "{name} is family. A dog gives so much love.",
-                "angry": "{name} trusts people. No dog deserves that.",
+                "angry": "You want to protect {name}. A dog cannot speak for itself.",
                 "fearful": "Ask a vet about {name} today. A dog can take more than you think.",
+            },
+        ),
+        Scene(
+            texts=(
+                "we had to say goodbye to our dog {name} {when}.",
+                "our old dog {name} died {when}.",
+                "our dog {name} died {when}, after {time} with us.",
+            ),
+            fields={"name": _DOGS, "when": PAST, "time": split("ten years, twelve years, fourteen years")},
+            about="losing our dog {name}",
+            replies={
+                "sad": "{name} was family. A dog gives so much love.",
+                "angry": "It is not fair that {name} had to go. A dog should live longer.",
+                "fearful": "It is hard to imagine a life without {name}. You do not have to do it alone.",
             },
         ),
         Scene(
@@ -100,7 +121,7 @@ DOGS = Topic(
                 "our dog {name} can open the door now.",
                 "our dog {name} saved my {who} {when}.",
             ),
-            fields={"name": _DOGS, "when": PAST, "who": FAMILY[:2] + FAMILY[8:12]},
+            fields={"name": _DOGS, "when": PAST, "who": (*SIBLINGS, *CHILDREN, *GRANDCHILDREN)},
             about="our dog {name}",
             replies={
                 "neutral": "{name} is a very special dog.",
@@ -129,17 +150,17 @@ CATS = Topic(
             ),
             fields={
                 "name": _CATS,
-                "thing": split("a mouse, a bird, a frog, a sock, a leaf"),
+                "thing": split("a mouse, a bird, a frog, a butterfly, a small fish"),
                 "room": split("kitchen, bathroom, hall"),
                 "when": PAST[:4],
             },
-            about="our cat {name} and {thing}",
+            about="our cat {name} and {the_thing}",
             replies={
                 "neutral": "For a cat, {thing} is a present.",
-                "happy": "{name} loves you and wanted to share {thing}.",
-                "sad": "You feel sorry for {thing}, and I understand. {name} is still a cat.",
-                "angry": "It is annoying, but {name} does not mean it badly with {thing}.",
-                "fearful": "{thing} cannot hurt you. Ask somebody to take it away from {name}.",
+                "happy": "{name} loves you and wanted to share {the_thing}.",
+                "sad": "You feel sorry for {the_thing}, and I understand. {name} is still a cat.",
+                "angry": "It is annoying, but {name} does not mean it badly with {the_thing}.",
+                "fearful": "{the_thing} cannot hurt you. Ask somebody to take it away from {name}.",
                 "surprised": "{thing}? {name} is full of ideas.",
             },
         ),
@@ -151,7 +172,7 @@ CATS = Topic(
                 "a {color} cat looked at me {where}.",
             ),
             fields={
-                "color": split("black, white, gray, red, one eyed"),
+                "color": split("black, white, gray, orange, one eyed"),
                 "where": split("in our kitchen, on our roof, in the tree, in the basement"),
                 "since": split("Monday, yesterday, last week"),
                 "when": PAST[:4],
@@ -186,15 +207,13 @@ CATS = Topic(
         Scene(
             texts=(
                 "our cat {name} did not come home {when}.",
-                "our cat {name} scratched my {who} {when}.",
+                "somebody threw a stone at our cat {name} {when}.",
                 "our cat {name} fell from the {place} {when}.",
                 "our cat {name} does not eat anymore.",
                 "somebody locked our cat {name} in the {place} {when}.",
-                "our old cat {name} died {when}.",
             ),
             fields={
                 "name": _CATS,
-                "who": FAMILY[:2],
                 "place": split("roof, balcony, attic"),
                 "when": PAST[:5],
             },
@@ -203,6 +222,20 @@ CATS = Topic(
                 "sad": "{name} has a place in your heart. A cat is a true friend.",
                 "angry": "You want to protect {name}. A cat cannot speak for itself.",
                 "fearful": "Ask the neighbors and the vet about {name}. A cat is tough.",
+            },
+        ),
+        Scene(
+            texts=(
+                "our old cat {name} died {when}.",
+                "we had to say goodbye to our cat {name} {when}.",
+                "our cat {name} died {when}, after {time} with us.",
+            ),
+            fields={"name": _CATS, "when": PAST, "time": split("nine years, twelve years, sixteen years")},
+            about="losing our cat {name}",
+            replies={
+                "sad": "{name} was a true friend. A house without a cat is so quiet.",
+                "angry": "It is not fair that {name} had to go. A cat should live forever.",
+                "fearful": "It is hard to imagine your home without {name}. I am here when you want to talk.",
             },
         ),
         Scene(
@@ -274,7 +307,7 @@ PETS = Topic(
                 "sad": "You worry about the {animal} and about your {who}.",
                 "angry": "The {animal} is your {who}'s duty first of all.",
                 "fearful": "A {animal} does not run far. Your {who} will not blame you.",
-                "surprised": "The {animal}? How did your {who} take it?",
+                "surprised": "The {animal}? So nobody had told you before?",
             },
         ),
         Scene(
@@ -285,22 +318,21 @@ PETS = Topic(
             ),
             fields={
                 "animal": split("parrot, rabbit, hamster, turtle"),
-                "does": split("hides from me, looks at me, eats all day, bites my finger, follows me, stays awake"),
+                "does": split("hides from me, looks at me, eats a lot, bites my finger, follows me, stays awake"),
                 "often": split("every night, every day, every morning, all the time"),
             },
             about="our {animal}",
             replies={
                 "neutral": "A {animal} shows you in its own way what it needs.",
-                "happy": "Your {animal} likes you, that is clear.",
+                "happy": "Your {animal} makes you laugh, I can tell.",
                 "sad": "A {animal} can feel your mood. Sit with it for a while.",
                 "angry": "Give your {animal} time. It does not want to make you mad.",
                 "fearful": "It is normal for a {animal}. A vet can tell you more.",
-                "surprised": "Your {animal}? I did not know that they do that.",
+                "surprised": "Your {animal}? I did not know about that side of it.",
             },
         ),
         Scene(
             texts=(
-                "our {animal} died {when}.",
                 "our {animal} has been sick since {since}.",
                 "our {animal} did not move {when}.",
                 "somebody let our {animal} out {when}.",
@@ -308,15 +340,29 @@ PETS = Topic(
                 "the cat hurt our {animal} {when}.",
             ),
             fields={
-                "animal": (*_ANIMALS, "canary"),
+                "animal": split("parrot, rabbit, hamster, turtle, canary"),
                 "when": PAST,
                 "since": split("Monday, yesterday, last week, this morning"),
             },
             about="our {animal}",
             replies={
-                "sad": "A {animal} is small, but the love for it is big.",
+                "sad": "You love your {animal}, and it needs you now.",
                 "angry": "Your {animal} needs people who take care.",
                 "fearful": "Keep your {animal} warm, and call a vet.",
+            },
+        ),
+        Scene(
+            texts=(
+                "our {animal} died {when}.",
+                "{when} we found that our {animal} had died.",
+                "our old {animal} died {when}.",
+            ),
+            fields={"animal": (*_ANIMALS, "canary"), "when": PAST},
+            about="losing our {animal}",
+            replies={
+                "sad": "A {animal} is small, but the love for it is big.",
+                "angry": "You took good care of your {animal}. It is not your fault.",
+                "fearful": "Your {animal} feels no pain now. You can say goodbye in your own way.",
             },
         ),
         Scene(
@@ -328,7 +374,7 @@ PETS = Topic(
             ),
             fields={
                 "animal": split("parrot, rabbit, turtle, pony, dove"),
-                "what": split("my name, a trick"),
+                "what": ("a trick", "a new trick", "to come when I call"),
                 "when": PAST,
             },
             about="our {animal}",

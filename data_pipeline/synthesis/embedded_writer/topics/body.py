@@ -1,7 +1,14 @@
 """Health, the dentist, sleep, hair."""
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
-from data_pipeline.synthesis.embedded_writer.topics.fields import CLOCK, FAMILY, OFTEN, PAST, SOON, split
+from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    CLOCK,
+    FAMILY,
+    OFTEN,
+    PAST,
+    SOON,
+    split,
+)
 
 HEALTH = Topic(
     name="health",
@@ -114,6 +121,31 @@ HEALTH = Topic(
                 "fearful": "A doctor can look at your {part}. Sit down and call now.",
             },
         ),
+        Scene(
+            texts=(
+                "I cannot manage {task} alone anymore.",
+                "I need some help with {task} these days.",
+                "since {when} somebody has helped me with {task}.",
+                "my {who} helps me with {task} now.",
+            ),
+            fields={
+                "task": split(
+                    "the stairs, the shopping bags, the garden work, the small print, my shoes, the heavy door"
+                ),
+                "when": split("the winter, last month, my fall, the spring"),
+                "who": split("son, daughter, grandson, granddaughter, neighbor, niece, nephew"),
+            },
+            ages=("elderly",),
+            about="the help with {task}",
+            replies={
+                "neutral": "It is wise to accept help with {task}.",
+                "happy": "With help for {task} there is more time for what you love.",
+                "sad": "You did so much on your own. Help with {task} does not make you less.",
+                "angry": "You want to be free. You decide how much help with {task} you accept.",
+                "fearful": "You do not have to fear {task} when somebody is near.",
+                "surprised": "It came so suddenly with {task}, did it not?",
+            },
+        ),
     ),
     questions=(
         ("how much should people walk?", "People should walk at least half an hour a day."),
@@ -169,7 +201,7 @@ DENTIST = Topic(
         ),
         Scene(
             texts=(
-                "the dentist told me {what} {when}.",
+                "the dentist told me {when} {what}.",
                 "{when} the dentist told me {what}.",
                 "at the dentist they told me {what}.",
             ),
@@ -200,7 +232,7 @@ DENTIST = Topic(
             replies={
                 "sad": "You just wanted to enjoy {food}. The dentist can help you soon.",
                 "angry": "It only took {food}. The dentist can repair it.",
-                "fearful": "Call the dentist today. Until then, leave {food} alone.",
+                "fearful": "Call the dentist today. Do not eat {food} until then.",
             },
         ),
         Scene(
@@ -211,7 +243,7 @@ DENTIST = Topic(
                 "{when} I fell asleep in the chair of the dentist.",
             ),
             fields={
-                "gift": split("a sticker, a new toothbrush, a small toy, a day off"),
+                "gift": split("a sticker, a new toothbrush, a small toy, a funny card"),
                 "when": (*PAST, "today", "on Friday", "this time"),
             },
             about="the dentist",
@@ -291,7 +323,7 @@ SLEEP = Topic(
                 "happy": "Your {who} gives you something to smile about.",
                 "sad": "Maybe your {who} is very tired. A soft blanket can help.",
                 "angry": "You need your sleep. Tell your {who} how it is for you.",
-                "fearful": "Your {who} is not in danger. Just make sure that the way is free.",
+                "fearful": "Your {who} is not in danger. Many people are like that.",
                 "surprised": "Does your {who} know about it?",
             },
         ),
@@ -327,6 +359,28 @@ SLEEP = Topic(
                 "neutral": "A good sleep {where} gives strength for the day.",
                 "happy": "You slept well, and I can tell. Enjoy the day.",
                 "surprised": "You slept so well {where}, of all places?",
+            },
+        ),
+        Scene(
+            texts=(
+                "I heard {noise} {where} {when}.",
+                "{when} I heard {noise} {where}.",
+                "there was {noise} {where} {when}, and I woke up.",
+            ),
+            fields={
+                "noise": split("a strange noise, a soft knocking, a quiet voice, a scratching, a deep hum"),
+                "where": split("under my bed, in my closet, behind the curtain, outside my window"),
+                "when": split("last night, on Sunday night, after midnight, in the dark"),
+            },
+            ages=("child", "young"),
+            about="{the_noise} {where}",
+            replies={
+                "neutral": "Maybe {the_noise} was only the wind.",
+                "happy": "You turned {the_noise} into a little adventure.",
+                "sad": "You wished that somebody were with you when you heard {the_noise}.",
+                "angry": "Nobody likes to be woken up by {noise}. I understand.",
+                "fearful": "Turn on a small light. {the_noise} {where} cannot hurt you.",
+                "surprised": "{noise} {where}? What could it be?",
             },
         ),
     ),
@@ -403,7 +457,6 @@ HAIR = Topic(
         ),
         Scene(
             texts=(
-                "I found some gray in my hair {when}.",
                 "my hair has looked terrible since {since}.",
                 "they cut my hair much too short {when}.",
                 "there has been gum in my hair since {since}.",

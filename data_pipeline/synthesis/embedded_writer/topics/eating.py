@@ -1,7 +1,16 @@
 """Cooking, restaurants, baking."""
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
-from data_pipeline.synthesis.embedded_writer.topics.fields import FAMILY, PAST, SOON, split
+from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    CHILDREN,
+    FAMILY,
+    GRANDCHILDREN,
+    PAST,
+    SIBLINGS,
+    SOON,
+    SPOUSES,
+    split,
+)
 
 _DISHES = split(
     "tomato soup, fried rice, roast chicken, noodle soup, mushroom stew, fish with potatoes, vegetable pie, meatballs"
@@ -82,7 +91,7 @@ COOKING = Topic(
             replies={
                 "sad": "You put love into the {dish}, and it went wrong.",
                 "angry": "All that time for the {dish}, and then this.",
-                "fearful": "It was only {dish}. Sit down, and let us see if all is well.",
+                "fearful": "The {dish} does not matter. Sit down, and let us see if you are all right.",
             },
         ),
         Scene(
@@ -142,7 +151,7 @@ RESTAURANTS = Topic(
             ),
             fields={
                 "thing": split(
-                    "a bottle of wine, a huge dessert, a bowl of soup, the wrong meal, a plate of fish, the best table"
+                    "a bottle of wine, a huge dessert, a bowl of soup, the wrong meal, a plate of fish, a bowl of fruit"
                 ),
                 "when": PAST,
             },
@@ -172,8 +181,8 @@ RESTAURANTS = Topic(
             replies={
                 "neutral": "Have you ever eaten at the {kind} restaurant?",
                 "happy": "You clearly like {kind} food. Good for you.",
-                "sad": "You have memories of the {kind} restaurant, I think.",
-                "angry": "You would have liked something else there than this news about the restaurant.",
+                "sad": "The news about the {kind} restaurant makes you think of other times.",
+                "angry": "A {kind} restaurant is not for everybody. You may say what you think.",
                 "fearful": "A restaurant comes and goes. Your street will still be yours.",
                 "surprised": "The {kind} restaurant? When did they decide that?",
             },
@@ -186,7 +195,7 @@ RESTAURANTS = Topic(
                 "my {who} did not come to our dinner at the {kind} restaurant.",
                 "they charged us twice at the {kind} restaurant {when}.",
             ),
-            fields={"kind": _PLACES, "who": (*FAMILY[:2], *FAMILY[12:], "best friend", "cousin"), "when": PAST},
+            fields={"kind": _PLACES, "who": (*SIBLINGS, *SPOUSES, "best friend", "cousin"), "when": PAST},
             about="the {kind} restaurant",
             replies={
                 "sad": "The evening at the {kind} restaurant should have been nice.",
@@ -267,7 +276,7 @@ BAKING = Topic(
                 "cake": _CAKES,
                 "when": split("this morning, last night, lunch"),
                 "past": PAST[:4],
-                "who": FAMILY[:2] + FAMILY[8:14],
+                "who": (*SIBLINGS, *CHILDREN, *GRANDCHILDREN, *SPOUSES),
             },
             about="the missing {cake}",
             replies={

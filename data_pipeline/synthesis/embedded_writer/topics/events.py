@@ -1,7 +1,14 @@
 """Birthdays, weddings, parties, babies."""
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
-from data_pipeline.synthesis.embedded_writer.topics.fields import FAMILY, LATER, NAMES, PAST, SOON, split
+from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    FAMILY,
+    LATER,
+    NAMES,
+    PAST,
+    SOON,
+    split,
+)
 
 BIRTHDAYS = Topic(
     name="birthdays",
@@ -45,11 +52,11 @@ BIRTHDAYS = Topic(
             },
             about="the birthday present",
             replies={
-                "neutral": "{gift} is a useful birthday present.",
+                "neutral": "That is a birthday present to remember.",
                 "happy": "{gift} for your birthday sounds perfect.",
                 "sad": "You were wishing for something else than {gift}, I think.",
-                "angry": "You can say thank you for {gift} and still be disappointed.",
-                "fearful": "You do not have to use {gift} right away. Take your time.",
+                "angry": "You can say thank you for {the_gift} and still be disappointed.",
+                "fearful": "{the_gift} can wait. Take your time.",
                 "surprised": "{gift}? You did not see that present coming.",
             },
         ),
@@ -127,7 +134,10 @@ WEDDINGS = Topic(
                 "my {who} told me {they} is getting married {when}.",
             ),
             fields={
-                "who": (*split("sister, brother, mother, father, aunt, uncle, son, daughter, grandson"), FAMILY[11]),
+                "who": (
+                    *split("sister, brother, mother, father, aunt, uncle, son, daughter, grandson"),
+                    "granddaughter",
+                ),
                 "when": LATER,
             },
             about="my {who}'s wedding",
@@ -234,7 +244,7 @@ PARTIES = Topic(
                 "neutral": "A party at {place} could be fun. Are you going?",
                 "happy": "A party {when}. I hope the music will be good.",
                 "sad": "You do not have to go to the party if you feel low.",
-                "angry": "Nobody can make you go to a party. You decide about {when}.",
+                "angry": "Nobody can make you go to a party. It is your choice.",
                 "fearful": "You can go to the party for one hour and leave when you like.",
                 "surprised": "A party at {place}? That is new.",
             },
@@ -283,14 +293,14 @@ PARTIES = Topic(
                 "{when} {thing} got broken at our party.",
             ),
             fields={
-                "thing": split("the big mirror, my glasses, the window, a vase, my camera"),
+                "thing": split("the big mirror, my glasses, the window, our vase, my camera"),
                 "when": split("last night, on Friday, on Saturday, last weekend"),
             },
             about="the party and {thing}",
             replies={
                 "sad": "What a pity about {thing}. It was meant to be a nice party.",
                 "angry": "Somebody should pay for {thing}. You can ask for that calmly.",
-                "fearful": "Tell the truth about {thing}. Most people will understand.",
+                "fearful": "Nobody was hurt, and {thing} can be replaced.",
             },
         ),
         Scene(
@@ -395,7 +405,6 @@ BABIES = Topic(
                 "the baby has had a fever since {when}.",
                 "my {who}'s baby is very sick.",
                 "my {who}'s baby was born much too early.",
-                "my {who} lost the baby {when}.",
             ),
             fields={
                 "who": split("sister, cousin, aunt, neighbor, daughter, best friend"),

@@ -1,7 +1,21 @@
 """Moving, repairs, cleaning, the garden."""
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
-from data_pipeline.synthesis.embedded_writer.topics.fields import CITIES, FAMILY, LATER, PAST, SOON, split
+from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    CHILDREN,
+    CITIES,
+    ELDERS,
+    FAMILY,
+    GRANDCHILDREN,
+    GRANDPARENTS,
+    LATER,
+    PARENTS,
+    PAST,
+    SIBLINGS,
+    SOON,
+    SPOUSES,
+    split,
+)
 
 MOVING = Topic(
     name="moving",
@@ -29,7 +43,7 @@ MOVING = Topic(
                 "{when} my {who} is going to live with us.",
                 "we are giving the small room to my {who} {when}.",
             ),
-            fields={"who": (*FAMILY[:8], "cousin", *FAMILY[8:12]), "when": LATER},
+            fields={"who": (*SIBLINGS, *ELDERS, "cousin", *CHILDREN, *GRANDCHILDREN), "when": LATER},
             about="living with my {who}",
             replies={
                 "neutral": "Your {who} will bring some life into the house.",
@@ -79,7 +93,7 @@ MOVING = Topic(
             replies={
                 "sad": "A {home} is more than walls. It is all right to be sad.",
                 "angry": "That is a hard thing to take. Your {home} should be a safe place.",
-                "fearful": "There will be a roof over your head. Let us plan for your {home} step by step.",
+                "fearful": "It is a lot at once. Let us go through the trouble with your {home} step by step.",
             },
         ),
         Scene(
@@ -147,7 +161,7 @@ REPAIRS = Topic(
             about="the {sign} in the {room}",
             replies={
                 "neutral": "Have somebody take a look at the {room}.",
-                "happy": "You seem to like the {sign}. Is it a good one?",
+                "happy": "Maybe the {sign} is a good sign. What do you think?",
                 "sad": "Your home feels less like home with a {sign} in the {room}.",
                 "angry": "A {sign} in the {room} is not what you pay for. Call the landlord.",
                 "fearful": "Stay out of the {room}, and ask someone to check the {sign}.",
@@ -186,7 +200,7 @@ REPAIRS = Topic(
             fields={
                 "thing": split("heater, washing machine, kitchen window, front door, bathroom lamp, bed"),
                 "when": PAST,
-                "who": FAMILY[:2],
+                "who": SIBLINGS,
             },
             about="the {thing}",
             replies={
@@ -200,13 +214,13 @@ REPAIRS = Topic(
                 "I repaired the {thing} all by myself {when}.",
                 "the {thing} has worked again since {since}.",
                 "{when} the {thing} started to work again.",
-                "my {who} made me a new {thing} out of old wood.",
+                "my {who} repaired the {thing} for me {when}.",
             ),
             fields={
-                "thing": split("chair, gate, music box, toy boat, swing, rocking chair, coffee mill"),
+                "thing": split("music box, toy boat, coffee mill, old radio, wall clock, sewing machine"),
                 "when": PAST,
                 "since": split("yesterday, Monday, this morning"),
-                "who": FAMILY[4:6] + FAMILY[7:8],
+                "who": (*GRANDPARENTS, "uncle"),
             },
             about="the {thing}",
             replies={
@@ -254,7 +268,7 @@ CLEANING = Topic(
                 "my {who} wants me to clean the {room} {when}.",
             ),
             fields={
-                "who": FAMILY[2:4] + FAMILY[12:],
+                "who": (*PARENTS, *SPOUSES),
                 "room": split("kitchen, bathroom, garage, living room, stairs, yard"),
                 "when": SOON[:5],
             },
@@ -280,13 +294,13 @@ CLEANING = Topic(
                 ),
                 "where": split("under the bed, behind the sofa, in the attic, in the basement, under the carpet"),
             },
-            about="{thing}",
+            about="{the_thing}",
             replies={
-                "neutral": "What will you do with {thing}?",
-                "happy": "{thing} is a nice reward for cleaning.",
-                "sad": "Finding {thing} can bring back a lot.",
-                "angry": "Now you know where {thing} was all the time.",
-                "fearful": "It is only {thing}. You do not have to do anything right now.",
+                "neutral": "What will you do with {the_thing}?",
+                "happy": "{the_thing} was worth the search.",
+                "sad": "{the_thing} can bring back a lot.",
+                "angry": "Now you know where {the_thing} was all the time.",
+                "fearful": "{the_thing} cannot hurt you. You do not have to do anything right now.",
                 "surprised": "{thing}? Who would have looked {where}?",
             },
         ),
@@ -298,7 +312,7 @@ CLEANING = Topic(
                 "{when} I spilled {liquid} on the {thing}.",
             ),
             fields={
-                "who": FAMILY[:2] + FAMILY[8:10] + FAMILY[12:],
+                "who": (*SIBLINGS, *CHILDREN, *SPOUSES),
                 "liquid": split("milk, ink, paint, coffee, soup"),
                 "thing": split("carpet, white sofa, clean floor, bed, tablecloth"),
                 "when": PAST[:4],
@@ -438,7 +452,7 @@ GARDEN = Topic(
     ),
     questions=(
         ("when should I water the plants?", "Water the plants early in the morning or in the evening."),
-        ("what grows easily?", "Beans and sunflowers grow easily, even in a pot."),
+        ("what grows easily in a pot?", "Beans and sunflowers grow easily, even in a pot."),
         ("how do I keep the snails away?", "Put egg shells around the plants to keep the snails away."),
     ),
 )

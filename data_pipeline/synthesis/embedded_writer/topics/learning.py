@@ -1,7 +1,21 @@
 """School, exams, languages, books."""
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
-from data_pipeline.synthesis.embedded_writer.topics.fields import DAYS, FAMILY, NAMES, OFTEN, PAST, SOON, split
+from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    CHILDREN,
+    DAYS,
+    ELDERS,
+    FAMILY,
+    GRANDCHILDREN,
+    GRANDPARENTS,
+    NAMES,
+    OFTEN,
+    PARENTS,
+    PAST,
+    SIBLINGS,
+    SOON,
+    split,
+)
 
 SUBJECTS = split("history, music, English, art, science, geography")
 
@@ -71,7 +85,7 @@ SCHOOL = Topic(
                 "sad": "You want school to be a good place for your {who}.",
                 "angry": "Ask the school to explain it. Your {who} should be heard too.",
                 "fearful": "You and the school can help your {who} together.",
-                "surprised": "A call from the school about your {who}? What happened?",
+                "surprised": "Was there a problem at school, or good news about your {who}?",
             },
         ),
         Scene(
@@ -115,7 +129,7 @@ SCHOOL = Topic(
             fields={
                 "subject": SUBJECTS,
                 "when": PAST[:4],
-                "who": (*FAMILY[:2], "cousin", *FAMILY[8:12], "nephew", "niece"),
+                "who": (*SIBLINGS, "cousin", *CHILDREN, *GRANDCHILDREN, "nephew", "niece"),
             },
             about="my {who} and {subject}",
             replies={
@@ -206,7 +220,7 @@ EXAMS = Topic(
             replies={
                 "neutral": "I wish your {who} luck with the driving test.",
                 "happy": "Soon your {who} can drive you to the sea.",
-                "sad": "Your {who} is growing up so fast. The test is one more step.",
+                "sad": "The test is a big step for your {who}, and things will change.",
                 "angry": "A driving test brings out strong feelings. Your {who} needs calm now.",
                 "fearful": "Your {who} has a good teacher in the driving seat. It will be fine.",
                 "surprised": "Your {who} is already taking the driving test?",
@@ -235,11 +249,15 @@ EXAMS = Topic(
                 "{when} they told me that I passed the exam in {subject}.",
                 "my {who} passed the exam in {subject} {when}.",
             ),
-            fields={"subject": (*SUBJECTS, "biology", "French"), "when": PAST, "who": FAMILY[:2] + FAMILY[8:12]},
+            fields={
+                "subject": (*SUBJECTS, "biology", "French"),
+                "when": PAST,
+                "who": (*SIBLINGS, *CHILDREN, *GRANDCHILDREN),
+            },
             about="the exam",
             replies={
                 "neutral": "Passed is passed. Now there is time to rest.",
-                "happy": "You passed. All the long evenings were worth it.",
+                "happy": "Passed. All the long evenings were worth it.",
                 "surprised": "So you really did not think it would be passed?",
             },
         ),
@@ -263,7 +281,7 @@ LANGUAGES = Topic(
                 "{when} my {who} began to learn {language}.",
             ),
             fields={
-                "who": (*FAMILY[:6], "cousin", "best friend", *FAMILY[8:12]),
+                "who": (*SIBLINGS, *PARENTS, *GRANDPARENTS, "cousin", "best friend", *CHILDREN, *GRANDCHILDREN),
                 "language": _LANGUAGES[:6],
                 "when": PAST[3:5],
             },
@@ -409,12 +427,12 @@ BOOKS = Topic(
                 "thing": split("an old letter, a dried flower, a photo of a child, a ten dollar bill, a train ticket"),
                 "place": split("the library, the market, my grandmother, my neighbor, a friend, the church"),
             },
-            about="{thing} in the book",
+            about="{the_thing} in the book",
             replies={
-                "neutral": "You could give {thing} back with the book.",
+                "neutral": "I wonder who left {the_thing} in the book.",
                 "happy": "{thing} makes the book even more special.",
                 "sad": "{thing} in a book can tell a sad story.",
-                "angry": "Somebody forgot {thing} in the book. It was surely not meant badly.",
+                "angry": "Somebody forgot {the_thing} in the book. It was surely not meant badly.",
                 "fearful": "{thing} in a book cannot hurt you. Show it to someone you trust.",
                 "surprised": "{thing}? I wonder how it got into the book.",
             },
@@ -435,7 +453,7 @@ BOOKS = Topic(
             replies={
                 "sad": "A book you love is like a friend. I understand that it hurts.",
                 "angry": "A book should be handled with care. You may say so.",
-                "fearful": "A book can be replaced. Just tell the truth about it.",
+                "fearful": "A book can be replaced. There is always a way to get another one.",
             },
         ),
         Scene(
@@ -446,7 +464,7 @@ BOOKS = Topic(
                 "I found a book about {subject} in the library {when}.",
             ),
             fields={
-                "who": FAMILY[:8],
+                "who": (*SIBLINGS, *ELDERS),
                 "subject": split("horses, the stars, pirates, old trains, the sea, famous painters"),
                 "when": PAST[:4],
             },

@@ -1,7 +1,19 @@
 """Music, films, art, games."""
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
-from data_pipeline.synthesis.embedded_writer.topics.fields import FAMILY, NAMES, PAST, SOON, split
+from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    ELDERS,
+    FAMILY,
+    GRANDCHILDREN,
+    GRANDPARENTS,
+    NAMES,
+    PARENTS,
+    PAST,
+    SIBLINGS,
+    SOON,
+    SPOUSES,
+    split,
+)
 
 _INSTRUMENTS = split("piano, violin, guitar, flute, trumpet, drums, cello")
 
@@ -72,14 +84,14 @@ MUSIC = Topic(
                 "a string of my {instrument} broke {when}.",
                 "somebody sat on my {instrument} {when}.",
                 "somebody stole my {instrument} {when}.",
-                "my {instrument} teacher shouted at me {when}.",
+                "my little cousin broke my {instrument} {when}.",
                 "I left my {instrument} on the bus {when}.",
             ),
             fields={"instrument": split("violin, guitar, cello"), "when": (*PAST, "today", "on Friday")},
             about="my {instrument}",
             replies={
                 "sad": "A {instrument} is close to the heart. I understand.",
-                "angry": "Your {instrument} and your feelings deserve respect.",
+                "angry": "It is maddening when something happens to your {instrument}.",
                 "fearful": "There is a way to fix this. Start with one call about the {instrument}.",
             },
         ),
@@ -185,7 +197,7 @@ FILMS = Topic(
             about="the film about {subject}",
             replies={
                 "sad": "A film can hurt, and this one did.",
-                "angry": "You were looking forward to that film, and it was spoiled.",
+                "angry": "That film should have been a nice time for you.",
                 "fearful": "Nothing from that film can reach you. It was all made up.",
             },
         ),
@@ -196,7 +208,7 @@ FILMS = Topic(
                 "my {who} is in the film about {subject}.",
                 "we laughed all through the film about {subject} {when}.",
             ),
-            fields={"subject": _FILMS, "when": PAST, "who": FAMILY[:8]},
+            fields={"subject": _FILMS, "when": PAST, "who": (*SIBLINGS, *ELDERS)},
             about="the film about {subject}",
             replies={
                 "neutral": "Then you will remember the film for long.",
@@ -284,7 +296,11 @@ ART = Topic(
                 "my {who} laughed at my picture of {motif} {when}.",
                 "I worked for weeks, and my picture of {motif} is ugly.",
             ),
-            fields={"motif": _MOTIFS, "who": FAMILY[:6] + FAMILY[10:], "when": PAST[:4]},
+            fields={
+                "motif": _MOTIFS,
+                "who": (*SIBLINGS, *PARENTS, *GRANDPARENTS, *GRANDCHILDREN, *SPOUSES),
+                "when": PAST[:4],
+            },
             about="my picture of {motif}",
             replies={
                 "sad": "There was a piece of you in the picture of {motif}.",
@@ -302,7 +318,7 @@ ART = Topic(
             fields={"motif": _MOTIFS, "when": PAST, "who": FAMILY},
             about="my picture of {motif}",
             replies={
-                "neutral": "Then {motif} was a good idea.",
+                "neutral": "Then it was right to pick {motif}.",
                 "happy": "Your picture of {motif} has found its place.",
                 "surprised": "The picture of {motif}? You almost did not show it.",
             },
@@ -398,7 +414,7 @@ GAMES = Topic(
             about="the game of {game}",
             replies={
                 "sad": "Losing the joy in {game} is sad. Tomorrow is another day.",
-                "angry": "Fair play matters, also in {game}. Your anger is right.",
+                "angry": "It is no fun when a game of {game} goes like that.",
                 "fearful": "It was just {game}. Stay with people who are kind to you.",
             },
         ),

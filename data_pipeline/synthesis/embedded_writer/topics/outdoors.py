@@ -1,7 +1,14 @@
 """Walks, sports, the weather, the sea."""
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
-from data_pipeline.synthesis.embedded_writer.topics.fields import FAMILY, NAMES, PAST, SOON, split
+from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    FAMILY,
+    NAMES,
+    PAST,
+    SIBLINGS,
+    SOON,
+    split,
+)
 
 WALKS = Topic(
     name="walks",
@@ -15,10 +22,10 @@ WALKS = Topic(
             fields={"animal": split("deer, bear, fox, wolf, wild horse, wild pig, white owl, snake"), "when": PAST},
             about="the {animal}",
             replies={
-                "neutral": "A {animal} is a rare sight on a walk.",
+                "neutral": "A {animal} is a rare sight.",
                 "happy": "Meeting a {animal} is a gift of the woods.",
                 "sad": "Was the {animal} hurt, or all alone?",
-                "angry": "Were you let down by somebody who should have warned you of the {animal}?",
+                "angry": "A sign should have warned you of the {animal}.",
                 "fearful": "You are safe now. The {animal} has gone its own way.",
                 "surprised": "A {animal}, so close? How big was it?",
             },
@@ -41,7 +48,7 @@ WALKS = Topic(
                 "neutral": "Take good shoes and some water for the walk.",
                 "happy": "A walk {where} will do you and your {who} good.",
                 "sad": "While you walk {where}, you can tell your {who} how you feel.",
-                "angry": "You can tell your {who} that you do not want to walk today.",
+                "angry": "You can tell your {who} that you are not in the mood to walk.",
                 "fearful": "Your {who} will be with you all the way, and you can turn back.",
                 "surprised": "Your {who} wants to walk {where}? That is new.",
             },
@@ -85,7 +92,7 @@ WALKS = Topic(
             replies={
                 "sad": "Your day {where} should have been a good one.",
                 "angry": "A walk {where} should have clear signs and a good path.",
-                "fearful": "You are not {where} anymore. Breathe, and tell me what happened.",
+                "fearful": "That is over now. Breathe, and tell me what happened {where}.",
             },
         ),
         Scene(
@@ -95,7 +102,10 @@ WALKS = Topic(
                 "I took a photo of the {sight} {when}.",
                 "we slept outside {when} and saw the {sight}.",
             ),
-            fields={"sight": split("full moon, red sky, big rainbow, sunrise, sunset, bright comet"), "when": PAST[:5]},
+            fields={
+                "sight": split("full moon, red sky, big rainbow, sunrise, sunset, bright comet"),
+                "when": (*PAST[3:], "yesterday", "on Sunday"),
+            },
             about="the {sight}",
             replies={
                 "neutral": "A {sight} is worth the way.",
@@ -285,19 +295,19 @@ WEATHER = Topic(
             replies={
                 "sad": "The {weather} took something that you cared for.",
                 "angry": "All because of the {weather}. You have every reason to be mad.",
-                "fearful": "The {weather} is over. Now we can see how to mend {thing}.",
+                "fearful": "The {weather} is over. Now we can see what to do about {thing}.",
             },
         ),
         Scene(
             texts=(
-                "the sun is out again over the {place} {when}.",
+                "the sun was out again over the {place} {when}.",
                 "there was a rainbow over the {place} {when}.",
                 "the {place} was covered with snow {when}.",
                 "{when} the whole {place} was white with snow.",
             ),
             fields={
-                "place": split("town, river, garden, school, park, church, old bridge"),
-                "when": split("this morning, when I woke up, after the rain, when I came home, after the storm"),
+                "place": split("town, garden, school, park, church, old bridge, hill"),
+                "when": split("this morning, when I woke up, when I came home, yesterday, on Sunday"),
             },
             about="the weather over the {place}",
             replies={
@@ -347,13 +357,13 @@ SEA = Topic(
                 ),
                 "when": PAST,
             },
-            about="{thing} on the beach",
+            about="{the_thing} on the beach",
             replies={
                 "neutral": "The sea brings all kinds of things to the beach. Did you keep it?",
                 "happy": "{thing} is a find to remember.",
                 "sad": "{thing} on the beach can make us think of sad stories.",
                 "angry": "The beach should be clean, and somebody should care for it.",
-                "fearful": "You do not have to touch {thing}. Just walk on along the beach.",
+                "fearful": "You do not have to touch {the_thing}. Just walk on along the beach.",
                 "surprised": "{thing}? I wonder where it came from.",
             },
         ),
@@ -388,7 +398,7 @@ SEA = Topic(
                 "thing": split("glasses, hat, shoes, camera, towel"),
                 "sharp": split("broken bottle, jelly fish, sharp shell"),
                 "place": split("beach, lake, river bank, swimming pool"),
-                "who": FAMILY[:2],
+                "who": SIBLINGS,
                 "when": PAST,
             },
             about="what happened at the {place}",

@@ -2,11 +2,13 @@
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
 from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    ELDERS,
     FAMILY,
+    GRANDCHILDREN,
     LATER,
     NAMES,
     PAST,
-    PEOPLE,
+    SIBLINGS,
     SOON,
     split,
 )
@@ -71,7 +73,7 @@ VISITS = Topic(
                 "for {time} my {who} has been staying with us.",
             ),
             fields={
-                "who": FAMILY[:8] + FAMILY[10:12],
+                "who": (*SIBLINGS, *ELDERS, *GRANDCHILDREN),
                 "time": split("three days, a whole week, ten days, two weeks, a month, the whole summer"),
             },
             about="the time with my {who}",
@@ -91,7 +93,7 @@ VISITS = Topic(
                 "to see me, my {who} came {distance}.",
             ),
             fields={
-                "who": (*FAMILY, *PEOPLE[2:4]),
+                "who": (*FAMILY, "cousin", "best friend"),
                 "distance": split(
                     "all the way from Boston, all the way from London, across the whole country, a very long way, "
                     "all night by train"
@@ -241,7 +243,7 @@ NEIGHBORS = Topic(
             texts=(
                 "my neighbor plays the {instrument} {often}.",
                 "{often} my neighbor plays the {instrument}.",
-                "I can hear the {instrument} of my neighbor {often}.",
+                "I can hear my neighbor's {instrument} {often}.",
             ),
             fields={
                 "instrument": split("piano, drums, trumpet, guitar, violin, flute"),
@@ -381,7 +383,7 @@ GRANDPARENTS = Topic(
             about="my {who}",
             replies={
                 "neutral": "Your {who} trusts your advice about {subject}.",
-                "happy": "It must be a joy that your {who} comes to you with {subject}.",
+                "happy": "It must be a joy that your {who} talks to you about {subject}.",
                 "sad": "You wish you could do more for your {who}.",
                 "angry": "You see {subject} in another way, and you may tell your {who} so.",
                 "fearful": "Your {who} has you, and that will help more than you think.",
@@ -417,12 +419,12 @@ GRANDPARENTS = Topic(
             ),
             fields={
                 "who": split("grandmother, grandfather, older sister, older brother, husband, wife"),
-                "thing": split("my name, the way home, our house, my birthday"),
+                "thing": split("my name, the way home, my birthday, our last visit"),
                 "when": split("last week, last month, yesterday, this morning"),
             },
             about="my {who}",
             replies={
-                "sad": "Your {who} can still feel your love, even without {thing}.",
+                "sad": "Your {who} can still feel your love, every single day.",
                 "angry": "It is the illness, and not your {who}, that makes you angry.",
                 "fearful": "A doctor can tell you more. You do not have to care for your {who} alone.",
             },

@@ -1,7 +1,18 @@
 """Phones, clothes, shopping, lost things."""
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
-from data_pipeline.synthesis.embedded_writer.topics.fields import FAMILY, NAMES, PAST, SOON, split
+from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    CHILDREN,
+    FAMILY,
+    GRANDCHILDREN,
+    NAMES,
+    PARENTS,
+    PAST,
+    SIBLINGS,
+    SOON,
+    SPOUSES,
+    split,
+)
 
 PHONES = Topic(
     name="phones",
@@ -24,7 +35,7 @@ PHONES = Topic(
                 "neutral": "Will you answer the message from {who}?",
                 "happy": "It is a good message from {who}, I can tell.",
                 "sad": "Words from {who} can hurt, even in a short message.",
-                "angry": "Put the phone away, and answer the message from {who} tomorrow.",
+                "angry": "Put the phone away, and answer the message from {the_who} tomorrow.",
                 "fearful": "You do not have to answer the message alone. Show it to someone you trust.",
                 "surprised": "A message from {who}? What does it say?",
             },
@@ -34,7 +45,6 @@ PHONES = Topic(
                 "my {who} looked at my phone {when}.",
                 "my {who} has had my phone since {since}.",
                 "{when} my {who} took my phone to the shop.",
-                "my {who} wants to buy my old phone.",
             ),
             fields={"who": FAMILY, "when": PAST[:3], "since": split("this morning, yesterday, Monday")},
             about="my {who} and my phone",
@@ -54,7 +64,9 @@ PHONES = Topic(
                 "at {hour} the phone rang, and it was {who}.",
             ),
             fields={
-                "hour": split("midnight, two in the morning, five in the morning, four, noon"),
+                "hour": split(
+                    "midnight, two in the morning, three in the morning, four in the morning, five in the morning"
+                ),
                 "when": PAST[:2] + PAST[4:],
                 "who": (*NAMES[:8], "my uncle", "my old teacher"),
             },
@@ -81,14 +93,14 @@ PHONES = Topic(
                 "water": split("lake, river, pool, toilet"),
                 "place": split("park, train station, movie theater, hotel"),
                 "since": split("yesterday, this morning, Monday"),
-                "who": FAMILY[:2] + FAMILY[12:],
+                "who": (*SIBLINGS, *SPOUSES),
                 "when": PAST,
             },
             about="my phone",
             replies={
                 "sad": "There are so many memories in a phone.",
-                "angry": "Your phone is yours alone. I understand you.",
-                "fearful": "Change your passwords first. Then we care for the phone.",
+                "angry": "You need your phone every day. No wonder that you are upset.",
+                "fearful": "A phone can be replaced. Let us think about what to do first.",
             },
         ),
         Scene(
@@ -107,9 +119,9 @@ PHONES = Topic(
             },
             about="my phone",
             replies={
-                "neutral": "Then the phone has done something good.",
+                "neutral": "It is good to have a phone that you can count on.",
                 "happy": "It is a good day for you and your phone.",
-                "surprised": "And the phone just did that?",
+                "surprised": "You did not expect that from your phone, did you?",
             },
         ),
     ),
@@ -132,7 +144,7 @@ CLOTHES = Topic(
                 "{when} my {who} put on my {color} {item}.",
             ),
             fields={
-                "who": (*FAMILY[:4], "cousin", *FAMILY[8:]),
+                "who": (*SIBLINGS, *PARENTS, "cousin", *CHILDREN, *GRANDCHILDREN, *SPOUSES),
                 "color": split("old blue, old green, new red, new black"),
                 "item": split("coat, sweater, hat, jacket, scarf"),
                 "when": PAST[:3],
@@ -143,7 +155,7 @@ CLOTHES = Topic(
                 "happy": "You are kind to share your {item}.",
                 "sad": "That {item} meant something to you.",
                 "angry": "Your {who} should ask before touching your {item}.",
-                "fearful": "A {item} can be found again. Just ask your {who} about it.",
+                "fearful": "Your {who} did not mean to hurt you. Just talk about the {item}.",
                 "surprised": "Your {item}? Did your {who} even ask you?",
             },
         ),
@@ -175,17 +187,17 @@ CLOTHES = Topic(
                 "{when} I put my hand into my {item} and found {thing}.",
             ),
             fields={
-                "thing": split("a letter, a key, a ring, a mouse, a photo of my father, a hundred dollars, a note"),
+                "thing": split("a letter, a key, a ring, a flower, a photo of my father, a poem, a note"),
                 "item": split("coat, jacket, dress, raincoat"),
                 "when": PAST,
             },
-            about="{thing} in my {item}",
+            about="{the_thing} in my {item}",
             replies={
-                "neutral": "How long was {thing} in your {item}?",
-                "happy": "Your {item} kept {thing} safe for you.",
+                "neutral": "How long was {the_thing} in your {item}?",
+                "happy": "Your {item} kept {the_thing} safe for you.",
                 "sad": "An old {item} can hold so many memories.",
-                "angry": "Did somebody put {thing} into your {item} without asking?",
-                "fearful": "Put {thing} on the table, and look at it calmly with someone.",
+                "angry": "Did somebody put {the_thing} into your {item} without asking?",
+                "fearful": "Put {the_thing} on the table, and look at it calmly with someone.",
                 "surprised": "{thing}? You should wear that {item} more often.",
             },
         ),
@@ -227,7 +239,7 @@ CLOTHES = Topic(
             replies={
                 "neutral": "A {color} {item} goes with many things.",
                 "happy": "You must look lovely in the {color} {item}.",
-                "surprised": "The {color} {item}? You had almost given up hope.",
+                "surprised": "A {color} {item}? I would love to see that.",
             },
         ),
     ),
@@ -253,13 +265,13 @@ SHOPPING = Topic(
                 "where": split("at the market, in town"),
                 "when": PAST[:4],
             },
-            about="my {who} and {thing}",
+            about="my {who} and {the_thing}",
             replies={
-                "neutral": "What will your {who} do with {thing}?",
-                "happy": "It will never be boring with {thing} in the house.",
-                "sad": "Maybe your {who} is looking for something that {thing} cannot give.",
-                "angry": "You need to talk to your {who} before there is more than {thing}.",
-                "fearful": "The shop may take {thing} back. Ask your {who} for the bill.",
+                "neutral": "What will your {who} do with {the_thing}?",
+                "happy": "It will never be boring with {the_thing} in the house.",
+                "sad": "Maybe your {who} is looking for something that {the_thing} cannot give.",
+                "angry": "Talk to your {who} about {the_thing} and about money.",
+                "fearful": "The shop may take {the_thing} back. Ask your {who} for the bill.",
                 "surprised": "{thing}? What got into your {who}?",
             },
         ),
@@ -282,7 +294,7 @@ SHOPPING = Topic(
                 "sad": "The {shop} has been a part of your life.",
                 "angry": "Tell the owner of the {shop} how you feel about it.",
                 "fearful": "There will always be a place to shop. The {shop} is just one of them.",
-                "surprised": "The {shop}? I thought that it would never change.",
+                "surprised": "The {shop}? That is news for your whole street.",
             },
         ),
         Scene(
@@ -293,15 +305,15 @@ SHOPPING = Topic(
             ),
             fields={
                 "shop": split("market, bakery, bookstore, flower shop, shoe store, grocery store"),
-                "thing": split("a red balloon, the wrong bag, twenty dollars too much, an extra apple, her number"),
+                "thing": split("a red balloon, the wrong bag, twenty dollars too much, a small gift, a free ticket"),
                 "when": PAST[:5],
             },
-            about="{thing} from the {shop}",
+            about="{the_thing} from the {shop}",
             replies={
                 "neutral": "You can go back to the {shop} and say thank you.",
                 "happy": "People at the {shop} seem to like you.",
                 "sad": "You would have liked something else from the {shop}.",
-                "angry": "The {shop} made a mistake, and you can take it back.",
+                "angry": "If the {shop} made a mistake, you can say so.",
                 "fearful": "You did nothing wrong at the {shop}. Just explain it.",
                 "surprised": "And the {shop} wanted nothing for it?",
             },
@@ -330,7 +342,7 @@ SHOPPING = Topic(
             texts=(
                 "I found the perfect {thing} at the {shop} {when}.",
                 "I paid only one dollar for a {thing} at the {shop}.",
-                "I was the lucky guest at the {shop} and won a {thing}.",
+                "there was a contest at the {shop}, and I won a {thing}.",
                 "the {shop} gave me a {thing} for free {when}.",
             ),
             fields={
@@ -395,9 +407,9 @@ LOST = Topic(
             replies={
                 "neutral": "You could hang up a note about the {thing}.",
                 "happy": "Somebody will be so glad to have the {thing} back.",
-                "sad": "Somebody may be crying about that {thing}. You feel that.",
+                "sad": "Somebody may miss that {thing} very much.",
                 "angry": "People should look after a {thing} better.",
-                "fearful": "Leave the {thing} where it is, and tell the police.",
+                "fearful": "Leave the {thing} where it is, and ask somebody to look with you.",
                 "surprised": "A {thing}? And nobody was there?",
             },
         ),

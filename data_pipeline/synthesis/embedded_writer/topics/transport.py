@@ -1,7 +1,14 @@
 """Cars, trains, travel, bicycles."""
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
-from data_pipeline.synthesis.embedded_writer.topics.fields import CITIES, FAMILY, LATER, PAST, SOON, split
+from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    CITIES,
+    FAMILY,
+    LATER,
+    PAST,
+    SOON,
+    split,
+)
 
 CARS = Topic(
     name="cars",
@@ -16,8 +23,8 @@ CARS = Topic(
             about="the {color} car",
             replies={
                 "neutral": "A {color} car is easy to find in the parking lot.",
-                "happy": "Your {who} made a good choice with the {color} car.",
-                "sad": "A car carries many memories, and your {who} has moved on.",
+                "happy": "Your {who} made a good deal with the {color} car.",
+                "sad": "A car can mean a big change. Talk to your {who} about it.",
                 "angry": "You should have a say when it comes to the {color} car.",
                 "fearful": "Talk to your {who} about the money and the {color} car.",
                 "surprised": "A {color} car? Your {who} keeps secrets well.",
@@ -36,7 +43,7 @@ CARS = Topic(
                 "happy": "A drive with your {who} is a small adventure.",
                 "sad": "A long drive gives you time to talk to your {who}.",
                 "angry": "Tell your {who} that you want to plan such a drive together.",
-                "fearful": "Ask your {who} to make breaks and to call you from {city}.",
+                "fearful": "Ask your {who} to take breaks on the way to {city}.",
                 "surprised": "To {city}? Your {who} must love to drive.",
             },
         ),
@@ -47,7 +54,7 @@ CARS = Topic(
                 "{when} I found a {thing} on our car.",
             ),
             fields={
-                "thing": split("note, flower, white cat, love letter, ticket, huge box, scarf"),
+                "thing": split("note, flower, red glove, love letter, ticket, huge box, scarf"),
                 "since": split("this morning, yesterday, Monday"),
                 "when": PAST,
             },
@@ -161,7 +168,7 @@ TRAINS = Topic(
                 "{when} the {vehicle} stopped in {place}, and we all had to get out.",
             ),
             fields={
-                "vehicle": split("bus, train, subway, tram"),
+                "vehicle": split("bus, train, tram"),
                 "place": split("the woods, the tunnel, the night, the snow, the city"),
                 "when": PAST[:5],
             },
@@ -194,7 +201,7 @@ TRAINS = Topic(
             replies={
                 "sad": "That {vehicle} took a piece of your day with it.",
                 "angry": "Complain to the people who run the {vehicle}.",
-                "fearful": "Call the station. The people of the {vehicle} can help.",
+                "fearful": "Call the station. They know what to do about the {vehicle}.",
             },
         ),
         Scene(
@@ -204,7 +211,7 @@ TRAINS = Topic(
                 "the driver of the {vehicle} waited for me {when}.",
                 "the whole {vehicle} sang on the way to {city}.",
             ),
-            fields={"vehicle": split("bus, train, ferry"), "city": CITIES, "when": PAST},
+            fields={"vehicle": split("bus, train, night bus, night train"), "city": CITIES, "when": PAST},
             about="the {vehicle}",
             replies={
                 "neutral": "Then it was a good day to take the {vehicle}.",
@@ -272,14 +279,14 @@ TRAVEL = Topic(
             fields={
                 "city": CITIES,
                 "feature": split(
-                    "right by the water, on the top floor, above a bar, next to the station, in an old castle, "
+                    "right by the water, next to a park, above a bar, next to the station, in an old castle, "
                     "a hundred years old, full of old pictures"
                 ),
             },
             about="the hotel in {city}",
             replies={
                 "neutral": "A hotel in {city} that is {feature} has its own style.",
-                "happy": "A hotel {feature} sounds like a dream.",
+                "happy": "A hotel that is {feature} sounds like fun.",
                 "sad": "You would feel better at home than in {city}.",
                 "angry": "You can ask the hotel for another room.",
                 "fearful": "Lock the door of your hotel room, and you are safe.",
@@ -403,7 +410,7 @@ BICYCLES = Topic(
             about="my {color} bicycle",
             replies={
                 "sad": "You and your {color} bicycle went through so much.",
-                "angry": "That must not happen with your {color} bicycle.",
+                "angry": "Anybody would be mad. You need your {color} bicycle.",
                 "fearful": "Leave your {color} bicycle alone for today, and sit down for a minute.",
             },
         ),

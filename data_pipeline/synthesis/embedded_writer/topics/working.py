@@ -1,7 +1,18 @@
 """Work, job interviews, money, mail."""
 
 from data_pipeline.synthesis.embedded_writer.scene import Scene, Topic
-from data_pipeline.synthesis.embedded_writer.topics.fields import FAMILY, NAMES, PAST, SOON, split
+from data_pipeline.synthesis.embedded_writer.topics.fields import (
+    CHILDREN,
+    ELDERS,
+    FAMILY,
+    GRANDCHILDREN,
+    NAMES,
+    PARENTS,
+    PAST,
+    SIBLINGS,
+    SOON,
+    split,
+)
 
 _JOBS = split("baker, nurse, gardener, driver, cook, teacher")
 
@@ -61,7 +72,7 @@ WORK = Topic(
             ),
             fields={
                 "place": split("bakery, bank, factory, hotel, garage, bookstore"),
-                "who": (*FAMILY[:2], "mother", "father", "cousin", "daughter", "son", "wife", "husband"),
+                "who": (*SIBLINGS, "mother", "father", "cousin", "daughter", "son", "wife", "husband"),
             },
             about="the {place}",
             replies={
@@ -75,19 +86,32 @@ WORK = Topic(
         ),
         Scene(
             texts=(
-                "I lost my work as a {job} {when}.",
-                "my {who} lost the work as a {job} {when}.",
+                "I lost my job as a {job} {when}.",
+                "my {who} lost the job as a {job} {when}.",
+                "{when} my {who} was told that the job as a {job} is gone.",
+            ),
+            fields={"job": _JOBS, "who": (*SIBLINGS, *PARENTS, *CHILDREN), "when": PAST},
+            about="the job as a {job}",
+            replies={
+                "sad": "A job is more than money. It is all right to be sad about it.",
+                "angry": "A good {job} deserves better. It is fine to be angry.",
+                "fearful": "There are other places that need a {job}. We can look tomorrow.",
+            },
+        ),
+        Scene(
+            texts=(
                 "they cut my hours at work {when}.",
                 "my boss shouted at me at work {when}.",
                 "I had to stay late at work again {when}.",
+                "somebody at work talked badly about me {when}.",
             ),
-            fields={"job": _JOBS, "who": FAMILY[:4] + FAMILY[8:10], "when": PAST},
+            fields={"when": (*PAST, "on Tuesday", "on Friday")},
             ages=("young", "adult"),
-            about="my trouble with work",
+            about="my trouble at work",
             replies={
-                "sad": "Work is a big part of life. It is all right to be sad about it.",
-                "angry": "You give a lot for your work, and it was not fair.",
-                "fearful": "Trouble at work passes. Tomorrow we can look at it together.",
+                "sad": "Work is a big part of life. It hurts when it goes wrong.",
+                "angry": "You give a lot for your work, and that was not fair.",
+                "fearful": "Trouble at work passes. We can look at it together.",
             },
         ),
         Scene(
@@ -97,7 +121,7 @@ WORK = Topic(
                 "they offered me a job as a {job} {when}.",
                 "{when} I was offered a job as a {job}.",
             ),
-            fields={"job": _JOBS, "who": FAMILY[:8] + FAMILY[8:10], "when": PAST},
+            fields={"job": _JOBS, "who": (*SIBLINGS, *ELDERS, *CHILDREN), "when": PAST},
             ages=("child", "young", "adult", "elderly"),
             about="the job as a {job}",
             replies={
@@ -142,7 +166,7 @@ INTERVIEWS = Topic(
                 "my {who} hopes to get a job at the {place}, and the interview is {when}.",
             ),
             fields={
-                "who": (*FAMILY[:4], "cousin", "best friend", *FAMILY[8:12]),
+                "who": (*SIBLINGS, *PARENTS, "cousin", "best friend", *CHILDREN, *GRANDCHILDREN),
                 "place": split("bank, hotel, hospital, bakery, zoo, museum"),
                 "when": SOON[:6],
             },
@@ -164,13 +188,13 @@ INTERVIEWS = Topic(
             ),
             fields={"place": split("bank, hotel, school, hospital, bakery, museum, zoo, library"), "when": PAST},
             ages=("young", "adult"),
-            about="the answer of the {place}",
+            about="the answer from the {place}",
             replies={
                 "neutral": "Good that the {place} gave you an answer.",
                 "happy": "Then the {place} saw how good you are.",
                 "sad": "A no from the {place} hurts. Another place will say yes.",
                 "angry": "The {place} could have been nicer to you.",
-                "fearful": "Read the answer of the {place} once more with a calm mind.",
+                "fearful": "Read the answer from the {place} once more with a calm mind.",
                 "surprised": "You had not hoped for an answer from the {place} anymore?",
             },
         ),
@@ -204,7 +228,7 @@ INTERVIEWS = Topic(
             },
             about="the job at the {place}",
             replies={
-                "neutral": "I wish you all the best with the {place}.",
+                "neutral": "All the best for the start at the {place}.",
                 "happy": "The {place} made the best choice.",
                 "surprised": "The {place} said yes just like that?",
             },
@@ -275,7 +299,7 @@ MONEY = Topic(
             replies={
                 "neutral": "Maybe somebody is looking for the {sum}.",
                 "happy": "It must be your lucky day with {sum}.",
-                "sad": "Do the {sum} remind you of someone?",
+                "sad": "{sum} cannot fill every gap. Is something on your mind?",
                 "angry": "Somebody was careless with {sum}. Now you know where they were.",
                 "fearful": "Nobody will blame you for {sum}. You can hand them in.",
                 "surprised": "{sum} in {place}? How did they get there?",
@@ -297,7 +321,7 @@ MONEY = Topic(
             about="the {sum}",
             replies={
                 "sad": "It is hard to lose {sum} like that.",
-                "angry": "Taking {sum} from someone is just wrong.",
+                "angry": "Losing {sum} like that would make me mad too.",
                 "fearful": "You can get through this without the {sum}. Tell somebody about it.",
             },
         ),
@@ -377,7 +401,7 @@ MAIL = Topic(
                 "{when} I got a card from my {who} in {city}.",
             ),
             fields={
-                "who": (*FAMILY[:2], "aunt", "uncle", "cousin", "best friend", "son", "daughter", "nephew"),
+                "who": (*SIBLINGS, "aunt", "uncle", "cousin", "best friend", "son", "daughter", "nephew"),
                 "city": split("Paris, Chicago, Berlin, Sydney, Madrid"),
                 "when": PAST[:3],
             },

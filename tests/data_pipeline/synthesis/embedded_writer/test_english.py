@@ -24,7 +24,8 @@ def test_sentences_have_capitals_and_articles(written: str, expected: str) -> No
         ("I am here and it is late. Let us go.", "I'm here and it's late. Let's go."),
         ("I cannot see who you are.", "I can't see who you are."),
         ("Do not tell me that it will not rain.", "Don't tell me that it won't rain."),
-        ("You will not go, and I am not sure.", "You won't go, and I am not sure."),
+        ("You will not go, and I am not sure.", "You won't go, and I'm not sure."),
+        ("You are not alone, and nobody is.", "You're not alone, and nobody is."),
         ("A man like that is rare. That is so.", "A man like that is rare. That's so."),
     ],
 )

@@ -6,7 +6,7 @@ from jsonschema import validate
 
 from data_pipeline.synthesis.embedded_writer import TONES
 from data_pipeline.synthesis.embedded_writer.english import normalised, words
-from data_pipeline.synthesis.embedded_writer.tool_scenes import TOOL_SCENES
+from data_pipeline.synthesis.embedded_writer.tool_scenes import TOOL_SCENES, ToolScene
 from data_pipeline.synthesis.embedded_writer.tools import ToolDialogue, tool_dialogues
 from tests.data_pipeline.synthesis.embedded_writer.content import content_words
 
@@ -50,12 +50,12 @@ def test_what_is_spoken_is_plain_english() -> None:
 
 
 @pytest.mark.parametrize("scene", TOOL_SCENES, ids=lambda scene: scene.tool["name"])
-def test_requests_tell_all_arguments_and_answers_all_results(scene: object) -> None:
+def test_requests_tell_all_arguments_and_answers_all_results(scene: ToolScene) -> None:
     fields = re.compile(r"\{(\w+)\}")
-    for request in scene.requests:  # type: ignore[attr-defined]
-        assert set(scene.arguments.values()) == set(fields.findall(request)), request  # type: ignore[attr-defined]
-    spoken = {name for name in scene.result.values() if name != "done"}  # type: ignore[attr-defined]
-    for answer, _ in scene.answers:  # type: ignore[attr-defined]
+    for request in scene.requests:
+        assert set(scene.arguments.values()) == set(fields.findall(request)), request
+    spoken = {name for name in scene.result.values() if name != "done"}
+    for answer, _ in scene.answers:
         assert spoken <= set(fields.findall(answer)), answer
 
 

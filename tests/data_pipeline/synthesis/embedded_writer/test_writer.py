@@ -208,7 +208,9 @@ def test_follow_ups_and_their_replies_are_about_the_first_turn(first: str, seed:
     [asked] = WRITER.follow_ups([ReplyRequest(messages=tuple(history), seed=seed)])
     assert isinstance(asked, str)
     reply = reply_to(*history, user(asked, "sad"), seed=seed)
-    about = content_words(parse(first).follow_up("{about}"))  # type: ignore[union-attr]
+    turn = parse(first)
+    assert turn is not None
+    about = content_words(turn.follow_up("{about}"))
     assert about & (content_words(asked) | content_words(reply.text))
     assert content_words(asked) & content_words(reply.text) or about & content_words(reply.text)
 
