@@ -1,7 +1,7 @@
 """espeak-ng's voices: variants that Whisper tiny.en understands with at most 30 % word errors, as many persons.
 
-Children are variants with formants of a shorter vocal tract at the pitch of a child; the elderly speak slowly and low,
-the women and men among the latter also with a longer vocal tract.
+Children are variants at a child's pitch with the formants of a shorter vocal tract. The elderly speak slowly and low,
+with the formants of a longer one.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,6 @@ _WOMEN: tuple[_Settings, ...] = (
     ("en+f3", 160, 0, 1.0),
     ("en-gb-x-rp+f4", 165, 1, 1.0),
     ("en-us+f5", 170, 2, 1.0),
-    ("en+Andrea", 150, -1, 1.0),
     ("en-gb-x-rp+Annie", 155, 0, 1.0),
     ("en-us+anika", 160, 1, 1.0),
     ("en-us+aunty", 165, 2, 1.0),
@@ -42,10 +41,10 @@ _WOMEN: tuple[_Settings, ...] = (
     ("en-us+steph", 150, 0, 1.0),
     ("en-us+steph2", 155, 1, 1.0),
     ("en+steph3", 160, 2, 1.0),
-    ("en-gb-scotland+f1", 160, 1, 1.05),
+    ("en+f1", 160, 1, 1.05),
     ("en-gb-x-rp+f2", 170, 2, 1.05),
     ("en-us+f3", 150, -1, 0.95),
-    ("en-gb-scotland+f5", 155, -2, 0.95),
+    ("en+f5", 155, -2, 0.95),
     ("en-gb-x-rp+steph", 170, 2, 1.05),
     ("en-us+Annie", 150, -3, 0.95),
 )
@@ -62,7 +61,7 @@ _MEN: tuple[_Settings, ...] = (
     ("en+Diogo", 170, -1, 1.0),
     ("en-gb-x-rp+Gene", 150, 0, 1.0),
     ("en-us+Henrique", 160, 2, 1.0),
-    ("en-gb-x-rp+Michael", 160, -2, 1.0),
+    ("en-us+Michael", 160, -1, 1.0),
     ("en-us+Nguyen", 165, 0, 1.0),
     ("en+Reed", 170, 1, 1.0),
     ("en-gb-x-rp+adam", 170, 1, 1.0),
@@ -71,7 +70,7 @@ _MEN: tuple[_Settings, ...] = (
     ("en-gb-x-rp+edward2", 150, -1, 1.0),
     ("en-us+gustave", 155, 0, 1.0),
     ("en-us+miguel", 155, 2, 1.0),
-    ("en-gb-scotland+rob", 160, -1, 1.0),
+    ("en-gb-x-rp+rob", 160, -1, 1.0),
     ("en-us+robert", 165, 0, 1.0),
     ("en-us+sandro", 170, 1, 1.0),
     ("en-us+victor", 155, -1, 1.0),
@@ -88,7 +87,7 @@ _GIRLS: tuple[_Settings, ...] = (
 _BOYS: tuple[_Settings, ...] = (
     ("en-us+m2", 150, 14, 1.25),
     ("en-us+m3", 155, 14, 1.25),
-    ("en-gb-x-rp+m5", 145, 13, 1.25),
+    ("en-us+m5", 145, 13, 1.25),
     ("en-us+Denis", 150, 14, 1.2),
     ("en-us+Michael", 155, 13, 1.2),
     ("en-us+adam", 145, 13, 1.25),
