@@ -18,15 +18,10 @@ _CONTRACTIONS: Mapping[str, str] = {
     "let us": "let's",
     **{f"{word} not": f"{word}n't" for word in "do does did is are was were has have had would could should".split()},  # noqa: SIM905
 }
-<<<<<<< HEAD
-_FORMS = "|".join(form for long in _CONTRACTIONS for form in (long, long[0].upper() + long[1:]))
-_LONG = re.compile(rf"\b({_FORMS})(?= (?!not\b)[a-zA-Z])")
-=======
 _LONG = re.compile(
     rf"\b({'|'.join(long for word in _CONTRACTIONS for long in (word, word[0].upper() + word[1:]))})"
     "(?= [a-zA-Z])"
 )
->>>>>>> writer
 _SHORT: Mapping[str, str] = {short.lower(): long.lower() for long, short in _CONTRACTIONS.items()}
 _REFLECTED: Mapping[str, str] = {
     "I": "you",
