@@ -3,13 +3,14 @@
 python -m ray_jobs.benchmark data --json out.json
 python -m ray_jobs.benchmark train --json out.json
 python -m ray_jobs.benchmark serve --json out.json
+python -m ray_jobs.benchmark voices --json out.json
 python -m ray_jobs.benchmark serve --json out.json --bundle runs/demo/run/export --baseline ../older-checkout
 """
 
 import argparse
 from collections.abc import Sequence
 
-from ray_jobs import benchmark_data, benchmark_serving, benchmark_train
+from ray_jobs import benchmark_data, benchmark_serving, benchmark_train, benchmark_voices
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -20,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     benchmark_data.add_parser(benchmarks)
     benchmark_train.add_parser(benchmarks)
     benchmark_serving.add_parser(benchmarks)
+    benchmark_voices.add_parser(benchmarks)
     args = parser.parse_args(argv)
     args.run(args)
 

@@ -24,6 +24,18 @@ def tiny() -> BuildConfig:
     )
 
 
+def paper() -> BuildConfig:
+    """50,000 empathetic and as many general dialogues of one language, by Qwen3-32B and CosyVoice2. Name the servers,
+    the seed clips and the clip of the reply voice on the command line."""
+    return BuildConfig(
+        texts=TextConfig(empathetic=50_000, general=50_000, tools=900, shard_rows=256),
+        writer="openai:http://127.0.0.1:8000/v1#Qwen/Qwen3-32B",
+        voices=VoicesConfig(
+            user_speaker="cosyvoice2:http://127.0.0.1:50000", reply_speaker="cosyvoice2:http://127.0.0.1:50000"
+        ),
+    )
+
+
 def demo() -> BuildConfig:
     """64 exchanges, for a model that learns them by heart; replies in the voice that the voice of this package renders,
     where flite is installed."""
@@ -51,5 +63,5 @@ def _exchanges(count: int, shard_rows: int = 32) -> TextConfig:
     )
 
 
-DIALOGUES: dict[str, Callable[[], BuildConfig]] = {recipe.__name__: recipe for recipe in (tiny, demo, smoke)}
+DIALOGUES: dict[str, Callable[[], BuildConfig]] = {recipe.__name__: recipe for recipe in (tiny, paper, demo, smoke)}
 """By the name on the command line."""
