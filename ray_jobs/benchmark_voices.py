@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline.benchmark.voices import VoicesBenchmark, voice_rows
+from data_pipeline.synthesis.quality.emotion import EmotionClassifier, EmotionEvaluation
 from opens2s_core.benchmark.report import Measurement, make_report, render_table, write_report
 
 
@@ -13,7 +14,11 @@ def measure_voices(args: argparse.Namespace) -> None:
     settings = {field.name: getattr(args, field.name) for field in dataclasses.fields(VoicesBenchmark)}
     rows: list[Measurement] = []
     for found in voice_rows(VoicesBenchmark(**settings)):
-        if not isinstance(found, Measurement):
+        if isinstance(found, EmotionClassifier):
+            if args.classifier is not None:
+                found.save(args.classifier)
+            continue
+        if isinstance(found, EmotionEvaluation):
             print(f"{rows[-1].name}: {rows[-1].value:.0f} %\n{found.table()}\n")
             continue
         rows.append(found)
@@ -33,6 +38,7 @@ def add_parser(benchmarks: Any) -> None:
         voices, and tones of the reply voice, by prosody alone. Ten minutes on two cores.""",
     )
     parser.add_argument("--json", type=Path, required=True, help="file for the report")
+    parser.add_argument("--classifier", type=Path, help="file for the classifier of emotions, for build_dialogues")
     for name, help_text in (
         ("replies", "replies in each tone"),
         ("clips", "clips of each emotion and voice"),

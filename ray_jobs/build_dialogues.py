@@ -55,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--reply-voice", metavar="VOICE", help="voice of that speaker (piper:joe), or a reference clip as FILE=TEXT"
     )
     parser.add_argument("--recogniser", help="whisper, whisper:DIR, pocketsphinx or openai:URL#MODEL")
+    parser.add_argument("--emotions", metavar="FILE", help="classifier that checks users' emotions (benchmark voices)")
     parser.add_argument("--share", type=float, help="share of the clips that recogniser and DNSMOS measure")
     parser.add_argument("--model", metavar="BUNDLE", help="make the units of replies with its speech tokenizer, too")
     args = parser.parse_args(argv)
@@ -81,7 +82,7 @@ def _with_options(config: BuildConfig, args: argparse.Namespace) -> BuildConfig:
         config,
         texts=replace(config.texts, **given("empathetic", "general", "tools", "language", "instructions")),
         voices=replace(config.voices, **voices),
-        quality=replace(config.quality, **given("recogniser", "share")),
+        quality=replace(config.quality, **given("recogniser", "share", "emotions")),
         **own,
     )
 

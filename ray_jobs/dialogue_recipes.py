@@ -33,6 +33,7 @@ def paper() -> BuildConfig:
         voices=VoicesConfig(
             user_speaker="cosyvoice2:http://127.0.0.1:50000", reply_speaker="cosyvoice2:http://127.0.0.1:50000"
         ),
+        quality=QualityConfig(similarity=True),
     )
 
 

@@ -61,8 +61,11 @@ class VoicesBenchmark:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
 
 
-def voice_rows(benchmark: VoicesBenchmark) -> Iterator[Measurement | EmotionEvaluation]:
-    """Rows of the report, and the matrices behind some of them."""
+Found = Measurement | EmotionEvaluation | EmotionClassifier
+
+
+def voice_rows(benchmark: VoicesBenchmark) -> Iterator[Found]:
+    """Rows of the report, the matrix behind each recall, and the classifier of emotions."""
     with ProcessPoolExecutor(benchmark.processes, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
         yield from _word_error_rows(benchmark, pool)
         yield from _emotion_rows(benchmark, pool)
@@ -99,7 +102,7 @@ def _word_error(name: str, found: Sequence[WordErrors], *, bounded: bool = False
     )
 
 
-def _emotion_rows(benchmark: VoicesBenchmark, pool: ProcessPoolExecutor) -> Iterator[Measurement | EmotionEvaluation]:
+def _emotion_rows(benchmark: VoicesBenchmark, pool: ProcessPoolExecutor) -> Iterator[Found]:
     trained, unseen = _voices(benchmark)
     cells = list(itertools.product((*trained, *unseen), EMOTION_RANGES, range(benchmark.clips)))
     texts = _neutral_texts(len(cells), benchmark.seed)  # what is said does not tell the emotion
@@ -111,20 +114,23 @@ def _emotion_rows(benchmark: VoicesBenchmark, pool: ProcessPoolExecutor) -> Iter
     labels, voices = [emotion for _, emotion, _ in cells], [voice for voice, _, _ in cells]
     known = evaluate_unseen_speakers(features, labels, voices, unseen)
     held_out = np.isin(np.array(voices), unseen)
-    alone = _evaluate(features, labels, held_out)
+    classifier, alone = _evaluate(features, labels, held_out)
+    yield classifier
     yield from _recalls("emotions of unseen voices", alone, bounded=True)
     yield from _recalls("emotions of unseen voices, given their neutral clips", known)
 
 
-def _evaluate(features: np.ndarray, labels: Sequence[str], tested: np.ndarray) -> EmotionEvaluation:
-    """Of a classifier that knows nothing of the speakers."""
+def _evaluate(
+    features: np.ndarray, labels: Sequence[str], tested: np.ndarray
+) -> tuple[EmotionClassifier, EmotionEvaluation]:
+    """A classifier that knows nothing of the speakers, trained on the clips that are not ``tested``."""
     names = np.array(labels)
     classifier = EmotionClassifier.fit(features[~tested], names[~tested].tolist(), [_SPEAKER] * int((~tested).sum()))
     predicted = classifier.predict(features[tested], [""] * int(tested.sum()), {})
-    return count_predictions(names[tested].tolist(), predicted, tuple(sorted(set(labels))))
+    return classifier, count_predictions(names[tested].tolist(), predicted, tuple(sorted(set(labels))))
 
 
-def _tone_rows(benchmark: VoicesBenchmark, pool: ProcessPoolExecutor) -> Iterator[Measurement | EmotionEvaluation]:
+def _tone_rows(benchmark: VoicesBenchmark, pool: ProcessPoolExecutor) -> Iterator[Found]:
     """There is one voice of replies: trained and tested on different texts."""
     cells = list(itertools.product(TONE_RANGES, range(3 * benchmark.clips)))
     texts = _neutral_texts(len(cells), benchmark.seed + 1)
@@ -134,12 +140,11 @@ def _tone_rows(benchmark: VoicesBenchmark, pool: ProcessPoolExecutor) -> Iterato
     ]
     features = np.stack(list(pool.map(_features, requests, chunksize=8)))
     tested = np.array([number >= 2 * benchmark.clips for _, number in cells])
-    yield from _recalls("tones of replies, unseen texts", _evaluate(features, [tone for tone, _ in cells], tested))
+    _, evaluation = _evaluate(features, [tone for tone, _ in cells], tested)
+    yield from _recalls("tones of replies, unseen texts", evaluation)
 
 
-def _recalls(
-    name: str, evaluation: EmotionEvaluation, *, bounded: bool = False
-) -> Iterator[Measurement | EmotionEvaluation]:
+def _recalls(name: str, evaluation: EmotionEvaluation, *, bounded: bool = False) -> Iterator[Found]:
     yield Measurement(
         name=f"macro recall, {name}",
         value=100 * evaluation.macro_recall,

@@ -3,12 +3,16 @@
 from functools import lru_cache
 from typing import get_args
 
+import fsspec
+
 from data_pipeline.dialogues.config import BuildConfig, QualityConfig
 from data_pipeline.dialogues.utterances import Side
 from data_pipeline.preparation.bundle import load_unit_encoder
+from data_pipeline.steps.speaker_embedding import ResemblyzerEncoder
 from data_pipeline.steps.speech_units import UnitEncoder
 from data_pipeline.synthesis.protocols import Speaker, Writer
 from data_pipeline.synthesis.quality.dnsmos import Dnsmos
+from data_pipeline.synthesis.quality.emotion import EmotionClassifier
 from data_pipeline.synthesis.quality.measuring import Models
 from data_pipeline.synthesis.recognisers.opening import open_recogniser
 from data_pipeline.synthesis.speakers.registry import open_speaker
@@ -61,4 +65,14 @@ _units = lru_cache(maxsize=1)(load_unit_encoder)
 
 @lru_cache(maxsize=1)
 def _models(config: QualityConfig) -> Models:
-    return Models(recogniser=open_recogniser(config.recogniser), dnsmos=Dnsmos() if config.dnsmos else None)
+    return Models(
+        recogniser=open_recogniser(config.recogniser),
+        dnsmos=Dnsmos() if config.dnsmos else None,
+        speaker_encoder=ResemblyzerEncoder() if config.similarity else None,
+        emotions=_emotions(config.emotions) if config.emotions else None,
+    )
+
+
+def _emotions(path: str) -> EmotionClassifier:
+    with fsspec.open(path, "rb") as file:
+        return EmotionClassifier.load(file)

@@ -7,6 +7,7 @@ of an emotion is in the prosody.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -86,8 +87,9 @@ class EmotionClassifier:
             )
 
     @classmethod
-    def load(cls, path: Path) -> "EmotionClassifier":
-        with np.load(path, allow_pickle=False) as arrays:
+    def load(cls, file: Path | BinaryIO) -> "EmotionClassifier":
+        """Raises ``ValueError`` or ``OSError`` for another file."""
+        with np.load(file, allow_pickle=False) as arrays:
             return cls(
                 classes=tuple(arrays["classes"].tolist()),
                 mean=arrays["mean"],
