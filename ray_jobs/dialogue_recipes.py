@@ -16,10 +16,10 @@ _NOT_MEASURED = QualityConfig(share=0)
 
 
 def tiny() -> BuildConfig:
-    """2,000 English dialogues by the embedded writer and voices, on two CPU cores in half an hour. Recogniser and
+    """Over 2,000 English dialogues by the embedded writer and voices, on two CPU cores in half an hour. Recogniser and
     DNSMOS measure a tenth of the clips."""
     return BuildConfig(
-        texts=TextConfig(empathetic=1500, general=200, tools=300, ages=_AGES, duplicates=_OF_A_GRAMMAR),
+        texts=TextConfig(empathetic=1680, general=120, tools=310, ages=_AGES, duplicates=_OF_A_GRAMMAR),
         quality=QualityConfig(share=0.1),
     )
 
