@@ -23,7 +23,7 @@ class TextConfig:
     each topic, emotion, age and gender; ``surplus`` times as many first messages are written, of which near-duplicates
     are dropped. General ones are of the writer's everyday questions, or of ``instructions``: a JSON Lines file (path or
     URL) with the keys ``text`` and, where it is not ``language``, ``language``, which a language model edits. ``turns``
-    are the shares of dialogues of one, two, … turns, ``system_share`` those with a system line that names a tone or a
+    are the shares of dialogues of one, two, … turns, ``system_share`` those with a system prompt that names a tone or a
     role.
     """
 
