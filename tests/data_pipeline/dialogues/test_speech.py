@@ -117,7 +117,7 @@ def test_a_text_out_of_bounds_is_not_spoken() -> None:
 
 
 def test_only_the_measured_share_passes_through_the_models() -> None:
-    tools, planned = MemoryTools(), [utterance(f"{TEXTS[0]} {TEXTS[1]}", seed=seed) for seed in range(40)]
+    tools, planned = MemoryTools(), [utterance("I see.", seed=seed) for seed in range(12)]
     quality = QualityConfig(share=0.3, seed=7, bounds=ANY_TRANSCRIPT)
     rows = rows_of(make(*planned, tools=tools, quality=quality))
     measured = {each.id for each in planned if is_measured(each.id, 0.3, 7)}
