@@ -38,9 +38,12 @@ def first_messages(request: UserTurnRequest) -> list[str] | RejectedRow:
     return [f"{request.topic}{request.seed}x{number} is{request.seed}x{number}" for number in range(request.count)]
 
 
-def numbered(side: str) -> Callable[[ReplyRequest], str]:
-    """``<side> <n>`` after n messages."""
-    return lambda request: f"{side} {len(request.messages)}"
+def answer(request: ReplyRequest) -> str:
+    return f"Answer {len(request.messages)}"
+
+
+def more(request: ReplyRequest) -> str:
+    return f"More {len(request.messages)}"
 
 
 @dataclass
@@ -48,8 +51,8 @@ class MemoryWriter:
     """A writer and editor of functions; ``requests`` are those of replies and follow-ups."""
 
     write: Callable[[UserTurnRequest], list[str] | RejectedRow] = first_messages
-    reply: Callable[[ReplyRequest], str | RejectedRow] = numbered("Answer")
-    follow_up: Callable[[ReplyRequest], str | RejectedRow] = numbered("More")
+    reply: Callable[[ReplyRequest], str | RejectedRow] = answer
+    follow_up: Callable[[ReplyRequest], str | RejectedRow] = more
     rewrite: Callable[[str], str | RejectedRow] = str.capitalize
     requests: list[ReplyRequest] = field(default_factory=list)
     name: str = "memory-1"

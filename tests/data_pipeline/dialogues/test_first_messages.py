@@ -27,7 +27,7 @@ def requests_of(config: TextConfig) -> list[dict[str, Any]]:
 
 
 def cell_of(row: dict[str, Any]) -> tuple[str, ...]:
-    labels = row["person"] if "person" in row else row
+    labels = row.get("person", row)
     return (row["topic"], *(labels[name] for name in LABELS))
 
 

@@ -52,12 +52,12 @@ def test_each_side_has_its_speaker_opened_once() -> None:
 @pytest.mark.parametrize("side", ["user", "reply"])
 def test_an_unknown_speaker_of_either_side_is_found_before_anything_is_spoken(side: str) -> None:
     voices = VoicesConfig(**{f"{side}_speaker": "nobody"})
-    with pytest.raises(ValueError, match="^unknown speaker 'nobody'"):
+    with pytest.raises(ValueError, match=r"^unknown speaker 'nobody'"):
         ConfiguredTools(BuildConfig(texts=TEXTS, voices=voices)).open_all()
 
 
 def test_models_are_opened_where_they_measure_a_share() -> None:
-    with pytest.raises(ValueError, match="^unknown recogniser 'nobody'"):
+    with pytest.raises(ValueError, match=r"^unknown recogniser 'nobody'"):
         ConfiguredTools(BuildConfig(texts=TEXTS, quality=UNKNOWN)).open_all()
     ConfiguredTools(BuildConfig(texts=TEXTS, quality=QualityConfig(recogniser="nobody", share=0))).open_all()
 

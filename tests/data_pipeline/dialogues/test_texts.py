@@ -15,7 +15,7 @@ from data_pipeline.records import RejectedRow
 from data_pipeline.synthesis.embedded_writer import SYSTEM_PROMPTS
 from data_pipeline.synthesis.embedded_writer.tools import tool_dialogues
 from data_pipeline.synthesis.protocols import Person, ReplyRequest
-from tests.data_pipeline.dialogues.memory import REJECTED, MemoryWriter, numbered
+from tests.data_pipeline.dialogues.memory import REJECTED, MemoryWriter, answer, more
 
 TEXTS = TextConfig(empathetic=1, shard_rows=1000)
 
@@ -30,7 +30,7 @@ def plan(config: TextConfig, count: int) -> list[Shard]:
     return plan_dialogues(config, [first_message(number, config.language) for number in range(count)], "memory-1")
 
 
-def write(config: TextConfig, count: int, writer: MemoryWriter | None = None) -> ShardContent:
+def write_texts(config: TextConfig, count: int, writer: MemoryWriter | None = None) -> ShardContent:
     (shard,) = plan(config, count)
     opened = MemoryWriter() if writer is None else writer
     content = make_dialogues(shard.inputs, writer=lambda: opened)
@@ -52,7 +52,7 @@ def turns_of(shard: Shard) -> dict[str, int]:
 def test_each_dialogue_has_its_number_of_turns_and_roles_alternate(turns: list[float], seed: int) -> None:
     config = TextConfig(empathetic=1, turns=tuple(turns), seed=seed, shard_rows=1000)
     planned = turns_of(plan(config, 20)[0])
-    for row in rows_of(write(config, 20)):
+    for row in rows_of(write_texts(config, 20)):
         roles = [message["role"] for message in row["messages"] if message["role"] != "system"]
         assert roles == [role for role, _ in zip(cycle(["user", "assistant"]), roles, strict=False)]
         assert len(roles) == 2 * planned[row["id"]]
@@ -66,7 +66,7 @@ def test_turns_have_about_their_shares() -> None:
 
 
 def test_messages_are_those_of_the_writer() -> None:
-    (row,) = rows_of(write(TextConfig(empathetic=1, turns=(0, 1), system_share=0), 1))
+    (row,) = rows_of(write_texts(TextConfig(empathetic=1, turns=(0, 1), system_share=0), 1))
     assert row["messages"] == [
         {"role": "user", "text": "First 0", "tone": "", "spoken": True},
         {"role": "assistant", "text": "Answer 1", "tone": "warm", "spoken": True},
@@ -79,8 +79,10 @@ def test_messages_are_those_of_the_writer() -> None:
     }
 
 
-def rejecting(when: Callable[[ReplyRequest], bool], side: str) -> Callable[[ReplyRequest], str | RejectedRow]:
-    return lambda request: REJECTED if when(request) else numbered(side)(request)
+def rejecting(
+    when: Callable[[ReplyRequest], bool], write: Callable[[ReplyRequest], str]
+) -> Callable[[ReplyRequest], str | RejectedRow]:
+    return lambda request: REJECTED if when(request) else write(request)
 
 
 def is_second(request: ReplyRequest) -> bool:
@@ -89,8 +91,8 @@ def is_second(request: ReplyRequest) -> bool:
 
 def test_a_rejected_reply_rejects_its_dialogue_and_no_other() -> None:
     config = TextConfig(empathetic=1, turns=(0, 0, 1), system_share=0)
-    content = write(config, 3, MemoryWriter(reply=rejecting(is_second, "Answer")))
-    assert rows_of(content) == [row for row in rows_of(write(config, 3)) if row["id"] != "dialogue-0000001"]
+    content = write_texts(config, 3, MemoryWriter(reply=rejecting(is_second, answer)))
+    assert rows_of(content) == [row for row in rows_of(write_texts(config, 3)) if row["id"] != "dialogue-0000001"]
     assert content.rejects.to_pylist() == [{"id": "dialogue-0000001", "step": "reply", "reason": str(REJECTED)}]
     assert (content.report.rows_in, content.report.rows_out) == (3, 2)
 
@@ -101,13 +103,13 @@ def test_a_rejected_follow_up_rejects_its_dialogue_and_no_other() -> None:
     def is_last_of_second(request: ReplyRequest) -> bool:
         return is_second(request) and len(request.messages) == 4
 
-    content = write(config, 3, MemoryWriter(follow_up=rejecting(is_last_of_second, "More")))
-    assert rows_of(content) == [row for row in rows_of(write(config, 3)) if row["id"] != "dialogue-0000001"]
+    content = write_texts(config, 3, MemoryWriter(follow_up=rejecting(is_last_of_second, more)))
+    assert rows_of(content) == [row for row in rows_of(write_texts(config, 3)) if row["id"] != "dialogue-0000001"]
     assert content.rejects.to_pylist() == [{"id": "dialogue-0000001", "step": "follow-up", "reason": str(REJECTED)}]
 
 
 def test_a_shard_of_rejected_dialogues_alone_is_empty() -> None:
-    content = write(TEXTS, 4, MemoryWriter(reply=lambda request: REJECTED))
+    content = write_texts(TEXTS, 4, MemoryWriter(reply=lambda request: REJECTED))
     assert (rows_of(content), content.report.rejected) == ([], {"reply: refusal": 4})
 
 
@@ -116,7 +118,7 @@ def system_prompts(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def test_about_their_share_of_dialogues_starts_with_a_system_prompt_that_is_not_spoken() -> None:
-    rows = rows_of(write(TextConfig(empathetic=1, system_share=0.3, shard_rows=1000), 1000))
+    rows = rows_of(write_texts(TextConfig(empathetic=1, system_share=0.3, shard_rows=1000), 1000))
     prompts = system_prompts(rows)
     assert 250 <= len(prompts) <= 350
     assert set(prompts) == set(SYSTEM_PROMPTS)
@@ -126,13 +128,13 @@ def test_about_their_share_of_dialogues_starts_with_a_system_prompt_that_is_not_
 
 
 def test_system_prompts_are_english_and_other_dialogues_have_none() -> None:
-    assert system_prompts(rows_of(write(TextConfig(empathetic=1, system_share=1, language="zh"), 20))) == []
-    assert len(system_prompts(rows_of(write(TextConfig(empathetic=1, system_share=1), 20)))) == 20
+    assert system_prompts(rows_of(write_texts(TextConfig(empathetic=1, system_share=1, language="zh"), 20))) == []
+    assert len(system_prompts(rows_of(write_texts(TextConfig(empathetic=1, system_share=1), 20)))) == 20
 
 
 def test_dialogues_with_tools_are_kept_as_they_are() -> None:
     writer = MemoryWriter()
-    rows = rows_of(write(TextConfig(empathetic=0, tools=6), 0, writer))
+    rows = rows_of(write_texts(TextConfig(empathetic=0, tools=6), 0, writer))
     assert writer.requests == []
     for row, expected in zip(rows, tool_dialogues(6, 0), strict=True):
         system, user, call, result, answer = row["messages"]
@@ -145,7 +147,7 @@ def test_dialogues_with_tools_are_kept_as_they_are() -> None:
 
 
 def test_dialogues_with_tools_follow_the_others() -> None:
-    rows = rows_of(write(TextConfig(empathetic=1, tools=2, shard_rows=1000), 3))
+    rows = rows_of(write_texts(TextConfig(empathetic=1, tools=2, shard_rows=1000), 3))
     assert [row["kind"] for row in rows] == ["empathetic"] * 3 + ["tool"] * 2
     assert [row["id"] for row in rows] == [f"dialogue-{number:07d}" for number in range(5)]
 
@@ -157,12 +159,12 @@ def test_shards_have_so_many_dialogues() -> None:
 
 def test_the_same_plan_and_writer_give_the_same_rows() -> None:
     assert plan(TEXTS, 20) == plan(TEXTS, 20)
-    assert write(TEXTS, 20) == write(TEXTS, 20)
+    assert write_texts(TEXTS, 20) == write_texts(TEXTS, 20)
 
 
 def test_the_writer_reads_history_person_and_system_prompt() -> None:
     writer = MemoryWriter()
-    (row,) = rows_of(write(TextConfig(empathetic=1, turns=(0, 1), system_share=1), 1, writer))
+    (row,) = rows_of(write_texts(TextConfig(empathetic=1, turns=(0, 1), system_share=1), 1, writer))
     system, *messages = row["messages"]
     assert [len(request.messages) for request in writer.requests] == [1, 2, 3]
     for request in writer.requests:
