@@ -14,7 +14,7 @@ from data_pipeline.dialogues.config import BuildConfig
 from data_pipeline.progress import Passed, ShowProgress
 from data_pipeline.report import Report
 from data_pipeline.synthesis.seeds import SeedError
-from opens2s_core.checkpoint import CheckpointError
+from opens2s_core.checkpoint.errors import CheckpointError
 from ray_jobs.dialogue_recipes import smoke
 from tests.data_pipeline.dialogues.memory import publish
 
