@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from data_pipeline.dataset import absolute_url
 from data_pipeline.dialogues.build import build_corpus
 from data_pipeline.dialogues.config import BuildConfig
 from data_pipeline.dialogues.utterances import Voice
@@ -89,7 +90,7 @@ def _with_options(config: BuildConfig, args: argparse.Namespace) -> BuildConfig:
 
 def _voice(text: str) -> Voice:
     clip, separator, spoken = text.partition("=")
-    return Voice(clip=clip, clip_text=spoken) if separator else Voice(name=text)
+    return Voice(clip=absolute_url(clip), clip_text=spoken) if separator else Voice(name=text)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ from data_pipeline.runner import Make, run_shards
 from opens2s_core.config import config_to_dict
 
 _BUILT = "_built.json"
-"""Written last: what the other files are made from."""
+"""Written last: the fingerprint of the dialogues that the other files are made from."""
 _UNANSWERED = ": no answer"
 """End of the kinds of rows for which a service gave no answer."""
 ShowStage = Callable[[str], ShowProgress]
@@ -64,8 +64,10 @@ def build_corpus(config: BuildConfig, output: str, progress: ShowStage) -> Repor
     """
     url = absolute_url(output)
     with DatasetFiles(url).for_one_job():
-        tools, cast, stage = ConfiguredTools(config), cast_of(config.voices), _Stages(url, progress)
-        tools.open_all()  # what is wrong with them is found before anything is written
+        # What is wrong with any of them is found before anything is written.
+        tools, cast, spoken_by = ConfiguredTools(config), cast_of(config.voices, config.texts), _spoken_by(config)
+        tools.open_all()
+        stage = _Stages(url, progress)
         writer, opened = open_writer(config.writer), partial(open_writer, config.writer)
         texts = config.texts
         written = stage.run(
@@ -83,7 +85,7 @@ def build_corpus(config: BuildConfig, output: str, progress: ShowStage) -> Repor
         stage.run(TEXTS, plan_dialogues(texts, messages, writer.name), partial(make_dialogues, writer=opened))
         spoken = _spoken(f"{url}/{TEXTS}", cast, config.voices.reply_voice)
         utterances = list(distinct(each for of_shard in spoken.values() for each in _of_messages(of_shard)).values())
-        shards = plan_speech(utterances, texts.shard_rows, _spoken_by(config))
+        shards = plan_speech(utterances, texts.shard_rows, spoken_by)
         stage.run(SPEECH, shards, partial(make_speech, tools=tools, quality=config.quality))
         places = {each.id: shards[number // texts.shard_rows].name for number, each in enumerate(utterances)}
         made_from = [fingerprint(finished_shards(f"{url}/{name}")) for name in (TEXTS, SPEECH)]
@@ -93,7 +95,7 @@ def build_corpus(config: BuildConfig, output: str, progress: ShowStage) -> Repor
             partial(make_corpus, texts=f"{url}/{TEXTS}", speech=f"{url}/{SPEECH}", speech_path=SPEECH),
         )
         check_rejects(url, report, config.max_reject_share)
-        _publish(url, made_from)
+        _publish(url)
     return report
 
 
@@ -157,13 +159,13 @@ def _spoken_by(config: BuildConfig) -> dict[str, Any]:
     }
 
 
-def _publish(url: str, made_from: list[str]) -> None:
-    """The files of a finished corpus, unless they are those of the same data sets already."""
-    files, corpus = DatasetFiles(url), f"{url}/{DIALOGUES}"
+def _publish(url: str) -> None:
+    """The files of a finished corpus, unless they are those of the same dialogues already."""
+    files, shards = DatasetFiles(url), finished_shards(f"{url}/{DIALOGUES}")
+    made_from = fingerprint(shards)
     if files.exists(_BUILT) and files.read_json(_BUILT) == made_from:
         return
     files.remove(_BUILT)
-    shards = finished_shards(corpus)
     files.put(TRAIN, b"".join(files.read(f"{DIALOGUES}/{file_of(shard, ROWS)}") for shard in shards))
     files.put(DISTRIBUTIONS, distributions(url, "Dialogues"))
     files.put(SAMPLES, sample_page(url, "Dialogues", seed=0).encode())

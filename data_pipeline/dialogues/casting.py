@@ -2,13 +2,14 @@
 
 import random
 from collections import Counter
+from collections.abc import Iterator
 
 from data_pipeline.dataset import absolute_url
-from data_pipeline.dialogues.config import VoicesConfig
+from data_pipeline.dialogues.config import TextConfig, VoicesConfig
 from data_pipeline.dialogues.utterances import Cast, Voice
 from data_pipeline.synthesis.flite import find_flite
 from data_pipeline.synthesis.protocols import Person
-from data_pipeline.synthesis.seeds import match, read_seeds
+from data_pipeline.synthesis.seeds import check_coverage, match, read_seeds
 from data_pipeline.synthesis.speakers.embedded import EMBEDDED_VOICES
 
 
@@ -42,18 +43,33 @@ class SeedCast:
 
     def __init__(self, url: str) -> None:
         self._directory = absolute_url(url).rpartition("/")[0]
-        self._seeds, self._used = read_seeds(url), Counter[tuple[Person, str]]()
+        self.seeds, self._used = read_seeds(url), Counter[tuple[Person, str]]()
 
     def __call__(self, person: Person, language: str, rng: random.Random) -> tuple[Voice, Person]:
         """Raises :class:`~data_pipeline.records.RejectedRow` where no clip has the emotion."""
-        clip = match(self._seeds, person, language, self._used[person, language])
+        clip = match(self.seeds, person, language, self._used[person, language])
         self._used[person, language] += 1
         voice = Voice(clip=f"{self._directory}/{clip.audio}", clip_text=clip.text)
         return voice, Person(gender=clip.gender, age=clip.age, emotion=clip.emotion)
 
 
-def cast_of(voices: VoicesConfig) -> Cast:
-    """The casting of a configuration."""
+def cast_of(voices: VoicesConfig, texts: TextConfig) -> Cast:
+    """The casting of a configuration.
+
+    Raises :class:`~data_pipeline.synthesis.seeds.SeedError` where the seed clips lack an emotion of the users.
+    """
     if voices.seeds:
-        return SeedCast(voices.seeds)
+        cast = SeedCast(voices.seeds)
+        check_coverage(cast.seeds, _users(texts))
+        return cast
     return EmbeddedCast(voices.reply_voice.name, ("espeak", "flite") if find_flite() else ("espeak",))
+
+
+def _users(texts: TextConfig) -> Iterator[tuple[Person, str]]:
+    """All emotions of users, and their languages."""
+    if texts.empathetic:
+        yield from ((Person(emotion=emotion), texts.language) for emotion in texts.emotions)
+    if texts.general:
+        yield Person(), texts.language
+    if texts.tools:
+        yield Person(), "en"

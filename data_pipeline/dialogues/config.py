@@ -12,6 +12,8 @@ Kind = Literal["empathetic", "general", "tool"]
 """``empathetic``: it matters who speaks and how. ``general``: everyday questions. ``tool``: the assistant calls a tool
 and answers from its result."""
 
+LANGUAGES = ("en", "zh")
+"""ISO 639-1. Those whose texts are written, spoken and measured."""
 SIX_EMOTIONS: tuple[Emotion, ...] = ("neutral", "happy", "sad", "angry", "fearful", "surprised")
 
 
@@ -23,7 +25,7 @@ class TextConfig:
     each topic, emotion, age and gender; ``surplus`` times as many first messages are written, of which near-duplicates
     are dropped. General ones are of the writer's everyday questions, or of ``instructions``: a JSON Lines file (path or
     URL) with the keys ``text`` and, where it is not ``language``, ``language``, which a language model edits. ``turns``
-    are the shares of dialogues of one, two, … turns, ``system_share`` those with a system line that names a tone or a
+    are the shares of dialogues of one, two, … turns, ``system_share`` those with a system prompt that names a tone or a
     role.
     """
 
@@ -48,6 +50,8 @@ class TextConfig:
                 f"expected numbers of dialogues, at least 1 together, got empathetic={self.empathetic}, "
                 f"general={self.general}, tools={self.tools}"
             )
+        if self.language not in LANGUAGES:
+            raise ValueError(f"language: expected one of {', '.join(LANGUAGES)}, got {self.language!r}")
         if not self.turns or min(self.turns) < 0 or sum(self.turns) <= 0:
             raise ValueError(f"turns: expected shares of dialogues of one and more turns, got {self.turns}")
         if self.surplus < 1 or not 0 <= self.system_share <= 1 or self.shard_rows < 1:
@@ -105,3 +109,7 @@ class BuildConfig:
     quality: QualityConfig = field(default_factory=QualityConfig)
     model: str = ""
     max_reject_share: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.texts.instructions and self.writer == "embedded":
+            raise ValueError("instructions: only a language model edits them, expected writer openai:URL#MODEL")

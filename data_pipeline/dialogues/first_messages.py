@@ -30,12 +30,11 @@ _REQUESTS, _INSTRUCTIONS = 16, 64
 INSTRUCTIONS = "instructions"
 """The topic of messages that are made of text instructions."""
 STEP = "first message"
-_EDITED = Cell(language="", topic=INSTRUCTIONS, person=Person())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Instruction:
-    """A text instruction that is to be spoken. Its number is the seed of its message."""
+    """A text instruction that is to be spoken, of the line ``number`` of its file."""
 
     text: str
     language: str
@@ -87,22 +86,20 @@ def _quotas(config: TextConfig, writer: Writer) -> dict[Cell, int]:
 def _read_instructions(config: TextConfig) -> list[Instruction]:
     """``surplus`` times as many as are wanted, of random ones."""
     with fsspec.open(config.instructions, "rt", encoding="utf-8") as file:
-        lines = [line for line in file if line.strip()]
-    numbers = random.Random(config.seed).sample(range(len(lines)), min(len(lines), _wanted(config)))
-    return [_instruction(config, number, lines[number]) for number in numbers]
-
-
-def _wanted(config: TextConfig) -> int:
-    return math.ceil(config.general * config.surplus)
+        lines = [(number, line) for number, line in enumerate(file, 1) if line.strip()]
+    wanted = math.ceil(config.general * config.surplus)
+    chosen = random.Random(config.seed).sample(lines, min(len(lines), wanted))
+    return [_instruction(config, number, line) for number, line in chosen]
 
 
 def _instruction(config: TextConfig, number: int, line: str) -> Instruction:
     try:
-        row = json.loads(line)
-        return Instruction(text=str(row["text"]), language=str(row.get("language", config.language)), number=number)
-    except (ValueError, LookupError, TypeError, AttributeError):
+        row = {"language": config.language} | json.loads(line)
+        values = {name: row[name] for name in ("text", "language")}
+        return parse_config(Instruction, values | {"number": number})
+    except (ValueError, LookupError, TypeError):
         raise DatasetError(
-            f"{config.instructions}, line {number + 1}: expected an object with the key text, got {line.strip():.80}"
+            f"{config.instructions}, line {number}: expected an object with the key text, got {line.strip():.80}"
         ) from None
 
 
@@ -115,14 +112,12 @@ def select_messages(
     candidates = distinct((Candidate(text=row["text"], cell=_cell(row)) for row in rows), config.duplicates)
     quotas = _quotas(config, writer)
     if config.instructions:
-        quotas[_EDITED] = config.general
+        quotas[Cell(language=config.language, topic=INSTRUCTIONS, person=Person())] = config.general
     selection = select(candidates, quotas)
     return [of_text[candidate.text] for candidate in selection.candidates], sum(selection.short.values())
 
 
 def _cell(row: dict[str, Any]) -> Cell:
-    if row["topic"] == INSTRUCTIONS:
-        return _EDITED
     person = Person(gender=row["gender"], age=row["age"], emotion=row["emotion"])
     return Cell(language=row["language"], topic=row["topic"], person=person)
 

@@ -20,8 +20,8 @@ from data_pipeline.report import RowFacts, count_rows
 from data_pipeline.steps.rejects import Rejects
 from data_pipeline.steps.speech_units import UnitEncoder
 from data_pipeline.synthesis.protocols import ReferenceClip, Speaker, Speech, SpeechRequest
-from data_pipeline.synthesis.quality.measures import reject_reason
-from data_pipeline.synthesis.quality.measuring import Models, SpokenMessage, measure_message
+from data_pipeline.synthesis.quality.measures import Measures, reject_reason
+from data_pipeline.synthesis.quality.measuring import Models, SpokenMessage, measure_message, measure_text
 from data_pipeline.synthesis.quality.sampling import is_measured
 from opens2s_core.audio import SAMPLE_RATE, decode_audio, encode_audio, resample
 from opens2s_core.config import config_to_dict, parse_config
@@ -68,6 +68,7 @@ def make_speech(inputs: str, *, tools: Tools, quality: QualityConfig) -> ShardCo
 
 def _speak(utterance: PlannedUtterance, tools: Tools, quality: QualityConfig) -> dict[str, Any]:
     """Raises :class:`RejectedRow` for what cannot be spoken, and what is out of bounds."""
+    _require_bounds(measure_text(utterance.text, utterance.language), quality)
     voice, speaker = utterance.voice, tools.speaker(utterance.side)
     reference = _clip(voice.clip) if voice.clip else None
     speech = speaker.speak(
@@ -92,8 +93,7 @@ def _speak(utterance: PlannedUtterance, tools: Tools, quality: QualityConfig) ->
         reference=None if reference is None else Speech(*decode_audio(reference)),
     )
     measures = measure_message(message, models)
-    if (reason := reject_reason(measures, quality.bounds)) is not None:
-        raise RejectedRow(reason)
+    _require_bounds(measures, quality)
     return {
         "id": utterance.id,
         "side": utterance.side,
@@ -112,6 +112,11 @@ def _speak(utterance: PlannedUtterance, tools: Tools, quality: QualityConfig) ->
     }
 
 
+def _require_bounds(measures: Measures, quality: QualityConfig) -> None:
+    if (reason := reject_reason(measures, quality.bounds)) is not None:
+        raise RejectedRow(reason)
+
+
 @lru_cache(maxsize=64)
 def _clip(path: str) -> bytes:
     with fsspec.open(path, "rb") as file:
@@ -122,11 +127,10 @@ def _with_units(rows: list[dict[str, Any]], tools: Tools) -> list[dict[str, Any]
     """The rows with the speech units of replies; none without a speech tokenizer."""
     speech: list[Speech] = [row.pop("speech") for row in rows]
     replies = [number for number, row in enumerate(rows) if row["side"] == "reply"]
-    encoded: list[list[int]] = []
+    units: dict[int, list[int]] = {}
     if replies and (encoder := tools.units()) is not None:
         clips = [resample(speech[number].samples, speech[number].rate, SAMPLE_RATE) for number in replies]
-        encoded = encoder.encode(clips)
-    units = dict(zip(replies, encoded, strict=False))
+        units = dict(zip(replies, encoder.encode(clips), strict=True))
     return [row | {"units": units.get(number, [])} for number, row in enumerate(rows)]
 
 

@@ -14,7 +14,7 @@ from data_pipeline.dialogues.schema import LABELS, WRITTEN
 from data_pipeline.records import Reject, RejectedRow, Role
 from data_pipeline.report import RowFacts, count_rows
 from data_pipeline.steps.rejects import Rejects
-from data_pipeline.synthesis.embedded_writer import SYSTEM_LINES
+from data_pipeline.synthesis.embedded_writer import SYSTEM_PROMPTS
 from data_pipeline.synthesis.embedded_writer.tools import tool_dialogues
 from data_pipeline.synthesis.protocols import Person, ReplyRequest, Writer, WrittenMessage
 from opens2s_core.config import config_to_dict, parse_config
@@ -63,7 +63,7 @@ def _plan(config: TextConfig, row: dict[str, Any]) -> PlannedDialogue:
     (turns,) = rng.choices(range(1, len(config.turns) + 1), config.turns)
     system = []
     if config.language == "en" and rng.random() < config.system_share:
-        system.append(ScriptMessage(role="system", text=rng.choice(list(SYSTEM_LINES)), spoken=False))
+        system.append(ScriptMessage(role="system", text=rng.choice(list(SYSTEM_PROMPTS)), spoken=False))
     return PlannedDialogue(
         id=row["id"],
         kind=row["kind"],

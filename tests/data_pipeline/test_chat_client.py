@@ -156,10 +156,10 @@ def test_items_are_mapped_in_order_and_rejected_alone() -> None:
     assert [str(result) for result in results] == ["0", "1", "2", "bad: three", "4"]
 
 
-def test_concurrency_is_bounded_for_all_callers_together() -> None:
-    with chat_server(lambda *_: Reply(text="yes", delay=0.03)) as server, ThreadPoolExecutor(3) as callers:
+def test_concurrency_is_bounded_over_all_threads() -> None:
+    with chat_server(lambda *_: Reply(text="yes", delay=0.03)) as server, ThreadPoolExecutor(3) as threads:
         chat = client(server, concurrency=4)
-        for _ in callers.map(lambda name: chat.map(lambda i: ask(chat, f"{name}{i}"), range(8)), "abc"):
+        for _ in threads.map(lambda name: chat.map(lambda i: ask(chat, f"{name}{i}"), range(8)), "abc"):
             pass
     assert len(server.requests) == 24
     assert 2 <= server.most_running <= 4

@@ -26,7 +26,7 @@ from data_pipeline.synthesis.embedded_writer.follow_ups import (
 from data_pipeline.synthesis.embedded_writer.general import GENERAL, OTHER, QUESTIONS, answers, unknown_turns
 from data_pipeline.synthesis.embedded_writer.grammar import OPENINGS, Turn, cell, parse, spoken_with
 from data_pipeline.synthesis.embedded_writer.scene import EMOTIONS
-from data_pipeline.synthesis.embedded_writer.system_lines import SYSTEM_LINES
+from data_pipeline.synthesis.embedded_writer.system_prompts import SYSTEM_PROMPTS
 from data_pipeline.synthesis.embedded_writer.topics import TOPICS
 from data_pipeline.synthesis.protocols import Person, ReplyRequest, UserTurnRequest, WrittenMessage, WrittenReply
 
@@ -42,7 +42,7 @@ _Result = TypeVar("_Result")
 
 
 class EmbeddedWriter:
-    """English dialogues on everyday topics. Replies follow from the words, the emotion and the system line.
+    """English dialogues on everyday topics. Replies follow from the words, the emotion and the system prompt.
 
     Each result depends only on its request. A turn that is not of the grammar gets a reply that says so. A request in
     another language, on an unknown topic or with an emotion that is not one of :data:`EMOTIONS` is rejected; an empty
@@ -127,9 +127,9 @@ def _reply(request: ReplyRequest) -> WrittenReply:
     rng = random.Random(f"{normalised(message.text)} {emotion} {request.system} {request.seed}")
     lead, body = _parts_of_reply(request, message, emotion, rng)
     phrase, tone = lead
-    if line := SYSTEM_LINES.get(request.system):
-        line_phrase, tone = rng.choice(line.leads_to(emotion))
-        phrase = "" if any(message.role == "assistant" for message in request.messages) else line_phrase
+    if prompt := SYSTEM_PROMPTS.get(request.system):
+        its_phrase, tone = rng.choice(prompt.leads_to(emotion))
+        phrase = "" if any(message.role == "assistant" for message in request.messages) else its_phrase
     return WrittenReply(text=_contracted_at_times(sentence(f"{phrase} {body}".strip()), rng), tone=tone)
 
 

@@ -252,7 +252,7 @@ def user_turns_chat(request: UserTurnRequest, max_words: int) -> Chat:
 
 
 def reply_chat(request: ReplyRequest, max_words: int) -> Chat:
-    """The rules and the system line, then the dialogue; a note before each message of the user has its labels."""
+    """The rules and the system prompt, then the dialogue; a note before each message of the user has its labels."""
     language = request.language
     system = _SYSTEM[language].format(system=request.system) if request.system else ""
     rules = _REPLY_SYSTEM[language].format(max_words=_limit(max_words, language), system=system)
@@ -261,8 +261,8 @@ def reply_chat(request: ReplyRequest, max_words: int) -> Chat:
 
 
 def tone_chat(request: ReplyRequest, reply: str) -> Chat:
-    said = (*request.messages, WrittenMessage(role="assistant", text=reply))
-    return _question(_TONE[request.language].format(transcript=_transcript(said, request)))
+    dialogue = (*request.messages, WrittenMessage(role="assistant", text=reply))
+    return _question(_TONE[request.language].format(transcript=_transcript(dialogue, request)))
 
 
 def follow_up_chat(request: ReplyRequest, person: Person, max_words: int) -> Chat:

@@ -58,11 +58,11 @@ def prosody_features(speech: Speech) -> NDArray[np.float64]:
         return np.full(len(FEATURES), np.nan)
     # Praat returns no frames at the ends, where its windows do not fit.
     margin = round(3 / _FLOOR * speech.rate)
-    sound = parselmouth.Sound(np.pad(speech.samples.astype(np.float64), margin), speech.rate)
-    intensity = sound.to_intensity(minimum_pitch=100.0, time_step=_STEP)
+    clip = parselmouth.Sound(np.pad(speech.samples.astype(np.float64), margin), speech.rate)
+    intensity = clip.to_intensity(minimum_pitch=100.0, time_step=_STEP)
     times, energy = intensity.xs(), intensity.values[0]
     spoken = energy > np.percentile(energy, 99) - _BELOW_LOUDEST
-    semitones = np.interp(times, *_pitch(sound), left=np.nan, right=np.nan)
+    semitones = np.interp(times, *_pitch(clip), left=np.nan, right=np.nan)
     return np.array(
         [
             *_pitch_features(times, semitones),
@@ -73,14 +73,14 @@ def prosody_features(speech: Speech) -> NDArray[np.float64]:
     )
 
 
-def _pitch(sound: "parselmouth.Sound") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _pitch(clip: "parselmouth.Sound") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Times in seconds and semitones above 100 Hz, NaN where unvoiced: each (frames,)."""
-    track: Any = sound.to_pitch_ac(time_step=_STEP, pitch_floor=_FLOOR, pitch_ceiling=_CEILING)
+    track: Any = clip.to_pitch_ac(time_step=_STEP, pitch_floor=_FLOOR, pitch_ceiling=_CEILING)
     hertz = track.selected_array["frequency"]
     if (voiced := hertz[hertz > 0]).size:
         low, high = np.percentile(voiced, [25, 75])
         floor, ceiling = max(_FLOOR, 0.6 * low), min(_CEILING, 2.2 * high)
-        track = sound.to_pitch_ac(time_step=_STEP, pitch_floor=floor, pitch_ceiling=ceiling)
+        track = clip.to_pitch_ac(time_step=_STEP, pitch_floor=floor, pitch_ceiling=ceiling)
         hertz = track.selected_array["frequency"]
     return track.xs(), 12 * np.log2(np.where(hertz > 0, hertz, np.nan) / 100)
 

@@ -38,13 +38,13 @@ def change_pitch(samples: Waveform, rate: int, semitones: float, range_factor: f
     except ImportError as error:
         raise ImportError(f"the voices need praat-parselmouth (pip install '{EXTRA}')") from error
 
-    sound = parselmouth.Sound(samples.astype(np.float64), rate)
-    found = sound.to_pitch(_TIME_STEP, PITCH_FLOOR, PITCH_CEILING).selected_array["frequency"]
+    clip = parselmouth.Sound(samples.astype(np.float64), rate)
+    found = clip.to_pitch(_TIME_STEP, PITCH_FLOOR, PITCH_CEILING).selected_array["frequency"]
     if not (found > 0).any():
         return samples
     low, high = np.percentile(found[found > 0], [25, 75])
     floor, ceiling = max(PITCH_FLOOR, _BELOW * low), min(PITCH_CEILING, _ABOVE * high)
-    manipulation = call(sound, "To Manipulation", _TIME_STEP, floor, ceiling)
+    manipulation = call(clip, "To Manipulation", _TIME_STEP, floor, ceiling)
     tier = call(manipulation, "Extract pitch tier")
     count = call(tier, "Get number of points")
     if not count:

@@ -43,7 +43,7 @@ def test_topics_are_of_comparable_size() -> None:
 
 
 @pytest.mark.parametrize(("topic", "scene"), SCENES, ids=scene_id)
-def test_replies_use_only_what_each_phrasing_tells(topic: str, scene: Scene) -> None:
+def test_replies_use_only_fields_of_each_text(topic: str, scene: Scene) -> None:
     used = fields_of(scene.about).union(*map(fields_of, scene.replies.values()))
     assert [text for text in scene.texts if not used <= fields_of(text)] == []
     assert set(scene.fields) == set().union(*map(fields_of, scene.texts))
@@ -77,14 +77,14 @@ def test_turns_are_plain_english_of_a_few_words() -> None:
     assert [turn.text for turn in TURNS if not 4 <= len(words(turn.text)) <= 25 - longest] == []
 
 
-def test_replies_are_plain_short_and_take_up_what_was_told() -> None:
+def test_replies_are_plain_short_and_take_up_the_message() -> None:
     for turn in TURNS[::3]:
-        told = content_words(turn.text)
+        of_message = content_words(turn.text)
         for emotion, template in turn.scene.replies.items():
             reply = turn.reply(template)
             assert re.fullmatch(r"[A-Z][A-Za-z' ,.?]+[.?]", reply), reply
             assert len(words(reply)) <= 19, reply
-            assert told & content_words(reply), (emotion, turn.text, reply)
+            assert of_message & content_words(reply), (emotion, turn.text, reply)
 
 
 def test_what_a_dialogue_is_about_is_in_its_first_turn() -> None:

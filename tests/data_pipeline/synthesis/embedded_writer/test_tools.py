@@ -50,7 +50,7 @@ def test_what_is_spoken_is_plain_english() -> None:
 
 
 @pytest.mark.parametrize("scene", TOOL_SCENES, ids=lambda scene: scene.tool["name"])
-def test_requests_tell_all_arguments_and_answers_all_results(scene: ToolScene) -> None:
+def test_requests_contain_all_arguments_and_answers_all_results(scene: ToolScene) -> None:
     fields = re.compile(r"\{(\w+)\}")
     for request in scene.requests:
         assert set(scene.arguments.values()) == set(fields.findall(request)), request
@@ -59,7 +59,7 @@ def test_requests_tell_all_arguments_and_answers_all_results(scene: ToolScene) -
         assert spoken <= set(fields.findall(answer)), answer
 
 
-def test_the_answer_tells_the_result() -> None:
+def test_the_answer_contains_the_result() -> None:
     [dialogue] = [d for d in tool_dialogues(40, seed=5) if '"get_weather"' in d.call][:1]
     result = json.loads(dialogue.result)
     numbers = {2: "two", 9: "nine", 14: "fourteen", 18: "eighteen", 21: "twenty one"}

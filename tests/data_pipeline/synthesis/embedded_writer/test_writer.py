@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.records import Age, Emotion, RejectedRow
-from data_pipeline.synthesis.embedded_writer import EMOTIONS, SYSTEM_LINES, TONES, EmbeddedWriter
+from data_pipeline.synthesis.embedded_writer import EMOTIONS, SYSTEM_PROMPTS, TONES, EmbeddedWriter
 from data_pipeline.synthesis.embedded_writer.delivery import CHILD_LEADS, NOT_UNDERSTOOD
 from data_pipeline.synthesis.embedded_writer.english import contracted, normalised, words
 from data_pipeline.synthesis.embedded_writer.general import GENERAL, OTHER, QUESTIONS, answers, unknown_turns
@@ -134,9 +134,9 @@ def test_there_are_thousands_of_replies() -> None:
 
 def test_a_reply_ignores_openings_contractions_and_case() -> None:
     text = "My sister is coming home on Friday."
-    told = {reply_to(user(form, "happy")).tone for form in (text, f"Well, {text[0].lower()}{text[1:]}", text.upper())}
+    tones = {reply_to(user(form, "happy")).tone for form in (text, f"Well, {text[0].lower()}{text[1:]}", text.upper())}
     assert "your sister" in reply_to(user(f"You know, {text}", "happy")).text.lower()
-    assert told <= FITTING_TONES["happy"]
+    assert tones <= FITTING_TONES["happy"]
     assert contracted("I am flying to Paris in the summer.") != "I am flying to Paris in the summer."
     assert "Paris" in reply_to(user("I'm flying to Paris in the summer.", "happy")).text
 
@@ -215,7 +215,7 @@ def test_follow_ups_and_their_replies_are_about_the_first_turn(first: str, seed:
     assert content_words(asked) & content_words(reply.text) or about & content_words(reply.text)
 
 
-def test_the_writer_remembers_what_it_was_told() -> None:
+def test_the_writer_remembers_earlier_messages() -> None:
     history = (user("My sister is coming home on Friday."), WrittenMessage(role="assistant", text="I see."))
     question = "Do you remember what I told you?"
     assert reply_to(*history, user(question)).text == "Of course. You told me about your sister coming home."
@@ -246,12 +246,12 @@ def test_no_follow_up_is_left_in_a_very_long_dialogue() -> None:
     assert str(result) == "follow-up: none is left after 4 turns"
 
 
-@pytest.mark.parametrize("system", SYSTEM_LINES)
-def test_system_lines_change_the_lead_and_the_tone(system: str) -> None:
-    line = SYSTEM_LINES[system]
+@pytest.mark.parametrize("system", SYSTEM_PROMPTS)
+def test_system_prompts_change_the_lead_and_the_tone(system: str) -> None:
+    prompt = SYSTEM_PROMPTS[system]
     for emotion in EMOTIONS:
         text = "My sister is coming home on Friday."
-        leads = {normalised(lead): tone for lead, tone in line.leads_to(emotion)}
+        leads = {normalised(lead): tone for lead, tone in prompt.leads_to(emotion)}
         for seed in range(5):
             reply = reply_to(user(text, emotion), system=system, seed=seed)
             [tone] = [tone for lead, tone in leads.items() if normalised(reply.text).startswith(lead)]
@@ -259,21 +259,21 @@ def test_system_lines_change_the_lead_and_the_tone(system: str) -> None:
             assert reply.tone in TONES
 
 
-def test_there_are_system_lines_of_tones_and_of_roles() -> None:
-    roles = [line for line in SYSTEM_LINES if line.startswith("You are")]
-    assert len(SYSTEM_LINES) >= 12
+def test_there_are_system_prompts_of_tones_and_of_roles() -> None:
+    roles = [prompt for prompt in SYSTEM_PROMPTS if prompt.startswith("You are")]
+    assert len(SYSTEM_PROMPTS) >= 12
     assert len(roles) >= 6
-    assert len(SYSTEM_LINES) - len(roles) >= 6
+    assert len(SYSTEM_PROMPTS) - len(roles) >= 6
 
 
-def test_an_unknown_system_line_changes_nothing_but_the_draw() -> None:
+def test_an_unknown_system_prompt_changes_only_the_random_choice() -> None:
     reply = reply_to(user("My sister is coming home on Friday.", "angry"), system="Talk like a fish.")
     assert reply.tone == "calm"
     assert "your sister" in reply.text
 
 
 @settings(max_examples=80, deadline=None)
-@given(topic=TOPIC_NAMES, person=PEOPLE, seed=st.integers(0, 2**32), system=st.sampled_from(["", *SYSTEM_LINES]))
+@given(topic=TOPIC_NAMES, person=PEOPLE, seed=st.integers(0, 2**32), system=st.sampled_from(["", *SYSTEM_PROMPTS]))
 def test_dialogues_are_reproducible(topic: str, person: Person, seed: int, system: str) -> None:
     one, other = (dialogue(topic, person, turns=3, seed=seed, system=system) for _ in range(2))
     assert one == other

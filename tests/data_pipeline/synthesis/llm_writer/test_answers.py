@@ -38,7 +38,7 @@ OPENED = [marker for marker in MARKERS if "/" not in marker]
 CLOSED = [marker for marker in MARKERS if "/" in marker]
 SECRET = "secret"
 TEXTS = st.text().filter(lambda text: not any(char in text for char in "<>[]◁▷"))
-PIECES = st.lists(st.sampled_from([*MARKERS, SECRET, "a", " ", "\n", '["', '"]', "<", ">", "/", "think"]) | TEXTS)
+PARTS = st.lists(st.sampled_from([*MARKERS, SECRET, "a", " ", "\n", '["', '"]', "<", ">", "/", "think"]) | TEXTS)
 
 
 @pytest.mark.parametrize(
@@ -68,10 +68,10 @@ def test_a_thought_without_an_end_is_rejected(before: str, opened: str) -> None:
         without_thought(f"{before}{opened} She is {SECRET}")
 
 
-@given(PIECES)
-def test_no_marker_survives(pieces: list[str]) -> None:
+@given(PARTS)
+def test_no_marker_survives(parts: list[str]) -> None:
     try:
-        rest = without_thought("".join(pieces))
+        rest = without_thought("".join(parts))
     except RejectedRow:
         return
     assert not [marker for marker in MARKERS if marker in rest]
@@ -83,10 +83,10 @@ def test_only_what_follows_the_last_thought_is_left(thoughts: list[tuple[str, st
     assert without_thought(text + answer) == answer.strip()
 
 
-@given(PIECES)
-def test_no_marker_survives_in_spoken_text(pieces: list[str]) -> None:
+@given(PARTS)
+def test_no_marker_survives_in_spoken_text(parts: list[str]) -> None:
     try:
-        spoken = spoken_text("".join(pieces), "en", 1000)
+        spoken = spoken_text("".join(parts), "en", 1000)
     except RejectedRow:
         return
     assert not [marker for marker in MARKERS if marker in spoken]
@@ -135,7 +135,7 @@ def test_an_answer_without_a_list_is_rejected(answer: str) -> None:
         parse_list(answer)
 
 
-@given(st.text() | PIECES.map("".join))
+@given(st.text() | PARTS.map("".join))
 def test_any_answer_is_a_list_of_texts_or_rejected(answer: str) -> None:
     try:
         found = parse_list(answer)

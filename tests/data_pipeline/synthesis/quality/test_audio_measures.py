@@ -59,7 +59,7 @@ def test_quiet_noise_is_silence_beside_speech_and_not_alone() -> None:
     assert measured(noise).silence_share == 0
 
 
-def test_a_clip_without_sound_is_silence_throughout() -> None:
+def test_a_silent_clip_is_silence_throughout() -> None:
     found = measured(silence(0.7))
     assert (found.leading_silence, found.trailing_silence, found.longest_silence) == pytest.approx((0.7, 0.7, 0.7))
     assert (found.silence_share, found.peak, found.loudness) == (1.0, 0.0, None)

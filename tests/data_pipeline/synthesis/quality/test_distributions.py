@@ -36,18 +36,18 @@ class Plots:
 
 
 def drawn(monkeypatch: pytest.MonkeyPatch, **columns: Any) -> Plots:
-    figures: list[Figure] = []
+    plotted: list[Figure] = []
     save = Figure.savefig
 
-    def keep(figure: Figure, *args: Any, **settings: Any) -> None:
-        figures.append(figure)
-        save(figure, *args, **settings)
+    def keep(plot: Figure, *args: Any, **settings: Any) -> None:
+        plotted.append(plot)
+        save(plot, *args, **settings)
 
     monkeypatch.setattr(Figure, "savefig", keep)
     png = plot_distributions(DialogueColumns(**COLUMNS | columns), "A corpus")
     image = Image.open(io.BytesIO(png))
     assert (image.format, image.size) == ("PNG", (1400, 1100))
-    plots = {ax.get_title(loc="left"): ax for ax in figures[0].axes}
+    plots = {ax.get_title(loc="left"): ax for ax in plotted[0].axes}
     return Plots(
         labels={title: [label.get_text() for label in ax.get_yticklabels()] for title, ax in plots.items()},
         lengths={

@@ -43,7 +43,7 @@ def test_an_emotion_is_drawn_over_the_whole_of_its_ranges(emotion) -> None:
         assert high - margin < max(values) <= high
 
 
-def test_the_same_seed_draws_the_same_prosody_and_others_do_not() -> None:
+def test_the_same_seed_gives_the_same_prosody_and_others_do_not() -> None:
     assert draw("sad", "", 7) == draw("sad", "", 7)
     assert len({draw(emotion, "", seed) for emotion in EMOTIONS for seed in range(50)}) == 50 * len(EMOTIONS)
 
