@@ -48,6 +48,10 @@ class TextConfig:
                 f"expected numbers of dialogues, at least 1 together, got empathetic={self.empathetic}, "
                 f"general={self.general}, tools={self.tools}"
             )
+        if self.tools and self.language != "en":
+            raise ValueError(f"tools: these dialogues are English, expected 0 in {self.language!r}, got {self.tools}")
+        if self.instructions and not self.general:
+            raise ValueError(f"instructions: {self.instructions} is for general dialogues, expected general >= 1")
         if not self.turns or min(self.turns) < 0 or sum(self.turns) <= 0:
             raise ValueError(f"turns: expected shares of dialogues of one and more turns, got {self.turns}")
         if self.surplus < 1 or not 0 <= self.system_share <= 1 or self.shard_rows < 1:
@@ -99,3 +103,7 @@ class BuildConfig:
     quality: QualityConfig = field(default_factory=QualityConfig)
     model: str = ""
     max_reject_share: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.texts.instructions and self.writer == "embedded":
+            raise ValueError("instructions: expected a language model as writer, which edits them, got 'embedded'")

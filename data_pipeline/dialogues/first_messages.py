@@ -14,7 +14,7 @@ import pyarrow as pa
 from data_pipeline.dataset import DatasetError, Shard, ShardContent, plan_shards
 from data_pipeline.dialogues.config import Kind, TextConfig
 from data_pipeline.dialogues.schema import FIRST_MESSAGE, LABELS
-from data_pipeline.records import Reject, RejectedRow
+from data_pipeline.records import RejectedRow
 from data_pipeline.report import RowFacts, count_rows
 from data_pipeline.steps.rejects import Rejects
 from data_pipeline.synthesis.protocols import Editor, Person, UserTurnRequest, Writer
@@ -58,6 +58,12 @@ def plan_first_messages(config: TextConfig, writer: Writer) -> list[Shard]:
     return [replace(shard, rows=count) for shard, count in zip(shards, counts, strict=True)]
 
 
+def people(config: TextConfig, writer: Writer) -> set[tuple[Person, str]]:
+    """Who says the first messages, and in which language."""
+    found = {(cell.person, cell.language) for cell in _quotas(config, writer)}
+    return found | {(Person(), config.language)} if config.instructions else found
+
+
 def _batches(items: list[Any], size: int) -> list[list[Any]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
@@ -87,9 +93,9 @@ def _quotas(config: TextConfig, writer: Writer) -> dict[Cell, int]:
 def _read_instructions(config: TextConfig) -> list[Instruction]:
     """``surplus`` times as many as are wanted, of random ones."""
     with fsspec.open(config.instructions, "rt", encoding="utf-8") as file:
-        lines = [line for line in file if line.strip()]
-    numbers = random.Random(config.seed).sample(range(len(lines)), min(len(lines), _wanted(config)))
-    return [_instruction(config, number, lines[number]) for number in numbers]
+        lines = [(number, line) for number, line in enumerate(file) if line.strip()]
+    chosen = random.Random(config.seed).sample(lines, min(len(lines), _wanted(config)))
+    return [_instruction(config, number, line) for number, line in chosen]
 
 
 def _wanted(config: TextConfig) -> int:
@@ -98,11 +104,12 @@ def _wanted(config: TextConfig) -> int:
 
 def _instruction(config: TextConfig, number: int, line: str) -> Instruction:
     try:
-        row = json.loads(line)
-        return Instruction(text=str(row["text"]), language=str(row.get("language", config.language)), number=number)
-    except (ValueError, LookupError, TypeError, AttributeError):
+        row = {"language": config.language} | json.loads(line)
+        plain = {"text": row["text"], "language": row["language"], "number": number}
+        return parse_config(Instruction, plain)
+    except (ValueError, LookupError, TypeError):
         raise DatasetError(
-            f"{config.instructions}, line {number + 1}: expected an object with the key text, got {line.strip():.80}"
+            f"{config.instructions}, line {number + 1}: expected an object with a text as text, got {line.strip():.80}"
         ) from None
 
 
@@ -144,7 +151,7 @@ def _written(requests: Sequence[UserTurnRequest], writer: Writer, rejects: Rejec
     for request, written in zip(requests, writer.user_turns(requests) if requests else [], strict=True):
         kind: Kind = "general" if request.topic in writer.general_topics else "empathetic"
         if isinstance(written, RejectedRow):
-            rejects.rows.append(Reject(id=f"message-{request.seed}", step=STEP, reason=str(written)))
+            rejects.add(f"message-{request.seed}", STEP, written)
             continue
         for number, text in enumerate(written):
             yield _row(f"message-{request.seed}-{number}", kind, request, text, writer.name)
@@ -167,7 +174,7 @@ def _edited(
         for instruction, text in zip(own, texts, strict=True):
             id = f"instruction-{instruction.number}"
             if isinstance(text, RejectedRow):
-                rejects.rows.append(Reject(id=id, step=STEP, reason=str(text)))
+                rejects.add(id, STEP, text)
             else:
                 request = UserTurnRequest(topic=INSTRUCTIONS, person=Person(), count=1, language=language)
                 yield _row(id, "general", request, text, writer.name)
