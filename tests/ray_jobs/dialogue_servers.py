@@ -45,7 +45,7 @@ def write(body: dict[str, Any], tries: int) -> Reply:
 
 def _answer(first_role: str, prompt: str) -> str:
     if found := re.match(r"Write (\d+) different things", prompt):
-        unheard = f" {UNHEARD}" if "sounds afraid" in prompt and "a middle-aged man" in prompt else ""
+        unheard = f" {UNHEARD}" if "sounds afraid" in prompt else ""
         turns = [f"I saw the {words(f'{prompt} {number}', 7)}{unheard}." for number in range(int(found[1]))]
         return f"<think>{THOUGHT}</think>{json.dumps(turns)}"
     if first_role == "system":
