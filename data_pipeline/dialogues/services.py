@@ -19,11 +19,22 @@ _OUTAGE = 3
 """Rows without an answer, one after the other and each after all retries, that end a task."""
 
 
-class ServiceError(ValueError):
+class _TaskError(ValueError):
+    """Its text is ``reason``: to ``args``, Ray Data adds advice of its own."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class ServiceError(_TaskError):
     """A service refuses every request, such as for a wrong address, key or model."""
 
 
-class UnansweredError(ValueError):
+class UnansweredError(_TaskError):
     """A service gave no answer for some rows; started again, the job asks for them again."""
 
 
