@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import ray.data
+from ray.exceptions import RayTaskError
 
 from data_pipeline.dataset import DatasetWriter, Shard, ShardContent
 from data_pipeline.progress import Passed, ShowProgress
@@ -19,7 +20,8 @@ Make = Callable[[str], ShardContent]
 
 
 def run_shards(plan: Sequence[Shard], make: Make, writer: DatasetWriter, progress: ShowProgress) -> Report:
-    """Make and publish the shards of ``plan`` that are not published yet, one Ray task each."""
+    """Make and publish the shards of ``plan`` that are not published yet, one Ray task each. Raises what ``make``
+    raises, as far as it can be sent between processes."""
     quiet_ray_data()
     pending = writer.start(plan, map_in_tasks)
     rows = sum(shard.rows for shard in plan)
@@ -27,8 +29,11 @@ def run_shards(plan: Sequence[Shard], make: Make, writer: DatasetWriter, progres
         if pending:
             inputs = [asdict(shard) for shard in pending]
             shards = ray.data.from_items(inputs, override_num_blocks=len(inputs))
-            for made in shards.map(partial(publish_shard, make=make, writer=writer)).iter_rows():
-                passed(Passed(**made))
+            try:
+                for made in shards.map(partial(publish_shard, make=make, writer=writer)).iter_rows():
+                    passed(Passed(**made))
+            except RayTaskError as error:  # its text is a traceback
+                raise error.cause from error
     return writer.finish([shard.name for shard in plan])
 
 

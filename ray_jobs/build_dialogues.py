@@ -19,6 +19,7 @@ from data_pipeline.dataset import absolute_url
 from data_pipeline.dialogues.build import build_corpus
 from data_pipeline.dialogues.config import BuildConfig
 from data_pipeline.dialogues.utterances import Voice
+from data_pipeline.preparation.shard import TooManyRejects
 from data_pipeline.report import Report, render_report
 from opens2s_core.storage import absolute_directory
 from ray_jobs.cluster import connect
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         config = _with_options(DIALOGUES[args.recipe](), args)
         connect(quiet=True)
         report = build_dialogues(config, args.output)
-    except (ValueError, OSError, ImportError) as error:  # what is wrong with the options, or not installed
+    except (ValueError, OSError, ImportError, TooManyRejects) as error:
         raise SystemExit(f"python -m ray_jobs.build_dialogues: {error}") from error
     print(render_report(report))
 

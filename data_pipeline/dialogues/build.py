@@ -1,5 +1,6 @@
 """Building a corpus of dialogues: four data sets, each made from the one before, and what is made of the last one."""
 
+import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -16,11 +17,12 @@ from data_pipeline.dataset import (
 )
 from data_pipeline.dataset.layout import DatasetFiles, file_of
 from data_pipeline.dataset.plan import fingerprint
+from data_pipeline.dataset.reader import read_rejects
 from data_pipeline.dialogues.assemble import Part, make_corpus, plan_corpus
 from data_pipeline.dialogues.casting import cast_of
-from data_pipeline.dialogues.config import BuildConfig
+from data_pipeline.dialogues.config import BuildConfig, TextConfig
 from data_pipeline.dialogues.description import distributions, sample_page
-from data_pipeline.dialogues.first_messages import make_first_messages, plan_first_messages, select_messages
+from data_pipeline.dialogues.first_messages import make_first_messages, people, plan_first_messages, select_messages
 from data_pipeline.dialogues.layout import (
     DIALOGUES,
     DISTRIBUTIONS,
@@ -33,6 +35,7 @@ from data_pipeline.dialogues.layout import (
 )
 from data_pipeline.dialogues.opening import ConfiguredTools, open_writer
 from data_pipeline.dialogues.schema import FIRST_MESSAGE, WRITTEN
+from data_pipeline.dialogues.services import UnansweredError, make_answered, unanswered_rows
 from data_pipeline.dialogues.speech import make_speech, plan_speech
 from data_pipeline.dialogues.texts import make_dialogues, plan_dialogues
 from data_pipeline.dialogues.utterances import Cast, PlannedUtterance, Voice, distinct, planned_utterances
@@ -41,49 +44,52 @@ from data_pipeline.preparation.shard import check_rejects
 from data_pipeline.progress import ShowProgress
 from data_pipeline.report import Report
 from data_pipeline.runner import Make, run_shards
+from data_pipeline.steps.rejects import UNANSWERED
+from data_pipeline.synthesis.protocols import Person, Writer
 from opens2s_core.config import config_to_dict
 
 _BUILT = "_built.json"
 """Written last: the fingerprint of the dialogues that the other files are made from."""
-_UNANSWERED = ": no answer"
-"""End of the kinds of rows for which a service gave no answer."""
 ShowStage = Callable[[str], ShowProgress]
 """The progress of a stage by its name."""
-
-
-class UnansweredError(ValueError):
-    """A service gave no answer for some rows; started again, the job asks for them again."""
 
 
 def build_corpus(config: BuildConfig, output: str, progress: ShowStage) -> Report:
     """Publish the corpus at ``output``, a directory or URL.
 
     A build that was killed resumes when it is started again; a finished one changes nothing. Raises
-    :class:`UnansweredError`, :class:`~data_pipeline.preparation.shard.TooManyRejects` and
-    :class:`~data_pipeline.dataset.DatasetError`.
+    :class:`~data_pipeline.dialogues.services.UnansweredError`,
+    :class:`~data_pipeline.dialogues.services.ServiceError`,
+    :class:`~data_pipeline.preparation.shard.TooManyRejects` and :class:`~data_pipeline.dataset.DatasetError`.
     """
     url = absolute_url(output)
     with DatasetFiles(url).for_one_job():
-        # What is wrong with any of them is found before anything is written.
-        tools, cast, spoken_by = ConfiguredTools(config), cast_of(config.voices, config.texts), _spoken_by(config)
+        # What is wrong with the configuration is found before anything is written.
+        texts, tools, stage = config.texts, ConfiguredTools(config), _Stages(url, progress)
         tools.open_all()
-        stage = _Stages(url, progress)
+        spoken_by = _spoken_by(config)
         writer, opened = open_writer(config.writer), partial(open_writer, config.writer)
-        texts = config.texts
+        wanted = _people(texts, writer)
+        cast = partial(cast_of, config.voices, wanted)
+        voice, _ = cast()(*min(wanted, key=str), random.Random(0))
+        first_messages = plan_first_messages(texts, writer)
+        if not DatasetFiles(url).exists(_BUILT):
+            tools.try_out(voice)
         written = stage.run(
             FIRST_MESSAGES,
-            plan_first_messages(texts, writer),
+            first_messages,
             partial(make_first_messages, writer=opened, language=texts.language),
         )
         messages, missing = select_messages(texts, writer, list(read_rows(f"{url}/{FIRST_MESSAGES}", FIRST_MESSAGE)))
-        wanted = texts.empathetic + texts.general
-        if wanted and not messages:
-            kinds = ", ".join(f"{rows} x {kind}" for kind, rows in written.most_rejected()[:3])
+        rows = texts.empathetic + texts.general
+        if rows and not messages:
+            kinds = ", ".join(f"{count} x {kind}" for kind, count in written.most_rejected()[:3])
             raise DatasetError(f"{url}: expected first messages by {writer.name}, none can be used: {kinds}")
         if missing:
-            warnings.warn(f"{url}: {missing} of {wanted} first messages are missing", stacklevel=2)
-        stage.run(TEXTS, plan_dialogues(texts, messages, writer.name), partial(make_dialogues, writer=opened))
-        spoken = _spoken(f"{url}/{TEXTS}", cast, config.voices.reply_voice)
+            warnings.warn(f"{url}: {missing} of {rows} first messages are missing", stacklevel=2)
+        report = stage.run(TEXTS, plan_dialogues(texts, messages, writer.name), partial(make_dialogues, writer=opened))
+        check_rejects(f"{url}/{TEXTS}", report, config.max_reject_share)
+        spoken = _spoken(f"{url}/{TEXTS}", cast(), config.voices.reply_voice)
         utterances = list(distinct(each for of_shard in spoken.values() for each in _of_messages(of_shard)).values())
         shards = plan_speech(utterances, texts.shard_rows, spoken_by)
         stage.run(SPEECH, shards, partial(make_speech, tools=tools, quality=config.quality))
@@ -99,6 +105,11 @@ def build_corpus(config: BuildConfig, output: str, progress: ShowStage) -> Repor
     return report
 
 
+def _people(texts: TextConfig, writer: Writer) -> set[tuple[Person, str]]:
+    """Who speaks as a user, and in which language. Dialogues with tools are English."""
+    return people(texts, writer) | ({(Person(), "en")} if texts.tools else set())
+
+
 class _Stages:
     """The data sets of a corpus at ``url``."""
 
@@ -108,16 +119,22 @@ class _Stages:
     def run(self, name: str, plan: Sequence[Shard], make: Make) -> Report:
         """Publish a data set. Raises :class:`UnansweredError`; what has no answer is made again by the next job."""
         writer = DatasetWriter(f"{self._url}/{name}")
-        report = run_shards(plan, make, writer, self._progress(name))
-        unanswered = {kind: rows for kind, rows in report.rejected.items() if kind.endswith(_UNANSWERED)}
-        if unanswered:
-            markers = writer.markers([shard.name for shard in plan])
-            writer.withdraw([shard for shard, marker in markers.items() if marker.report.rejected.keys() & unanswered])
-            raise UnansweredError(
-                f"{writer.url}: {sum(unanswered.values())} requests got no answer: expected a service that answers; "
-                "start again to ask for these alone"
-            )
-        return report
+        reason = ""
+        try:
+            report = run_shards(plan, partial(make_answered, make=make), writer, self._progress(name))
+        except UnansweredError as error:  # of one shard: no row got an answer
+            reason = str(error)
+        else:
+            if not unanswered_rows(report):
+                return report
+        there = DatasetFiles(writer.url).shards("_shards")
+        markers = writer.markers([shard.name for shard in plan if shard.name in there])
+        lacking = [shard for shard, marker in markers.items() if unanswered_rows(marker.report)]
+        if not reason:
+            rejects = read_rejects(writer.url, lacking[0])["reason"].to_pylist()
+            reason = next(each for each in rejects if each.startswith(f"{UNANSWERED}: "))
+        writer.withdraw(lacking)
+        raise UnansweredError(f"{writer.url}: {reason}. Start again when the service answers: what is there is kept")
 
 
 _Spoken = dict[str, list[PlannedUtterance | None]]

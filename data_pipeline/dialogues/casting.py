@@ -2,10 +2,10 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection
 
 from data_pipeline.dataset import absolute_url
-from data_pipeline.dialogues.config import TextConfig, VoicesConfig
+from data_pipeline.dialogues.config import VoicesConfig
 from data_pipeline.dialogues.utterances import Cast, Voice
 from data_pipeline.synthesis.flite import find_flite
 from data_pipeline.synthesis.protocols import Person
@@ -14,7 +14,7 @@ from data_pipeline.synthesis.speakers.embedded import EMBEDDED_VOICES
 
 
 class CastingError(ValueError):
-    """No voice speaks the language."""
+    """Speakers and voices that do not fit, or no voice that speaks the language."""
 
 
 class EmbeddedCast:
@@ -41,35 +41,49 @@ class EmbeddedCast:
 class SeedCast:
     """Seed clips of the table at ``url``; those of the same labels take turns."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, people: Collection[tuple[Person, str]]) -> None:
+        """Raises :class:`~data_pipeline.synthesis.seeds.SeedError`, also where no clip is there for some of
+        ``people`` and languages."""
         self._directory = absolute_url(url).rpartition("/")[0]
-        self.seeds, self._used = read_seeds(url), Counter[tuple[Person, str]]()
+        self._seeds, self._used = read_seeds(url), Counter[tuple[Person, str]]()
+        check_coverage(self._seeds, people)
 
     def __call__(self, person: Person, language: str, rng: random.Random) -> tuple[Voice, Person]:
-        """Raises :class:`~data_pipeline.records.RejectedRow` where no clip has the emotion."""
-        clip = match(self.seeds, person, language, self._used[person, language])
+        clip = match(self._seeds, person, language, self._used[person, language])
         self._used[person, language] += 1
         voice = Voice(clip=f"{self._directory}/{clip.audio}", clip_text=clip.text)
         return voice, Person(gender=clip.gender, age=clip.age, emotion=clip.emotion)
 
 
-def cast_of(voices: VoicesConfig, texts: TextConfig) -> Cast:
-    """The casting of a configuration.
+def cast_of(voices: VoicesConfig, people: Collection[tuple[Person, str]]) -> Cast:
+    """The casting of a configuration, for users who are ``people`` and speak these languages.
 
-    Raises :class:`~data_pipeline.synthesis.seeds.SeedError` where the seed clips lack an emotion of the users.
+    Raises :class:`CastingError` and :class:`~data_pipeline.synthesis.seeds.SeedError`.
     """
+    user, reply = (_clones(speaker) for speaker in (voices.user_speaker, voices.reply_speaker))
+    if user and not voices.seeds:
+        raise CastingError(f"user speaker {voices.user_speaker} clones: expected a table of seed clips (seeds)")
+    if voices.seeds and not user:
+        raise CastingError(
+            f"user speaker {voices.user_speaker} cannot clone the clips of {voices.seeds}: expected cosyvoice2:URL or "
+            "cosyvoice3:URL"
+        )
+    if voices.user_speaker.startswith("openai:"):
+        raise CastingError(f"user speaker {voices.user_speaker} has no voices of people: expected one that clones")
+    voice = voices.reply_voice
+    if reply and not (voice.clip and voice.clip_text.strip()):
+        raise CastingError(
+            f"reply speaker {voices.reply_speaker} clones: expected a reply voice FILE=TEXT, a clip and what is spoken "
+            f"in it, got {voice.name or f'{voice.clip}={voice.clip_text}'!r}"
+        )
+    if voice.clip and not reply:
+        raise CastingError(
+            f"reply speaker {voices.reply_speaker} cannot clone {voice.clip}: expected the name of one of its voices"
+        )
     if voices.seeds:
-        cast = SeedCast(voices.seeds)
-        check_coverage(cast.seeds, _users(texts))
-        return cast
+        return SeedCast(voices.seeds, people)
     return EmbeddedCast(voices.reply_voice.name, ("espeak", "flite") if find_flite() else ("espeak",))
 
 
-def _users(texts: TextConfig) -> Iterator[tuple[Person, str]]:
-    """All emotions of users, and their languages."""
-    if texts.empathetic:
-        yield from ((Person(emotion=emotion), texts.language) for emotion in texts.emotions)
-    if texts.general:
-        yield Person(), texts.language
-    if texts.tools:
-        yield Person(), "en"
+def _clones(speaker: str) -> bool:
+    return speaker.startswith("cosyvoice")

@@ -52,6 +52,10 @@ class TextConfig:
             )
         if self.language not in LANGUAGES:
             raise ValueError(f"language: expected one of {', '.join(LANGUAGES)}, got {self.language!r}")
+        if self.tools and self.language != "en":
+            raise ValueError(f"tools: these dialogues are English, expected 0 in {self.language!r}, got {self.tools}")
+        if self.instructions and not self.general:
+            raise ValueError(f"instructions: {self.instructions} is for general dialogues, expected general >= 1")
         if not self.turns or min(self.turns) < 0 or sum(self.turns) <= 0:
             raise ValueError(f"turns: expected shares of dialogues of one and more turns, got {self.turns}")
         if self.surplus < 1 or not 0 <= self.system_share <= 1 or self.shard_rows < 1:
@@ -112,4 +116,4 @@ class BuildConfig:
 
     def __post_init__(self) -> None:
         if self.texts.instructions and self.writer == "embedded":
-            raise ValueError("instructions: only a language model edits them, expected writer openai:URL#MODEL")
+            raise ValueError("instructions: expected a language model as writer, which edits them, got 'embedded'")

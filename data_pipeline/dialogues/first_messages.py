@@ -14,7 +14,7 @@ import pyarrow as pa
 from data_pipeline.dataset import DatasetError, Shard, ShardContent, plan_shards
 from data_pipeline.dialogues.config import Kind, TextConfig
 from data_pipeline.dialogues.schema import FIRST_MESSAGE, LABELS
-from data_pipeline.records import Reject, RejectedRow
+from data_pipeline.records import RejectedRow
 from data_pipeline.report import RowFacts, count_rows
 from data_pipeline.steps.rejects import Rejects
 from data_pipeline.synthesis.protocols import Editor, Person, UserTurnRequest, Writer
@@ -55,6 +55,12 @@ def plan_first_messages(config: TextConfig, writer: Writer) -> list[Shard]:
     shards = plan_shards(batches, made_by=[VERSION, writer.name, config.language])
     counts = [sum(each.get("count", 1) for some in batch.values() for each in some) for batch in batches]
     return [replace(shard, rows=count) for shard, count in zip(shards, counts, strict=True)]
+
+
+def people(config: TextConfig, writer: Writer) -> set[tuple[Person, str]]:
+    """Who says the first messages, and in which language."""
+    found = {(cell.person, cell.language) for cell in _quotas(config, writer)}
+    return found | {(Person(), config.language)} if config.instructions else found
 
 
 def _batches(items: list[Any], size: int) -> list[list[Any]]:
@@ -139,7 +145,7 @@ def _written(requests: Sequence[UserTurnRequest], writer: Writer, rejects: Rejec
     for request, written in zip(requests, writer.user_turns(requests) if requests else [], strict=True):
         kind: Kind = "general" if request.topic in writer.general_topics else "empathetic"
         if isinstance(written, RejectedRow):
-            rejects.rows.append(Reject(id=f"message-{request.seed}", step=STEP, reason=str(written)))
+            rejects.add(f"message-{request.seed}", STEP, written)
             continue
         for number, text in enumerate(written):
             yield _row(f"message-{request.seed}-{number}", kind, request, text, writer.name)
@@ -162,7 +168,7 @@ def _edited(
         for instruction, text in zip(own, texts, strict=True):
             id = f"instruction-{instruction.number}"
             if isinstance(text, RejectedRow):
-                rejects.rows.append(Reject(id=id, step=STEP, reason=str(text)))
+                rejects.add(id, STEP, text)
             else:
                 request = UserTurnRequest(topic=INSTRUCTIONS, person=Person(), count=1, language=language)
                 yield _row(id, "general", request, text, writer.name)

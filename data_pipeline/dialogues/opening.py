@@ -6,11 +6,14 @@ from typing import get_args
 import fsspec
 
 from data_pipeline.dialogues.config import BuildConfig, QualityConfig
-from data_pipeline.dialogues.utterances import Side
+from data_pipeline.dialogues.services import ServiceError, service_errors
+from data_pipeline.dialogues.speech import synthesise
+from data_pipeline.dialogues.utterances import PlannedUtterance, Side, Voice
 from data_pipeline.preparation.bundle import load_unit_encoder
+from data_pipeline.records import RejectedRow
 from data_pipeline.steps.speaker_embedding import ResemblyzerEncoder
 from data_pipeline.steps.speech_units import UnitEncoder
-from data_pipeline.synthesis.protocols import Speaker, Writer
+from data_pipeline.synthesis.protocols import Person, Speaker, Writer
 from data_pipeline.synthesis.quality.dnsmos import Dnsmos
 from data_pipeline.synthesis.quality.emotion import EmotionClassifier
 from data_pipeline.synthesis.quality.measuring import Models
@@ -35,6 +38,10 @@ def open_writer(spec: str) -> Writer:
     raise ValueError(f"unknown writer {spec!r}: expected embedded or openai:URL#MODEL")
 
 
+_TRIAL = {"en": "Hello, how are you today?", "zh": "你好，你今天怎么样？"}
+"""By language."""
+
+
 class ConfiguredTools:
     """The :class:`~data_pipeline.dialogues.speech.Tools` of a configuration."""
 
@@ -47,6 +54,34 @@ class ConfiguredTools:
             self.speaker(side)
         if self._config.quality.share:
             self.models()
+
+    def try_out(self, user_voice: Voice) -> None:
+        """Let both speakers speak a few words, and the recogniser transcribe them, before thousands are written.
+
+        Raises :class:`ServiceError` for a service that does not do so, ``ValueError`` and ``OSError`` for voices.
+        """
+        config = self._config
+        language = config.texts.language
+        voices: dict[Side, Voice] = {"user": user_voice, "reply": config.voices.reply_voice}
+        for side, voice in voices.items():
+            utterance = PlannedUtterance(
+                side=side,
+                text=_TRIAL[language],
+                language=language,
+                voice=voice,
+                person=Person(),
+                tone="" if side == "user" else "warm",
+                seed=0,
+            )
+            step = f"{side} speaker"
+            try:
+                with service_errors():
+                    speech = synthesise(utterance, self.speaker(side))
+                    step = "recogniser"
+                    if config.quality.share and (recogniser := self.models().recogniser) is not None:
+                        recogniser.transcribe(speech, language)
+            except RejectedRow as error:
+                raise ServiceError(f"{step}: {error}") from None
 
     def speaker(self, side: Side) -> Speaker:
         voices = self._config.voices

@@ -14,6 +14,7 @@ from data_pipeline.dialogues.archive import store
 from data_pipeline.dialogues.config import QualityConfig
 from data_pipeline.dialogues.layout import ARCHIVE
 from data_pipeline.dialogues.schema import LABELS, SPOKEN
+from data_pipeline.dialogues.services import until_outage
 from data_pipeline.dialogues.utterances import PlannedUtterance, Side
 from data_pipeline.records import RejectedRow
 from data_pipeline.report import RowFacts, count_rows
@@ -55,7 +56,7 @@ def make_speech(inputs: str, *, tools: Tools, quality: QualityConfig) -> ShardCo
     """The rows (schema SPOKEN) of one planned shard, and the archive of its clips."""
     planned = [parse_config(PlannedUtterance, utterance) for utterance in json.loads(inputs)]
     rejects = Rejects()
-    spoken = rejects.apply("speech", lambda utterance: _speak(utterance, tools, quality), planned)
+    spoken = rejects.apply("speech", until_outage(lambda utterance: _speak(utterance, tools, quality)), planned)
     archive, extents = store({f"{row['id']}.flac": row.pop("audio") for row in spoken})
     rows = [row | asdict(extents[f"{row['id']}.flac"]) for row in _with_units(spoken, tools)]
     return ShardContent(
@@ -66,22 +67,28 @@ def make_speech(inputs: str, *, tools: Tools, quality: QualityConfig) -> ShardCo
     )
 
 
-def _speak(utterance: PlannedUtterance, tools: Tools, quality: QualityConfig) -> dict[str, Any]:
-    """Raises :class:`RejectedRow` for what cannot be spoken, and what is out of bounds."""
-    _require_bounds(measure_text(utterance.text, utterance.language), quality)
-    voice, speaker = utterance.voice, tools.speaker(utterance.side)
-    reference = _clip(voice.clip) if voice.clip else None
-    speech = speaker.speak(
+def synthesise(utterance: PlannedUtterance, speaker: Speaker) -> Speech:
+    """Raises :class:`RejectedRow` for what cannot be spoken, ``OSError`` for a clip that cannot be read."""
+    voice = utterance.voice
+    return speaker.speak(
         SpeechRequest(
             text=utterance.text,
             voice=voice.name,
-            reference=None if reference is None else ReferenceClip(audio=reference, text=voice.clip_text),
+            reference=ReferenceClip(audio=_clip(voice.clip), text=voice.clip_text) if voice.clip else None,
             emotion=utterance.person.emotion,
             tone=utterance.tone,
             language=utterance.language,
             seed=utterance.seed,
         )
     )
+
+
+def _speak(utterance: PlannedUtterance, tools: Tools, quality: QualityConfig) -> dict[str, Any]:
+    """Raises :class:`RejectedRow` for what cannot be spoken, and what is out of bounds."""
+    _require_bounds(measure_text(utterance.text, utterance.language), quality)
+    voice, speaker = utterance.voice, tools.speaker(utterance.side)
+    reference = _clip(voice.clip) if voice.clip else None
+    speech = synthesise(utterance, speaker)
     measured = is_measured(utterance.id, quality.share, quality.seed)
     models = tools.models() if measured else Models()
     message = SpokenMessage(

@@ -11,7 +11,7 @@ import pyarrow as pa
 from data_pipeline.dataset import Shard, ShardContent, plan_shards
 from data_pipeline.dialogues.config import Kind, TextConfig
 from data_pipeline.dialogues.schema import LABELS, WRITTEN
-from data_pipeline.records import Reject, RejectedRow, Role
+from data_pipeline.records import RejectedRow, Role
 from data_pipeline.report import RowFacts, count_rows
 from data_pipeline.steps.rejects import Rejects
 from data_pipeline.synthesis.embedded_writer import SYSTEM_PROMPTS
@@ -136,7 +136,7 @@ def _answer(writer: Writer, plans: Sequence[PlannedDialogue], turn: int, rejects
         if plan.turns < turn:
             answered.append(plan)
         elif isinstance(answer := next(answers), RejectedRow):
-            rejects.rows.append(Reject(id=plan.id, step="reply", reason=str(answer)))
+            rejects.add(plan.id, "reply", answer)
         else:
             answered.append(_with(plan, ScriptMessage(role="assistant", text=answer.text, tone=answer.tone)))
     return answered
@@ -150,7 +150,7 @@ def _continue(writer: Writer, plans: Sequence[PlannedDialogue], turn: int, rejec
         if plan.turns <= turn:
             continued.append(plan)
         elif isinstance(text := next(texts), RejectedRow):
-            rejects.rows.append(Reject(id=plan.id, step="follow-up", reason=str(text)))
+            rejects.add(plan.id, "follow-up", text)
         else:
             continued.append(_with(plan, ScriptMessage(role="user", text=text)))
     return continued

@@ -6,8 +6,11 @@ from typing import Protocol, TypeVar
 
 import pyarrow as pa
 
-from data_pipeline.records import Reject, RejectedRow
+from data_pipeline.records import Reject, RejectedRow, Unavailable
 from data_pipeline.schema import REJECT
+
+UNANSWERED = "unanswered"
+"""The kind of rows for which a service gave no answer: a later run may get one."""
 
 
 class Row(Protocol):
@@ -33,8 +36,13 @@ class Rejects:
             try:
                 kept.append(use(row))
             except RejectedRow as error:
-                self.rows.append(Reject(id=row.id, step=step, reason=str(error)))
+                self.add(row.id, step, error)
         return kept
+
+    def add(self, id: str, step: str, error: RejectedRow) -> None:
+        """Record a row with its reason, of which the kind is ``unanswered`` for :class:`Unavailable`."""
+        reason = f"{UNANSWERED}: {error}" if isinstance(error, Unavailable) else str(error)
+        self.rows.append(Reject(id=id, step=step, reason=reason))
 
     def table(self) -> pa.Table:
         return pa.Table.from_pylist([dataclasses.asdict(row) for row in self.rows], schema=REJECT)

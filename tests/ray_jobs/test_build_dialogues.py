@@ -36,6 +36,7 @@ def corpus(empathetic: int, **changes: object) -> BuildConfig:
     return replace(config, texts=replace(config.texts, empathetic=empathetic, **changes))
 
 
+ZH = ["--language", "zh", "--reply-voice", "espeak:cmn+f2"]
 MIXED = corpus(12, general=4, tools=3, turns=(0.4, 0.3, 0.2, 0.1), system_share=0.5)
 KILLED = corpus(160, turns=(0.5, 0.5), shard_rows=2)
 
@@ -153,7 +154,8 @@ def test_the_job_takes_its_recipe_and_numbers(
         (["--seeds", "nowhere.csv"], "nowhere.csv"),
         (["--empathetic", "0"], "expected numbers of dialogues, at least 1 together"),
         (["--share", "2"], "share: expected 0 to 1, got 2"),
-        (["--language", "zh"], "expected first messages by embedded-writer-.*, none can be used: .* x .*: language"),
+        (["--language", "zh"], "reply speaker: wrong language: voice espeak:en-us.f2 speaks 'en', the text is 'zh'"),
+        (ZH, "expected first messages by embedded-writer-.*, none can be used: .* x .*: language"),
     ],
 )
 def test_what_is_wrong_with_an_option_is_one_line(

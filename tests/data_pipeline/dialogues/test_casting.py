@@ -1,6 +1,7 @@
 import random
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,9 +9,9 @@ from hypothesis import strategies as st
 
 from data_pipeline.dataset import absolute_url
 from data_pipeline.dialogues.casting import CastingError, EmbeddedCast, SeedCast, cast_of
-from data_pipeline.dialogues.config import TextConfig, VoicesConfig
+from data_pipeline.dialogues.config import VoicesConfig
 from data_pipeline.dialogues.utterances import Voice
-from data_pipeline.records import Age, Emotion, Gender, RejectedRow
+from data_pipeline.records import Age, Emotion, Gender
 from data_pipeline.synthesis.protocols import Person
 from data_pipeline.synthesis.seeds import SeedError
 from data_pipeline.synthesis.speakers.embedded import EMBEDDED_VOICES
@@ -65,8 +66,12 @@ def test_a_language_without_an_embedded_voice_is_refused() -> None:
         EmbeddedCast(REPLY, ("espeak",))(Person(), "de", random.Random(0))
 
 
+SAD = Person(emotion="sad")
+CLONING = {"user_speaker": "cosyvoice2:http://host", "reply_speaker": "embedded"}
+
+
 def test_a_seed_clip_is_cloned_with_its_text_and_labels(tmp_path: Path) -> None:
-    cast = SeedCast(seeds(tmp_path, "a.wav,female,elderly,sad,en"))
+    cast = SeedCast(seeds(tmp_path, "a.wav,female,elderly,sad,en"), [(SAD, "en")])
     voice, person = cast(Person(gender="male", age="child", emotion="sad"), "en", random.Random(0))
     assert voice == Voice(clip=f"{absolute_url(str(tmp_path))}/a.wav", clip_text="Text of a.wav")
     assert person == Person(gender="female", age="elderly", emotion="sad")
@@ -75,41 +80,47 @@ def test_a_seed_clip_is_cloned_with_its_text_and_labels(tmp_path: Path) -> None:
 def test_the_path_of_a_seed_clip_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seeds(tmp_path, "a.wav,female,adult,sad,en")
     monkeypatch.chdir(tmp_path)
-    voice, _ = SeedCast("seeds.csv")(Person(emotion="sad"), "en", random.Random(0))
+    voice, _ = SeedCast("seeds.csv", [(SAD, "en")])(SAD, "en", random.Random(0))
     assert voice.clip == f"{absolute_url(str(tmp_path))}/a.wav"
 
 
 def test_seed_clips_of_the_same_labels_take_turns(tmp_path: Path) -> None:
-    cast = SeedCast(seeds(tmp_path, *(f"{name}.wav,female,adult,sad,en" for name in "abc")))
-    clips = Counter(cast(Person(emotion="sad"), "en", random.Random(0))[0].clip for _ in range(12))
+    cast = SeedCast(seeds(tmp_path, *(f"{name}.wav,female,adult,sad,en" for name in "abc")), [(SAD, "en")])
+    clips = Counter(cast(SAD, "en", random.Random(0))[0].clip for _ in range(12))
     assert sorted(clips.values()) == [4, 4, 4]
 
 
-def test_an_emotion_without_a_seed_clip_is_rejected(tmp_path: Path) -> None:
-    cast = SeedCast(seeds(tmp_path, "a.wav,female,adult,sad,en"))
-    with pytest.raises(RejectedRow, match="no seed clip: language 'en', emotion 'happy'"):
-        cast(Person(emotion="happy"), "en", random.Random(0))
-
-
 @pytest.mark.parametrize(
-    ("texts", "lacking"),
+    ("people", "lacking"),
     [
-        (TextConfig(empathetic=1, emotions=("sad", "happy")), "language 'en', emotion 'happy'"),
-        (TextConfig(empathetic=0, general=1), "language 'en', emotion 'neutral'"),
-        (TextConfig(empathetic=1, emotions=("sad",), language="zh"), "language 'zh', emotion 'sad'"),
-        (TextConfig(empathetic=0, tools=1, language="zh"), "language 'en', emotion 'neutral'"),
+        ([(SAD, "en"), (Person(emotion="happy"), "en")], "language 'en', emotion 'happy'"),
+        ([(SAD, "zh")], "language 'zh', emotion 'sad'"),
     ],
 )
-def test_seed_clips_that_lack_an_emotion_of_the_texts_are_refused(
-    tmp_path: Path, texts: TextConfig, lacking: str
+def test_seed_clips_that_lack_an_emotion_of_the_users_are_refused(
+    tmp_path: Path, people: list[tuple[Person, str]], lacking: str
 ) -> None:
-    voices = VoicesConfig(seeds=seeds(tmp_path, "a.wav,female,adult,sad,en"))
+    voices = VoicesConfig(seeds=seeds(tmp_path, "a.wav,female,adult,sad,en"), **CLONING)
     with pytest.raises(SeedError, match=f"^no seed clip: {lacking}"):
-        cast_of(voices, texts)
+        cast_of(voices, people)
 
 
 def test_users_have_seed_clips_where_there_are_some_and_embedded_voices_else(tmp_path: Path) -> None:
-    texts = TextConfig(empathetic=1, emotions=("sad",))
     table = seeds(tmp_path, "a.wav,female,adult,sad,en")
-    assert isinstance(cast_of(VoicesConfig(seeds=table), texts), SeedCast)
-    assert isinstance(cast_of(VoicesConfig(), texts), EmbeddedCast)
+    assert isinstance(cast_of(VoicesConfig(seeds=table, **CLONING), [(SAD, "en")]), SeedCast)
+    assert isinstance(cast_of(VoicesConfig(), [(SAD, "en")]), EmbeddedCast)
+
+
+@pytest.mark.parametrize(
+    ("voices", "message"),
+    [
+        ({"user_speaker": "cosyvoice2:http://host"}, "clones: expected a table of seed clips"),
+        ({"seeds": "seeds.csv"}, "user speaker embedded cannot clone the clips of seeds.csv"),
+        ({"user_speaker": "openai:http://host#tts"}, "has no voices of people"),
+        ({"reply_speaker": "cosyvoice2:http://host"}, "clones: expected a reply voice FILE=TEXT"),
+        ({"reply_voice": Voice(clip="a.wav", clip_text="A")}, "reply speaker embedded cannot clone a.wav"),
+    ],
+)
+def test_speakers_and_voices_that_do_not_fit_are_refused(voices: dict[str, Any], message: str) -> None:
+    with pytest.raises(CastingError, match=message):
+        cast_of(VoicesConfig(**voices), [(SAD, "en")])

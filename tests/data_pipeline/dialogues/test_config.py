@@ -44,7 +44,7 @@ def test_a_share_is_between_0_and_1(share: float) -> None:
 
 def test_the_embedded_writer_edits_no_instructions() -> None:
     texts = TextConfig(empathetic=0, general=1, instructions="instructions.jsonl")
-    with pytest.raises(ValueError, match=r"^instructions: only a language model edits them, expected writer openai:"):
+    with pytest.raises(ValueError, match=r"^instructions: expected a language model as writer"):
         BuildConfig(texts=texts)
     assert BuildConfig(texts=texts, writer="openai:http://localhost#model").texts is texts
 

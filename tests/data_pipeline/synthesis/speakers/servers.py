@@ -29,6 +29,17 @@ def pcm(samples: np.ndarray) -> bytes:
     return np.round(samples * 32767).astype("<i2").tobytes()
 
 
+def form_fields(content_type: str, body: bytes) -> dict[str, Any]:
+    """The fields of a multipart form; files as bytes."""
+    parts = BytesParser(policy=HTTP).parsebytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body).iter_parts()
+    fields: dict[str, Any] = {}
+    for part in parts:
+        data = part.get_payload(decode=True)
+        name = part.get_param("name", header="content-disposition")
+        fields[name] = data if part.get_filename() else data.decode()
+    return fields
+
+
 class SpeechServer(ThreadingHTTPServer):
     """The text ``status 503 twice`` fails that often before it is spoken; ``slow once``, ``drop always`` and ``garbage
     html`` alike."""
@@ -58,7 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
         server = self.server
         body = self.rfile.read(int(self.headers["Content-Length"]))
         is_openai = self.path == "/v1/audio/speech"
-        fields = json.loads(body) if is_openai else self._form(body)
+        fields = json.loads(body) if is_openai else form_fields(self.headers["Content-Type"], body)
         text = fields["input" if is_openai else "tts_text"]
         with server.lock:
             server.requests.append((self.path, fields))
@@ -88,16 +99,6 @@ class _Handler(BaseHTTPRequestHandler):
             if kind == "open":  # as a server that streams: RIFF and data chunks of unknown length
                 data = data[:4] + b"\xff" * 4 + data[8:40] + b"\xff" * 4 + data[44:]
             self._send(200, data, "audio/wav")
-
-    def _form(self, body: bytes) -> dict[str, Any]:
-        head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
-        parts = BytesParser(policy=HTTP).parsebytes(head + body).iter_parts()
-        fields: dict[str, Any] = {}
-        for part in parts:
-            data = part.get_payload(decode=True)
-            name = part.get_param("name", header="content-disposition")
-            fields[name] = data if part.get_filename() else data.decode()
-        return fields
 
     def _encode(self, samples: np.ndarray, is_openai: bool) -> bytes:
         return encode_audio(samples, self.server.rate, container="wav") if is_openai else pcm(samples)
