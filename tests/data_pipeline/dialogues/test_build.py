@@ -79,6 +79,6 @@ def test_missing_seed_clips_are_found_before_anything_is_written(tmp_path: Path)
     seeds.write_text("audio,gender,age,emotion,language,text\na.wav,male,adult,sad,en,Text.\n", encoding="utf-8")
     cloning = replace(CONFIG.voices, seeds=str(seeds), user_speaker="cosyvoice2:http://127.0.0.1:9")
     config = replace(CONFIG, voices=cloning)
-    with pytest.raises(SeedError, match="no seed clip: language 'en', emotion 'angry'"):
+    with pytest.raises(SeedError, match="no seed clip: language 'en', emotion 'happy'"):
         build_corpus(config, str(tmp_path / "corpus"), no_progress)
     assert {path.name for path in (tmp_path / "corpus").iterdir()} <= {"_tmp"}
