@@ -50,9 +50,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--writer", help="embedded, or openai:URL#MODEL: any endpoint of chat completions")
     parser.add_argument("--seeds", metavar="TABLE", help="CSV or Parquet of the clips that the user speaker clones")
-    speaker = "embedded, cosyvoice2:URL, cosyvoice3:URL or openai:URL#MODEL"
+    speaker = "embedded, cosyvoice2:URL, cosyvoice3:URL"
     parser.add_argument("--user-speaker", metavar="SPEAKER", help=f"of users: {speaker}")
-    parser.add_argument("--reply-speaker", metavar="SPEAKER", help="of replies, one of the same")
+    parser.add_argument("--reply-speaker", metavar="SPEAKER", help=f"of replies: {speaker} or openai:URL#MODEL")
     parser.add_argument(
         "--reply-voice", metavar="VOICE", help="voice of that speaker (piper:joe), or a reference clip as FILE=TEXT"
     )

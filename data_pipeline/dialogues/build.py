@@ -134,6 +134,7 @@ class _Stages:
             rejects = read_rejects(writer.url, lacking[0])["reason"].to_pylist()
             reason = next(each for each in rejects if each.startswith(f"{UNANSWERED}: "))
         writer.withdraw(lacking)
+        reason = reason.removeprefix(f"{UNANSWERED}: ").rstrip(".")
         raise UnansweredError(f"{writer.url}: {reason}. Start again when the service answers: what is there is kept")
 
 

@@ -226,7 +226,7 @@ def test_after_outages_only_what_is_missing_is_asked_for(ray_local: str, tmp_pat
 
     with servers(tmp_path, respond) as servers_:
         chat, voices = servers_.chat, servers_.voices
-        with pytest.raises(SystemExit, match=r"texts: unanswered: .*Bad gateway.*Start again when") as stopped:
+        with pytest.raises(SystemExit, match=r"texts: no answer: .*Bad gateway.*Start again when") as stopped:
             build(servers_)
         assert "\n" not in str(stopped.value)
         assert set(voices.count(ZERO_SHOT)) == {TRIAL}
