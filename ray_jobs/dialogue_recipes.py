@@ -31,7 +31,9 @@ def paper() -> BuildConfig:
         texts=TextConfig(empathetic=50_000, general=50_000, tools=900, shard_rows=256),
         writer="openai:http://127.0.0.1:8000/v1#Qwen/Qwen3-32B",
         voices=VoicesConfig(
-            user_speaker="cosyvoice2:http://127.0.0.1:50000", reply_speaker="cosyvoice2:http://127.0.0.1:50000"
+            user_speaker="cosyvoice2:http://127.0.0.1:50000",
+            reply_speaker="cosyvoice2:http://127.0.0.1:50000",
+            concurrency=16,
         ),
         quality=QualityConfig(similarity=True),
     )

@@ -92,7 +92,11 @@ def build_corpus(config: BuildConfig, output: str, progress: ShowStage) -> Repor
         spoken = _spoken(f"{url}/{TEXTS}", cast(), config.voices.reply_voice)
         utterances = list(distinct(each for of_shard in spoken.values() for each in _of_messages(of_shard)).values())
         shards = plan_speech(utterances, texts.shard_rows, spoken_by)
-        stage.run(SPEECH, shards, partial(make_speech, tools=tools, quality=config.quality))
+        stage.run(
+            SPEECH,
+            shards,
+            partial(make_speech, tools=tools, quality=config.quality, concurrency=config.voices.concurrency),
+        )
         places = {each.id: shards[number // texts.shard_rows].name for number, each in enumerate(utterances)}
         made_from = [fingerprint(finished_shards(f"{url}/{name}")) for name in (TEXTS, SPEECH)]
         report = stage.run(

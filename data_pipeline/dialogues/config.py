@@ -70,13 +70,19 @@ class VoicesConfig:
     """Speakers as for :func:`~data_pipeline.synthesis.speakers.registry.open_speaker`.
 
     ``seeds`` is the path or URL of a table of seed clips, from which the voices and emotions of users are cloned;
-    without one, users have the embedded voices.
+    without one, users have the embedded voices. Each task speaks ``concurrency`` texts at once: more than one is for
+    servers, since the embedded programs take turns within a process.
     """
 
     user_speaker: str = "embedded"
     reply_speaker: str = "embedded"
     reply_voice: Voice = field(default_factory=lambda: Voice(name="piper:joe"))
     seeds: str = ""
+    concurrency: int = 1
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 1:
+            raise ValueError(f"concurrency: expected at least 1, got {self.concurrency}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any, Protocol
@@ -52,11 +53,17 @@ def plan_speech(utterances: Sequence[PlannedUtterance], shard_rows: int, made_by
     return plan_shards(batches, made_by={"version": VERSION, "made_by": made_by})
 
 
-def make_speech(inputs: str, *, tools: Tools, quality: QualityConfig) -> ShardContent:
-    """The rows (schema SPOKEN) of one planned shard, and the archive of its clips."""
+def make_speech(inputs: str, *, tools: Tools, quality: QualityConfig, concurrency: int) -> ShardContent:
+    """The rows (schema SPOKEN) of one planned shard, and the archive of its clips; ``concurrency`` utterances are
+    spoken at once."""
     planned = [parse_config(PlannedUtterance, utterance) for utterance in json.loads(inputs)]
     rejects = Rejects()
-    spoken = rejects.apply("speech", until_outage(lambda utterance: _speak(utterance, tools, quality)), planned)
+    with ThreadPoolExecutor(concurrency) as pool:
+        pending = {utterance.id: pool.submit(_speak, utterance, tools, quality) for utterance in planned}
+        try:
+            spoken = rejects.apply("speech", until_outage(lambda utterance: pending[utterance.id].result()), planned)
+        finally:
+            pool.shutdown(cancel_futures=True)
     archive, extents = store({f"{row['id']}.flac": row.pop("audio") for row in spoken})
     rows = [row | asdict(extents[f"{row['id']}.flac"]) for row in _with_units(spoken, tools)]
     return ShardContent(

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,8 @@ def build(directory: Path, dialogues: Sequence[dict[str, Any]], shard_rows: int 
     planned = {row["id"]: planned_utterances(row, cast_as_adult, Voice(name="reply voice")) for row in dialogues}
     utterances = list(distinct(each for messages in planned.values() for each in messages if each).values())
     shards = plan_speech(utterances, shard_rows, None)
-    publish(f"{url}/{SPEECH}", shards, lambda inputs: make_speech(inputs, tools=MemoryTools(), quality=NOT_MEASURED))
+    make = partial(make_speech, tools=MemoryTools(), quality=NOT_MEASURED, concurrency=1)
+    publish(f"{url}/{SPEECH}", shards, make)
     places = {each.id: shards[number // shard_rows].name for number, each in enumerate(utterances)}
     part = Part(
         shard=texts.name,

@@ -24,10 +24,14 @@ ANY_TRANSCRIPT = QualityBounds(max_word_error=1)
 
 
 def make(
-    *utterances: PlannedUtterance, tools: MemoryTools | None = None, quality: QualityConfig = NOT_MEASURED
+    *utterances: PlannedUtterance,
+    tools: MemoryTools | None = None,
+    quality: QualityConfig = NOT_MEASURED,
+    concurrency: int = 1,
 ) -> ShardContent:
     (shard,) = plan_speech(utterances, len(utterances), None)
-    content = make_speech(shard.inputs, tools=MemoryTools() if tools is None else tools, quality=quality)
+    tools = MemoryTools() if tools is None else tools
+    content = make_speech(shard.inputs, tools=tools, quality=quality, concurrency=concurrency)
     assert content.rows.schema == SPOKEN
     return content
 
@@ -46,6 +50,13 @@ def test_a_row_has_the_utterance_its_labels_and_its_measures() -> None:
     extent = {"offset": row["offset"], "size": len(flac(TEXTS[0]))}
     spoken = SpokenMessage(text=TEXTS[0], language="en", speech=Speech(noise(TEXTS[0]), 8000))
     assert row == about | labels | clip | extent | asdict(measure_message(spoken, Models()))
+
+
+def test_several_at_once_make_the_same_shard() -> None:
+    utterances = [utterance(f"{text} {word}") for text in TEXTS for word in ("Really.", "Well.", "", "Yes.")]
+    alone, together = make(*utterances), make(*utterances, concurrency=8)
+    assert together.rows.equals(alone.rows)
+    assert together.files == alone.files
 
 
 def test_the_archive_has_the_clip_of_each_row() -> None:
