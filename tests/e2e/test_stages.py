@@ -167,9 +167,8 @@ def test_every_loss_of_a_stage_falls(stages: Mapping[str, Trained], name: str) -
     metrics = stages[name].metrics()
     assert [int(step["step"]) for step in metrics] == list(range(1, STEPS + 1))
     for loss in stages[name].stage.losses:
-        values = [
-            step[f"loss/{loss}"] for step in metrics if f"loss/{loss}" in step
-        ]  # not in a step without its labels
+        key = f"loss/{loss}"
+        values = [step[key] for step in metrics if key in step]  # not in a step without its labels
         assert np.mean(values[-4:]) < np.mean(values[:4]), (loss, values)
         if CASES[name].held_out:
             assert metrics[-1][f"validation/loss/{loss}"] > 0
