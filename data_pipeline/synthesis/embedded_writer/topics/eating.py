@@ -47,7 +47,7 @@ COOKING = Topic(
                 "spice": split("chocolate, honey, garlic, a lot of pepper, cinnamon"),
                 "dish": split("tomato soup, fried rice, chicken soup, salad, stew"),
             },
-            about="the {spice} in the {dish}",
+            about="{spice} in the {dish}",
             replies={
                 "neutral": "{spice} gives the {dish} a special taste.",
                 "happy": "{spice} in the {dish} must taste better than it sounds.",

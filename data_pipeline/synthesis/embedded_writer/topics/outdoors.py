@@ -232,7 +232,7 @@ WEATHER = Topic(
                 "weather": _WEATHERS,
                 "when": split("tonight, tomorrow, this weekend, on Sunday, on my birthday, all week"),
             },
-            about="the {weather}",
+            about="{weather}",
             replies={
                 "neutral": "It is good to know about {weather} before going out.",
                 "happy": "You seem to love {weather}. Have fun with it.",

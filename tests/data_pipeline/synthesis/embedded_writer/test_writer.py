@@ -330,3 +330,19 @@ def test_an_unknown_emotion_is_neutral() -> None:
     assert turns_of(UserTurnRequest(topic="dogs", person=Person(emotion=""), count=5)) == turns_of(
         UserTurnRequest(topic="dogs", person=Person(emotion="neutral"), count=5)
     )
+
+
+@pytest.mark.parametrize("topic", WRITER.topics)
+def test_no_noun_has_two_articles(topic: str) -> None:
+    person = Person(age="adult", emotion="sad")
+    (turns,) = WRITER.user_turns([UserTurnRequest(topic=topic, person=person, count=60)])
+    assert isinstance(turns, list)
+    for seed, turn in enumerate(turns):
+        messages = (WrittenMessage(role="user", text=turn, person=person),)
+        for written in (WRITER.replies, WRITER.follow_ups, WRITER.replies):
+            (text,) = written([ReplyRequest(messages=messages, seed=seed)])
+            if isinstance(text, RejectedRow):
+                break
+            role, spoken = ("user", text) if isinstance(text, str) else ("assistant", text.text)
+            assert not re.search(r"\b(the|a|an|my|your) (the|a|an|my|your)\b", spoken), spoken
+            messages += (WrittenMessage(role=role, text=spoken, person=person if role == "user" else None),)
