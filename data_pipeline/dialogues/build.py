@@ -64,65 +64,77 @@ def build_corpus(config: BuildConfig, output: str, progress: ShowStage) -> Repor
     """
     url = absolute_url(output)
     with DatasetFiles(url).for_one_job():
-        # What is wrong with the configuration is found before anything is written.
-        texts, tools, stage = config.texts, ConfiguredTools(config), _Stages(url, progress)
-        tools.open_all()
-        spoken_by = _spoken_by(config)
-        writer, opened = open_writer(config.writer), partial(open_writer, config.writer)
-        wanted = _people(texts, writer)
-        cast = partial(cast_of, config.voices, wanted)
-        voice, _ = cast()(*min(wanted, key=str), random.Random(0))
-        first_messages = plan_first_messages(texts, writer)
-        if not DatasetFiles(url).exists(_BUILT):
-            tools.try_out(voice)
-        written = stage.run(
-            FIRST_MESSAGES,
-            first_messages,
-            partial(make_first_messages, writer=opened, language=texts.language),
-        )
-        messages, missing = select_messages(texts, writer, list(read_rows(f"{url}/{FIRST_MESSAGES}", FIRST_MESSAGE)))
-        rows = texts.empathetic + texts.general
-        if rows and not messages:
-            kinds = ", ".join(f"{count} x {kind}" for kind, count in written.most_rejected()[:3])
-            raise DatasetError(f"{url}: expected first messages by {writer.name}, none can be used: {kinds}")
-        if missing:
-            warnings.warn(f"{url}: {missing} of {rows} first messages are missing", stacklevel=2)
-        report = stage.run(TEXTS, plan_dialogues(texts, messages, writer.name), partial(make_dialogues, writer=opened))
-        check_rejects(f"{url}/{TEXTS}", report, config.max_reject_share)
-        spoken = _spoken(f"{url}/{TEXTS}", cast(), config.voices.reply_voice)
-        utterances = list(distinct(each for of_shard in spoken.values() for each in _of_messages(of_shard)).values())
-        shards = plan_speech(utterances, texts.shard_rows, spoken_by)
-        stage.run(
-            SPEECH,
-            shards,
-            partial(make_speech, tools=tools, quality=config.quality, concurrency=config.voices.concurrency),
-        )
-        places = {each.id: shards[number // texts.shard_rows].name for number, each in enumerate(utterances)}
-        made_from = [fingerprint(finished_shards(f"{url}/{name}")) for name in (TEXTS, SPEECH)]
-        report = stage.run(
-            DIALOGUES,
-            plan_corpus([_part(shard, dialogues, places) for shard, dialogues in spoken.items()], made_from),
-            partial(make_corpus, texts=f"{url}/{TEXTS}", speech=f"{url}/{SPEECH}", speech_path=SPEECH),
-        )
+        build = _Build(config, url, progress)
+        build.write_texts(build.write_first_messages())
+        report = build.assemble(build.speak())
         check_rejects(url, report, config.max_reject_share)
         _publish(url)
     return report
 
 
-def _people(texts: TextConfig, writer: Writer) -> set[tuple[Person, str]]:
-    """Who speaks as a user, and in which language. Dialogues with tools are English."""
-    return people(texts, writer) | ({(Person(), "en")} if texts.tools else set())
+_Spoken = dict[str, list[PlannedUtterance | None]]
+"""For each dialogue the utterances of its messages, None for a message that is not spoken."""
 
 
-class _Stages:
-    """The data sets of a corpus at ``url``."""
+class _Build:
+    """The data sets of a corpus at ``url``. What is wrong with the configuration is found here, before anything is
+    written."""
 
-    def __init__(self, url: str, progress: ShowStage) -> None:
-        self._url, self._progress = url, progress
+    def __init__(self, config: BuildConfig, url: str, progress: ShowStage) -> None:
+        self._config, self._url, self._progress = config, url, progress
+        self._tools, self._spoken_by = ConfiguredTools(config), _spoken_by(config)
+        self._tools.open_all()
+        self._writer, self._open_writer = open_writer(config.writer), partial(open_writer, config.writer)
+        wanted = _people(config.texts, self._writer)
+        self._cast = partial(cast_of, config.voices, wanted)  # it counts the use of clips
+        self._first_messages = plan_first_messages(config.texts, self._writer)
+        voice, _ = self._cast()(*min(wanted, key=str), random.Random(0))
+        if not DatasetFiles(url).exists(_BUILT):
+            self._tools.try_out(voice)
 
-    def run(self, name: str, plan: Sequence[Shard], make: Make) -> Report:
+    def write_first_messages(self) -> list[dict[str, Any]]:
+        """Those that are used, rows of schema FIRST_MESSAGE."""
+        texts, url = self._config.texts, self._url
+        make = partial(make_first_messages, writer=self._open_writer, language=texts.language)
+        written = self._make(FIRST_MESSAGES, self._first_messages, make)
+        rows = list(read_rows(self._at(FIRST_MESSAGES), FIRST_MESSAGE))
+        messages, missing = select_messages(texts, self._writer, rows)
+        wanted = texts.empathetic + texts.general
+        if wanted and not messages:
+            kinds = ", ".join(f"{count} x {kind}" for kind, count in written.most_rejected()[:3])
+            raise DatasetError(f"{url}: expected first messages by {self._writer.name}, none can be used: {kinds}")
+        if missing:
+            warnings.warn(f"{url}: {missing} of {wanted} first messages are missing", stacklevel=3)
+        return messages
+
+    def write_texts(self, messages: Sequence[dict[str, Any]]) -> None:
+        plan = plan_dialogues(self._config.texts, messages, self._writer.name)
+        report = self._make(TEXTS, plan, partial(make_dialogues, writer=self._open_writer))
+        check_rejects(self._at(TEXTS), report, self._config.max_reject_share)
+
+    def speak(self) -> list[Part]:
+        """Where the utterances of each shard of texts are."""
+        config, shard_rows = self._config, self._config.texts.shard_rows
+        spoken = _spoken(self._at(TEXTS), self._cast(), config.voices.reply_voice)
+        utterances = list(distinct(each for of_shard in spoken.values() for each in _of_messages(of_shard)).values())
+        shards = plan_speech(utterances, shard_rows, self._spoken_by)
+        make = partial(make_speech, tools=self._tools, quality=config.quality, concurrency=config.voices.concurrency)
+        self._make(SPEECH, shards, make)
+        places = {each.id: shards[number // shard_rows].name for number, each in enumerate(utterances)}
+        return [_part(shard, dialogues, places) for shard, dialogues in spoken.items()]
+
+    def assemble(self, parts: Sequence[Part]) -> Report:
+        made_from = [fingerprint(finished_shards(self._at(name))) for name in (TEXTS, SPEECH)]
+        make = partial(make_corpus, texts=self._at(TEXTS), speech=self._at(SPEECH), speech_path=SPEECH)
+        return self._make(DIALOGUES, plan_corpus(parts, made_from), make)
+
+    def _at(self, name: str) -> str:
+        """The URL of a data set."""
+        return f"{self._url}/{name}"
+
+    def _make(self, name: str, plan: Sequence[Shard], make: Make) -> Report:
         """Publish a data set. Raises :class:`UnansweredError`; what has no answer is made again by the next job."""
-        writer = DatasetWriter(f"{self._url}/{name}")
+        writer = DatasetWriter(self._at(name))
         reason = ""
         try:
             report = run_shards(plan, partial(make_answered, make=make), writer, self._progress(name))
@@ -142,8 +154,9 @@ class _Stages:
         raise UnansweredError(f"{writer.url}: {reason}. Start again when the service answers: what is there is kept")
 
 
-_Spoken = dict[str, list[PlannedUtterance | None]]
-"""For each dialogue the utterances of its messages, None for a message that is not spoken."""
+def _people(texts: TextConfig, writer: Writer) -> set[tuple[Person, str]]:
+    """Who speaks as a user, and in which language. Dialogues with tools are English."""
+    return people(texts, writer) | ({(Person(), "en")} if texts.tools else set())
 
 
 def _spoken(texts: str, cast: Cast, reply_voice: Voice) -> dict[str, _Spoken]:
