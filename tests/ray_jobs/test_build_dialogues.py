@@ -37,7 +37,7 @@ def corpus(empathetic: int, **changes: object) -> BuildConfig:
 
 
 ZH = ["--language", "zh", "--reply-voice", "espeak:cmn+f2"]
-MIXED = corpus(12, general=4, tools=3, turns=(0.4, 0.3, 0.2, 0.1), system_share=0.5)
+MIXED = corpus(6, general=2, tools=2, turns=(0.4, 0.3, 0.2, 0.1), system_share=0.5)
 KILLED = corpus(160, turns=(0.5, 0.5), shard_rows=2)
 
 
@@ -60,7 +60,7 @@ def mixed(ray_local: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_kind_of_dialogue_is_there_in_its_number(mixed: Path) -> None:
     kinds = [dialogue.row["kind"] for dialogue in read_dialogues(str(mixed))]
-    assert {kind: kinds.count(kind) for kind in kinds} == {"empathetic": 12, "general": 4, "tool": 3}
+    assert {kind: kinds.count(kind) for kind in kinds} == {"empathetic": 6, "general": 2, "tool": 2}
 
 
 def test_both_sides_are_spoken_and_a_user_has_one_voice(mixed: Path) -> None:
