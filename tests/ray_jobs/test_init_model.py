@@ -37,7 +37,7 @@ def test_texts_are_those_of_corpora_files_and_conversations(tmp_path: Path) -> N
     [
         ("nowhere.txt", "expected a file, it does not exist"),
         ("empty.txt", "expected some text"),
-        ("unknown:dir", "expected CORPUS:DIR with a corpus of common_voice, dialogues"),
+        ("unknown:dir", "expected CORPUS:DIR with a corpus of common_voice, emilia"),
         ("librispeech:nowhere", "not a directory"),
     ],
 )
