@@ -67,6 +67,7 @@ def test_a_corpus_is_built_once_and_stays_as_it_is(
     assert len(SpeechCorpus(tmp_path / "corpus", "held_out")) == 4
 
 
+@pytest.mark.slow
 def test_a_killed_job_is_finished_by_the_next(ray_local: str, tmp_path: Path) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     markers = tmp_path / "killed.shards/_shards"
