@@ -1,7 +1,6 @@
 """A client of OpenAI's chat completions: concurrent requests at a bounded rate, with retries."""
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,14 +10,8 @@ from typing import TypeVar
 
 import openai
 
+from data_pipeline.openai_endpoint import open_client, request_errors
 from data_pipeline.records import RejectedRow, Unavailable
-
-_OF_THE_JOB = (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError)
-"""Errors that every row would get: they end the job."""
-_TEMPORARY = (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError)
-"""Errors that may be gone when the job runs again."""
-_RETRIED = (408, 409, 429)
-"""Status codes below 500 after which the client retries."""
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -86,11 +79,10 @@ class ChatClient:
         self._config = config
         self._limiter = RateLimiter(config.requests_per_minute)
         self._pool = ThreadPoolExecutor(config.concurrency)
-        self._client = openai.OpenAI(
-            base_url=config.base_url,
-            api_key=os.environ.get("OPENAI_API_KEY") or "none",
-            max_retries=config.retries,
-            timeout=config.timeout_seconds,
+        self._client = open_client(
+            config.base_url,
+            retries=config.retries,
+            timeout_seconds=config.timeout_seconds,
             http_client=openai.DefaultHttpxClient(event_hooks={"request": [lambda _: self._limiter.wait()]}),
         )
 
@@ -117,7 +109,7 @@ class ChatClient:
         """
         config = self._config
         thinking = {"chat_template_kwargs": {"enable_thinking": sampling.thinking}}
-        try:
+        with request_errors("no answer", config.base_url, config.retries):
             response = self._client.chat.completions.with_raw_response.create(
                 model=config.model,
                 messages=list(messages),  # type: ignore[arg-type]
@@ -128,12 +120,6 @@ class ChatClient:
                 extra_body=thinking if config.template_thinking else None,
             )
             body = response.http_response.content
-        except _OF_THE_JOB:
-            raise
-        except _TEMPORARY as error:
-            raise Unavailable(f"no answer: {config.base_url}, {self._describe(error)}") from error
-        except openai.APIError as error:
-            raise RejectedRow(f"no answer: {config.base_url}, {self._describe(error)}") from error
         return self._parse(body)
 
     def _parse(self, body: bytes) -> Completion:
@@ -153,13 +139,6 @@ class ChatClient:
         if not isinstance(text, str | None):
             raise RejectedRow(f"no answer: {url} returned content {text!r:.200}, expected text")
         return Completion(text=text or "", cut=reason == "length")
-
-    def _describe(self, error: openai.APIError) -> str:
-        retried = f"after {self._config.retries} retries: "
-        if not isinstance(error, openai.APIStatusError):
-            return retried + error.message
-        code = error.status_code
-        return f"{retried if code in _RETRIED or code >= 500 else ''}status {code}: {error.message[:200]}"
 
 
 class RateLimiter:

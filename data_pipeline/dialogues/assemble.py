@@ -10,6 +10,7 @@ import pyarrow as pa
 from data_pipeline.dataset import Shard, ShardContent, plan_shards, read_shard
 from data_pipeline.dataset.layout import file_of
 from data_pipeline.dataset.reader import read_rejects
+from data_pipeline.dialogues.first_messages import text_facts
 from data_pipeline.dialogues.layout import ARCHIVE, ROWS
 from data_pipeline.dialogues.schema import DIALOGUE, LABELS, SPOKEN, WRITTEN
 from data_pipeline.records import RejectedRow
@@ -127,5 +128,4 @@ def _message(message: dict[str, Any], clip: dict[str, Any] | None, speech_path: 
 
 
 def _facts(row: dict[str, Any]) -> RowFacts:
-    labels = {name: row[name] for name in ("language", *LABELS)}
-    return RowFacts(corpus="dialogues", split="train", clip_samples=(round(row["seconds"] * SAMPLE_RATE),), **labels)
+    return replace(text_facts(row), clip_samples=(round(row["seconds"] * SAMPLE_RATE),))

@@ -137,7 +137,7 @@ def make_first_messages(inputs: str, *, writer: Callable[[], Writer], language: 
     return ShardContent(
         rows=pa.Table.from_pylist(rows, schema=FIRST_MESSAGE),
         rejects=rejects.table(),
-        report=count_rows((_facts(row) for row in rows), rejects.rows),
+        report=count_rows((text_facts(row) for row in rows), rejects.rows),
     )
 
 
@@ -186,6 +186,7 @@ def _row(id: str, kind: Kind, request: UserTurnRequest, text: str, writer: str) 
     }
 
 
-def _facts(row: dict[str, Any]) -> RowFacts:
+def text_facts(row: dict[str, Any]) -> RowFacts:
+    """Of a row with the labels of a user."""
     labels = {name: row[name] for name in ("language", *LABELS)}
     return RowFacts(corpus="dialogues", split="train", **labels)

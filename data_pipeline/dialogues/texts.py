@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from data_pipeline.dataset import Shard, ShardContent, plan_shards
 from data_pipeline.dialogues.config import Kind, TextConfig
+from data_pipeline.dialogues.first_messages import text_facts
 from data_pipeline.dialogues.schema import LABELS, WRITTEN
 from data_pipeline.records import RejectedRow, Role
-from data_pipeline.report import RowFacts, count_rows
+from data_pipeline.report import count_rows
 from data_pipeline.steps.rejects import Rejects
 from data_pipeline.synthesis.embedded_writer import SYSTEM_PROMPTS
 from data_pipeline.synthesis.embedded_writer.tools import tool_dialogues
@@ -110,7 +111,7 @@ def make_dialogues(inputs: str, *, writer: Callable[[], Writer]) -> ShardContent
     return ShardContent(
         rows=pa.Table.from_pylist(rows, schema=WRITTEN),
         rejects=rejects.table(),
-        report=count_rows((_facts(row) for row in rows), rejects.rows),
+        report=count_rows((text_facts(row) for row in rows), rejects.rows),
     )
 
 
@@ -170,8 +171,3 @@ def _row(plan: PlannedDialogue, writer: str) -> dict[str, Any]:
         "messages": [asdict(message) for message in plan.messages],
         "writer": writer,
     }
-
-
-def _facts(row: dict[str, Any]) -> RowFacts:
-    labels = {name: row[name] for name in ("language", *LABELS)}
-    return RowFacts(corpus="dialogues", split="train", **labels)

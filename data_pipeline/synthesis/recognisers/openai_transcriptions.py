@@ -1,21 +1,12 @@
 """Transcripts from an endpoint with OpenAI's audio transcriptions."""
 
 import json
-import os
 from dataclasses import dataclass
 
-import openai
-
-from data_pipeline.records import RejectedRow, Unavailable
+from data_pipeline.openai_endpoint import open_client, request_errors
+from data_pipeline.records import RejectedRow
 from data_pipeline.synthesis.protocols import Speech
 from opens2s_core.audio import encode_audio
-
-_OF_THE_JOB = (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError)
-"""Errors that every clip would get: they end the job."""
-_TEMPORARY = (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError)
-"""Errors that may be gone when the job runs again."""
-_RETRIED = (408, 409, 429)
-"""Status codes below 500 after which the client retries."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,12 +35,7 @@ class OpenAITranscriptions:
     def __init__(self, config: OpenAITranscriptionsConfig) -> None:
         self._config = config
         self.name = f"{config.model}, OpenAI transcriptions"
-        self._client = openai.OpenAI(
-            base_url=config.base_url,
-            api_key=os.environ.get("OPENAI_API_KEY") or "none",
-            max_retries=config.retries,
-            timeout=config.timeout_seconds,
-        )
+        self._client = open_client(config.base_url, retries=config.retries, timeout_seconds=config.timeout_seconds)
 
     def transcribe(self, speech: Speech, language: str) -> str:
         """Raises :class:`RejectedRow` (``no transcript``) for a clip that the server refuses, does not answer after all
@@ -57,19 +43,14 @@ class OpenAITranscriptions:
         unknown model."""
         config = self._config
         try:
-            answer: object = self._client.audio.transcriptions.create(
-                model=config.model,
-                file=("clip.flac", encode_audio(speech.samples, speech.rate), "audio/flac"),
-                language=language,
-                response_format="json",
-                temperature=0.0,
-            )
-        except _OF_THE_JOB:
-            raise
-        except _TEMPORARY as error:
-            raise Unavailable(f"no transcript: {config.base_url}, {self._describe(error)}") from error
-        except openai.APIError as error:
-            raise RejectedRow(f"no transcript: {config.base_url}, {self._describe(error)}") from error
+            with request_errors("no transcript", config.base_url, config.retries):
+                answer: object = self._client.audio.transcriptions.create(
+                    model=config.model,
+                    file=("clip.flac", encode_audio(speech.samples, speech.rate), "audio/flac"),
+                    language=language,
+                    response_format="json",
+                    temperature=0.0,
+                )
         except json.JSONDecodeError as error:
             answer = error.doc
         # The client returns what is no JSON as it is, and does not check fields.
@@ -79,10 +60,3 @@ class OpenAITranscriptions:
                 f"no transcript: {config.base_url} answered {str(answer)[:200]!r}, expected JSON with a text"
             )
         return text
-
-    def _describe(self, error: openai.APIError) -> str:
-        retried = f"after {self._config.retries} retries: "
-        if not isinstance(error, openai.APIStatusError):
-            return retried + error.message
-        code = error.status_code
-        return f"{retried if code in _RETRIED or code >= 500 else ''}status {code}: {error.message[:200]}"

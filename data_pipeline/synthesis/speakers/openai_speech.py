@@ -1,22 +1,15 @@
 """Speech from a server with OpenAI's ``/v1/audio/speech``."""
 
-import os
 from dataclasses import dataclass
 
 import openai
 
-from data_pipeline.records import RejectedRow, Unavailable
+from data_pipeline.openai_endpoint import open_client, request_errors
+from data_pipeline.records import RejectedRow
 from data_pipeline.synthesis.protocols import Speech, SpeechRequest
 from data_pipeline.synthesis.speakers.http_audio import check_speech
 from data_pipeline.synthesis.speakers.voice import VoiceError
 from opens2s_core.audio import AudioError, decode_whole_audio
-
-_OF_THE_JOB = (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError)
-"""Errors that every row would get: they end the job."""
-_TEMPORARY = (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError)
-"""Errors that may be gone when the job runs again."""
-_RETRIED = (408, 409, 429)
-"""Status codes below 500 after which the client retries."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,12 +39,7 @@ class OpenAISpeaker:
 
     def __init__(self, config: OpenAISpeakerConfig) -> None:
         self._config = config
-        self._client = openai.OpenAI(
-            base_url=config.base_url,
-            api_key=os.environ.get("OPENAI_API_KEY") or "none",
-            max_retries=config.retries,
-            timeout=config.timeout_seconds,
-        )
+        self._client = open_client(config.base_url, retries=config.retries, timeout_seconds=config.timeout_seconds)
 
     @property
     def name(self) -> str:
@@ -64,7 +52,7 @@ class OpenAISpeaker:
         if request.reference is not None or not request.voice:
             raise VoiceError("/v1/audio/speech has voices by name and cannot clone: expected a request with a voice")
         config = self._config
-        try:
+        with request_errors("no answer", config.base_url, config.retries):
             response = self._client.audio.speech.create(
                 model=config.model,
                 voice=request.voice,
@@ -72,12 +60,6 @@ class OpenAISpeaker:
                 instructions=_instructions(request) or openai.omit,
                 response_format="wav",
             )
-        except _OF_THE_JOB:
-            raise
-        except _TEMPORARY as error:
-            raise Unavailable(f"no answer: {config.base_url}, {self._describe(error)}") from error
-        except openai.APIError as error:
-            raise RejectedRow(f"no answer: {config.base_url}, {self._describe(error)}") from error
         data = response.content
         try:
             samples, rate = decode_whole_audio(data)
@@ -87,13 +69,6 @@ class OpenAISpeaker:
             ) from error
         check_speech(samples, rate, config.base_url)
         return Speech(samples, rate)
-
-    def _describe(self, error: openai.APIError) -> str:
-        retried = f"after {self._config.retries} retries: "
-        if not isinstance(error, openai.APIStatusError):
-            return retried + error.message
-        code = error.status_code
-        return f"{retried if code in _RETRIED or code >= 500 else ''}status {code}: {error.message[:200]}"
 
 
 def _instructions(request: SpeechRequest) -> str:
