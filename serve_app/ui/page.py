@@ -146,10 +146,9 @@ class Page:
         except AudioError as error:
             yield {ui.status: _box("failure", f"This audio cannot be used: {error}."), ui.microphone: None}
             return
-        emptied = {ui.composer: None, ui.microphone: None}
+        yield {ui.composer: None, ui.microphone: None}
         async for update in self._reply(conversation, message, *request):
-            yield emptied | update
-            emptied = {}
+            yield update
 
     async def _reply(self, conversation: Conversation, message: Message, *request: Any) -> AsyncGenerator[Update, None]:
         ui = self.layout
@@ -173,6 +172,7 @@ class Page:
             if isinstance(error, KeyRefusedError):
                 problem = {ui.status: _box("failure", "Enter an API key above.")} | self._refused_key(key)
         if reply is not conversation.reply:  # stopped; what is shown is no longer of this reply
+            yield gr.skip()  # gradio sends the last update of a generator again when it ends
             return
         conversation.complete(reply)
         if conversation.failed and not problem:

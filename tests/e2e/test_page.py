@@ -228,6 +228,16 @@ def test_quick_messages_do_not_stop_each_other(talk: TalkPage, fake: FakeEndpoin
     assert talk.messages("bot") == [REPLY]
 
 
+def test_what_is_being_written_stays_when_a_reply_ends(talk: TalkPage, fake: FakeEndpoint) -> None:
+    talk.write("queue")
+    expect(talk.composer).to_have_value("")
+    talk.composer.fill("I am still writing")
+    talk.press("Stop reply")
+    expect(talk.stop_reply).to_be_hidden()
+    talk.page.wait_for_timeout(500)
+    expect(talk.composer).to_have_value("I am still writing")
+
+
 def test_two_tabs_are_answered_at_once_and_closing_one_ends_its_reply(
     talk: TalkPage, fake: FakeEndpoint, address: str
 ) -> None:

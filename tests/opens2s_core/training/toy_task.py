@@ -1,6 +1,7 @@
 """A task of the training loop with a few weights, on one or several ranks in threads."""
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,19 +17,26 @@ LEARNING_RATE = 0.05
 
 
 class Ranks:
-    """Sums over ``world`` threads. A rank that failed breaks the others, as a process group does."""
+    """Sums over ``world`` threads. A rank that failed breaks the others at their next sum, as a process group does."""
 
     def __init__(self, world: int) -> None:
         self.world = world
-        self._barrier = threading.Barrier(world, timeout=20)
-        self._values: dict[int, list[float]] = {}
+        self._changed = threading.Condition()
+        self._calls = [0] * world
+        self._values: defaultdict[int, list[list[float]]] = defaultdict(list)
+        self._failed = False
 
     def reduce(self, rank: int, values: list[float]) -> list[float]:
-        self._values[rank] = values
-        self._barrier.wait()
-        sums = [sum(column) for column in zip(*self._values.values(), strict=True)]
-        self._barrier.wait()
-        return sums
+        with self._changed:
+            values_of_all = self._values[self._calls[rank]]
+            self._calls[rank] += 1
+            values_of_all.append(values)
+            self._changed.notify_all()
+            # A sum that all have reached is given to all, also where one of them fails right after it.
+            self._changed.wait_for(lambda: len(values_of_all) == self.world or self._failed, timeout=20)
+            if len(values_of_all) < self.world:
+                raise threading.BrokenBarrierError
+        return [sum(column) for column in zip(*values_of_all, strict=True)]
 
     def run(self, work: Callable[[int], None]) -> list[BaseException | None]:
         """The errors of ``work`` on each rank."""
@@ -37,7 +45,9 @@ class Ranks:
             try:
                 work(rank)
             except BaseException:
-                self._barrier.abort()
+                with self._changed:
+                    self._failed = True
+                    self._changed.notify_all()
                 raise
 
         with ThreadPoolExecutor(self.world) as pool:
