@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("serve_app", "opens2s_core", "data_pipeline", "ray_jobs")
+PACKAGES = ("serve_app", "opens2s_core", "data_pipeline", "evaluation", "ray_jobs")
 FOLDERS = (*PACKAGES, *(f"tests/{package}" for package in PACKAGES), "tests/e2e")
 OTHERS = tuple(
     f"{folder}/{name}.py"
@@ -28,7 +28,7 @@ SOURCES = [
 
 WORDS = frozenset(
     """allowance begun caller callers crowd draws figure figures gate hear heard hearing hears hiddens holder holders
-    hush journal judge judgement judges manners outbox pack packs patience piece pieces reservation reservations said
+    hush journal manners outbox pack packs patience piece pieces reservation reservations said
     sift sifts slack sound sounds sourced tell telling tells told unheard whoever wire""".split()  # noqa: SIM905
 )
 """In no name, as a part of it between underscores or capitals."""

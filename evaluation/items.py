@@ -1,0 +1,50 @@
+"""What an evaluation asks a model, and what the model answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turn:
+    """A message of the user. With ``audio`` it is spoken and ``text`` is its transcript, which the model does not see;
+    without, ``text`` is written."""
+
+    text: str = ""
+    audio: bytes = b""  # encoded, in any format that :func:`opens2s_core.audio.decode_audio` reads
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """One row of a suite. The model replies to each of ``turns`` in order, with its own replies as history."""
+
+    id: str  # unique in the suite
+    turns: tuple[Turn, ...]  # at least one
+    system: str = ""
+    language: str = "en"  # ISO 639-1
+    category: str = ""  # for the plots of the report
+    references: tuple[str, ...] = ()
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    """What the suite scores with, JSON values: the instructions of IFEval, an emotion, the right choice."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """A model's reply to a turn. Times are in seconds since the request, None where unknown."""
+
+    text: str
+    audio: bytes = b""  # FLAC; empty: not spoken
+    audio_seconds: float = 0.0
+    first_text: float | None = None
+    first_audio: float | None = None  # the first sample that is not silence
+    seconds: float | None = None  # until the end of the reply
+    transcript: str | None = None  # of ``audio``, by the recogniser; None: not transcribed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """The replies to all turns of an item, or the ``error`` why there are none."""
+
+    item: str
+    replies: tuple[Reply, ...] = ()
+    error: str = ""
