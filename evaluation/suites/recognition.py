@@ -1,9 +1,10 @@
 """Recognition of words and of emotions over prepared data: the paper's checks of the first stage."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from data_pipeline.corpora.manifest import EMOTION_NAMES
 from data_pipeline.synthesis.quality.words import split_words
@@ -11,10 +12,30 @@ from evaluation.items import Answer, Item, Turn
 from evaluation.scores import Judgement, Metric, Question, Score
 from evaluation.suites.recognition_data import Clip, checksum, read_clips
 
+if TYPE_CHECKING:
+    from opens2s_core.benchmark.word_error import WordErrors
+
 _TRANSCRIBE = {"en": "Transcribe the speech word for word.", "zh": "请逐字转写这段语音。"}
 _NAME_EMOTION = {
     "en": "Which emotion does the speaker express? Answer with one word of: {labels}.",
     "zh": "说话人表达了哪种情绪？请只用以下词语之一回答：{labels}。",
+}
+
+_CHINESE_NAMES = {
+    name: label
+    for label, names in {
+        "neutral": "中性 中立 平静",
+        "happy": "高兴 快乐 开心 喜悦 愉快",
+        "sad": "悲伤 伤心 难过 悲哀",
+        "angry": "生气 愤怒",
+        "surprised": "惊讶 吃惊 惊喜",
+        "fearful": "害怕 恐惧",
+        "disgusted": "厌恶 恶心",
+        "contemptuous": "轻蔑 蔑视",
+        "frustrated": "沮丧 挫败",
+        "other": "其他",
+    }.items()
+    for name in names.split()
 }
 
 
@@ -40,6 +61,7 @@ class SpeechRecognition:
         return (cer, wer) if self.language == "zh" else (wer, cer)
 
     def items(self, data: str) -> list[Item]:
+        _counter()  # raises before the model answers, where the library is missing
         items = []
         for clip in read_clips(data, self.language):
             if split_words(clip.transcript):
@@ -115,10 +137,12 @@ class EmotionRecognition:
 
 
 def emotion_in(text: str, labels: Sequence[str]) -> str | None:
-    """The one of ``labels`` that ``text`` names, in any case and also by another name ("sadness" for "sad"). None for
-    none, or for several."""
+    """The one of ``labels`` that ``text`` names, in any case and also by another name: "sadness" or "悲伤" for "sad".
+    None for none, or for several."""
     names = {label.casefold(): label for label in labels}
-    names |= {name: label for name, label in EMOTION_NAMES.items() if label in labels and name not in names}
+    for name, label in {**EMOTION_NAMES, **_CHINESE_NAMES}.items():
+        if label in labels:
+            names.setdefault(name, label)
     found = {label for name, label in names.items() if _names(text.casefold(), name)}
     return found.pop() if len(found) == 1 else None
 
@@ -133,12 +157,17 @@ def _characters(text: str) -> list[str]:
 
 
 def _errors(item: str, metric: str, reference: Sequence[str], answer: Sequence[str], transcript: str) -> Score:
+    counted = _counter()(" ".join(reference), " ".join(answer))
+    return Score(item=item, metric=metric, value=counted.errors, weight=counted.words, reason=transcript)
+
+
+@cache
+def _counter() -> Callable[[str, str], "WordErrors"]:
     try:
         from opens2s_core.benchmark.word_error import count_word_errors
     except ImportError as error:
         raise ImportError("recognition needs jiwer (pip install 'opens2s-on-ray[evaluation]')") from error
-    counted = count_word_errors(" ".join(reference), " ".join(answer))
-    return Score(item=item, metric=metric, value=counted.errors, weight=counted.words, reason=transcript)
+    return count_word_errors
 
 
 def _item(

@@ -14,7 +14,7 @@ from evaluation.suites.judging import JudgePrompt, open_prompt, reasons_of, samp
 from evaluation.suites.uro_files import find_test_file, read_items, row_count, write_run
 from evaluation.suites.uro_prompts import PROMPTS
 from evaluation.suites.uro_sets import PAPER_VALUES, URO_SETS, UroSet
-from evaluation.suites.uro_words import uro_word_error
+from evaluation.suites.uro_words import normaliser, uro_word_error
 from opens2s_core.audio import decode_audio
 
 _REPEATED = 0.5
@@ -53,6 +53,7 @@ class UroBench:
         return tuple(metrics)
 
     def items(self, data: str) -> list[Item]:
+        normaliser(self.uro_set.language)  # raises before the model answers, where a library is missing
         return read_items(data, self.uro_set)
 
     def describe(self, data: str) -> dict[str, Any]:
