@@ -1,15 +1,14 @@
 """Recognition of words and of emotions over prepared data: the paper's checks of the first stage."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from data_pipeline.corpora.manifest import EMOTION_NAMES
 from data_pipeline.synthesis.quality.words import split_words
 from evaluation.items import Answer, Item, Turn
 from evaluation.scores import Judgement, Metric, Question, Score
+from evaluation.suites.emotion_names import emotion_in
 from evaluation.suites.recognition_data import Clip, checksum, read_clips
 
 if TYPE_CHECKING:
@@ -21,31 +20,13 @@ _NAME_EMOTION = {
     "zh": "说话人表达了哪种情绪？请只用以下词语之一回答：{labels}。",
 }
 
-_CHINESE_NAMES = {
-    name: label
-    for label, names in {
-        "neutral": "中性 中立 平静",
-        "happy": "高兴 快乐 开心 喜悦 愉快",
-        "sad": "悲伤 伤心 难过 悲哀",
-        "angry": "生气 愤怒",
-        "surprised": "惊讶 吃惊 惊喜",
-        "fearful": "害怕 恐惧",
-        "disgusted": "厌恶 恶心",
-        "contemptuous": "轻蔑 蔑视",
-        "frustrated": "沮丧 挫败",
-        "other": "其他",
-    }.items()
-    for name in names.split()
-}
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpeechRecognition:
     """The reply's text against the transcript: error rates over all words, and over all characters, of the data.
 
-    Case, punctuation and white space do not count. In Chinese each character is a word, and only characters are
-    counted. ``instruction`` replaces the one before each clip; an empty one is right for a model that was trained
-    with the recipe ``transcripts``.
+    Case, punctuation and white space do not count. In Chinese each character is a word. ``instruction``
+    replaces the one before each clip; an empty one is right for a model trained with the recipe ``transcripts``.
     """
 
     language: str = "en"  # of a manifest, ISO 639-1; data sets have their own
@@ -53,12 +34,10 @@ class SpeechRecognition:
     name: ClassVar[str] = "asr"
     spoken: ClassVar[bool] = False
     transcribed: ClassVar[bool] = False
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        wer = Metric(name="wer", title="word error rate", unit="%", scale=100, higher_is_better=False)
-        cer = Metric(name="cer", title="character error rate", unit="%", scale=100, higher_is_better=False)
-        return (cer, wer) if self.language == "zh" else (wer, cer)
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric(name="wer", title="word error rate", unit="%", scale=100, higher_is_better=False),
+        Metric(name="cer", title="character error rate", unit="%", scale=100, higher_is_better=False),
+    )
 
     def items(self, data: str) -> list[Item]:
         _counter()  # raises before the model answers, where the library is missing
@@ -81,11 +60,10 @@ class SpeechRecognition:
 
     def scores(self, item: Item, answer: Answer, judgements: Sequence[Judgement]) -> list[Score]:
         reference, transcript = item.references[0], answer.replies[0].text
-        words, characters = split_words(reference), _characters(reference)
-        scores = [_errors(item.id, "cer", characters, _characters(transcript), transcript)]
-        if item.language != "zh":
-            scores.append(_errors(item.id, "wer", words, split_words(transcript), transcript))
-        return scores
+        return [
+            _errors(item.id, "wer", split_words(reference), split_words(transcript), transcript),
+            _errors(item.id, "cer", _characters(reference), _characters(transcript), transcript),
+        ]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,22 +112,6 @@ class EmotionRecognition:
             Score(item=item.id, metric="accuracy", value=value, reason=reason),
             Score(item=item.id, metric="named", value=float(named is not None), reason=reason),
         ]
-
-
-def emotion_in(text: str, labels: Sequence[str]) -> str | None:
-    """The one of ``labels`` that ``text`` names, in any case and also by another name: "sadness" or "悲伤" for "sad".
-    None for none, or for several."""
-    names = {label.casefold(): label for label in labels}
-    for name, label in {**EMOTION_NAMES, **_CHINESE_NAMES}.items():
-        if label in labels:
-            names.setdefault(name, label)
-    found = {label for name, label in names.items() if _names(text.casefold(), name)}
-    return found.pop() if len(found) == 1 else None
-
-
-def _names(text: str, name: str) -> bool:
-    """Whether ``name`` is in ``text``, not within another Latin word: there is no space in Chinese."""
-    return re.search(rf"(?<![a-z]){re.escape(name)}(?![a-z])", text) is not None
 
 
 def _characters(text: str) -> list[str]:

@@ -8,7 +8,8 @@ from evaluation.scores import Suite
 from evaluation.suites.recognition import EmotionRecognition, SpeechRecognition
 from evaluation.suites.uro_bench import open_uro
 from evaluation.suites.uro_sets import URO_SETS
-from evaluation.suites.voicebench import ROWS, open_voicebench
+from evaluation.suites.voicebench import open_voicebench
+from evaluation.suites.voicebench_files import ROWS
 
 Factory = Callable[..., Suite]
 

@@ -82,7 +82,7 @@ def _item(files: DataFiles, uro_set: UroSet, number: int, row: Mapping[str, Any]
 
 def _text(row: Mapping[str, Any], column: str, where: str) -> str:
     value = row.get(column)
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str):
         raise ValueError(f"{where}: expected {column}, got {value!r:.100}")
     return value
 

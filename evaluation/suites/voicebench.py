@@ -1,24 +1,18 @@
 """VoiceBench (hlt-lab/voicebench): open questions that a judge rates, and IFEval by rule. The text of a reply is
 scored, its speech never."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from evaluation.items import Answer, Item, Turn
+from evaluation.items import Answer, Item
 from evaluation.scores import Judgement, Metric, Question, Score
-from evaluation.suites.data_files import find_files
 from evaluation.suites.ifeval import check_response, instructions
 from evaluation.suites.judging import JudgePrompt, open_prompt, reasons_of, sampled_question, values_of
+from evaluation.suites.voicebench_files import ROWS, describe_files, read_rows, turn_of, write_answers
 
 PAPER = "OpenS2S (paper)"
-ROWS = {"alpacaeval": 199, "alpacaeval_full": 636, "commoneval": 200, "wildvoice": 1000, "ifeval": 345}
-"""Rows of each subset, as published."""
 _PAPER_VALUES = {"alpacaeval": 4.09, "alpacaeval_full": 4.09, "commoneval": 3.65, "wildvoice": 3.66}
 _ALPACA_NOTE = "The paper does not name which of alpacaeval and alpacaeval_full it used; its 4.09 is shown at both."
 _PROMPT = """\
@@ -60,13 +54,13 @@ class RatedVoiceBench:
 
     def items(self, data: str) -> list[Item]:
         return [
-            Item(id=f"{number:04d}", turns=(_turn(row, where),))
-            for number, where, row in _rows(data, self.subset, ("audio", "prompt"))
+            Item(id=f"{number:04d}", turns=(turn_of(row, where),))
+            for number, where, row in read_rows(data, self.subset, ("audio", "prompt"))
         ]
 
     def describe(self, data: str) -> dict[str, Any]:
         note = {"note": _ALPACA_NOTE} if self.subset.startswith("alpaca") else {}
-        return {**_facts(data, self.subset), "judge_prompt_sha256": self.prompt.sha256, **note}
+        return {**describe_files(data, self.subset), "judge_prompt_sha256": self.prompt.sha256, **note}
 
     def questions(self, item: Item, answer: Answer) -> list[Question]:
         fields = {"prompt": item.turns[0].text, "response": answer.replies[0].text}
@@ -82,7 +76,7 @@ class RatedVoiceBench:
     def write_published(self, items: Sequence[Item], answers: Sequence[Answer], directory: Path, model: str) -> Path:
         """Rows with prompt and response, as VoiceBench's own scripts write and score them; returns the file. Answers
         with an error are left out."""
-        return _write(self.subset, items, answers, directory, model)
+        return write_answers(self.subset, items, answers, directory, model)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +100,7 @@ class IfevalVoiceBench:
     def items(self, data: str) -> list[Item]:
         known = instructions()  # raises before the model answers, where the library is missing
         items = []
-        for number, where, row in _rows(data, self.subset, ("audio", "prompt", *_IFEVAL_COLUMNS)):
+        for number, where, row in read_rows(data, self.subset, ("audio", "prompt", *_IFEVAL_COLUMNS)):
             ids, arguments = row["instruction_id_list"], row["kwargs"]
             if not isinstance(ids, list) or not isinstance(arguments, list) or len(ids) != len(arguments):
                 raise ValueError(f"{where}: expected as many kwargs as instructions, got {arguments!r} for {ids!r}")
@@ -118,11 +112,11 @@ class IfevalVoiceBench:
                 "kwargs": [_without_empty(given) for given in arguments],
             }
             category = ids[0].partition(":")[0] if ids else ""
-            items.append(Item(id=f"{number:04d}", turns=(_turn(row, where),), category=category, labels=labels))
+            items.append(Item(id=f"{number:04d}", turns=(turn_of(row, where),), category=category, labels=labels))
         return items
 
     def describe(self, data: str) -> dict[str, Any]:
-        return _facts(data, self.subset)
+        return describe_files(data, self.subset)
 
     def questions(self, item: Item, answer: Answer) -> list[Question]:
         return []
@@ -142,7 +136,7 @@ class IfevalVoiceBench:
 
     def write_published(self, items: Sequence[Item], answers: Sequence[Answer], directory: Path, model: str) -> Path:
         """As :meth:`RatedVoiceBench.write_published`, with the columns of the instructions."""
-        return _write(self.subset, items, answers, directory, model)
+        return write_answers(self.subset, items, answers, directory, model)
 
 
 VoiceBench = RatedVoiceBench | IfevalVoiceBench
@@ -172,55 +166,3 @@ def _in_group(score: Score, group: str) -> Score:
 def _without_empty(arguments: Any) -> dict[str, Any]:
     """Arguments that are null or otherwise falsy are those of other instructions."""
     return {name: value for name, value in (arguments or {}).items() if value}
-
-
-def _rows(data: str, subset: str, columns: tuple[str, ...]) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
-    """Number, place for errors, and columns of each row. ``data`` is the root, the directory of the subset, or a file.
-
-    Raises ``ValueError``."""
-    files = find_files(data, (f"{subset}/test-*.parquet", "test-*.parquet"))
-    number = 0
-    for path in files.paths:
-        try:
-            with files.filesystem.open(path, "rb") as file:
-                table = pq.read_table(file)
-        except pa.ArrowInvalid as error:
-            raise ValueError(f"{path}: expected a Parquet file: {error}") from error
-        if missing := [name for name in columns if name not in table.column_names]:
-            raise ValueError(f"{path}: columns {missing} are missing, found {table.column_names}")
-        for row_number, row in enumerate(table.select(list(columns)).to_pylist()):
-            yield number, f"{path}, row {row_number}", row
-            number += 1
-    if number == 0:
-        raise ValueError(f"{data}: expected rows of {subset}, found none")
-
-
-def _turn(row: Mapping[str, Any], where: str) -> Turn:
-    audio, prompt = row["audio"], row["prompt"]
-    if not isinstance(prompt, str) or not prompt.strip():
-        raise ValueError(f"{where}: expected a prompt, got {prompt!r:.100}")
-    data = audio.get("bytes") if isinstance(audio, dict) else None
-    if not isinstance(data, bytes) or not data:
-        raise ValueError(f"{where}: expected audio with bytes, got {audio!r:.100}")
-    return Turn(text=prompt, audio=data)
-
-
-def _facts(data: str, subset: str) -> dict[str, Any]:
-    files = find_files(data, (f"{subset}/test-*.parquet", "test-*.parquet"))
-    rows = 0
-    for path in files.paths:
-        with files.filesystem.open(path, "rb") as file:
-            rows += pq.read_metadata(file).num_rows
-    return {"sha256": files.sha256(), "rows": rows, "published_rows": ROWS[subset]}
-
-
-def _write(subset: str, items: Sequence[Item], answers: Sequence[Answer], directory: Path, model: str) -> Path:
-    answered = {answer.item: answer for answer in answers if not answer.error}
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{model.replace('/', '_')}-{subset}-test-audio.jsonl"
-    with path.open("w", encoding="utf-8") as file:
-        for item in items:
-            if (answer := answered.get(item.id)) is not None:
-                row = {"prompt": item.turns[0].text, **item.labels, "response": answer.replies[0].text}
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    return path

@@ -226,7 +226,7 @@ def test_a_published_prompt_for_rounds_can_be_used(tmp_path: Path) -> None:
     assert question.messages[0]["content"] == "How are you? A Fine. Why? B Sun. {answer3}"
 
 
-def test_versions_are_told_apart_by_checksum_and_by_rows(tmp_path: Path) -> None:
+def test_versions_are_recognised_by_checksum_and_by_rows(tmp_path: Path) -> None:
     file = write(tmp_path, "uro-underemotion-en", [row(0, emotion="sad")])
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     facts = open_suite("uro-underemotion-en").describe(str(tmp_path))
@@ -250,6 +250,7 @@ def test_paper_values() -> None:
         ('{"id": 0', "test.jsonl, row 0: expected a JSON object"),
         ("[]", r"test.jsonl, row 0: expected a JSON object, got \[\]"),
         ('{"source_text": "a", "source_wav": "b.wav"}', "row 0: expected audio .*UnderEmotion-en/b.wav"),
+        ('{"source_text": "a", "source_wav": "", "emotion": "sad"}', "row 0: expected audio .*UnderEmotion-en"),
         ('{"source_wav": "b.wav"}', "row 0: expected source_text, got None"),
         ("\n", "expected rows of UnderEmotion-en, found none"),
     ],
