@@ -25,10 +25,14 @@ for _side, _names in _SIDES.items():
         _PAIR |= {_name: _side} | {f"{noun} {_name}": _side for noun in _nouns}
 
 _RATING_KEYS = ("score", "rating", "overall", "overall score", "final score", "grade", "评分", "得分", "分数", "总分")
-_OPTION_KEYS = ("answer", "choice", "verdict", "winner", "decision", "judgment", "judgement", "result")
-_OPTION_KEYS += ("答案", "选择", "结论", "判断")
+_OPTION_KEYS = (
+    *("answer", "choice", "verdict", "winner", "decision", "judgment", "judgement", "result"),
+    *("答案", "选择", "结论", "判断"),
+)
 _FINAL = r"(?:\b(?:final|overall|total)\b|最终|最后|总体|综合|总)"
-_RATING_LABEL = r"(?:\b(?:score|scored|rating|rate|rated|grade|gives?|deserves?)\b|评分|得分|打分|分数|给出?|打|评为|得|分)"
+_RATING_LABEL = (
+    r"(?:\b(?:score|scored|rating|rate|rated|grade|gives?|deserves?)\b|评分|得分|打分|分数|给出?|打|评为|得|分)"
+)
 _OPTION_LABEL = (
     r"(?:\b(?:answer|choice|choose|option|pick|prefer|verdict|winner|decision|judge?ment|conclusion|result)\b"
     r"|答案|选择|选项|结论|判断)"
@@ -153,9 +157,10 @@ def _json_values(answer: str, scale: _Scale) -> Iterator[str]:
         except (ValueError, RecursionError):
             end, found = position + 1, {}
         for key, value in found.items():
-            if key.replace("_", " ").strip().casefold() in scale.keys and not isinstance(value, dict | list):
-                if match := _full(scale, json.dumps(value, ensure_ascii=False).strip('"')):
-                    yield match
+            if isinstance(value, dict | list) or key.replace("_", " ").strip().casefold() not in scale.keys:
+                continue
+            if match := _full(scale, json.dumps(value, ensure_ascii=False).strip('"')):
+                yield match
         position = answer.find("{", end)
 
 

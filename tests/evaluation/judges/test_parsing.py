@@ -71,7 +71,9 @@ def test_so_is_one_of_a_hundred(form: str, value: str) -> None:
     assert parse(form.format(value), "0-100") == float(value)
 
 
-@pytest.mark.parametrize("text", ["85%", "85/100", "Score (0-100): 85", "得分：85分（满分100分）", "８５", "评分：８５分"])
+@pytest.mark.parametrize(
+    "text", ["85%", "85/100", "Score (0-100): 85", "得分：85分（满分100分）", "８５", "评分：８５分"]
+)
 def test_forms_of_a_hundred(text: str) -> None:
     assert parse(text, "0-100") == 85
 
@@ -222,8 +224,29 @@ ALLOWED = {
     "choice": lambda value: value in (0, 1, 2),
     "pair": lambda value: value in (0, 0.5, 1),
 }
-FRAGMENTS = "Score : final 评分 答案 分 满分 answer is A B C D yes no 是 [[ ]] { } \" ' / 5 100 4 . - 0 9 out of or a".split()
-any_text = st.text() | st.lists(st.sampled_from([*FRAGMENTS, " ", "\n", "<think>", "</think>"]), max_size=12).map("".join)
+FRAGMENTS = [
+    *(
+        "Score",
+        ":",
+        "final",
+        "评分",
+        "答案",
+        "分",
+        "满分",
+        "answer",
+        "is",
+        "A",
+        "B",
+        "C",
+        "yes",
+        "no",
+        "是",
+        "[[",
+        "]]",
+    ),
+    *("{", "}", '"', "/", "5", "100", "4", ".", "-", "0", "9", "out of", "or", "a", " ", "\n", "<think>", "</think>"),
+]
+any_text = st.text() | st.lists(st.sampled_from(FRAGMENTS), max_size=12).map("".join)
 
 
 @given(scale=st.sampled_from(sorted(ALLOWED)), text=any_text)
