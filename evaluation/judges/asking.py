@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from data_pipeline.progress import Passed, ShowProgress
-from evaluation.jsonl import RowWriter, read_rows
+from evaluation.jsonl import JsonlWriter, read_rows
 from evaluation.judges.costs import Budget, most_prompt_tokens
 from evaluation.judges.judge import Judge
 from evaluation.scores import Judgement, Question
@@ -55,7 +55,7 @@ def collect_judgements(
         spending.add(row)
     done = len(wanted) - len(open_ones)
     shown = nullcontext(lambda _: None) if progress is None else progress(len(wanted), done)
-    with RowWriter(path) as writer, shown as passed:
+    with JsonlWriter(path) as writer, shown as passed:
         for row in _ask_all(judge, open_ones, spending):
             writer.append(row)
             found[row.question, row.sample] = row

@@ -121,8 +121,9 @@ class Budget:
         )
 
     def __str__(self) -> str:
-        cost = [] if self.cost is None or self.prices is None else [f"{self.cost:g} {self.prices.currency}"]
-        return " and ".join([f"{self.tokens:,} tokens"] * (self.tokens is not None) + cost)
+        tokens = "" if self.tokens is None else f"{self.tokens:,} tokens"
+        cost = "" if self.cost is None or self.prices is None else f"{self.cost:g} {self.prices.currency}"
+        return " and ".join(filter(None, (tokens, cost)))
 
 
 def most_prompt_tokens(question: Question) -> int:

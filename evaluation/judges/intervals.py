@@ -1,6 +1,7 @@
 """Bootstrap intervals over items: what belongs to one item is drawn together."""
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -36,14 +37,16 @@ def item_interval(items: Sequence[str], statistic: Statistic, *, seed: int = 0) 
     def of_items(drawn: NDArray[np.intp]) -> float:
         return statistic(np.concatenate([rows[index] for index in drawn]))
 
-    result = stats.bootstrap(
-        (np.arange(len(names)),),
-        of_items,
-        vectorized=False,
-        n_resamples=RESAMPLES,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # resamples where it is not defined
+        result = stats.bootstrap(
+            (np.arange(len(names)),),
+            of_items,
+            vectorized=False,
+            n_resamples=RESAMPLES,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        )
     defined = result.bootstrap_distribution[~np.isnan(result.bootstrap_distribution)]
     low, high = np.quantile(defined, [0.025, 0.975])
     return Interval(value=value, low=float(low), high=float(high))

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.jsonl import RowWriter, read_rows
+from evaluation.jsonl import JsonlWriter, read_rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,7 +17,7 @@ ROWS = [Clip(name="a\n”", parts=(0.1, 2)), Clip(name="b", value=0.300000000000
 
 
 def write(path: Path, *rows: Clip) -> None:
-    with RowWriter(path) as writer:
+    with JsonlWriter(path) as writer:
         for row in rows:
             writer.append(row)
 
@@ -32,7 +32,7 @@ def test_a_file_that_is_missing_has_no_rows(tmp_path: Path) -> None:
 
 
 def test_a_row_can_be_read_as_soon_as_it_is_appended(tmp_path: Path) -> None:
-    with RowWriter(tmp_path / "rows.jsonl") as writer:
+    with JsonlWriter(tmp_path / "rows.jsonl") as writer:
         writer.append(ROWS[0])
         assert read_rows(tmp_path / "rows.jsonl", Clip) == ROWS[:1]
 

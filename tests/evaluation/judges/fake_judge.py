@@ -47,7 +47,7 @@ def faulty(body: dict[str, Any], tries: int) -> Reply:
 
 
 def judge(server: ChatServer, **settings: Any) -> EndpointJudge:
-    endpoint = {"concurrency": 4, "retries": 2, "timeout_seconds": 1.0} | settings
+    endpoint = {"concurrency": 4, "retries": 2, "timeout_seconds": 20.0} | settings
     seed = endpoint.pop("seed", 0)
     config = EndpointConfig(base_url=server.url, model="fake", template_thinking=False, **endpoint)
     return EndpointJudge(config, seed=seed)
