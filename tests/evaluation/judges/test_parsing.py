@@ -84,6 +84,11 @@ def test_forms_of_a_hundred(text: str) -> None:
         ("", "no value"),
         ("Maybe", "no value"),
         ("There are 3 reasons why it is bad", "no value"),
+        ("The reply gives 2 suggestions.", "no value"),
+        ("Overall, it gives 2 suggestions.", "no value"),
+        ("It has a total of 3 sentences.", "no value"),
+        ("3 of 5 points were good.", "no value"),
+        ("它给出3个建议。", "no value"),
         ("Score: four", "no value"),
         ("1-5", "no value"),
         ("8/10", "no value"),
@@ -179,9 +184,11 @@ def test_what_is_no_choice_is_refused(text: str) -> None:
         parse(text, "choice", "A", "B", "C")
 
 
-@pytest.mark.parametrize(("text", "index"), [("Happy", 0), ("very sad", 2), ("Answer: sad", 1), ("答案：不高兴", 4)])
+@pytest.mark.parametrize(
+    ("text", "index"), [("Happy", 0), ("very sad", 2), ("Answer: sad", 1), ("答案：不高兴", 4), ("生气（愤怒）", 5)]
+)
 def test_a_choice_may_be_a_part_of_another(text: str, index: int) -> None:
-    assert parse(text, "choice", "happy", "sad", "very sad", "高兴", "不高兴") == index
+    assert parse(text, "choice", "happy", "sad", "very sad", "高兴", "不高兴", "生气（愤怒）") == index
 
 
 @pytest.mark.parametrize("choices", [(), ("A", "a"), ("", "B")])
@@ -203,6 +210,7 @@ def test_impossible_choices_are_refused(choices: tuple[str, ...]) -> None:
         ("Winner: Assistant B", 0),
         ("Answer: tie", 0.5),
         ("The answer is a tie.", 0.5),
+        ("TİE", 0.5),  # the Turkish letter is i for re.IGNORECASE, not for str.casefold
         ("平局", 0.5),
         ("结论：回答乙", 0),
     ],
