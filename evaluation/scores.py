@@ -54,7 +54,8 @@ class Question:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judgement:
     """One answer of a judge: its text as it came, and the value in it. ``yes-no`` is 1 or 0; ``choice`` is the index of
-    the choice; ``pair`` is 1, 0.5 or 0 for the first answer. An ``error`` says why there is no value."""
+    the choice; ``pair`` is 1, 0.5 or 0 for the first answer. An ``error`` says why there is no value. Tokens are those
+    of all attempts, as the server counted them, else estimated."""
 
     question: str
     sample: int
@@ -62,6 +63,9 @@ class Judgement:
     text: str = ""
     value: float | None = None
     error: str = ""
+    seed: int = 0  # of the attempt that gave ``text``
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
 
 class Suite(Protocol):
