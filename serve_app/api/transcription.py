@@ -72,7 +72,7 @@ def check_transcribes(context: ApiContext) -> None:
             "transcription_prompt. Expected one that was trained on data of the recipe 'transcription' "
             "(ray_jobs.prepare_data), or exported with --transcription-prompt (ray_jobs.export)"
         )
-        raise ApiError(400, message, param="model", code="model_not_supported")
+        raise ApiError(404, message, param="model", code="model_not_supported")
 
 
 def parse_transcription(body: bytes, context: ApiContext, content_type: str) -> TranscriptionRequest:

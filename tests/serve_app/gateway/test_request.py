@@ -50,3 +50,9 @@ def test_other_kinds_of_bodies_are_refused(content_type: str | None) -> None:
     with pytest.raises(ApiError, match="expected 'application/json'") as refused:
         check_media_type(content_type, JSON)
     assert refused.value.status == 415
+
+
+def test_a_form_is_accepted_where_it_is_expected() -> None:
+    check_media_type("multipart/form-data; boundary=b", "multipart/form-data")
+    with pytest.raises(ApiError, match="content type 'application/json': expected 'multipart/form-data'"):
+        check_media_type(JSON, "multipart/form-data")
