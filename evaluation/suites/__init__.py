@@ -1,0 +1,1 @@
+"""Suites of items, and how answers to them are scored."""
