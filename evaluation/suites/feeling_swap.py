@@ -8,7 +8,7 @@ from data_pipeline.synthesis.protocols import Speech
 from data_pipeline.synthesis.quality.words import split_words
 from evaluation.items import Answer, Item
 from evaluation.scores import Judgement, Metric, Question, Score
-from evaluation.suites.reply_classifier import ReplyClassifiers
+from evaluation.suites.reply_classifier import ReplyClassifiers, reply_classifiers
 from evaluation.suites.spoken_items import items_checksum, spoken_items
 from evaluation.suites.tone_classifiers import ToneClassifier
 from opens2s_core.audio import decode_audio
@@ -49,9 +49,9 @@ class FeelingSwapSuite:
     name = "feeling-swap"
     transcribed = False
 
-    def __init__(self, tones: ToneClassifier | None = None) -> None:
+    def __init__(self, tones: ToneClassifier | None = None, classifiers: ReplyClassifiers | None = None) -> None:
         self._tones = tones
-        self._words = ReplyClassifiers()
+        self._words = classifiers or reply_classifiers()
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -129,6 +129,8 @@ class FeelingSwapSuite:
         self, items: Sequence[Item], answers: Mapping[str, Answer], judgements: Sequence[Judgement]
     ) -> list[Score]:
         values = {judgement.question: judgement.value for judgement in judgements}
+        # Equal replies count against preference only where others are judged: else all that is known is that they fail.
+        is_judged = bool(judgements) or not self.joint_questions(items, answers)
         found = []
         for pair in _pairs(items, answers):
             differ = _differ(pair, answers)
@@ -137,7 +139,7 @@ class FeelingSwapSuite:
                 own_first, own_second = (
                     values.get(f"{item.id}/prefers-{order}") for order in ("own-first", "own-second")
                 )
-                if not differ:
+                if not differ and is_judged:
                     found.append(_score(item, PREFERRED, False, "both replies are the same"))
                 elif own_first is not None and own_second is not None:
                     found.append(_score(item, PREFERRED, own_first == 1 and own_second == 0))

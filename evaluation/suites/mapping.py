@@ -40,7 +40,7 @@ class Rubric:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
+class OptionFields:
     """The paths of the options (a list, a mapping by letter, or a text with lines such as ``A. happy``) and of the
     right one (its letter or its text)."""
 
@@ -90,7 +90,7 @@ class SetMapping:
     references: str = ""  # path of a text or of a list of texts
     labels: Mapping[str, str] = field(default_factory=dict)  # templates
     rubric: Rubric | None = None
-    choice: Choice | None = None
+    choice: OptionFields | None = None
 
     def __post_init__(self) -> None:
         if not (self.audio or self.text):

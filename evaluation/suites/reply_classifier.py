@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from data_pipeline.records import Emotion, RejectedRow
@@ -17,7 +17,7 @@ from data_pipeline.synthesis.protocols import Person, ReplyRequest, WrittenMessa
 
 _TURNS = 2
 """Of each template; each gets a reply to each emotion that its scene allows."""
-_FOLLOW_UPS = 0.3
+_FOLLOW_UPS = 0.1
 """Share of these replies after which a follow-up and its reply are written."""
 _MAX_UNKNOWN = 40
 """Of turns that are not of the grammar, for each emotion."""
@@ -96,15 +96,21 @@ class ReplyClassifiers:
         return list(labelled_replies(self._held_out))
 
 
+@cache
+def reply_classifiers() -> ReplyClassifiers:
+    """Those of the default :class:`HeldOut`, trained once in a process."""
+    return ReplyClassifiers()
+
+
 def labelled_replies(held_out: HeldOut, *, for_tests: bool = False) -> Iterator[LabelledReply]:
     """The writer's replies to turns for training, or for tests: to first turns in each emotion, to some follow-ups, to
     questions (for training only), and to what is not of the grammar. The same for the same ``held_out``."""
     writer, rng = EmbeddedWriter(), random.Random(held_out.seed)
     chosen = held_out.is_for_tests if for_tests else held_out.is_for_training
-    groups: dict[tuple[str, int], list[Turn]] = {}
+    groups: dict[tuple[tuple[str, ...], int], list[Turn]] = {}
     for turn in all_turns():
         if chosen(turn):
-            groups.setdefault((turn.scene.texts[0], turn.phrasing), []).append(turn)
+            groups.setdefault((turn.scene.texts, turn.phrasing), []).append(turn)
     for turns in groups.values():
         for turn in rng.sample(turns, min(_TURNS, len(turns))):
             for emotion in EMOTIONS:

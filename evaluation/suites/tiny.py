@@ -8,7 +8,7 @@ from data_pipeline.synthesis.embedded_writer.general import OTHER
 from evaluation.items import Answer, Item, Reply, Turn
 from evaluation.scores import Judgement, Metric, Question, Score
 from evaluation.suites.records import DataError, Record, read_records
-from evaluation.suites.reply_classifier import ReplyClassifiers
+from evaluation.suites.reply_classifier import ReplyClassifiers, reply_classifiers
 from evaluation.suites.reply_measures import FIRST_AUDIO, REAL_TIME_FACTOR, WORD_ERROR, times, word_error
 from evaluation.suites.spoken_items import items_checksum
 from evaluation.suites.tiny_set import DIALOGUES, MANIFEST, OUTSIDE, SEEN_VOICES, UNSEEN_VOICES
@@ -68,8 +68,8 @@ class TinySuite:
     transcribed = True
     metrics = METRICS
 
-    def __init__(self) -> None:
-        self._classifiers = ReplyClassifiers()
+    def __init__(self, classifiers: ReplyClassifiers | None = None) -> None:
+        self._classifiers = classifiers or reply_classifiers()
 
     def items(self, data: str) -> list[Item]:
         return [_item(record) for record in read_records(data, (MANIFEST,))]

@@ -7,6 +7,7 @@ from hashlib import blake2b
 from data_pipeline.synthesis.embedded_writer.general import unknown_turns
 from data_pipeline.synthesis.embedded_writer.grammar import Turn
 from data_pipeline.synthesis.embedded_writer.scene import Scene
+from data_pipeline.synthesis.embedded_writer.topics import TOPICS
 
 _TEMPLATES = 3
 """The fewest templates of a scene of which one is held out."""
@@ -34,7 +35,7 @@ class HeldOut:
     share: float = 0.2
 
     def template(self, turn: Turn) -> bool:
-        return turn.phrasing == _held_out_template(self.seed, turn.scene.texts)
+        return turn.scene.texts[turn.phrasing] in _held_out_templates(self.seed)
 
     def combination(self, turn: Turn) -> bool:
         return bool(turn.fields) and self._is_chosen(f"{turn.scene.texts[0]} {turn.fields}")
@@ -59,10 +60,10 @@ class HeldOut:
 
 
 @cache
-def _held_out_template(seed: int, texts: tuple[str, ...]) -> int | None:
-    if len(texts) < _TEMPLATES:
-        return None
-    return min(range(len(texts)), key=lambda number: _rank(seed, texts[number]))
+def _held_out_templates(seed: int) -> frozenset[str]:
+    """A template of several scenes is held out of all of them."""
+    scenes = (scene for topic in TOPICS for scene in topic.scenes if len(scene.texts) >= _TEMPLATES)
+    return frozenset(min(scene.texts, key=lambda text: _rank(seed, text)) for scene in scenes)
 
 
 def _rank(seed: int, key: str) -> int:
