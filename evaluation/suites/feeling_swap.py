@@ -129,7 +129,7 @@ class FeelingSwapSuite:
         self, items: Sequence[Item], answers: Mapping[str, Answer], judgements: Sequence[Judgement]
     ) -> list[Score]:
         values = {judgement.question: judgement.value for judgement in judgements}
-        # Equal replies count against preference only where others are judged: else all that is known is that they fail.
+        # Without a judge, the only scores of preference would be the zeros of equal replies.
         is_judged = bool(judgements) or not self.joint_questions(items, answers)
         found = []
         for pair in _pairs(items, answers):

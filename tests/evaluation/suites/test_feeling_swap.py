@@ -1,6 +1,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from evaluation.suites.feeling_pairs import make_pairs, usual_tone
 from evaluation.suites.feeling_swap import FeelingSwapSuite
 from evaluation.suites.reply_classifier import ReplyClassifiers, WordClassifier
 from opens2s_core.audio import encode_audio
+from tests.data_pipeline.dialogues.memory import build, dialogue, message
 from tests.evaluation.suites.answers import answer, assert_known, judged, values
 
 
@@ -158,6 +160,19 @@ def test_items_of_a_manifest_know_the_other_of_their_pair(tmp_path: Path) -> Non
 def test_bad_pairs_are_errors(tmp_path: Path, rows: list[tuple[str, str, str]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SUITE.items(manifest(tmp_path, *rows))
+
+
+def test_dialogues_pair_up_by_the_text_of_their_first_message(tmp_path: Path) -> None:
+    def spoken(id: str, text: str, emotion: str) -> dict[str, Any]:
+        return dialogue(id, message("user", text), message("assistant", f"Reply {id}."), emotion=emotion)
+
+    texts = [("a", "It came.", "sad"), ("b", "Alone.", "sad"), ("c", "It came.", "sad"), ("d", "It came.", "happy")]
+    build(tmp_path, [spoken(*each) for each in texts])
+    items = SUITE.items(str(tmp_path))
+    assert [(each.id, each.labels["emotion"], each.labels["other_emotion"]) for each in items] == [
+        ("a", "sad", "happy"),
+        ("d", "happy", "sad"),
+    ]
 
 
 class BeepSpeaker:
