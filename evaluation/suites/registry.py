@@ -5,7 +5,12 @@ from functools import partial
 from typing import Any
 
 from evaluation.scores import Suite
+from evaluation.suites.feeling_swap import FeelingSwapSuite
+from evaluation.suites.mapped import MappedSuite
+from evaluation.suites.mapping import known_mappings
 from evaluation.suites.recognition import EmotionRecognition, SpeechRecognition
+from evaluation.suites.speech import SpeechSuite
+from evaluation.suites.tiny import TinySuite
 from evaluation.suites.uro_bench import open_uro
 from evaluation.suites.uro_sets import URO_SETS
 from evaluation.suites.voicebench import open_voicebench
@@ -18,6 +23,10 @@ SUITES: Mapping[str, Factory] = {
     **{name: partial(open_uro, name) for name in URO_SETS},
     "asr": SpeechRecognition,
     "ser": EmotionRecognition,
+    SpeechSuite.name: SpeechSuite,
+    FeelingSwapSuite.name: FeelingSwapSuite,
+    TinySuite.name: TinySuite,
+    **{name: partial(MappedSuite, mapping) for name, mapping in known_mappings().items()},
 }
 """Functions that open a suite; their keyword arguments are its settings."""
 
