@@ -142,9 +142,7 @@ class _Table:
         present = weights > 0
         ratios = np.divide(values, weights, out=np.zeros_like(values), where=present)
         groups = present.sum(axis=1)
-        return np.divide(
-            self.scale * ratios.sum(axis=1), groups, out=np.full(len(counts), math.nan), where=groups > 0
-        )
+        return np.divide(self.scale * ratios.sum(axis=1), groups, out=np.full(len(counts), math.nan), where=groups > 0)
 
 
 def _estimate(table: _Table, items: Sequence[str], failed: Collection[str]) -> Estimate:

@@ -97,7 +97,9 @@ def loop_over_replicates(values: Sequence[float], weights: Sequence[float]) -> t
 def test_the_interval_equals_that_of_a_loop_over_replicates() -> None:
     values, weights = [1.0, 0.0, 3.0, 2.0, 0.0], [10, 5, 5, 0, 8]
     estimate = overall(WER, scores(WER, values, weights))
-    assert (estimate.low, estimate.high) == pytest.approx([100 * bound for bound in loop_over_replicates(values, weights)])
+    assert (estimate.low, estimate.high) == pytest.approx(
+        [100 * bound for bound in loop_over_replicates(values, weights)]
+    )
 
 
 def test_the_interval_does_not_depend_on_the_size_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +113,9 @@ def test_the_interval_of_a_large_sample_is_that_of_the_normal_distribution() -> 
     values = np.random.default_rng(1).normal(3, 1, 4000)
     estimate = overall(QUALITY, scores(QUALITY, values.tolist()))
     error = 1.96 * values.std() / math.sqrt(len(values))
-    assert (estimate.low, estimate.high) == pytest.approx([values.mean() - error, values.mean() + error], abs=0.1 * error)
+    assert (estimate.low, estimate.high) == pytest.approx(
+        [values.mean() - error, values.mean() + error], abs=0.1 * error
+    )
 
 
 def test_about_nineteen_of_twenty_intervals_cover_the_truth() -> None:
