@@ -43,7 +43,7 @@ def category_plots(
 ) -> list[Plot]:
     """A plot of each metric with values in two categories or more. ``overall`` and ``categories`` are by metric, then
     by run."""
-    from evaluation.report.plots import PlotRow, plot_categories  # matplotlib takes a second
+    from evaluation.report.plots import CategoryEstimates, plot_categories  # matplotlib takes a second
 
     plots: list[Plot] = []
     for metric, whole, runs in zip(metrics, overall, categories, strict=True):
@@ -55,9 +55,9 @@ def category_plots(
         if len(items) < 2:
             continue
         largest = sorted(items, key=lambda name: (-items[name], name))[:_MOST_CATEGORIES]
-        rows = [PlotRow(label="all items", estimates=tuple(whole))]
+        rows = [CategoryEstimates(label="all items", estimates=tuple(whole))]
         rows += [
-            PlotRow(label=name or "no category", estimates=tuple(run.get(name) for run in runs))
+            CategoryEstimates(label=name or "no category", estimates=tuple(run.get(name) for run in runs))
             for name in sorted(largest)
         ]
         left_out = len(items) - len(largest)

@@ -24,14 +24,14 @@ _LABEL = 26
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PlotRow:
+class CategoryEstimates:
     """A label and the estimate of each run, None where it has none."""
 
     label: str
     estimates: tuple[Estimate | None, ...]
 
 
-def plot_categories(name: str, title: str, rows: Sequence[PlotRow]) -> str:
+def plot_categories(name: str, title: str, rows: Sequence[CategoryEstimates]) -> str:
     """Values as points and intervals as lines, from top to bottom, on one axis. Of one run the numbers are written
     beside the label."""
     runs = len(rows[0].estimates)
@@ -68,7 +68,7 @@ def plot_categories(name: str, title: str, rows: Sequence[PlotRow]) -> str:
         return svg(figure, name, title, VARIABLES | _RUNS)
 
 
-def _limits(rows: Sequence[PlotRow]) -> tuple[float, float]:
+def _limits(rows: Sequence[CategoryEstimates]) -> tuple[float, float]:
     estimates = [estimate for row in rows for estimate in row.estimates if estimate is not None]
     bounds = [bound for each in estimates for bound in (each.low, each.value, each.high) if bound is not None]
     low, high = min(bounds, default=0.0), max(bounds, default=1.0)
@@ -77,7 +77,7 @@ def _limits(rows: Sequence[PlotRow]) -> tuple[float, float]:
 
 
 def _cut(label: str, columns: int) -> str:
-    label = " ".join(label.split())
+    label = " ".join(label.encode("utf-8", "backslashreplace").decode().split())  # matplotlib refuses surrogates
     widths = accumulate(2 if east_asian_width(letter) in "WF" else 1 for letter in label)
     fitting = sum(width <= columns for width in widths)
     return label if fitting == len(label) else f"{label[:fitting]}…"

@@ -73,7 +73,7 @@ def test_without_categories_there_are_none() -> None:
     assert summarise([QUALITY], scores(QUALITY, [1, 2]), {"item-0000": "", "item-0001": ""})[0].categories == {}
 
 
-def test_metrics_keep_their_order_and_without_scores_have_no_value() -> None:
+def test_metrics_keep_their_order_and_have_no_value_if_no_item_is_scored() -> None:
     summaries = summarise([WER, QUALITY], scores(QUALITY, [3]), {"item-0000": ""})
     assert [summary.metric.name for summary in summaries] == ["wer", "quality"]
     assert summaries[0].overall == Estimate(value=None, low=None, high=None, items=0)

@@ -1,5 +1,6 @@
 """Runs of a small suite, with the parts of a report that depend on them."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
@@ -91,13 +92,14 @@ class SmallRun:
 
     def report(self, directory: Path) -> dict[str, Any]:
         answers, judgements = {answer.item: answer for answer in self.answers}, self.judgements()
+        judged = defaultdict(list)
+        for judgement in judgements:
+            judged[judgement.question].append(judgement)
         scores = [
             score
             for item in self.items
             if item.id in answers and not answers[item.id].error
-            for score in self.suite.scores(
-                item, answers[item.id], [each for each in judgements if each.question == f"{item.id}:quality"]
-            )
+            for score in self.suite.scores(item, answers[item.id], judged[f"{item.id}:quality"])
         ]
         return build_report(directory, self.facts, self.suite, self.items, self.answers, judgements, scores)
 
