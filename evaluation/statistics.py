@@ -29,7 +29,7 @@ class Estimate:
 
     ``value`` is None where no item has a score or all weights are 0. ``low`` and ``high`` bound the interval of
     :data:`CONFIDENCE`; they are None for fewer than two items. ``items`` have a score. ``missing`` have none because
-    the answer or a judgement failed.
+    the answer, its transcript or a judgement failed.
     """
 
     value: float | None
@@ -53,8 +53,8 @@ def summarise(
 ) -> list[Summary]:
     """A summary of each metric, in their order. It does not depend on the order of scores and items.
 
-    ``categories`` has the category of every item of the run by its id, ``failed`` the ids of items whose answer or
-    judgement failed. Raises ``ValueError`` for a score of an unknown metric or item, for numbers that are not finite
+    ``categories`` has the category of every item of the run by its id, ``failed`` the ids of items of which
+    something failed. Raises ``ValueError`` for a score of an unknown metric or item, for numbers that are not finite
     and for negative weights.
     """
     by_metric: dict[str, list[Score]] = {metric.name: [] for metric in metrics}

@@ -2,14 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from evaluation.items import Answer, Item
 from evaluation.report.clips import ClipEncoder
 from evaluation.report.examples import build_example, choose_random, choose_worst
-from evaluation.report.failures import failed_items, find_failures, group_failures
+from evaluation.report.failures import Failure, failed_items, group_failures, item_failures
 from evaluation.report.page import category_plots, render
 from evaluation.report.text import check_facts, provenance, to_json, with_unit, write_text
 from evaluation.scores import Judgement, Metric, Question, Score, Suite
@@ -38,38 +38,43 @@ def build_report(
         metrics       for each metric, the headline first: name, title, unit, scale, higher_is_better, average, paper;
                       value, low, high (null: none), items (with a score), missing (without one, for a failure);
                       categories: the same five by category
-        failures      kind ("answer" or "judgement"), item, reason, question, sample, judge
+        failures      kind ("answer", "transcript" or "judgement"), item, reason, question, sample, judge
         worst, random ids of the items that are shown
         items         id to category, of all items of the run
         scores        item, metric, value, weight, group
 
-    Raises ``ValueError`` for absent facts, and as :func:`~evaluation.statistics.summarise` does.
+    ``answers`` may be a generator: not all clips are in memory at a time. Raises ``ValueError`` for absent facts, an
+    answer to an unknown item, and as :func:`~evaluation.statistics.summarise` does.
     """
     check_facts(facts)
     by_id = {item.id: item for item in items}
-    answered = {answer.item: answer for answer in answers}
     scores = sorted(scores, key=lambda score: (score.item, score.metric))
-    questions: dict[str, list[Question]] = {
-        item.id: suite.questions(item, answer)
-        for item in items
-        if (answer := answered.get(item.id)) is not None and not answer.error
-    }
+    headline = suite.metrics[0]
+    worst = choose_worst(headline, [score for score in scores if score.metric == headline.name])
+    shown = choose_random(list(by_id))
     latest = {(each.question, each.sample, each.judge): each for each in judgements}
     judged = defaultdict(list)
     for key in sorted(latest):
         judged[key[0]].append(latest[key])
-    failures = find_failures(items, answered, questions, judged)
+    answered: dict[str, Answer] = {}
+    questions: dict[str, list[Question]] = {}
+    failed = {item.id: [Failure(kind="answer", item=item.id, reason="not answered")] for item in items}
+    for answer in answers:
+        if answer.item not in by_id:
+            raise ValueError(f"expected an answer to an item of the run, got item {answer.item!r}")
+        questions[answer.item] = [] if answer.error else suite.questions(by_id[answer.item], answer)
+        failed[answer.item] = item_failures(answer, questions[answer.item], judged, transcribed=suite.transcribed)
+        # Clips of all answers are large: those that are not shown are not kept.
+        answered[answer.item] = answer if answer.item in {*worst, *shown} else replace(answer, replies=())
+    failures = [failure for item in items for failure in failed[item.id]]
     categories = {item.id: item.category for item in items}
     summaries = summarise(suite.metrics, scores, categories, failed_items(failures, judged))
-    headline = suite.metrics[0]
-    worst = choose_worst(headline, [score for score in scores if score.metric == headline.name])
-    shown = choose_random(list(by_id))
     report = {
         "suite": suite.name,
         "facts": dict(facts),
         "counts": {
             "items": len(items),
-            "answered": len(questions),
+            "answered": sum(not answer.error for answer in answered.values()),
             "questions": sum(map(len, questions.values())),
             "judgements": sum(map(len, judged.values())),
             "judgements_without_value": sum(each.value is None for each in latest.values()),

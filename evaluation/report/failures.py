@@ -1,11 +1,11 @@
-"""What failed in a run: items without answer, and judgements without value."""
+"""What failed in a run: items without answer, replies without transcript, and judgements without value."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from evaluation.items import Answer, Item
+from evaluation.items import Answer
 from evaluation.report.text import shorten
 from evaluation.scores import Judgement, Question
 
@@ -19,7 +19,7 @@ class Failure:
     """``question``, ``sample`` and ``judge`` are those of a judgement; a question that was never judged has no
     sample."""
 
-    kind: Literal["answer", "judgement"]
+    kind: Literal["answer", "transcript", "judgement"]
     item: str
     reason: str
     question: str = ""
@@ -37,41 +37,39 @@ class FailureKind:
     items: tuple[str, ...]
 
 
-def find_failures(
-    items: Sequence[Item],
-    answers: Mapping[str, Answer],
-    questions: Mapping[str, Sequence[Question]],
-    judgements: Mapping[str, Sequence[Judgement]],
+def item_failures(
+    answer: Answer, questions: Sequence[Question], judgements: Mapping[str, Sequence[Judgement]], *, transcribed: bool
 ) -> list[Failure]:
-    """In the order of items. ``questions`` are by item, ``judgements`` by question."""
-    failures = []
-    for item in items:
-        answer = answers.get(item.id)
-        if answer is None or answer.error:
-            reason = answer.error if answer else "not answered"
-            failures.append(Failure(kind="answer", item=item.id, reason=reason))
-            continue
-        for question in questions[item.id]:
-            judged = judgements.get(question.id, ())
-            if not judged:
-                failures.append(Failure(kind="judgement", item=item.id, reason="not judged", question=question.id))
-            failures.extend(
-                Failure(
-                    kind="judgement",
-                    item=item.id,
-                    reason=judgement.error or "no value",
-                    question=question.id,
-                    sample=judgement.sample,
-                    judge=judgement.judge,
-                )
-                for judgement in judged
-                if judgement.value is None
+    """``questions`` are those about the answer, ``judgements`` are by question. ``transcribed``: every spoken reply
+    should have a transcript."""
+    if answer.error:
+        return [Failure(kind="answer", item=answer.item, reason=answer.error)]
+    failures = [
+        Failure(kind="transcript", item=answer.item, reason="not transcribed")
+        for reply in answer.replies
+        if transcribed and reply.audio and reply.transcript is None
+    ]
+    for question in questions:
+        judged = judgements.get(question.id, ())
+        if not judged:
+            failures.append(Failure(kind="judgement", item=answer.item, reason="not judged", question=question.id))
+        failures.extend(
+            Failure(
+                kind="judgement",
+                item=answer.item,
+                reason=judgement.error or "no value",
+                question=question.id,
+                sample=judgement.sample,
+                judge=judgement.judge,
             )
+            for judgement in judged
+            if judgement.value is None
+        )
     return failures
 
 
 def failed_items(failures: Iterable[Failure], judgements: Mapping[str, Sequence[Judgement]]) -> set[str]:
-    """Items without answer, and those with a question for which no judgement has a value."""
+    """Items without answer or a transcript, and those with a question for which no judgement has a value."""
     return {
         failure.item
         for failure in failures

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from evaluation.items import Answer, Item, Reply, Turn
+from evaluation.report import build_report
 from evaluation.scores import Score
 from tests.evaluation.report.small_run import FACTS, HtmlPage, SmallRun, clip, small_run, with_text
 
@@ -83,6 +84,32 @@ def test_a_question_that_was_not_judged_is_a_failure(tmp_path: Path) -> None:
         ("item-00000", "not judged", "item-00000:quality")
     ]
     assert report["metrics"][0]["missing"] == 1
+
+
+def test_a_spoken_reply_without_transcript_is_a_failure(tmp_path: Path) -> None:
+    run = small_run(2, audio=True)
+    run.answers[1] = Answer(item="item-00001", replies=(replace(run.answers[1].replies[0], transcript=None),))
+    report, page = report_of(run, tmp_path)
+    assert [(each["kind"], each["item"]) for each in report["failures"]] == [("transcript", "item-00001")]
+    assert report["metrics"][0]["missing"] == 0  # its scores are there
+    assert "Reply without transcript not transcribed 1 item-00001" in page.text
+
+
+def test_an_answer_to_an_unknown_item_is_refused(tmp_path: Path) -> None:
+    run = small_run(2)
+    run.answers.append(Answer(item="other"))
+    with pytest.raises(ValueError, match="expected an answer to an item of the run, got item 'other'"):
+        run.report(tmp_path)
+
+
+def test_answers_are_read_one_after_the_other(tmp_path: Path) -> None:
+    run = small_run(50, audio=True)
+    whole = run.report(tmp_path / "a")
+    scores = [Score(**score) for score in whole["scores"]]
+    streamed = build_report(
+        tmp_path / "b", run.facts, run.suite, run.items, iter(run.answers), run.judgements(), scores
+    )
+    assert streamed == whole
 
 
 def test_facts_stand_beside_the_numbers(tmp_path: Path) -> None:
