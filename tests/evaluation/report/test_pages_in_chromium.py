@@ -9,8 +9,9 @@ from playwright.sync_api import Browser
 
 from evaluation.items import Turn
 from evaluation.report import compare
+from evaluation.scores import Metric
 from tests.e2e.chromium import open_chromium
-from tests.evaluation.report.small_run import FACTS, clip, small_run
+from tests.evaluation.report.small_run import FACTS, SmallSuite, clip, small_run
 
 TEXTS_BEYOND_THE_PAGE = """() => {
   const beyond = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -72,6 +73,19 @@ def test_no_text_leaves_the_page_and_nothing_is_requested(
     assert page.locator("svg").count() == 2
     assert [url for url in requests if not url.startswith("data:")] == [pages[name].as_uri()]
     assert problems == []
+    page.close()
+
+
+def test_names_of_runs_keep_their_width_beside_many_metrics(chromium: Browser, tmp_path: Path) -> None:
+    metrics = tuple(Metric(name=f"m{n}", title=f"Metric number {n}", unit="of 100") for n in range(12))
+    for name in ("a", "b"):
+        small_run(3, suite=SmallSuite(metrics=(*SmallSuite().metrics, *metrics))).report(tmp_path / name)
+    compare([tmp_path / "a", tmp_path / "b"], tmp_path)
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.goto((tmp_path / "comparison.html").as_uri())
+    boxes = [heading.bounding_box() for heading in page.locator("tbody th").all()]
+    assert len(boxes) == 5
+    assert all(box and box["width"] >= 150 for box in boxes)
     page.close()
 
 
