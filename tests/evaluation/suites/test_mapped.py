@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from evaluation.suites import SUITES
 from evaluation.suites.mapped import MappedSuite, mapped_suites, suite_of_mapping
 from evaluation.suites.mapping import SetMapping, load_mapping
-from evaluation.suites import SUITES
 from evaluation.suites.records import DataError
 from opens2s_core.config import ConfigError, parse_config
 from tests.evaluation.suites.answers import all_judged, answer, assert_known, judged, values
