@@ -29,7 +29,7 @@ def read_rows(path: Path, kind: type[T]) -> list[T]:
     return rows
 
 
-class RowWriter:
+class JsonlWriter:
     """Appends rows to ``path``, each written at once. What a kill cut of the last line is removed first."""
 
     def __init__(self, path: Path) -> None:
@@ -43,7 +43,7 @@ class RowWriter:
         self._file.write(msgspec.json.encode(row) + b"\n")
         self._file.flush()
 
-    def __enter__(self) -> "RowWriter":
+    def __enter__(self) -> "JsonlWriter":
         return self
 
     def __exit__(

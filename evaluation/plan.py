@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from evaluation.items import Answer, Item, Reply
-from evaluation.run import EvaluationConfig, sampled
+from evaluation.run import EvaluationConfig, questions_of, sampled, suite_of
 from opens2s_core.audio import decode_audio
 
 _REPLY = " ".join(["something"] * 150)
@@ -27,11 +27,10 @@ class EvaluationPlan:
 def plan_evaluation(config: EvaluationConfig) -> EvaluationPlan:
     """Neither loads a model nor asks a judge. Raises ``ValueError`` for a suite or data that cannot be used."""
     from evaluation.judges.costs import TokenCounter, estimate
-    from evaluation.suites import open_suite
 
-    suite = open_suite(config.suite, **config.options)
+    suite = suite_of(config)
     items = sampled(suite.items(config.data), config.limit, config.seed)
-    questions = [question for item in items for question in suite.questions(item, _assumed(item, spoken=suite.spoken))]
+    questions = questions_of(suite, items, {item.id: _assumed(item, spoken=suite.spoken) for item in items})
     return EvaluationPlan(
         items=len(items),
         turns=sum(len(item.turns) for item in items),

@@ -15,7 +15,7 @@ from data_pipeline.synthesis.protocols import Recogniser, Speech
 from evaluation.identity import open_run
 from evaluation.items import Answer, Item
 from evaluation.models import Model, ModelConfig, open_model
-from evaluation.scores import Judgement, Score, Suite
+from evaluation.scores import JointSuite, Judgement, Question, Score, Suite
 from evaluation.store import AnswerStore, StoredTranscript
 from opens2s_core.audio import SAMPLE_RATE, decode_audio
 from opens2s_core.storage import exclusive
@@ -90,9 +90,8 @@ def run_evaluation(config: EvaluationConfig, *, progress: ShowNamedProgress = _n
     from evaluation.judges.asking import collect_judgements
     from evaluation.judges.judge import open_judge
     from evaluation.report import build_report
-    from evaluation.suites import open_suite
 
-    suite = open_suite(config.suite, **config.options)
+    suite = suite_of(config)
     items = sampled(suite.items(config.data), config.limit, config.seed)
     judge = open_judge(config.judge, seed=config.seed) if config.judge else None
     recogniser = open_recogniser(config.recogniser) if suite.transcribed else None
@@ -102,7 +101,7 @@ def run_evaluation(config: EvaluationConfig, *, progress: ShowNamedProgress = _n
         "suite": suite.name,
         "options": dict(config.options),
         "data": data,
-        "data_checksum": data.get("checksum"),
+        "data_checksum": data["checksum"],
         "model_fingerprint": model.fingerprint,
         "judge": judge.name if judge else "",
         "recogniser": recogniser.name if recogniser else "",
@@ -117,16 +116,24 @@ def run_evaluation(config: EvaluationConfig, *, progress: ShowNamedProgress = _n
             answer_items(model, items, store, progress)
             if recogniser is not None:
                 transcribe(recogniser, items, store, progress)
-            judgements: list[Judgement] = []
-            questions = [
-                question for item, answer in answered(items, store) for question in suite.questions(item, answer)
-            ]
-            if judge is not None and questions:
-                judging = partial(progress, name="judging")
-                judgements = collect_judgements(judge, questions, config.output / JUDGEMENTS, config.budget, judging)
-            scores = score_answers(suite, items, store, judgements)
             answers = [store.answer(item.id) for item in items]
-            return build_report(config.output, facts, suite, items, answers, judgements, scores)
+        answered = {answer.item: answer for answer in answers if not answer.error}
+        questions, judgements = questions_of(suite, items, answered), list[Judgement]()
+        if judge is not None and questions:
+            judging = partial(progress, name="judging")
+            judgements = collect_judgements(judge, questions, config.output / JUDGEMENTS, config.budget, judging)
+        scores = score_answers(suite, items, answered, judgements)
+        return build_report(config.output, facts, suite, items, answers, judgements, scores)
+
+
+def suite_of(config: EvaluationConfig) -> Suite:
+    """Raises ``ValueError`` for an unknown suite or option."""
+    from evaluation.suites import open_suite
+
+    try:
+        return open_suite(config.suite, **config.options)
+    except TypeError as error:
+        raise ValueError(f"suite {config.suite}: options {sorted(config.options)}: {error}") from error
 
 
 def sampled(items: Sequence[Item], limit: int | None, seed: int) -> list[Item]:
@@ -172,26 +179,32 @@ def transcribe(recogniser: Recogniser, items: Sequence[Item], store: AnswerStore
             passed(Passed(rows=1, rejected=int(bool(row.error)), audio_samples=round(seconds * SAMPLE_RATE)))
 
 
-def answered(items: Sequence[Item], store: AnswerStore) -> Iterator[tuple[Item, Answer]]:
-    """The items with answers without errors, one after the other: the clips of all of them are large."""
-    for item in items:
-        if not (answer := store.answer(item.id)).error:
-            yield item, answer
+def questions_of(suite: Suite, items: Sequence[Item], answered: Mapping[str, Answer]) -> list[Question]:
+    """About the answers without errors, by item."""
+    questions = [
+        question for item in items if item.id in answered for question in suite.questions(item, answered[item.id])
+    ]
+    return questions + (suite.joint_questions(items, answered) if isinstance(suite, JointSuite) else [])
 
 
 def score_answers(
-    suite: Suite, items: Sequence[Item], store: AnswerStore, judgements: Sequence[Judgement]
+    suite: Suite, items: Sequence[Item], answered: Mapping[str, Answer], judgements: Sequence[Judgement]
 ) -> list[Score]:
-    """The scores of all answers without errors, by the judgements with values."""
+    """The scores of the answers without errors, by item, from the judgements with values."""
     by_question: dict[str, list[Judgement]] = {}
     for judgement in judgements:
         if judgement.value is not None:
             by_question.setdefault(judgement.question, []).append(judgement)
+
+    def of(questions: Sequence[Question]) -> list[Judgement]:
+        return [judgement for question in questions for judgement in by_question.get(question.id, ())]
+
     scores: list[Score] = []
-    for item, answer in answered(items, store):
-        questions = suite.questions(item, answer)
-        of_item = [judgement for question in questions for judgement in by_question.get(question.id, ())]
-        scores += suite.scores(item, answer, of_item)
+    for item in items:
+        if (answer := answered.get(item.id)) is not None:
+            scores += suite.scores(item, answer, of(suite.questions(item, answer)))
+    if isinstance(suite, JointSuite):
+        scores += suite.joint_scores(items, answered, of(suite.joint_questions(items, answered)))
     return scores
 
 

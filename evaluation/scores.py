@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from evaluation.items import Answer, Item
 
@@ -101,4 +101,20 @@ class Suite(Protocol):
     def scores(self, item: Item, answer: Answer, judgements: Sequence[Judgement]) -> list[Score]:
         """The scores of an answer without error, from all judgements with a value of its questions. A score whose
         judgements are missing is left out, never 0."""
+        ...
+
+
+@runtime_checkable
+class JointSuite(Suite, Protocol):
+    """A suite with scores that need the answers to several items: pairs of replies, or how many replies differ.
+
+    Its joint questions and scores come in addition to those of single answers, once all items are answered. ``answers``
+    are by item, only those without an error."""
+
+    def joint_questions(self, items: Sequence[Item], answers: Mapping[str, Answer]) -> list[Question]: ...
+
+    def joint_scores(
+        self, items: Sequence[Item], answers: Mapping[str, Answer], judgements: Sequence[Judgement]
+    ) -> list[Score]:
+        """From all judgements with a value of the joint questions. Each score names one of the items."""
         ...

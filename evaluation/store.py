@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from evaluation.items import Answer, Item, Reply
-from evaluation.jsonl import RowWriter, read_rows
+from evaluation.jsonl import JsonlWriter, read_rows
 
 ANSWERS, TRANSCRIPTS, AUDIO = "answers.jsonl", "transcripts.jsonl", "audio"
 
@@ -55,7 +55,7 @@ class AnswerStore:
         transcripts = read_rows(directory / TRANSCRIPTS, StoredTranscript)
         self._transcripts = {(row.item, row.turn): row for row in transcripts}
         (directory / AUDIO).mkdir(parents=True, exist_ok=True)
-        self._answer_rows, self._transcript_rows = (RowWriter(directory / name) for name in (ANSWERS, TRANSCRIPTS))
+        self._answer_rows, self._transcript_rows = (JsonlWriter(directory / name) for name in (ANSWERS, TRANSCRIPTS))
 
     def close(self) -> None:
         for writer in (self._answer_rows, self._transcript_rows):

@@ -84,7 +84,7 @@ class EndpointModel:
     def _replies(self, item: Item) -> Iterator[Reply]:
         messages: list[dict[str, Any]] = [{"role": "system", "content": item.system}] if item.system else []
         for turn in item.turns:
-            messages.append({"role": "user", "content": [_content(turn)]})
+            messages.append({"role": "user", "content": list(_content(turn))})
             reply, audio_id = self._reply(messages)
             history = {"role": "assistant", "content": reply.text}
             messages.append(history | ({"audio": {"id": audio_id}} if audio_id else {}))
@@ -157,8 +157,11 @@ class EndpointModel:
         return entries.get(model, {"id": model}) if model else next(iter(entries.values()))
 
 
-def _content(turn: Turn) -> dict[str, Any]:
-    if not turn.audio:
-        return {"type": "text", "text": turn.text}
-    wav = encode_audio(*decode_audio(turn.audio), container="wav")
-    return {"type": "input_audio", "input_audio": {"data": base64.b64encode(wav).decode(), "format": "wav"}}
+def _content(turn: Turn) -> Iterator[dict[str, Any]]:
+    if turn.instruction:
+        yield {"type": "text", "text": turn.instruction}
+    if turn.audio:
+        wav = encode_audio(*decode_audio(turn.audio), container="wav")
+        yield {"type": "input_audio", "input_audio": {"data": base64.b64encode(wav).decode(), "format": "wav"}}
+    else:
+        yield {"type": "text", "text": turn.text}

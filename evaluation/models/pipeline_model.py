@@ -43,7 +43,7 @@ class PipelineModel:
     def _replies(self, item: Item) -> Iterator[Reply]:
         messages = [Message("system", (Text(item.system),))] if item.system else []
         for turn in item.turns:
-            messages.append(Message("user", (_content(turn),)))
+            messages.append(Message("user", tuple(_content(turn))))
             reply = self._reply(tuple(messages))
             spoken = self._speak and reply.text
             messages.append(Message("assistant", (Spoken(reply.text) if spoken else Text(reply.text),)))
@@ -73,5 +73,7 @@ def has_voice(model: str) -> bool:
     return (path / OPENS2S).is_dir() and (path / TOKEN2WAV).is_dir()
 
 
-def _content(turn: Turn) -> Content:
-    return Audio(load_clip(turn.audio)) if turn.audio else Text(turn.text)
+def _content(turn: Turn) -> Iterator[Content]:
+    if turn.instruction:
+        yield Text(turn.instruction)
+    yield Audio(load_clip(turn.audio)) if turn.audio else Text(turn.text)

@@ -117,4 +117,5 @@ class ChatEndpoint:
 
 def last_text(body: Mapping[str, Any]) -> str:
     """The text of the last message of the user."""
-    return "".join(part.get("text", "") for part in body["messages"][-1]["content"])
+    content = body["messages"][-1]["content"]
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)

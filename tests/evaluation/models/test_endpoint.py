@@ -115,6 +115,14 @@ def test_clips_are_sent_as_wav_and_their_transcripts_are_not() -> None:
     assert "secret" not in str(body)
 
 
+def test_an_instruction_is_sent_before_the_clip() -> None:
+    item = Item(id="a", turns=(Turn(instruction="Transcribe.", audio=CLIP),))
+    [body] = requests_of(item, stream({"content": "Hello"}))
+    [message] = body["messages"]
+    assert message["content"][0] == {"type": "text", "text": "Transcribe."}
+    assert [part["type"] for part in message["content"]] == ["text", "input_audio"]
+
+
 def test_the_models_own_replies_are_the_history() -> None:
     endpoint = ChatEndpoint(lambda body: stream({"content": f"reply to {last_text(body)}"}))
     with endpoint.serving() as url:

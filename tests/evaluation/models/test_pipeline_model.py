@@ -19,7 +19,8 @@ from opens2s_core.prompt import Audio, Message, Spoken, Text
 from opens2s_core.training.batch import load_clip
 
 CLIP = encode_audio((0.1 * np.sin(np.arange(16_000) / 9)).astype(np.float32), 16_000)
-ITEM = Item(id="a", turns=(Turn(text="hidden", audio=CLIP), Turn(text="And then?")), system="Be kind.")
+TURNS = (Turn(text="hidden", audio=CLIP, instruction="Reply:"), Turn(text="And then?"))
+ITEM = Item(id="a", turns=TURNS, system="Be kind.")
 CONFIG = ModelConfig(spoken=True, max_tokens=12, seed=3)
 WRITTEN = ModelConfig(spoken=False, max_tokens=12, seed=3)
 
@@ -36,8 +37,9 @@ def test_replies_are_those_of_the_pipeline_with_its_own_replies_as_history(
 ) -> None:
     pipeline = Pipeline.load(tiny_bundle)
     messages = [Message("system", (Text("Be kind."),))]
-    for content, reply in zip([Audio(load_clip(CLIP)), Text("And then?")], replies, strict=True):
-        messages.append(Message("user", (content,)))
+    contents = [(Text("Reply:"), Audio(load_clip(CLIP))), (Text("And then?"),)]
+    for content, reply in zip(contents, replies, strict=True):
+        messages.append(Message("user", content))
         request = ReplyRequest(
             messages=tuple(messages),
             text=Sampling(max_tokens=12),
