@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import openai
-
 from evaluation.judges.costs import Budget, Prices
+from evaluation.report import compare
+
 from evaluation.models.opening import is_endpoint
 from evaluation.plan import plan_evaluation
-from evaluation.report import compare
 from evaluation.run import EvaluationConfig, run_evaluation
 from ray_jobs.cluster import connect
 from ray_jobs.progress import show_progress

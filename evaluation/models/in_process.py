@@ -54,10 +54,10 @@ class PooledModel:
 
 class _Actor:
     def __init__(self, model: str, config: ModelConfig, threads: int) -> None:
-        import torch
-
-        torch.set_num_threads(threads)
-        self._model = PipelineModel(model, config)
+        self._model, self._threads = PipelineModel(model, config), threads
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        import torch
+
+        torch.set_num_threads(self._threads)  # it holds for the calling thread, and Ray calls from several
         return {"answer": pickle.dumps(self._model.answer(pickle.loads(row["item"])))}

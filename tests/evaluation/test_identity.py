@@ -21,7 +21,7 @@ def test_every_difference_of_another_run_is_named_and_nothing_is_changed(tmp_pat
     open_run(tmp_path, RUN, model="here")
     before = (tmp_path / "run.json").read_bytes()
     other = RUN | {"data": {"checksum": "2", "rows": 3}, "seed": 1}
-    with pytest.raises(ValueError, match='data.checksum was "1" and is "2"; seed was 0 and is 1'):
+    with pytest.raises(ValueError, match=r'data\.checksum was "1" and is "2"; seed was 0 and is 1'):
         open_run(tmp_path, other, model="here")
     assert (tmp_path / "run.json").read_bytes() == before
 

@@ -72,7 +72,8 @@ def test_a_run_is_answered_transcribed_judged_and_scored(config: EvaluationConfi
     }
     assert report == json.loads((config.output / "report.json").read_text())
     facts = report["facts"]
-    assert (facts["model_fingerprint"], facts["judge"], facts["recogniser"]) == ({"model": "first"}, "judge", "counting")
+    assert facts["model_fingerprint"] == {"model": "first"}
+    assert (facts["judge"], facts["recogniser"]) == ("judge", "counting")
     assert facts["data_checksum"] == f"checksum of {ITEMS}"
     assert Counter(body["model"] for body in endpoint.requests) == {"first": ITEMS, "judge": 2 * ITEMS}
 
