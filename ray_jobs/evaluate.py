@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import openai
-from evaluation.judges.costs import Budget, Prices
-from evaluation.report import compare
 
+from evaluation.judges.costs import Budget, Prices
 from evaluation.models.opening import is_endpoint
 from evaluation.plan import plan_evaluation
+from evaluation.report import compare
 from evaluation.run import EvaluationConfig, run_evaluation
 from ray_jobs.cluster import connect
 from ray_jobs.progress import show_progress
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         if args.compare:
             compare(args.compare, args.output)
-            print(f"the comparison of {len(args.compare)} runs is at {args.output / 'report.html'}")
+            print(f"the comparison of {len(args.compare)} runs is at {args.output / 'comparison.html'}")
             return
         if missing := [name for name in ("suite", "data", "model") if not getattr(args, name)]:
             parser.error(f"expected --compare, or --suite, --data and --model; --{missing[0]} is missing")
