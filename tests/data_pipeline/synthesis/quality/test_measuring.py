@@ -10,8 +10,8 @@ from data_pipeline.synthesis.quality.emotion import EmotionClassifier
 from data_pipeline.synthesis.quality.measures import Measures, QualityBounds, reject_reason
 from data_pipeline.synthesis.quality.measuring import Models, SpokenMessage, measure_message, measure_text
 from data_pipeline.synthesis.quality.prosody_features import FEATURES, prosody_features
-from data_pipeline.synthesis.voices import REPLY_VOICE, EspeakSpeaker
 from opens2s_core.audio import Waveform
+from tests.spoken import speak
 
 TEXT = "We can talk about it tomorrow."
 SILENT = Speech(np.zeros(16_000, np.float32), 16_000)
@@ -19,7 +19,7 @@ SILENT = Speech(np.zeros(16_000, np.float32), 16_000)
 
 @pytest.fixture(scope="module")
 def clip() -> Speech:
-    return Speech(*EspeakSpeaker().speak(TEXT, REPLY_VOICE, "neutral"))
+    return speak(TEXT)
 
 
 class Recogniser:

@@ -5,7 +5,7 @@ pytest.importorskip("parselmouth")
 
 from data_pipeline.synthesis.protocols import Speech
 from data_pipeline.synthesis.quality.prosody_features import FEATURES, prosody_features
-from data_pipeline.synthesis.voices import REPLY_VOICE, EspeakSpeaker, Feeling
+from tests.spoken import speak
 
 RATE = 16_000
 
@@ -97,8 +97,8 @@ def test_silence_has_no_features(length: int) -> None:
 
 
 def test_emotions_of_a_voice_differ_as_it_renders_them() -> None:
-    def of(feeling: Feeling) -> dict[str, float]:
-        speech = Speech(*EspeakSpeaker().speak("I talked to my mother this morning.", REPLY_VOICE, feeling))
+    def of(emotion: str) -> dict[str, float]:
+        speech = speak("I talked to my mother this morning.", emotion=emotion)
         return dict(zip(FEATURES, prosody_features(speech).tolist(), strict=True))
 
     sad, neutral, happy = of("sad"), of("neutral"), of("happy")
