@@ -5,7 +5,6 @@ Started again after a kill it resumes and makes the same files. A finished corpu
 
 import argparse
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from data_pipeline.dataset import DatasetError
@@ -20,8 +19,8 @@ from data_pipeline.speech_corpus.directory import (
     shards_writer,
 )
 from data_pipeline.speech_corpus.planning import plan_corpus
-from data_pipeline.speech_corpus.speaking import speak_shard
-from data_pipeline.synthesis.speakers.embedded import EmbeddedSpeaker, require_voices
+from data_pipeline.speech_corpus.speaking import speak_embedded
+from data_pipeline.synthesis.speakers.embedded import require_voices
 from data_pipeline.synthesis.speakers.flite import FliteMissing
 from opens2s_core.config import config_to_dict
 from opens2s_core.storage import is_url
@@ -45,9 +44,7 @@ def build_speech(config: SpeechCorpusConfig, output: str) -> Report:
     if report is None:
         require_voices(config.voices)
         connect()
-        report = run_shards(
-            plan, partial(speak_shard, speaker=EmbeddedSpeaker()), shards_writer(directory), show_progress
-        )
+        report = run_shards(plan, speak_embedded, shards_writer(directory), show_progress)
         publish_corpus(directory, plan, report, config_to_dict(config))
     remove_shards(directory)
     return report

@@ -1,1 +1,1 @@
-"""Speech corpora for the training of voices: sentences that the embedded voices speak, as a directory of plain files."""
+"""Speech corpora to train voices on: sentences that the embedded voices speak, as a directory of plain files."""

@@ -1,6 +1,7 @@
 """Speaks the sentences of one shard of a speech corpus."""
 
 import json
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from data_pipeline.speech_corpus.planning import PlannedSentence
 from data_pipeline.steps.filters import SILENCE
 from data_pipeline.steps.rejects import Rejects
 from data_pipeline.synthesis.protocols import Speaker, SpeechRequest
+from data_pipeline.synthesis.speakers.embedded import EmbeddedSpeaker
 from opens2s_core.audio import SAMPLE_RATE, encode_audio
 from opens2s_core.config import parse_config
 
@@ -28,6 +30,14 @@ def speak_shard(inputs: str, *, speaker: Speaker) -> ShardContent:
         rejects=rejects.table(),
         report=count_rows(map(_facts, rows), rejects.rows),
     )
+
+
+def speak_embedded(inputs: str) -> ShardContent:
+    """:func:`speak_shard` with the embedded voices, which a process loads once."""
+    return speak_shard(inputs, speaker=_speaker())
+
+
+_speaker = lru_cache(maxsize=1)(EmbeddedSpeaker)
 
 
 def _speak(sentence: PlannedSentence, speaker: Speaker) -> dict[str, Any]:

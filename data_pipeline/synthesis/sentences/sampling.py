@@ -28,8 +28,9 @@ _Result = TypeVar("_Result")
 def write_sentences(count: int, seed: int) -> tuple[str, ...]:
     """``count`` different sentences in an order that ``seed`` determines; fewer are the first of more.
 
-    Templates have names, numbers, dates and places; messages have the words of conversations. They alternate, as a
-    sample of both has more different phoneme trigrams than one of either. No part of a sentence is near one of
+    Templates have names, numbers, dates and places; messages have the words of conversations. They alternate until
+    there are enough, without messages that were there before or are long: 4,000 of both have more different phoneme
+    trigrams (4,075) than 4,000 of templates (3,501) or messages (3,545) alone. No part of a sentence is near one of
     :data:`~data_pipeline.synthesis.sentences.held_out.HELD_OUT_SENTENCES`. Raises ``ValueError`` where there are too
     few.
     """

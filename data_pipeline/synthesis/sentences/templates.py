@@ -1,4 +1,4 @@
-"""Templates of everyday sentences; :data:`~data_pipeline.synthesis.sentences.fields.FIELDS` has the values of their fields.
+"""Templates of everyday sentences. Their fields are in :data:`~data_pipeline.synthesis.sentences.fields.FIELDS`.
 
 A field may occur twice in a template, with two values. The article *a* becomes *an* where the value requires it.
 """

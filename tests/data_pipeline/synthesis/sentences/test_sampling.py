@@ -73,12 +73,14 @@ def test_another_seed_gives_other_sentences() -> None:
     assert len(set(write_sentences(500, seed=1)) & set(SENTENCES[:500])) < 50
 
 
-def test_half_of_the_sentences_are_of_templates_and_nearly_all_templates_are_used() -> None:
-    matches = Counter(
-        next((pattern for pattern in OF_TEMPLATES if pattern.fullmatch(text)), None) for text in SENTENCES
-    )
-    assert matches[None] == pytest.approx(1500, rel=0.15)
-    assert len(matches) - 1 > 0.9 * len(TEMPLATES)
+def test_nearly_all_templates_are_used() -> None:
+    unused = [each for each in OF_TEMPLATES if not any(each.fullmatch(text) for text in SENTENCES)]
+    assert len(unused) < len(TEMPLATES) / 20, unused
+
+
+def test_a_third_or_more_are_messages() -> None:
+    messages = set(islice(sampling._messages(0), 3000))
+    assert 1000 <= len(messages.intersection(SENTENCES)) <= 1500
 
 
 def test_messages_are_of_users_on_many_topics_and_of_the_assistant() -> None:
@@ -86,7 +88,6 @@ def test_messages_are_of_users_on_many_topics_and_of_the_assistant() -> None:
     turns = [parse(text) for text in messages[::4]]
     assert len({turn.topic.name for turn in turns if turn}) > 40
     assert len({normalised(text) for text in messages[1::4]}) > 90
-    assert len(set(SENTENCES) & set(messages)) > 250
 
 
 def test_the_values_of_a_field_are_used_about_equally_often() -> None:
@@ -94,9 +95,7 @@ def test_the_values_of_a_field_are_used_about_equally_often() -> None:
     counts = Counter({name: len(re.findall(rf"\b{name}\b", texts)) for name in FIELDS["name"]})
     assert min(counts.values()) > 0.5 * max(counts.values())
     used = set(words_of(texts))
-    assert [
-        word for values in FIELDS.values() for value in values for word in words_of(value) if word not in used
-    ] == []
+    assert set(words_of(" ".join(value for values in FIELDS.values() for value in values))) <= used
 
 
 def test_a_sentence_is_plain_english_of_a_few_words() -> None:
