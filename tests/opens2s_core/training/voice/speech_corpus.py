@@ -1,4 +1,4 @@
-"""A spoken corpus of a few espeak-ng utterances."""
+"""A speech corpus of a few espeak-ng utterances."""
 
 from itertools import cycle
 from pathlib import Path
