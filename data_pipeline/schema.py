@@ -31,14 +31,14 @@ UTTERANCE = pa.schema(
         pa.field("id", pa.string(), nullable=False),
         pa.field("text", pa.string(), nullable=False),
         pa.field("voice", pa.string(), nullable=False),
-        pa.field("feeling", pa.string(), nullable=False),
+        pa.field("emotion", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
         pa.field("samples", pa.int64(), nullable=False),
         pa.field("rate", pa.int64(), nullable=False),
         pa.field("audio", pa.binary(), nullable=False),  # FLAC, mono, at ``rate`` Hz
     ]
 )
-"""One utterance of a spoken corpus, in the shards from which ``ray_jobs.build_speech`` makes a corpus directory."""
+"""One utterance of a speech corpus, in the shards from which ``ray_jobs.build_speech`` makes a corpus directory."""
 
 REJECT = pa.schema(
     [

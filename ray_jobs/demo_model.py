@@ -5,7 +5,7 @@ from pathlib import Path
 
 from data_pipeline.corpora.instructions import Instructions
 from data_pipeline.dialogues.reading import read_dialogues
-from data_pipeline.synthesis.flite import find_flite
+from data_pipeline.synthesis.speakers.flite import find_flite
 from opens2s_core.audio import decode_audio, encode_audio
 from opens2s_core.training.run import EXPORT
 from ray_jobs import dialogue_recipes

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from data_pipeline.dialogues.config import BuildConfig, QualityConfig, TextConfig, VoicesConfig
 from data_pipeline.dialogues.utterances import Voice
 from data_pipeline.records import Age
-from data_pipeline.synthesis.flite import find_flite
 from data_pipeline.synthesis.selection import DuplicateConfig
+from data_pipeline.synthesis.speakers.flite import find_flite
 
 _OF_A_GRAMMAR = DuplicateConfig(threshold=0.8)
 """Messages of one template resemble each other, and differ in the words that matter."""

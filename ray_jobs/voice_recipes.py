@@ -109,7 +109,7 @@ def voice_smoke() -> VoiceConfig:
             ),
         ),
     )
-    return config.with_voice("en-us+f2")  # an embedded one: tests need no other
+    return config.with_voice("espeak:en-us+f2")  # an embedded one: tests need no other
 
 
 def voice_full() -> VoiceConfig:

@@ -1,9 +1,7 @@
 """Fixtures that whole packages share: one local Ray, and a bundle of the real architecture at the smallest size."""
 
-import itertools
 import logging
 import os
-import random
 import shutil
 import socket
 import subprocess
@@ -25,7 +23,7 @@ import s3fs
 import torch
 
 from data_pipeline.steps.tokenise import TRANSCRIBE
-from data_pipeline.synthesis.phrases import LEADS, OPENERS, TOPICS
+from data_pipeline.synthesis.sentences.held_out import HELD_OUT_SENTENCES
 from opens2s_core.audio import SAMPLE_RATE
 from opens2s_core.checkpoint.bundle import OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV
 from opens2s_core.checkpoint.opens2s import load_opens2s, save_opens2s
@@ -197,21 +195,9 @@ def tiny_bundle(untrained_voice: Path, tmp_path_factory: pytest.TempPathFactory)
     """An untrained bundle directory, whose configuration has a transcription prompt as if it was trained to
     transcribe."""
     bundle = tmp_path_factory.mktemp("bundle")
-    create_bundle(TINY, _texts(), untrained_voice, bundle)
+    create_bundle(TINY, HELD_OUT_SENTENCES, untrained_voice, bundle)
     _stir(bundle / OPENS2S)
     return bundle
-
-
-def _texts() -> list[str]:
-    """What is said in a hundred exchanges."""
-    exchanges = [
-        (f"{opener} {user}", f"{lead} {reply}")
-        for (_, turns), feeling in itertools.product(TOPICS.items(), OPENERS)
-        for opener, lead in zip(OPENERS[feeling], LEADS[feeling], strict=True)
-        for user, reply in [turns[feeling]]
-    ]
-    random.Random(0).shuffle(exchanges)
-    return [text for exchange in exchanges[:100] for text in exchange]
 
 
 def _stir(directory: Path) -> None:

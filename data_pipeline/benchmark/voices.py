@@ -13,7 +13,6 @@ import torch
 
 from data_pipeline.records import Emotion
 from data_pipeline.synthesis.embedded_writer import EmbeddedWriter
-from data_pipeline.synthesis.flite import find_flite
 from data_pipeline.synthesis.protocols import (
     Person,
     ReplyRequest,
@@ -31,6 +30,7 @@ from data_pipeline.synthesis.quality.emotion import (
 from data_pipeline.synthesis.quality.prosody_features import prosody_features
 from data_pipeline.synthesis.recognisers.opening import open_recogniser
 from data_pipeline.synthesis.speakers.embedded import EMBEDDED_VOICES, EmbeddedSpeaker
+from data_pipeline.synthesis.speakers.flite import find_flite
 from data_pipeline.synthesis.speakers.prosody import EMOTION_RANGES, TONE_RANGES
 from opens2s_core.benchmark.report import Bound, Measurement
 from opens2s_core.benchmark.word_error import WordErrors, bootstrap_percent, count_word_errors

@@ -1,37 +1,27 @@
-"""Spoken sentences of this project, as ``ray_jobs.build_speech`` publishes them."""
+"""Sentences that the embedded voices speak, as ``ray_jobs.build_speech`` publishes them."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 from data_pipeline.corpora.fields import required_text, text_field
 from data_pipeline.corpora.files import CorpusError, CorpusFiles, Listing
 from data_pipeline.corpora.reader import CorpusCard
 from data_pipeline.corpora.rows import bad_row, with_unique_ids
 from data_pipeline.corpora.tables import json_rows
-from data_pipeline.records import AudioReference, Emotion, Gender, Reject, RejectedRow, Utterance
+from data_pipeline.records import EMOTIONS, AudioReference, Emotion, Reject, RejectedRow, Utterance
+from data_pipeline.synthesis.speakers.embedded import EMBEDDED_VOICES
 from opens2s_core.training.voice.corpus import MANIFEST
-
-_EMOTIONS: dict[str, Emotion] = {
-    "neutral": "neutral",
-    "happy": "happy",
-    "sad": "sad",
-    "angry": "angry",
-    "afraid": "fearful",
-    "surprised": "surprised",
-}
-_GENDERS: dict[str, Gender] = {"f": "female", "m": "male"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Speech:
     """Layout::
 
-        manifest.jsonl      {"id", "file", "text", "voice", "feeling", "split", "samples", "rate"}
+        manifest.jsonl      {"id", "file", "text", "voice", "emotion", "split", "samples", "rate"}
         audio/utterance-000000.flac
 
-    Rows of other splits are neither entries nor rejected rows.
+    Rows of other splits are neither entries nor rejected rows. Gender and age are those of the embedded voice.
     """
 
     name: ClassVar[str] = "speech"
@@ -64,9 +54,10 @@ class Speech:
                     continue
                 path = files.relative(required_text(row, "file", "file"))
                 listing.find(path)
-                feeling, voice = text_field(row, "feeling"), text_field(row, "voice")
-                if feeling not in _EMOTIONS:
-                    raise RejectedRow(f"unknown emotion: {feeling!r:.100}, expected one of {', '.join(_EMOTIONS)}")
+                emotion, speaker = text_field(row, "emotion"), text_field(row, "voice")
+                if emotion not in EMOTIONS:
+                    raise RejectedRow(f"unknown emotion: {emotion!r:.100}, expected one of {', '.join(EMOTIONS)}")
+                voice = EMBEDDED_VOICES.get(speaker)
                 yield Utterance(
                     id=row_id,
                     corpus=self.name,
@@ -74,16 +65,11 @@ class Speech:
                     language="en",
                     audio=AudioReference(path=path),
                     text=required_text(row, "text", "text"),
-                    speaker=voice,
-                    gender=_gender_of(voice),
-                    emotion=_EMOTIONS[feeling],
-                    original_emotion=feeling,
+                    speaker=speaker,
+                    gender=voice.gender if voice else "",
+                    age=voice.age if voice else "",
+                    emotion=cast(Emotion, emotion),
+                    original_emotion=emotion,
                 )
             except RejectedRow as error:
                 yield bad_row(row_id, error)
-
-
-def _gender_of(voice: str) -> Gender:
-    """Of a voice such as ``en-us+f3``. Variants with the name of a person do not say it."""
-    match = re.fullmatch(r"[^+]+\+([fm])\d+", voice)
-    return _GENDERS[match[1]] if match else ""

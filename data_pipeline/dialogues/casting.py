@@ -7,10 +7,10 @@ from collections.abc import Collection
 from data_pipeline.dataset import absolute_url
 from data_pipeline.dialogues.config import VoicesConfig
 from data_pipeline.dialogues.utterances import Cast, Voice
-from data_pipeline.synthesis.flite import find_flite
 from data_pipeline.synthesis.protocols import Person
 from data_pipeline.synthesis.seeds import check_coverage, match, read_seeds
 from data_pipeline.synthesis.speakers.embedded import EMBEDDED_VOICES
+from data_pipeline.synthesis.speakers.flite import find_flite
 
 
 class CastingError(ValueError):

@@ -23,7 +23,7 @@ from data_pipeline.steps.rejects import Rejects
 from data_pipeline.steps.speech_units import UnitEncoder
 from data_pipeline.synthesis.protocols import ReferenceClip, Speaker, Speech, SpeechRequest
 from data_pipeline.synthesis.quality.measures import Measures, reject_reason
-from data_pipeline.synthesis.quality.measuring import Models, SpokenMessage, measure_message, measure_text
+from data_pipeline.synthesis.quality.measuring import MeasuredClip, Models, measure_clip, measure_text
 from data_pipeline.synthesis.quality.sampling import is_measured
 from opens2s_core.audio import SAMPLE_RATE, decode_audio, encode_audio, resample
 from opens2s_core.config import config_to_dict, parse_config
@@ -98,7 +98,7 @@ def _speak(utterance: PlannedUtterance, tools: Tools, quality: QualityConfig) ->
     speech = synthesise(utterance, speaker)
     measured = is_measured(utterance.id, quality.share, quality.seed)
     models = tools.models() if measured else Models()
-    message = SpokenMessage(
+    clip = MeasuredClip(
         text=utterance.text,
         language=utterance.language,
         speech=speech,
@@ -106,7 +106,7 @@ def _speak(utterance: PlannedUtterance, tools: Tools, quality: QualityConfig) ->
         speaker=voice.name or voice.clip,
         reference=None if reference is None else Speech(*decode_audio(reference)),
     )
-    measures = measure_message(message, models)
+    measures = measure_clip(clip, models)
     _require_bounds(measures, quality)
     return {
         "id": utterance.id,

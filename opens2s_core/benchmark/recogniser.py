@@ -47,12 +47,25 @@ class PocketSphinx:
         # Processes, because the library holds the GIL; spawned, because forking with torch's threads may hang.
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(self._processes, mp_context=context, initializer=_load) as pool:
-            words = pool.map(_words, (_pcm16(waveform) for waveform in waveforms))
+            words = pool.map(_decode, waveforms)
             return list(tqdm(words, desc="recognising", total=len(waveforms), unit="sentence"))
 
 
-def _pcm16(waveform: NDArray[np.float32]) -> bytes:
-    return np.rint(np.clip(waveform, -1.0, 1.0) * 32767).astype("<i2").tobytes()
+def open_decoder() -> "Decoder":
+    """The decoder of :class:`PocketSphinx`. ImportError where pocketsphinx is not installed."""
+    from pocketsphinx import Decoder
+
+    # Normalised by the mean of the utterance: a running mean would depend on other utterances.
+    return Decoder(loglevel="FATAL", samprate=RATE, cmn="batch", maxhmmpf=_STATES_PER_FRAME)
+
+
+def decode(decoder: "Decoder", waveform: NDArray[np.float32]) -> str:
+    """The words of a waveform (n,) at 16 kHz, empty where none are recognised."""
+    decoder.start_utt()
+    decoder.process_raw(np.rint(np.clip(waveform, -1.0, 1.0) * 32767).astype("<i2").tobytes(), full_utt=True)
+    decoder.end_utt()
+    hypothesis = decoder.hyp()
+    return hypothesis.hypstr if hypothesis else ""
 
 
 _decoder: "Decoder"
@@ -60,16 +73,9 @@ _decoder: "Decoder"
 
 
 def _load() -> None:
-    from pocketsphinx import Decoder
-
     global _decoder
-    # Normalised by the mean of the utterance: a running mean would depend on other utterances.
-    _decoder = Decoder(loglevel="FATAL", samprate=RATE, cmn="batch", maxhmmpf=_STATES_PER_FRAME)
+    _decoder = open_decoder()
 
 
-def _words(pcm16: bytes) -> str:
-    _decoder.start_utt()
-    _decoder.process_raw(pcm16, full_utt=True)
-    _decoder.end_utt()
-    hypothesis = _decoder.hyp()
-    return hypothesis.hypstr if hypothesis else ""
+def _decode(waveform: NDArray[np.float32]) -> str:
+    return decode(_decoder, waveform)

@@ -5,4 +5,4 @@ from pathlib import Path
 SLT = Path(__file__).parent / "slt"
 """``speech_tokenizer/``, ``token2wav/`` and a model card: flite's voice ``slt``, trained with ``voice-tiny``."""
 HELD_OUT = SLT / "held_out"
-"""A spoken corpus of sentences outside its training data."""
+"""A speech corpus of sentences outside its training data."""

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from data_pipeline.dialogues.reading import read_dialogues
-from data_pipeline.synthesis.flite import find_flite
+from data_pipeline.synthesis.speakers.flite import find_flite
 from evaluation.run import EvaluationConfig, run_evaluation
 from opens2s_core.audio import decode_audio, resample
 from opens2s_core.benchmark.recogniser import RATE, PocketSphinx

@@ -12,8 +12,7 @@ import torch
 from data_pipeline.corpora.instructions import Instructions
 from data_pipeline.corpora.speech import Speech
 from data_pipeline.dialogues.reading import read_dialogues
-from data_pipeline.synthesis.speech import SpeechConfig, VoiceShare
-from data_pipeline.synthesis.voices import REPLY_VOICE, USER_VOICES
+from data_pipeline.speech_corpus.config import SentenceCounts, SpeechCorpusConfig
 from opens2s_core.checkpoint.bundle import OPENS2S
 from opens2s_core.checkpoint.opens2s import load_opens2s
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling
@@ -36,6 +35,7 @@ from ray_jobs.build_speech import build_speech
 from ray_jobs.dialogue_recipes import smoke
 from ray_jobs.init_model import init_model
 from ray_jobs.prepare_data import prepare_data
+from ray_jobs.speech_recipes import speech_tiny
 from ray_jobs.train import train
 from ray_jobs.train_recipes import WorkersConfig
 from tests.data_pipeline.preparation.model_server import model_server
@@ -86,11 +86,11 @@ def workspace(ray_local: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     dialogues = smoke()
     texts = replace(dialogues.texts, empathetic=TURNS, shard_rows=6)
     build_dialogues(replace(dialogues, texts=texts), str(path / "dialogues"))
-    speech = SpeechConfig(
-        voice=REPLY_VOICE,
-        own=VoiceShare(train=0, held_out=1),
-        others=USER_VOICES[:6],
-        theirs=VoiceShare(train=SENTENCES, held_out=0),
+    speech = SpeechCorpusConfig(
+        reply_voice="espeak:en-us+f2",
+        reply_sentences=SentenceCounts(held_out=1),
+        other_voices=speech_tiny().other_voices[:6],
+        other_sentences=SentenceCounts(train=SENTENCES),
         shard_utterances=12,
     )
     build_speech(speech, str(path / "speech"))

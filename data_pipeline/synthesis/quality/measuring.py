@@ -25,8 +25,9 @@ from data_pipeline.synthesis.quality.words import script_share, split_words, wor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SpokenMessage:
-    """A message and its clip. ``label`` is its emotion or tone; ``reference`` is a clip of the same speaker."""
+class MeasuredClip:
+    """A clip to measure, with the text that is spoken in it. ``label`` is its emotion or tone; ``reference`` is another
+    clip of the same speaker."""
 
     text: str
     language: str
@@ -61,41 +62,41 @@ def measure_text(text: str, language: str) -> Measures:
     )
 
 
-def measure_message(message: SpokenMessage, models: Models) -> Measures:
+def measure_clip(clip: MeasuredClip, models: Models) -> Measures:
     """The measures of a text and its clip. A clip without sound is not passed to the models.
 
     Raises :class:`~data_pipeline.records.RejectedRow` where the recogniser has no answer, ``ValueError`` for a text
     without words or a clip without samples.
     """
-    measures = measure_text(message.text, message.language)
-    audio = measure_audio(message.speech)
+    measures = measure_text(clip.text, clip.language)
+    audio = measure_audio(clip.speech)
     assert measures.words is not None
     measures = replace(measures, **asdict(audio), speech_rate=audio.speech_rate(measures.words))
     if not audio.speech_seconds:
         return measures
     if models.recogniser is not None:
-        transcript = models.recogniser.transcribe(message.speech, message.language)
-        measures = replace(measures, transcript=transcript, word_error=word_error(message.text, transcript))
+        transcript = models.recogniser.transcribe(clip.speech, clip.language)
+        measures = replace(measures, transcript=transcript, word_error=word_error(clip.text, transcript))
     if models.dnsmos is not None:
-        scores = models.dnsmos.measure(message.speech)
+        scores = models.dnsmos.measure(clip.speech)
         measures = replace(measures, dnsmos_overall=scores.overall, dnsmos_p808=scores.p808)
-    if models.speaker_encoder is not None and message.reference is not None:
-        similarity = speaker_similarity(models.speaker_encoder, message.speech, message.reference)
+    if models.speaker_encoder is not None and clip.reference is not None:
+        similarity = speaker_similarity(models.speaker_encoder, clip.speech, clip.reference)
         measures = replace(measures, speaker_similarity=similarity)
     if models.emotions is not None:
-        emotion, probability = _emotion(models.emotions, message, models.baselines)
+        emotion, probability = _emotion(models.emotions, clip, models.baselines)
         measures = replace(measures, recognised_emotion=emotion, emotion_probability=probability)
     return measures
 
 
 def _emotion(
-    classifier: EmotionClassifier, message: SpokenMessage, baselines: Mapping[str, NDArray[np.float64]]
+    classifier: EmotionClassifier, clip: MeasuredClip, baselines: Mapping[str, NDArray[np.float64]]
 ) -> tuple[str, float | None]:
     """The most probable class, and the probability of the label if it is one of the classes."""
-    features = prosody_features(message.speech)[None]
-    (probabilities,) = classifier.probabilities(features, [message.speaker], baselines)
-    known = message.label in classifier.classes
+    features = prosody_features(clip.speech)[None]
+    (probabilities,) = classifier.probabilities(features, [clip.speaker], baselines)
+    known = clip.label in classifier.classes
     return (
         classifier.classes[int(probabilities.argmax())],
-        float(probabilities[classifier.classes.index(message.label)]) if known else None,
+        float(probabilities[classifier.classes.index(clip.label)]) if known else None,
     )

@@ -1,5 +1,6 @@
 """All embedded voices behind one speaker."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
@@ -41,3 +42,14 @@ class EmbeddedSpeaker:
         if request.voice not in EMBEDDED_VOICES:
             raise VoiceError(f"unknown voice {request.voice!r}: expected one of EMBEDDED_VOICES, such as 'piper:joe'")
         return self._speakers[request.voice.partition(":")[0]].speak(request)
+
+
+def require_voices(names: Iterable[str]) -> None:
+    """Let one voice of each program speak a word, before thousands of utterances are begun.
+
+    Raises :class:`VoiceError` for an unknown voice, and what a missing program raises, which says how to install it:
+    :class:`FliteMissing` or ImportError.
+    """
+    speaker = EmbeddedSpeaker()
+    for name in {name.partition(":")[0]: name for name in names}.values():
+        speaker.speak(SpeechRequest(text="Yes.", voice=name))

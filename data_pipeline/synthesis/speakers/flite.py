@@ -29,9 +29,14 @@ class FliteMissing(RuntimeError):
     """flite is not installed on this machine."""
 
 
+def find_flite() -> str | None:
+    """The program's path, or None where it is not installed."""
+    return shutil.which("flite")
+
+
 def require_flite() -> str:
     """The program's path. Raises :class:`FliteMissing`, which says how to install it."""
-    if (program := shutil.which("flite")) is None:
+    if (program := find_flite()) is None:
         raise FliteMissing(f"the voices {', '.join(FLITE_VOICES)} need the program flite: apt-get install flite")
     return program
 

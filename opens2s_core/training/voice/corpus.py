@@ -40,7 +40,7 @@ class Utterance:
     file: str
     text: str
     voice: str
-    feeling: str
+    emotion: str
     split: Split
     samples: int
     rate: int

@@ -49,7 +49,7 @@ class FlowStageConfig(StageConfig):
     57 units.
     """
 
-    voice: str = "slt"
+    voice: str = "flite:slt"
     other_voices: tuple[str, ...] = ()
     window_units: tuple[int, ...] = (8, 20, 32)
     batch_units: int = 320

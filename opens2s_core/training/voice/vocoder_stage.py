@@ -54,7 +54,7 @@ class VocoderStageConfig(StageConfig):
     would learn to ignore the source, but it must learn to handle the errors of the trained one.
     """
 
-    voices: tuple[str, ...] = ("slt",)
+    voices: tuple[str, ...] = ("flite:slt",)
     batch: int = 16
     frames: int = 32
     context: int = 2

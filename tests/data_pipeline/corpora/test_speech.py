@@ -15,8 +15,8 @@ ROW = SpokenSentence(
     id="utterance-000000",
     file="audio/utterance-000000.flac",
     text="The cat is asleep.",
-    voice="en-us+f3",
-    feeling="afraid",
+    voice="espeak:en-us+f4@child",
+    emotion="fearful",
     split="train",
     samples=100,
     rate=22050,
@@ -42,10 +42,11 @@ def test_a_sentence_is_an_utterance_with_its_emotion(tmp_path: Path) -> None:
                 language="en",
                 audio=AudioReference(path="audio/utterance-000000.flac"),
                 text="The cat is asleep.",
-                speaker="en-us+f3",
+                speaker="espeak:en-us+f4@child",
                 gender="female",
+                age="child",
                 emotion="fearful",
-                original_emotion="afraid",
+                original_emotion="fearful",
             )
         ],
         {},
@@ -61,7 +62,7 @@ def test_other_splits_are_not_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"feeling": "bored"}, "unknown emotion: 'bored', expected one of"),
+        ({"emotion": "bored"}, "unknown emotion: 'bored', expected one of"),
         ({"file": "audio/other.flac"}, "missing file: audio/other.flac"),
         ({"file": "../other.flac"}, "path outside the corpus"),
         ({"text": ""}, "no text"),

@@ -14,7 +14,7 @@ from data_pipeline.dialogues.speech import make_speech, plan_speech
 from data_pipeline.dialogues.utterances import PlannedUtterance, Voice
 from data_pipeline.synthesis.protocols import ReferenceClip, Speech, SpeechRequest
 from data_pipeline.synthesis.quality.measures import QualityBounds
-from data_pipeline.synthesis.quality.measuring import Models, SpokenMessage, measure_message
+from data_pipeline.synthesis.quality.measuring import MeasuredClip, Models, measure_clip
 from data_pipeline.synthesis.quality.sampling import is_measured
 from opens2s_core.audio import decode_audio
 from tests.data_pipeline.dialogues.memory import NOT_MEASURED, MemoryTools, flac, noise, utterance
@@ -48,8 +48,8 @@ def test_a_row_has_the_utterance_its_labels_and_its_measures() -> None:
     labels = {"emotion": "sad", "gender": "female", "age": "child"}
     clip = {"speaker": "noise-1", "recogniser": "", "samples": len(noise(TEXTS[0])), "rate": 8000, "units": []}
     extent = {"offset": row["offset"], "size": len(flac(TEXTS[0]))}
-    spoken = SpokenMessage(text=TEXTS[0], language="en", speech=Speech(noise(TEXTS[0]), 8000))
-    assert row == about | labels | clip | extent | asdict(measure_message(spoken, Models()))
+    spoken = MeasuredClip(text=TEXTS[0], language="en", speech=Speech(noise(TEXTS[0]), 8000))
+    assert row == about | labels | clip | extent | asdict(measure_clip(spoken, Models()))
 
 
 def test_several_at_once_make_the_same_shard() -> None:

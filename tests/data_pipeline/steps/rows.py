@@ -6,8 +6,8 @@ import numpy as np
 
 from data_pipeline.records import AudioReference, Content, Conversation, ConversationMessage, Utterance
 from data_pipeline.steps.row import PreparedRow
-from data_pipeline.synthesis.voices import USER_VOICES, EspeakSpeaker
 from opens2s_core.audio import SAMPLE_RATE, Waveform, encode_audio, resample
+from tests.spoken import WOMAN, speak
 
 
 def utterance(**fields: Any) -> Utterance:
@@ -46,10 +46,10 @@ def clip(path: str) -> AudioReference:
     return AudioReference(path=path)
 
 
-def speech(text: str = "It rained all day.", voice: int = 0) -> Waveform:
-    """A sentence by one of the embedded voices, 16 kHz."""
-    samples, rate = EspeakSpeaker().speak(text, USER_VOICES[voice], "neutral")
-    return resample(samples, rate, SAMPLE_RATE)
+def speech(text: str = "It rained all day.", voice: str = WOMAN) -> Waveform:
+    """At 16 kHz."""
+    spoken = speak(text, voice)
+    return resample(spoken.samples, spoken.rate, SAMPLE_RATE)
 
 
 def silence(seconds: float) -> Waveform:

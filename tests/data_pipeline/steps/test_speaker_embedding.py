@@ -9,6 +9,7 @@ from data_pipeline.steps.row import PreparedRow
 from data_pipeline.steps.speaker_embedding import ResemblyzerEncoder, SpeakerEmbeddings
 from opens2s_core.audio import Waveform
 from tests.data_pipeline.steps.rows import clip, conversation, row, silence, speech, utterance
+from tests.spoken import MAN, WOMAN
 
 
 class LengthEncoder:
@@ -58,7 +59,7 @@ def test_clips_of_one_voice_are_nearer_than_those_of_two() -> None:
     pytest.importorskip("resemblyzer", reason="the extra `speakers` is not installed")
     encoder = ResemblyzerEncoder()
     texts = ("The weather is lovely today.", "I am not sure what he meant by that.")
-    vectors = encoder.embed([speech(text, voice) for voice in (0, 4) for text in texts])
+    vectors = encoder.embed([speech(text, voice) for voice in (WOMAN, MAN) for text in texts])
     assert vectors.shape == (4, encoder.dim)
     assert vectors.dtype == np.float32
     near = vectors @ vectors.T

@@ -45,7 +45,7 @@ def corpus(tmp_path: Path) -> Path:
                 file=f"audio/{number}.flac",
                 text=text,
                 voice="v",
-                feeling="neutral",
+                emotion="neutral",
                 split="train",
                 samples=SAMPLE_RATE,
                 rate=SAMPLE_RATE,

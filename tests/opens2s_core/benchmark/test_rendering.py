@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from data_pipeline.synthesis.voices import REPLY_VOICE, EspeakSpeaker
 from opens2s_core.audio import SAMPLE_RATE, resample
 from opens2s_core.benchmark.rendering import load_voice, render
 from opens2s_core.inference.token2wav import GRID
+from tests.spoken import speak
 
 HOP = 256
 
 
 @pytest.fixture(scope="module")
 def recording() -> np.ndarray:
-    return EspeakSpeaker().speak("Good news, my friend.", REPLY_VOICE, "neutral")[0]  # 22 050 Hz
+    return speak("Good news, my friend.").samples  # 22 050 Hz
 
 
 def test_every_rendition_lasts_as_long_as_the_recording_to_within_a_unit(tiny_bundle: Path, recording) -> None:

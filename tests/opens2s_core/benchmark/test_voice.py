@@ -13,9 +13,8 @@ from opens2s_core.benchmark.__main__ import main
 from opens2s_core.benchmark.recogniser import RATE
 from opens2s_core.benchmark.voice import VoiceBenchmark, measure_voice
 from opens2s_core.training.voice.corpus import SpeechCorpus
-from tests.opens2s_core.training.voice.speech_corpus import VOICES, write_corpus
-
-SPEAKER = VOICES[0].name
+from tests.opens2s_core.training.voice.speech_corpus import write_corpus
+from tests.spoken import WOMAN
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,7 @@ class FakeRecogniser:
 
 def test_each_rendition_is_evaluated_with_its_own_transcript(corpus: Path, tiny_bundle: Path) -> None:
     held_out = SpeechCorpus(corpus, "held_out")
-    mine = [i for i, utterance in enumerate(held_out.utterances) if utterance.voice == SPEAKER]
+    mine = [i for i, utterance in enumerate(held_out.utterances) if utterance.voice == WOMAN]
     texts = [held_out.utterances[i].text for i in mine]
     recogniser = FakeRecogniser([*texts, *texts, texts[0], "", "", ""])
     config = VoiceBenchmark(corpus=str(corpus), voice=str(tiny_bundle), sentences=2)
@@ -50,7 +49,7 @@ def test_each_rendition_is_evaluated_with_its_own_transcript(corpus: Path, tiny_
     assert words == pytest.approx({"original": 0, "vocoder": 0, "one-shot": missed, "streamed": 100})
     assert rows["word error added, streamed"].holds is False
     assert rows["word error added, vocoder"].value == 0
-    assert measured.speaker == SPEAKER
+    assert measured.speaker == WOMAN
     assert measured.ids == [held_out.utterances[i].id for i in mine]
     durations = [len(held_out.waveform(i)) / 22_050 for i in mine]
     assert [len(waveform) / RATE for waveform in recogniser.waveforms[:2]] == pytest.approx(durations, abs=1e-3)
@@ -73,7 +72,7 @@ def test_one_command_writes_the_report_the_plots_and_the_card(
     card = ["--card", f"{tmp_path}/README.md", "--made-by", "make voice", "--training-data", "espeak-ng's voices."]
     main(["voice", "--corpus", str(corpus), "--voice", str(tiny_bundle), *options, *card])
     report = json.loads((tmp_path / "out.json").read_text())
-    assert report["config"]["speaker"] == SPEAKER
+    assert report["config"]["speaker"] == WOMAN
     printed, written = capsys.readouterr().out, (tmp_path / "README.md").read_text()
     for row in report["rows"]:
         assert row["name"] in printed

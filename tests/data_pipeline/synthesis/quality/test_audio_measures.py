@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from data_pipeline.synthesis.protocols import Speech
 from data_pipeline.synthesis.quality.audio_measures import FRAME_SECONDS, AudioMeasures, measure_audio
-from data_pipeline.synthesis.voices import REPLY_VOICE, EspeakSpeaker
+from tests.spoken import speak
 
 RATE = 16_000
 
@@ -86,7 +86,7 @@ def test_a_sine_of_997_hertz_at_full_scale_has_the_loudness_of_the_standard() ->
 
 
 def test_speech_at_half_the_rate_has_twice_the_words_per_second() -> None:
-    speech = Speech(*EspeakSpeaker().speak("We can talk about it tomorrow.", REPLY_VOICE, "neutral"))
+    speech = speak("We can talk about it tomorrow.")
     rate = measure_audio(speech).speech_rate(6)
     faster = measure_audio(Speech(speech.samples, 2 * speech.rate)).speech_rate(6)
     assert rate is not None

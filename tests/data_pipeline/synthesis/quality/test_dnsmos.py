@@ -5,12 +5,12 @@ pytest.importorskip("speechmos")
 
 from data_pipeline.synthesis.protocols import Speech
 from data_pipeline.synthesis.quality.dnsmos import Dnsmos
-from data_pipeline.synthesis.voices import REPLY_VOICE, EspeakSpeaker
+from tests.spoken import speak
 
 
 @pytest.fixture(scope="module")
 def clip() -> Speech:
-    return Speech(*EspeakSpeaker().speak("I am so happy for you, that is wonderful news.", REPLY_VOICE, "neutral"))
+    return speak("I am so happy for you, that is wonderful news.")
 
 
 def test_noise_makes_quality_worse(clip: Speech) -> None:

@@ -8,10 +8,10 @@ from data_pipeline.records import RejectedRow
 from data_pipeline.synthesis.protocols import Speech
 from data_pipeline.synthesis.quality.emotion import EmotionClassifier
 from data_pipeline.synthesis.quality.measures import Measures, QualityBounds, reject_reason
-from data_pipeline.synthesis.quality.measuring import Models, SpokenMessage, measure_message, measure_text
+from data_pipeline.synthesis.quality.measuring import MeasuredClip, Models, measure_clip, measure_text
 from data_pipeline.synthesis.quality.prosody_features import FEATURES, prosody_features
-from data_pipeline.synthesis.voices import REPLY_VOICE, EspeakSpeaker
 from opens2s_core.audio import Waveform
+from tests.spoken import speak
 
 TEXT = "We can talk about it tomorrow."
 SILENT = Speech(np.zeros(16_000, np.float32), 16_000)
@@ -19,7 +19,7 @@ SILENT = Speech(np.zeros(16_000, np.float32), 16_000)
 
 @pytest.fixture(scope="module")
 def clip() -> Speech:
-    return Speech(*EspeakSpeaker().speak(TEXT, REPLY_VOICE, "neutral"))
+    return speak(TEXT)
 
 
 class Recogniser:
@@ -60,7 +60,7 @@ def test_texts_are_measured_before_they_are_spoken() -> None:
 
 
 def test_a_clip_is_measured_without_models(clip: Speech) -> None:
-    measures = measure_message(SpokenMessage(text=TEXT, language="en", speech=clip), Models())
+    measures = measure_clip(MeasuredClip(text=TEXT, language="en", speech=clip), Models())
     assert measures.words == 6
     assert measures.duration == pytest.approx(len(clip.samples) / clip.rate)
     assert measures.speech_rate is not None
@@ -72,8 +72,8 @@ def test_a_clip_is_measured_without_models(clip: Speech) -> None:
 def test_the_recogniser_gives_transcript_and_word_error(clip: Speech) -> None:
     pytest.importorskip("jiwer")
     recogniser = Recogniser("we can walk about it tomorrow")
-    message = SpokenMessage(text=TEXT, language="en", speech=clip)
-    measures = measure_message(message, Models(recogniser=recogniser))
+    message = MeasuredClip(text=TEXT, language="en", speech=clip)
+    measures = measure_clip(message, Models(recogniser=recogniser))
     assert measures.transcript == "we can walk about it tomorrow"
     assert measures.word_error == pytest.approx(1 / 6)
     assert recogniser.languages == ["en"]
@@ -81,18 +81,18 @@ def test_the_recogniser_gives_transcript_and_word_error(clip: Speech) -> None:
 
 def test_a_recogniser_without_an_answer_rejects_the_message(clip: Speech) -> None:
     with pytest.raises(RejectedRow, match=r"^no transcript: x$"):
-        measure_message(
-            SpokenMessage(text=TEXT, language="en", speech=clip),
+        measure_clip(
+            MeasuredClip(text=TEXT, language="en", speech=clip),
             Models(recogniser=Recogniser(RejectedRow("no transcript: x"))),
         )
 
 
 def test_speakers_are_compared_where_there_is_a_reference(clip: Speech) -> None:
     models = Models(speaker_encoder=Encoder())
-    alone = SpokenMessage(text=TEXT, language="en", speech=clip)
-    beside = SpokenMessage(text=TEXT, language="en", speech=clip, reference=clip)
-    assert measure_message(alone, models).speaker_similarity is None
-    assert measure_message(beside, models).speaker_similarity == 0.0
+    alone = MeasuredClip(text=TEXT, language="en", speech=clip)
+    beside = MeasuredClip(text=TEXT, language="en", speech=clip, reference=clip)
+    assert measure_clip(alone, models).speaker_similarity is None
+    assert measure_clip(beside, models).speaker_similarity == 0.0
 
 
 def test_the_emotion_is_compared_with_the_label(clip: Speech) -> None:
@@ -111,16 +111,16 @@ def test_the_emotion_is_compared_with_the_label(clip: Speech) -> None:
     baseline[0] = pitch - 2
     models = Models(emotions=classifier, baselines={"anna": baseline})
     for label, probability in (("happy", 1 / (1 + np.exp(-2))), ("sad", 1 / (1 + np.exp(2))), ("bored", None)):
-        message = SpokenMessage(text=TEXT, language="en", speech=clip, label=label, speaker="anna")
-        measures = measure_message(message, models)
+        message = MeasuredClip(text=TEXT, language="en", speech=clip, label=label, speaker="anna")
+        measures = measure_clip(message, models)
         assert measures.recognised_emotion == "happy"
         assert measures.emotion_probability == (None if probability is None else pytest.approx(probability))
 
 
 def test_a_silent_clip_is_not_passed_to_models() -> None:
     recogniser = Recogniser("hello")
-    message = SpokenMessage(text=TEXT, language="en", speech=SILENT, reference=SILENT)
-    measures = measure_message(message, Models(recogniser=recogniser, speaker_encoder=Encoder()))
+    message = MeasuredClip(text=TEXT, language="en", speech=SILENT, reference=SILENT)
+    measures = measure_clip(message, Models(recogniser=recogniser, speaker_encoder=Encoder()))
     assert recogniser.languages == []
     assert (measures.speaker_similarity, measures.loudness) == (None, None)
     assert reject_reason(measures, QualityBounds()) == "silence: 1.00 of the clip, expected at most 0.6"

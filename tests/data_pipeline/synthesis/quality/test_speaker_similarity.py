@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from data_pipeline.steps.speaker_embedding import ResemblyzerEncoder
 from data_pipeline.synthesis.protocols import Speech
 from data_pipeline.synthesis.quality.speaker_similarity import speaker_similarity
-from data_pipeline.synthesis.voices import USER_VOICES, EspeakSpeaker
 from opens2s_core.audio import Waveform
+from tests.spoken import MAN, WOMAN, speak
 
 
 class AngleEncoder:
@@ -27,16 +27,13 @@ def test_the_similarity_is_the_cosine_of_clips_at_16_khz() -> None:
 
 def test_one_voice_is_more_similar_to_itself_than_another_at_any_loudness() -> None:
     pytest.importorskip("resemblyzer")
-    encoder, woman, man = ResemblyzerEncoder(), USER_VOICES[0], USER_VOICES[4]
+    encoder = ResemblyzerEncoder()
 
-    def spoken(text: str, voice: object, gain: float = 1.0) -> Speech:
-        samples, rate = EspeakSpeaker().speak(text, voice, "neutral")  # type: ignore[arg-type]
-        return Speech(samples * np.float32(gain), rate)
-
-    reference = spoken("The train was late again this morning.", woman)
-    own = speaker_similarity(encoder, spoken("We can talk about it tomorrow.", woman), reference)
-    quiet = speaker_similarity(encoder, spoken("We can talk about it tomorrow.", woman, 0.05), reference)
-    other = speaker_similarity(encoder, spoken("We can talk about it tomorrow.", man), reference)
+    reference = speak("The train was late again this morning.", WOMAN)
+    again = speak("We can talk about it tomorrow.", WOMAN)
+    own = speaker_similarity(encoder, again, reference)
+    quiet = speaker_similarity(encoder, Speech(again.samples * np.float32(0.05), again.rate), reference)
+    other = speaker_similarity(encoder, speak("We can talk about it tomorrow.", MAN), reference)
     assert speaker_similarity(encoder, reference, reference) == pytest.approx(1.0, abs=1e-5)
     assert other < own - 0.1
     assert quiet == pytest.approx(own, abs=0.01)

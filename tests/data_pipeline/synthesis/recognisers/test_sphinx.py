@@ -6,16 +6,12 @@ pytest.importorskip("pocketsphinx")
 from data_pipeline.records import RejectedRow
 from data_pipeline.synthesis.protocols import Speech
 from data_pipeline.synthesis.recognisers.sphinx import SphinxRecogniser
-from data_pipeline.synthesis.voices import REPLY_VOICE, EspeakSpeaker
-
-
-def spoken(text: str) -> Speech:
-    return Speech(*EspeakSpeaker().speak(text, REPLY_VOICE, "neutral"))
+from tests.spoken import speak
 
 
 def test_clips_are_recognised_independently() -> None:
     recogniser = SphinxRecogniser()
-    happy = spoken("I am so happy for you.")
+    happy = speak("I am so happy for you.")
     noise = Speech(np.random.default_rng(0).normal(0, 0.1, 8_000).astype(np.float32), 16_000)
     transcript = recogniser.transcribe(happy, "en")
     assert "happy for you" in transcript
@@ -27,4 +23,4 @@ def test_a_clip_without_samples_has_no_words_and_other_languages_are_rejected() 
     recogniser = SphinxRecogniser()
     assert recogniser.transcribe(Speech(np.zeros(0, np.float32), 16_000), "en") == ""
     with pytest.raises(RejectedRow, match=r"^unsupported language: 'zh', pocketsphinx 5.*, en-us expected en$"):
-        recogniser.transcribe(spoken("Hello."), "zh")
+        recogniser.transcribe(speak("Hello."), "zh")

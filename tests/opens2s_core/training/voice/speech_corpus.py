@@ -1,11 +1,11 @@
-"""A spoken corpus of a few espeak-ng utterances."""
+"""A speech corpus of a few espeak-ng utterances."""
 
 from itertools import cycle
 from pathlib import Path
 
-from data_pipeline.synthesis.voices import EspeakSpeaker, Voice
 from opens2s_core.audio import encode_audio
 from opens2s_core.training.voice.corpus import Utterance, write_manifest
+from tests.spoken import MAN, WOMAN, speak
 
 TEXTS = (
     "I am so glad.",
@@ -17,28 +17,27 @@ TEXTS = (
     "It's late.",
     "Good night, and sleep well.",
 )
-VOICES = (Voice(name="en-us+f2"), Voice(name="en-us+m3"))
 
 
 def write_corpus(directory: Path, *, train: int = 8, held_out: int = 2) -> Path:
     """``train`` and ``held_out`` utterances of two voices; the last ones are held out."""
     (directory / "audio").mkdir(parents=True)
-    speaker, utterances = EspeakSpeaker(), []
-    for index, voice in zip(range(train + held_out), cycle(VOICES), strict=False):
+    utterances = []
+    for index, voice in zip(range(train + held_out), cycle((WOMAN, MAN)), strict=False):
         text = TEXTS[index % len(TEXTS)]
-        waveform, rate = speaker.speak(text, voice, "neutral")
+        speech = speak(text, voice)
         name = f"utterance-{index}"
-        (directory / "audio" / f"{name}.flac").write_bytes(encode_audio(waveform, rate))
+        (directory / "audio" / f"{name}.flac").write_bytes(encode_audio(speech.samples, speech.rate))
         utterances.append(
             Utterance(
                 id=name,
                 file=f"audio/{name}.flac",
                 text=text,
-                voice=voice.name,
-                feeling="neutral",
+                voice=voice,
+                emotion="neutral",
                 split="train" if index < train else "held_out",
-                samples=len(waveform),
-                rate=rate,
+                samples=len(speech.samples),
+                rate=speech.rate,
             )
         )
     write_manifest(directory, utterances)

@@ -15,7 +15,13 @@ def tone(samples: int, hertz: float = 440.0) -> np.ndarray:
 
 
 def utterance(name: str, split: Split = "train", **other: object) -> Utterance:
-    values = {"id": name, "file": f"audio/{name}.flac", "text": f"Say {name}.", "voice": "slt", "feeling": "neutral"}
+    values = {
+        "id": name,
+        "file": f"audio/{name}.flac",
+        "text": f"Say {name}.",
+        "voice": "flite:slt",
+        "emotion": "neutral",
+    }
     return Utterance(**(values | {"split": split, "samples": 4000, "rate": RATE} | other))  # type: ignore[arg-type]
 
 
@@ -104,7 +110,7 @@ def test_full_scale_audio_does_not_wrap_around(corpus: Path) -> None:
         ({"rate": "16000"}, "rate: expected int, got '16000'"),
         ({"split": "test"}, r"split: expected one of \['train', 'held_out'\], got 'test'"),
         ({"voice": None}, r"missing keys \['voice'\]"),
-        ({"speaker": "slt"}, r"unknown keys \['speaker'\]"),
+        ({"speaker": "flite:slt"}, r"unknown keys \['speaker'\]"),
         ({"samples": 0}, "expected samples and rate of at least 1, got 0 and 16000"),
     ],
 )

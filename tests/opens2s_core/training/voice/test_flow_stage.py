@@ -35,7 +35,7 @@ class Interrupted(Exception):
 def data_dir(tmp_path_factory):
     """Two voices, a tokenizer, and a place to keep units."""
     root = tmp_path_factory.mktemp("flow")
-    write_vowels(root / "corpus", voices=("slt", "other"))
+    write_vowels(root / "corpus", voices=("flite:slt", "other"))
     write_tokenizer(SpeechCorpus(root / "corpus", "train"), root / "tokenizer")
     return root
 
@@ -202,7 +202,7 @@ def test_principal_components_keep_most_of_the_variance(size, seed):
     ("changes", "message"),
     [
         ({"window_units": (40, 50)}, "at least 40 units, the longest has 15"),
-        ({"voice": "nobody"}, r"\['other', 'slt'\]"),
+        ({"voice": "nobody"}, r"\['flite:slt', 'other'\]"),
     ],
 )
 def test_an_unsuitable_corpus_is_refused(data_dir, changes, message):

@@ -135,7 +135,7 @@ def test_an_utterance_longer_than_the_encoder_input_is_refused(tmp_path: Path) -
         file="long.flac",
         text="and so on",
         voice="v",
-        feeling="neutral",
+        emotion="neutral",
         split="train",
         samples=len(waveform),
         rate=SAMPLE_RATE,

@@ -60,7 +60,7 @@ def vowel(hertz: NDArray[np.float64], formant: float = 700.0) -> Waveform:
     return (0.15 * swell * sum(harmonics)).astype(np.float32)
 
 
-def write_vowels(directory: Path, *, voices: tuple[str, ...] = ("slt",), each: int = 2) -> Path:
+def write_vowels(directory: Path, *, voices: tuple[str, ...] = ("flite:slt",), each: int = 2) -> Path:
     """``each`` utterances of 1 s and more of every voice to train on, one held out."""
     (directory / "audio").mkdir(parents=True)
     rows = []
@@ -77,7 +77,7 @@ def write_vowels(directory: Path, *, voices: tuple[str, ...] = ("slt",), each: i
                     file=file,
                     text="ah",
                     voice=voice,
-                    feeling="neutral",
+                    emotion="neutral",
                     split=split,
                     samples=len(waveform),
                     rate=RATE,

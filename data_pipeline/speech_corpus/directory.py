@@ -1,7 +1,7 @@
 """From shards of utterances to a corpus of plain files (see :mod:`opens2s_core.training.voice.corpus`).
 
-The corpus appears whole or not at all. ``corpus.json``, which says how it was made, is what distinguishes it from
-another directory; ``rejects.jsonl`` holds the utterances that could not be made, with the reason.
+The corpus appears whole or not at all. ``corpus.json`` has the configuration and distinguishes it from other
+directories; ``rejects.jsonl`` has the utterances that could not be spoken, with the reason.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ def finished_report(directory: Path, plan: Sequence[Shard]) -> Report | None:
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         return None
     if not (directory / MADE).is_file():
-        raise DatasetError(f"{directory} is not a spoken corpus: expected {MADE} in it, or no directory of that name")
+        raise DatasetError(f"{directory} is not a speech corpus: expected {MADE} in it, or no directory of that name")
     made = json.loads((directory / MADE).read_bytes())
     return Report.from_dict(made["report"]) if made["fingerprint"] == _fingerprint(plan) else None
 

@@ -1,6 +1,6 @@
-"""What people say on an ordinary day, written by hand: sentences to measure voices on, and never to learn from."""
+"""Everyday sentences, written by hand, on which voices are measured. They are never trained on."""
 
-EVERYDAY = (
+HELD_OUT_SENTENCES = (
     "I had a long day at work and I just want to sleep.",
     "She told me that everything would be all right in the end.",
     "We were late for dinner because the train stopped for an hour.",

@@ -6,36 +6,35 @@ import pytest
 
 from data_pipeline.dataset import DatasetError, Shard
 from data_pipeline.report import Report
-from data_pipeline.spoken_corpus import describe_corpus, finished_report, publish_corpus, remove_shards, shards_writer
-from data_pipeline.synthesis.speech import SpeechConfig, VoiceShare, make_speech, plan_speech
-from data_pipeline.synthesis.voices import REPLY_VOICE, USER_VOICES, Feeling, Voice, VoiceError
-from opens2s_core.audio import Waveform
+from data_pipeline.speech_corpus.config import SentenceCounts, SpeechCorpusConfig
+from data_pipeline.speech_corpus.directory import (
+    describe_corpus,
+    finished_report,
+    publish_corpus,
+    remove_shards,
+    shards_writer,
+)
+from data_pipeline.speech_corpus.planning import plan_corpus, plan_sentences
+from data_pipeline.speech_corpus.speaking import speak_shard
+from data_pipeline.synthesis.protocols import SpeechRequest
 from opens2s_core.config import config_to_dict
 from opens2s_core.training.voice.corpus import SpeechCorpus, Utterance, read_manifest
+from tests.data_pipeline.speech_corpus.speakers import HummingSpeaker
 
-CONFIG = SpeechConfig(
-    voice=REPLY_VOICE,
-    own=VoiceShare(train=5, held_out=2),
-    others=USER_VOICES[:2],
-    theirs=VoiceShare(train=4, held_out=1),
-    shard_utterances=5,
+CONFIG = SpeechCorpusConfig(
+    reply_voice="espeak:en-us+f2",
+    reply_sentences=SentenceCounts(train=5, held_out=2),
+    other_voices=("espeak:en-us+m1", "espeak:en-us+f1"),
+    other_sentences=SentenceCounts(train=12, held_out=1),
+    shard_utterances=10,
 )
-PLAN = plan_speech(CONFIG)
-
-
-class Hummer:
-    """Hums 100 samples a letter, and refuses to be sad."""
-
-    def speak(self, text: str, voice: Voice, feeling: Feeling) -> tuple[Waveform, int]:
-        if feeling == "sad":
-            raise VoiceError("never sad")
-        return np.sin(np.arange(len(text) * 100) / 10).astype(np.float32) / 2, 8000
+PLAN = plan_corpus(CONFIG)
 
 
 def make(directory: Path, plan: list[Shard] = PLAN) -> Report:
     writer = shards_writer(directory)
     for shard in writer.start(plan):
-        writer.publish(shard.name, shard.fingerprint, make_speech(shard.inputs, speaker=Hummer()))
+        writer.publish(shard.name, shard.fingerprint, speak_shard(shard.inputs, speaker=HummingSpeaker()))
     report = writer.finish([shard.name for shard in plan])
     publish_corpus(directory, plan, report, config_to_dict(CONFIG))
     return report
@@ -43,19 +42,17 @@ def make(directory: Path, plan: list[Shard] = PLAN) -> Report:
 
 def test_a_corpus_is_read_as_it_was_planned(tmp_path: Path) -> None:
     report = make(tmp_path / "corpus")
-    planned = [utterance for shard in PLAN for utterance in json.loads(shard.inputs)]
-    sad = [utterance["id"] for utterance in planned if utterance["feeling"] == "sad"]
-    spoken = {u.id: (u.text, u.voice, u.feeling, u.split) for u in read_manifest(tmp_path / "corpus")}
-    assert spoken == {
-        u["id"]: (u["text"], u["voice"]["name"], u["feeling"], u["split"]) for u in planned if u["id"] not in sad
-    }
-    assert sad
+    planned = plan_sentences(CONFIG)
+    rejected = [each.id for each in planned if each.text.endswith("?") or each.emotion == "surprised"]
+    spoken = {u.id: (u.text, u.voice, u.emotion, u.split) for u in read_manifest(tmp_path / "corpus")}
+    assert spoken == {u.id: (u.text, u.voice, u.emotion, u.split) for u in planned if u.id not in rejected}
+    assert rejected
     rejects = (tmp_path / "corpus/rejects.jsonl").read_text().splitlines()
-    assert [json.loads(line)["id"] for line in rejects] == sad
-    assert report.rows_in == len(planned) == report.rows_out + len(sad)
+    assert [json.loads(line)["id"] for line in rejects] == rejected
+    assert report.rows_in == len(planned) == report.rows_out + len(rejected)
     train = SpeechCorpus(tmp_path / "corpus", "train")
     for index, utterance in enumerate(train.utterances):
-        expected, _ = Hummer().speak(utterance.text, REPLY_VOICE, "neutral")
+        expected = HummingSpeaker().speak(SpeechRequest(text=utterance.text)).samples
         np.testing.assert_allclose(train.waveform(index, 8000), expected, atol=1.1 / 32768)
 
 
@@ -71,7 +68,7 @@ def test_a_corpus_of_another_plan_replaces_it(tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
     make(corpus)
     make(corpus, PLAN[:1])
-    assert len(list((corpus / "audio").iterdir())) == len(read_manifest(corpus)) == 5
+    assert len(list((corpus / "audio").iterdir())) == len(read_manifest(corpus)) <= 10
 
 
 def test_shards_lie_beside_the_corpus_until_they_are_removed(tmp_path: Path) -> None:
@@ -84,19 +81,19 @@ def test_shards_lie_beside_the_corpus_until_they_are_removed(tmp_path: Path) -> 
 
 def test_a_directory_of_somebody_elses_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(DatasetError, match=r"is not a spoken corpus: expected corpus\.json in it"):
+    with pytest.raises(DatasetError, match=r"is not a speech corpus: expected corpus\.json in it"):
         finished_report(tmp_path, PLAN)
-    with pytest.raises(DatasetError, match="is not a spoken corpus"):
+    with pytest.raises(DatasetError, match="is not a speech corpus"):
         finished_report(tmp_path / "thesis.txt", PLAN)
     (tmp_path / "empty").mkdir()
     assert finished_report(tmp_path / "empty", PLAN) is None
 
 
 def test_a_corpus_is_described_voice_by_voice() -> None:
-    lengths = [("slt", 3600), ("awb", 1800), ("slt", 7200)]
+    lengths = [("flite:slt", 3600), ("flite:awb", 1800), ("flite:slt", 7200)]
     utterances = [
-        Utterance(id="", file="", text="", voice=v, feeling="neutral", split="train", samples=s * 8000, rate=8000)
+        Utterance(id="", file="", text="", voice=v, emotion="neutral", split="train", samples=s * 8000, rate=8000)
         for v, s in lengths
     ]
     lines = [line.split() for line in describe_corpus(utterances).splitlines()]
-    assert lines == [["slt", "2", "utterances", "3.000", "h"], ["awb", "1", "utterances", "0.500", "h"]]
+    assert lines == [["flite:slt", "2", "utterances", "3.000", "h"], ["flite:awb", "1", "utterances", "0.500", "h"]]
