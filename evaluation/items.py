@@ -1,6 +1,8 @@
 """What an evaluation asks a model, and what the model answers."""
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,3 +52,13 @@ class Answer:
     item: str
     replies: tuple[Reply, ...] = ()
     error: str = ""
+
+
+def items_checksum(items: Sequence[Item]) -> str:
+    """SHA-256 of all that the items contain, independent of the format of their files."""
+    digest = hashlib.sha256()
+    for item in items:
+        turns = [[turn.instruction, turn.text, hashlib.sha256(turn.audio).hexdigest()] for turn in item.turns]
+        rest = [item.id, item.system, item.language, item.category, list(item.references), dict(item.labels), turns]
+        digest.update(json.dumps(rest, sort_keys=True).encode() + b"\n")
+    return digest.hexdigest()

@@ -13,9 +13,9 @@ from data_pipeline.progress import Passed
 from data_pipeline.records import RejectedRow
 from data_pipeline.synthesis.protocols import Recogniser, Speech
 from evaluation.identity import open_run
-from evaluation.items import Answer, Item
+from evaluation.items import Answer, Item, items_checksum
 from evaluation.models import Model, ModelConfig, open_model
-from evaluation.scores import JointSuite, Judgement, Question, Score, Suite
+from evaluation.scores import JointSuite, Judgement, PublishedSuite, Question, Score, Suite
 from evaluation.store import AnswerStore, StoredTranscript
 from opens2s_core.audio import SAMPLE_RATE, decode_audio
 from opens2s_core.storage import exclusive
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from evaluation.judges.costs import Budget, Prices
 
 JUDGEMENTS = "judgements.jsonl"
+PUBLISHED = "published"
 _LOCK = "run.lock"
 _TRANSCRIBING = 4
 """Clips at once: endpoints are waited for, other recognisers share the cores."""
@@ -92,16 +93,16 @@ def run_evaluation(config: EvaluationConfig, *, progress: ShowNamedProgress = _n
     from evaluation.report import build_report
 
     suite = suite_of(config)
-    items = sampled(suite.items(config.data), config.limit, config.seed)
+    all_items = suite.items(config.data)
+    items = sampled(all_items, config.limit, config.seed)
     judge = open_judge(config.judge, seed=config.seed) if config.judge else None
     recogniser = open_recogniser(config.recogniser) if suite.transcribed else None
     model = open_model(config.model, config.model_config(spoken=suite.spoken))
-    data = suite.describe(config.data)
     identity = {
         "suite": suite.name,
         "options": dict(config.options),
-        "data": data,
-        "data_checksum": data["checksum"],
+        "data": suite.describe(config.data),
+        "data_checksum": items_checksum(all_items),
         "model_fingerprint": model.fingerprint,
         "judge": judge.name if judge else "",
         "recogniser": recogniser.name if recogniser else "",
@@ -117,13 +118,29 @@ def run_evaluation(config: EvaluationConfig, *, progress: ShowNamedProgress = _n
             if recogniser is not None:
                 transcribe(recogniser, items, store, progress)
             answers = [store.answer(item.id) for item in items]
-        answered = {answer.item: answer for answer in answers if not answer.error}
+            if isinstance(suite, PublishedSuite):
+                suite.write_published(items, answers, config.output / PUBLISHED, model_name(config.model))
+        answered = {
+            answer.item: answer
+            for answer in answers
+            if not answer.error and (recogniser is None or is_transcribed(answer))
+        }
         questions, judgements = questions_of(suite, items, answered), list[Judgement]()
         if judge is not None and questions:
             judging = partial(progress, name="judging")
             judgements = collect_judgements(judge, questions, config.output / JUDGEMENTS, config.budget, judging)
         scores = score_answers(suite, items, answered, judgements)
         return build_report(config.output, facts, suite, items, answers, judgements, scores)
+
+
+def is_transcribed(answer: Answer) -> bool:
+    """Whether all spoken replies have transcripts."""
+    return all(reply.transcript is not None for reply in answer.replies if reply.audio)
+
+
+def model_name(spec: str) -> str:
+    """The model of an endpoint, or else its host; the last part of a path."""
+    return spec.rstrip("/").rpartition("#" if "#" in spec else "/")[2]
 
 
 def suite_of(config: EvaluationConfig) -> Suite:

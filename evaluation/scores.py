@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from evaluation.items import Answer, Item
@@ -95,7 +96,8 @@ class Suite(Protocol):
         ...
 
     def describe(self, data: str) -> dict[str, Any]:
-        """Facts about ``data`` for the report: checksum, number of rows, published version if it is a known one."""
+        """Facts about ``data`` for the report: number of rows, checksums of files, published version if it is a known
+        one."""
         ...
 
     def questions(self, item: Item, answer: Answer) -> list[Question]:
@@ -105,6 +107,15 @@ class Suite(Protocol):
     def scores(self, item: Item, answer: Answer, judgements: Sequence[Judgement]) -> list[Score]:
         """The scores of an answer without error, from all judgements with a value of its questions. A score whose
         judgements are missing is left out, never 0."""
+        ...
+
+
+@runtime_checkable
+class PublishedSuite(Suite, Protocol):
+    """A suite that can write answers in its published layout, so that its own scripts can score them too."""
+
+    def write_published(self, items: Sequence[Item], answers: Sequence[Answer], directory: Path, model: str) -> Path:
+        """The file or directory under ``directory`` that was written."""
         ...
 
 

@@ -9,8 +9,8 @@ from data_pipeline.synthesis.quality.words import split_words
 from evaluation.items import Answer, Item
 from evaluation.scores import Judgement, Metric, Question, Score
 from evaluation.suites.reply_classifier import ReplyClassifiers, reply_classifiers
-from evaluation.suites.spoken_items import items_checksum, spoken_items
-from evaluation.suites.tone_classifiers import ToneClassifier
+from evaluation.suites.speech_classifiers import SpeechClassifier
+from evaluation.suites.spoken_items import spoken_items
 from opens2s_core.audio import decode_audio
 
 DIFFERS = Metric(name="differs", title="Pairs whose replies differ", unit="%", scale=100)
@@ -49,7 +49,7 @@ class FeelingSwapSuite:
     name = "feeling-swap"
     transcribed = False
 
-    def __init__(self, tones: ToneClassifier | None = None, classifiers: ReplyClassifiers | None = None) -> None:
+    def __init__(self, tones: SpeechClassifier | None = None, classifiers: ReplyClassifiers | None = None) -> None:
         self._tones = tones
         self._words = classifiers or reply_classifiers()
 
@@ -86,7 +86,6 @@ class FeelingSwapSuite:
         return {
             "rows": len(items),
             "pairs": len(items) // 2,
-            "checksum": items_checksum(items),
             "tone classifier": self._tones.name if self._tones else "none",
         }
 

@@ -22,7 +22,6 @@ from evaluation.suites.mapping import (
     turns_of,
 )
 from evaluation.suites.records import DataError, Record, read_records
-from evaluation.suites.spoken_items import items_checksum
 
 ACCURACY = Metric(name="accuracy", title="Right choices", unit="%", scale=100)
 NO_CHOICE = Metric(name="no_choice", title="Replies without one choice", unit="%", scale=100, higher_is_better=False)
@@ -63,7 +62,6 @@ class MappedSuite:
             "set": self._mapping.title,
             "source": self._mapping.source,
             "rows": len(items),
-            "checksum": items_checksum(items),
         }
 
     def questions(self, item: Item, answer: Answer) -> list[Question]:

@@ -19,8 +19,8 @@ from evaluation.suites.reply_measures import (
     times,
     word_error,
 )
-from evaluation.suites.spoken_items import items_checksum, spoken_items
-from evaluation.suites.tone_classifiers import ToneClassifier
+from evaluation.suites.speech_classifiers import SpeechClassifier
+from evaluation.suites.spoken_items import spoken_items
 from opens2s_core.audio import decode_audio
 
 SPOKEN = Metric(name="spoken", title="Replies that are spoken", unit="%", scale=100)
@@ -48,7 +48,7 @@ class SpeechSuite:
     spoken = True
     transcribed = True
 
-    def __init__(self, config: SpeechConfig | None = None, tones: ToneClassifier | None = None) -> None:
+    def __init__(self, config: SpeechConfig | None = None, tones: SpeechClassifier | None = None) -> None:
         """Raises ``OSError`` or :class:`~opens2s_core.audio.AudioError` for a reference that cannot be read."""
         path = (config or SpeechConfig()).reference
         self._reference = Speech(*decode_audio(Path(path).read_bytes())) if path else None
@@ -75,7 +75,6 @@ class SpeechSuite:
         ]
         return {
             "rows": len(items),
-            "checksum": items_checksum(items),
             "reference of the speaker": self._reference_name,
             "tone classifier": self._tones.name if self._tones else "none",
             "left out": left_out,

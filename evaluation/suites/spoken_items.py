@@ -1,8 +1,6 @@
 """Spoken messages of users as items: of a corpus of dialogues, or of a manifest in JSON Lines."""
 
-import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from data_pipeline.dialogues.reading import SpokenDialogue, read_dialogues
 from evaluation.items import Item, Turn
@@ -23,17 +21,6 @@ def spoken_items(data: str) -> list[Item]:
     if data.endswith(".jsonl"):
         return [_of_row(record) for record in read_records(data, ())]
     return [item for dialogue in read_dialogues(data) for item in _of_dialogue(dialogue)]
-
-
-def items_checksum(items: Sequence[Item]) -> str:
-    """SHA-256 of all that the items contain, independent of the format of their files."""
-    digest = hashlib.sha256()
-    for item in items:
-        audio = [hashlib.sha256(turn.audio).hexdigest() for turn in item.turns]
-        texts = [turn.text for turn in item.turns]
-        rest = [item.id, item.system, item.language, list(item.references), dict(item.labels), texts, audio]
-        digest.update(json.dumps(rest, sort_keys=True).encode() + b"\n")
-    return digest.hexdigest()
 
 
 def _of_row(record: Record) -> Item:

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from data_pipeline.synthesis.protocols import Speech
 from evaluation.items import Answer, Item, Reply
 from evaluation.scores import Judgement, Metric, Question, Score
-from evaluation.suites.emotion_scorer import EmotionScorer
 from evaluation.suites.judging import JudgePrompt, open_prompt, reasons_of, sampled_question, values_of
+from evaluation.suites.speech_classifiers import SpeechClassifier
 from evaluation.suites.uro_files import find_test_file, read_items, row_count, write_run
 from evaluation.suites.uro_prompts import PROMPTS
 from evaluation.suites.uro_sets import PAPER_VALUES, URO_SETS, UroSet
@@ -29,7 +29,7 @@ class UroBench:
 
     uro_set: UroSet
     prompt: JudgePrompt | None = None  # None: no judge
-    emotion_scorer: EmotionScorer | None = None  # of "emotional speech"
+    classifier: SpeechClassifier | None = None  # of "emotional speech"
     versions: Mapping[str, str] = field(default_factory=dict)  # by SHA-256 of test.jsonl
     spoken: ClassVar[bool] = True
     transcribed: ClassVar[bool] = True
@@ -67,8 +67,8 @@ class UroBench:
         }
         if self.prompt is not None:
             facts["judge_prompt_sha256"] = self.prompt.sha256
-        if self.emotion_scorer is not None:
-            facts["emotion_scorer"] = self.emotion_scorer.name
+        if self.classifier is not None:
+            facts["classifier"] = self.classifier.name
         return facts
 
     def questions(self, item: Item, answer: Answer) -> list[Question]:
@@ -110,10 +110,14 @@ class UroBench:
         return Score(item=item.id, metric="score", value=value, reason=f"{100 * error:.1f} % errors: {transcript}")
 
     def _emotional_speech(self, item: Item, reply: Reply, transcript: str) -> list[Score]:
-        assert self.emotion_scorer is not None
+        assert self.classifier is not None
         probability = 0.0
         if reply.audio:
-            probability = self.emotion_scorer.probability(Speech(*decode_audio(reply.audio)), item.labels["emotion"])
+            probabilities = self.classifier.probabilities(Speech(*decode_audio(reply.audio)))
+            if (emotion := item.labels["emotion"]) not in probabilities:
+                known = ", ".join(probabilities)
+                raise ValueError(f"item {item.id}: {self.classifier.name} does not know {emotion!r}, it knows {known}")
+            probability = probabilities[emotion]
         error = min(uro_word_error(item.language, transcript, item.references[0]), 1.0)
         reason = f"{item.labels['emotion']} {100 * probability:.0f} %, {100 * error:.1f} % errors: {transcript}"
         return [
@@ -134,26 +138,26 @@ def open_uro(
     name: str,
     *,
     prompt_file: str | None = None,
-    emotion_scorer: EmotionScorer | None = None,
+    classifier: SpeechClassifier | None = None,
     versions: Mapping[str, str] | None = None,
 ) -> UroBench:
     """The suite ``name``, one of ``URO_SETS``. ``prompt_file`` replaces the judge's prompt, see
     :mod:`~evaluation.suites.uro_prompts`; ``versions`` names versions of test.jsonl by SHA-256.
 
-    Raises ``ValueError`` for an unknown set, a prompt file without a judge, and GenEmotion without a scorer.
+    Raises ``ValueError`` for an unknown set, a prompt file without a judge, and GenEmotion without a ``classifier``.
     """
     if (uro_set := URO_SETS.get(name)) is None:
         raise ValueError(f"unknown set {name!r} of URO-Bench, expected one of {', '.join(URO_SETS)}")
     default = PROMPTS.get(uro_set.mode)
     if default is None and prompt_file is not None:
         raise ValueError(f"{name} asks no judge: expected no prompt file, got {prompt_file!r}")
-    if uro_set.mode == "emotional speech" and emotion_scorer is None:
-        raise ValueError(f"{name} needs an emotion scorer, got none")
+    if uro_set.mode == "emotional speech" and classifier is None:
+        raise ValueError(f"{name} needs a classifier of emotions in speech, got none")
     answers = ("dialogue", "answer3") if uro_set.is_dialogue else ("answer",)
     return UroBench(
         uro_set=uro_set,
         prompt=None if default is None else open_prompt(prompt_file, default, answers),
-        emotion_scorer=emotion_scorer if uro_set.mode == "emotional speech" else None,
+        classifier=classifier if uro_set.mode == "emotional speech" else None,
         versions=versions or {},
     )
 

@@ -1,7 +1,6 @@
 """How often a model replies exactly as its training corpus does: the first message of every dialogue of a corpus of
 ``ray_jobs.build_dialogues``."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -29,11 +28,7 @@ class Verbatim:
         return [_item(dialogue) for dialogue in read_dialogues(data)]
 
     def describe(self, data: str) -> dict[str, Any]:
-        digest, items = hashlib.sha256(), self.items(data)
-        for item in items:
-            for part in (item.id.encode(), item.turns[0].audio, item.references[0].encode()):
-                digest.update(hashlib.sha256(part).digest())
-        return {"checksum": digest.hexdigest(), "rows": len(items)}
+        return {"rows": len(self.items(data))}
 
     def questions(self, item: Item, answer: Answer) -> list[Question]:
         return []

@@ -29,7 +29,7 @@ class SmallSuite:
         return [Item(id=f"item-{number}", turns=(Turn(text=f"<{number}>"),)) for number in range(int(data))]
 
     def describe(self, data: str) -> dict[str, Any]:
-        return {"checksum": f"checksum of {data}", "rows": int(data)}
+        return {"rows": int(data)}
 
     def questions(self, item: Item, answer: Answer) -> list[Question]:
         content = f"Score {answer.replies[0].transcript}"

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluation.items import Item, Turn
+from evaluation.items import Item, Turn, items_checksum
 from evaluation.run import EvaluationConfig, run_evaluation, sampled
 from tests.evaluation.chat_endpoint import ChatEndpoint, Sent, completion, last_text, pcm, refusal, stream
-from tests.evaluation.small_run import use_small_parts
+from tests.evaluation.small_run import SmallSuite, use_small_parts
 
 ITEMS = 12
 
@@ -74,7 +74,7 @@ def test_a_run_is_answered_transcribed_judged_and_scored(config: EvaluationConfi
     facts = report["facts"]
     assert facts["model_fingerprint"] == {"model": "first"}
     assert (facts["judge"], facts["recogniser"]) == ("judge", "counting")
-    assert facts["data_checksum"] == f"checksum of {ITEMS}"
+    assert facts["data_checksum"] == items_checksum(SmallSuite().items(str(ITEMS)))
     assert Counter(body["model"] for body in endpoint.requests) == {"first": ITEMS, "judge": 2 * ITEMS}
 
 
@@ -147,7 +147,7 @@ def test_what_failed_is_tried_again_at_the_next_start(config: EvaluationConfig, 
 def test_another_run_in_the_same_directory_is_refused(config: EvaluationConfig, url: str) -> None:
     run_evaluation(config)
     for other, difference in (
-        (replace(config, data="13"), f'data.checksum was "checksum of {ITEMS}" and is "checksum of 13"'),
+        (replace(config, data="13"), f"data.rows was {ITEMS} and is 13"),
         (replace(config, model=f"{url}#other"), 'model_fingerprint.model was "first" and is "other"'),
         (replace(config, judge=f"openai:{url}#another"), 'judge was "judge" and is "another"'),
         (replace(config, seed=1), "seed was 0 and is 1"),

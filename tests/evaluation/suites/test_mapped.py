@@ -101,8 +101,6 @@ def test_the_same_items_are_read_from_jsonl_csv_and_parquet(tmp_path: Path) -> N
     read = [suite.items(str(tmp_path / f"rows.{suffix}")) for suffix in ("jsonl", "csv", "parquet")]
     assert read[0] == read[1] == read[2]
     assert [item.turns[0].audio for item in read[0]] == [b"a", b"b"]
-    checksums = {suite.describe(str(tmp_path / f"rows.{suffix}"))["checksum"] for suffix in ("jsonl", "csv", "parquet")}
-    assert len(checksums) == 1
 
 
 def test_only_rows_and_turns_that_match_are_read(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_unweighted_accuracy_is_the_mean_of_the_recalls(tmp_path: Path) -> None:
 
 def test_labels_choose_the_clips_and_what_is_asked(tmp_path: Path) -> None:
     data = prepare(tmp_path / "set", [sample("a", emotion="sad"), sample("b", emotion="other")])
-    (item,) = open_suite("ser", labels=("angry", "sad")).items(data)
+    (item,) = open_suite("ser", labels="angry,sad").items(data)
     assert item.labels == {"emotion": "sad", "labels": ["angry", "sad"]}
     assert "angry, sad" in item.turns[0].instruction
 

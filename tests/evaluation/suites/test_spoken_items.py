@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.items import items_checksum
 from evaluation.suites.records import DataError
-from evaluation.suites.spoken_items import items_checksum, spoken_items
+from evaluation.suites.spoken_items import spoken_items
 from tests.data_pipeline.dialogues.memory import build, dialogue, flac, message
 
 

@@ -11,6 +11,7 @@ from data_pipeline.synthesis.protocols import Speech
 from evaluation.items import Answer, Reply
 from evaluation.scores import Suite
 from evaluation.suites import SUITES, open_suite
+from evaluation.suites.uro_bench import open_uro
 from evaluation.suites.uro_sets import URO_SETS
 from opens2s_core.audio import decode_audio
 from tests.evaluation.suites.asking import FLAC, WAV, judged, spoken_answer, summed
@@ -25,10 +26,10 @@ class Scorer:
 
     name = "fake"
 
-    def probability(self, speech: Speech, emotion: str) -> float:
+    def probabilities(self, speech: Speech) -> dict[str, float]:
         assert speech.rate == 16_000
         assert len(speech.samples) == 3200
-        return 0.8 if emotion == "sad" else 0.05
+        return {"sad": 0.8, "happy": 0.05, "angry": 0.15}
 
 
 def row(number: int, **columns: object) -> dict:
@@ -126,7 +127,7 @@ def test_genemotion_is_probability_times_correct_words(tmp_path: Path) -> None:
         for n, emotion in enumerate(["sad", "sad", "happy", "sad"])
     ]
     write(tmp_path, "uro-genemotion-en", rows)
-    suite = open_suite("uro-genemotion-en", emotion_scorer=Scorer())
+    suite = open_uro("uro-genemotion-en", classifier=Scorer())
     found = score(
         suite,
         tmp_path,
@@ -145,22 +146,27 @@ def test_genemotion_is_probability_times_correct_words(tmp_path: Path) -> None:
 
 def test_genemotion_of_chinese_counts_characters(tmp_path: Path) -> None:
     write(tmp_path, "uro-genemotion-zh", [row(0, emotion="sad", target_text="我有3只狗，真的。")])
-    suite = open_suite("uro-genemotion-zh", emotion_scorer=Scorer())
+    suite = open_uro("uro-genemotion-zh", classifier=Scorer())
     found = score(suite, tmp_path, [(("我有三只狗真的", "我有三只猫真的"), [])])
     assert found["score"] == pytest.approx(100 * 0.8 * (1 - 1 / 7))
 
 
 def test_genemotion_without_speech_is_0(tmp_path: Path) -> None:
     write(tmp_path, "uro-genemotion-en", [row(0, emotion="sad")])
-    suite = open_suite("uro-genemotion-en", emotion_scorer=Scorer())
+    suite = open_uro("uro-genemotion-en", classifier=Scorer())
     (item,) = suite.items(str(tmp_path))
     answer = Answer(item=item.id, replies=(Reply(text="reference 0"),))
     assert summed(suite, suite.scores(item, answer, []))["score"] == 0.0
 
 
-def test_genemotion_needs_a_scorer() -> None:
-    with pytest.raises(ValueError, match="uro-genemotion-zh needs an emotion scorer"):
+def test_genemotion_needs_a_classifier_that_knows_the_emotions(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="uro-genemotion-zh needs a classifier of emotions"):
         open_suite("uro-genemotion-zh")
+    write(tmp_path, "uro-genemotion-en", [row(0, emotion="bored")])
+    suite = open_uro("uro-genemotion-en", classifier=Scorer())
+    (item,) = suite.items(str(tmp_path))
+    with pytest.raises(ValueError, match="item 0000: fake does not know 'bored', it knows sad, happy, angry"):
+        suite.scores(item, spoken_answer(item, ("text", "transcript")), [])
 
 
 def test_questions_with_one_right_answer_are_judged_yes_or_no(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
-"""Classifiers of the tone in which a reply is spoken."""
+"""Classifiers of emotions, or of tones of delivery, in speech."""
 
+import importlib
+import re
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -10,8 +12,8 @@ from data_pipeline.synthesis.quality.emotion import EmotionClassifier
 from data_pipeline.synthesis.quality.prosody_features import prosody_features
 
 
-class ToneClassifier(Protocol):
-    """From a clip to the probabilities of tones, or of emotions."""
+class SpeechClassifier(Protocol):
+    """From a clip to the probabilities of emotions or of tones. URO-Bench uses emotion2vec_plus_large."""
 
     @property
     def name(self) -> str:
@@ -23,7 +25,7 @@ class ToneClassifier(Protocol):
         ...
 
 
-class ProsodyToneClassifier:
+class ProsodyClassifier:
     """A saved :class:`~data_pipeline.synthesis.quality.emotion.EmotionClassifier`, by prosody alone. The clip is taken
     relative to the mean of the speakers with which the classifier was trained."""
 
@@ -36,3 +38,21 @@ class ProsodyToneClassifier:
     def probabilities(self, speech: Speech) -> Mapping[str, float]:
         (found,) = self._classifier.probabilities(prosody_features(speech)[None], [""], {})
         return dict(zip(self._classifier.classes, found.tolist(), strict=True))
+
+
+def open_classifier(spec: str) -> SpeechClassifier:
+    """The classifier of ``spec``: ``MODULE:FUNCTION``, a function without arguments that returns one, or the path or
+    URL of a file as ``ray_jobs.benchmark voices --classifier`` writes it.
+
+    Raises ``ValueError``, ``ImportError`` or ``OSError`` where there is none.
+    """
+    if match := re.fullmatch(r"([\w.]+):(\w+)", spec):
+        module, function = match.groups()
+        try:
+            classifier = getattr(importlib.import_module(module), function)()
+        except AttributeError as error:
+            raise ValueError(f"classifier {spec!r}: {error}, expected MODULE:FUNCTION") from error
+        if not callable(getattr(classifier, "probabilities", None)):
+            raise ValueError(f"classifier {spec!r}: expected an object with name and probabilities, got {classifier!r}")
+        return classifier
+    return ProsodyClassifier(spec)
