@@ -18,13 +18,13 @@ _UNITS_FACTOR = 4
 
 
 class PipelineModel:
-    """``model`` is a path or URL of a bundle, a published directory or an OpenS2S directory; the last one has replies
-    of text alone. Text is greedy, units are sampled at the temperature of the checkpoint with the configured seed."""
+    """``model`` is a path or URL of a bundle, a published directory or an OpenS2S directory; the last one has the text
+    of spoken replies alone. Text is greedy, units are sampled at the temperature of the checkpoint with the configured
+    seed."""
 
     def __init__(self, model: str, config: ModelConfig) -> None:
         self._config = config
-        self._speak = config.spoken and has_voice(model)
-        if self._speak:
+        if config.spoken and has_voice(model):
             info = read_bundle_info(model)
             self._rate = info.sample_rate
             most = math.ceil(_UNITS_FACTOR * info.units_per_token * config.max_tokens)
@@ -45,14 +45,14 @@ class PipelineModel:
         for turn in item.turns:
             messages.append(Message("user", tuple(_content(turn))))
             reply = self._reply(tuple(messages))
-            spoken = self._speak and reply.text
+            spoken = self._config.spoken and reply.text
             messages.append(Message("assistant", (Spoken(reply.text) if spoken else Text(reply.text),)))
             yield reply
 
     def _reply(self, messages: tuple[Message, ...]) -> Reply:
         request = ReplyRequest(
             messages=messages,
-            speak=self._speak,
+            speak=self._config.spoken,
             text=Sampling(max_tokens=self._config.max_tokens),
             units=self._units,
             seed=self._config.seed,

@@ -48,7 +48,7 @@ class Pipeline:
     """
 
     def __init__(self, thinker: Engine, *speech: Engine) -> None:
-        """``speech`` is the speech decoder and token2wav, or nothing: then no reply can be spoken."""
+        """``speech`` is the speech decoder and token2wav, or nothing: then spoken replies have their text alone."""
         self.engines = (thinker, *speech)
         self._replies: dict[ReplyId, _Reply] = {}
         self._ids = itertools.count()
@@ -64,15 +64,12 @@ class Pipeline:
 
     @classmethod
     def load_text(cls, model: str | Path, *, capacity: int = 1, settings: LMSettings | None = None) -> "Pipeline":
-        """The thinker alone, of a bundle or an OpenS2S directory, for replies that are not spoken."""
+        """The thinker alone, of a bundle or an OpenS2S directory: spoken replies have their text and no audio."""
         return cls(build_thinker(opens2s_directory(model), capacity=capacity, settings=settings))
 
     def open(self, request: ReplyRequest, records: Records | None = None) -> ReplyId:
-        """Start a reply, or resume one. Raises as :meth:`Engine.open` does, and ``ValueError`` for a spoken reply of a
-        pipeline without the engines of speech."""
-        if request.speak and len(self.engines) == 1:
-            raise ValueError("a spoken reply was requested: expected speak=False of a pipeline that only has a thinker")
-        reply = _Reply([], unfinished=2 if request.speak else 1)
+        """Start a reply, or resume one. Raises as :meth:`Engine.open` does."""
+        reply = _Reply([], unfinished=2 if request.speak and len(self.engines) > 1 else 1)
         reply_id = next(self._ids)
         self._replies[reply_id] = reply
         try:
@@ -138,7 +135,8 @@ class Pipeline:
             for i, stream in enumerate(reply.streams):
                 for message in self.engines[i].chunks(stream):
                     if isinstance(message, HiddenStates | Units):
-                        self.engines[i + 1].push(reply.streams[i + 1], message)
+                        if len(reply.streams) > i + 1:
+                            self.engines[i + 1].push(reply.streams[i + 1], message)
                     else:
                         reply.output.append(message)
                     reply.hidden_state_messages += isinstance(message, HiddenStates)
