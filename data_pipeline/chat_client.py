@@ -65,10 +65,12 @@ class Sampling:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Completion:
     """``text`` is without a thought that the server returns in a field of its own. ``cut``: it ended at
-    ``max_tokens``."""
+    ``max_tokens``. Tokens as the server counted them, those of the thought included; None: it did not state them."""
 
     text: str
     cut: bool
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
 
 
 class ChatClient:
@@ -125,7 +127,8 @@ class ChatClient:
     def _parse(self, body: bytes) -> Completion:
         url = self._config.base_url
         try:
-            choices = json.loads(body)["choices"]
+            completion = json.loads(body)
+            choices = completion["choices"]
             found = [(choice["message"], choice.get("finish_reason")) for choice in choices]
             answers = [(message.get("content"), message.get("refusal"), reason) for message, reason in found]
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
@@ -138,7 +141,18 @@ class ChatClient:
             raise RejectedRow(f"refused: {str(refusal or reason)[:200]}")
         if not isinstance(text, str | None):
             raise RejectedRow(f"no answer: {url} returned content {text!r:.200}, expected text")
-        return Completion(text=text or "", cut=reason == "length")
+        usage = completion.get("usage")
+        return Completion(
+            text=text or "",
+            cut=reason == "length",
+            prompt_tokens=_token_count(usage, "prompt_tokens"),
+            completion_tokens=_token_count(usage, "completion_tokens"),
+        )
+
+
+def _token_count(usage: object, name: str) -> int | None:
+    count = usage.get(name) if isinstance(usage, dict) else None
+    return count if isinstance(count, int) and count >= 0 else None
 
 
 class RateLimiter:

@@ -8,9 +8,10 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import escape
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -21,9 +22,9 @@ from data_pipeline.records import EMOTIONS
 from data_pipeline.report import DURATION_BINS, LabelCount
 
 INK, MUTED, LINE, ACCENT = "#010101", "#020202", "#030303", "#040404"
-_VARIABLES = {INK: "--ink", MUTED: "--muted", LINE: "--line", ACCENT: "--accent"}
-_WIDTH = 5.6  # inches, for a column of 560 pixels; on a phone it is two thirds as large
-_STYLE: dict[Any, Any] = {
+VARIABLES = {INK: "--ink", MUTED: "--muted", LINE: "--line", ACCENT: "--accent"}
+WIDTH = 5.6  # inches, for a column of 560 pixels; on a phone it is two thirds as large
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.family": "DejaVu Sans",
@@ -41,9 +42,9 @@ def plot_bars(name: str, title: str, bars: Sequence[tuple[str, float, str]]) -> 
     """Bars from top to bottom: label, length, and the text for the length. Those beyond the first twelve are left out
     and counted."""
     shown = bars[:_MOST_BARS]
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         rows = len(shown) + (len(bars) > len(shown))
-        figure = Figure(figsize=(_WIDTH, 0.48 * rows))
+        figure = Figure(figsize=(WIDTH, 0.48 * rows))
         ax = figure.add_axes((0, 0, 1, 1))
         ax.set_axis_off()
         ax.set_xlim(0, max(length for _, length, _ in bars) or 1)
@@ -57,13 +58,13 @@ def plot_bars(name: str, title: str, bars: Sequence[tuple[str, float, str]]) -> 
         if len(bars) > len(shown):
             more = f"and {len(bars) - len(shown):,} more"
             ax.text(0, len(shown) - 0.24, more, color=MUTED, transform=ax.get_yaxis_transform())
-        return _svg(figure, name, title)
+        return svg(figure, name, title)
 
 
 def plot_durations(name: str, title: str, counts: Sequence[int]) -> str:
     """The histogram of :data:`~data_pipeline.report.DURATION_BINS`."""
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 2.9), layout="constrained")
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
         ax = figure.subplots()
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
@@ -76,7 +77,7 @@ def plot_durations(name: str, title: str, counts: Sequence[int]) -> str:
         ax.set_ylim(bottom=0)
         ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: compact(int(value))))
-        return _svg(figure, name, title)
+        return svg(figure, name, title)
 
 
 def plot_labels(name: str, title: str, counts: Sequence[LabelCount]) -> str:
@@ -90,8 +91,8 @@ def plot_labels(name: str, title: str, counts: Sequence[LabelCount]) -> str:
         ),
     )
     largest = max(count.rows for count in counts)
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 0.9 + 0.35 * len(emotions)), layout="constrained")
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.9 + 0.35 * len(emotions)), layout="constrained")
         ax = figure.subplots()
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
@@ -112,7 +113,7 @@ def plot_labels(name: str, title: str, counts: Sequence[LabelCount]) -> str:
             fontsize=10.5,
             rotation=90 if len(groups) > 6 else 0,
         )
-        return _svg(figure, name, title)
+        return svg(figure, name, title)
 
 
 def _one_line(text: str) -> str:
@@ -120,17 +121,19 @@ def _one_line(text: str) -> str:
     return line if len(line) <= _LONGEST_LABEL else f"{line[: _LONGEST_LABEL - 1]}…"
 
 
-def _svg(figure: Figure, name: str, title: str) -> str:
-    """``name`` keeps ids apart from those of other plots in the page; ``title`` is for screen readers, plain words."""
+def svg(figure: Figure, name: str, title: str, colours: Mapping[str, str] = VARIABLES) -> str:
+    """``name`` keeps ids apart from those of other plots in the page; ``title`` is for screen readers. The ``colours``
+    of the drawing become variables of the page."""
     buffer = io.StringIO()
     with rc_context({"svg.hashsalt": name}), warnings.catch_warnings():
         # matplotlib measures text in a font without Chinese; browsers choose one that has it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     drawing = buffer.getvalue()
-    for colour, variable in _VARIABLES.items():
+    for colour, variable in colours.items():
         drawing = drawing.replace(colour, f"var({variable})")
     drawing = drawing[drawing.index("<svg") :]
     drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
     drawing = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", drawing)
-    return re.sub(r'^<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img" aria-label="{title}">', drawing)
+    label = f'role="img" aria-label="{escape(title)}"'
+    return re.sub(r'^<svg [^>]*?(viewBox="[^"]*")[^>]*>', lambda start: f"<svg {start[1]} {label}>", drawing)

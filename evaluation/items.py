@@ -8,10 +8,12 @@ from typing import Any
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Turn:
     """A message of the user. With ``audio`` it is spoken and ``text`` is its transcript, which the model does not see;
-    without, ``text`` is written."""
+    without, ``text`` is written. ``instruction`` is written text before it in the same message, which the model sees,
+    as in the stages of training: "Transcribe the speech." and a clip."""
 
     text: str = ""
     audio: bytes = b""  # encoded, in any format that :func:`opens2s_core.audio.decode_audio` reads
+    instruction: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

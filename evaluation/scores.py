@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from evaluation.items import Answer, Item
 
@@ -54,7 +54,8 @@ class Question:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judgement:
     """One answer of a judge: its text as it came, and the value in it. ``yes-no`` is 1 or 0; ``choice`` is the index of
-    the choice; ``pair`` is 1, 0.5 or 0 for the first answer. An ``error`` says why there is no value."""
+    the choice; ``pair`` is 1, 0.5 or 0 for the first answer. An ``error`` says why there is no value. Tokens are those
+    of all attempts, as the server counted them, else estimated."""
 
     question: str
     sample: int
@@ -62,6 +63,9 @@ class Judgement:
     text: str = ""
     value: float | None = None
     error: str = ""
+    seed: int = 0  # of the attempt that gave ``text``
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
 
 class Suite(Protocol):
@@ -101,4 +105,20 @@ class Suite(Protocol):
     def scores(self, item: Item, answer: Answer, judgements: Sequence[Judgement]) -> list[Score]:
         """The scores of an answer without error, from all judgements with a value of its questions. A score whose
         judgements are missing is left out, never 0."""
+        ...
+
+
+@runtime_checkable
+class JointSuite(Suite, Protocol):
+    """A suite with scores that need the answers to several items: pairs of replies, or how many replies differ.
+
+    Its joint questions and scores come in addition to those of single answers, once all items are answered. ``answers``
+    are by item, only those without an error."""
+
+    def joint_questions(self, items: Sequence[Item], answers: Mapping[str, Answer]) -> list[Question]: ...
+
+    def joint_scores(
+        self, items: Sequence[Item], answers: Mapping[str, Answer], judgements: Sequence[Judgement]
+    ) -> list[Score]:
+        """From all judgements with a value of the joint questions. Each score names one of the items."""
         ...

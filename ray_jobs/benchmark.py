@@ -4,13 +4,14 @@ python -m ray_jobs.benchmark data --json out.json
 python -m ray_jobs.benchmark train --json out.json
 python -m ray_jobs.benchmark serve --json out.json
 python -m ray_jobs.benchmark voices --json out.json
+python -m ray_jobs.benchmark evaluate --json out.json
 python -m ray_jobs.benchmark serve --json out.json --bundle runs/demo/run/export --baseline ../older-checkout
 """
 
 import argparse
 from collections.abc import Sequence
 
-from ray_jobs import benchmark_data, benchmark_serving, benchmark_train, benchmark_voices
+from ray_jobs import benchmark_data, benchmark_evaluate, benchmark_serving, benchmark_train, benchmark_voices
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -22,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     benchmark_train.add_parser(benchmarks)
     benchmark_serving.add_parser(benchmarks)
     benchmark_voices.add_parser(benchmarks)
+    benchmark_evaluate.add_parser(benchmarks)
     args = parser.parse_args(argv)
     args.run(args)
 

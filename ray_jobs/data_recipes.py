@@ -8,12 +8,17 @@ from data_pipeline.records import EMOTIONS
 from data_pipeline.steps.filters import FilterConfig
 from data_pipeline.steps.prepare import ClipConfig
 from data_pipeline.steps.statistics import EMILIA, Quota
-from data_pipeline.steps.tokenise import TokeniseConfig
+from data_pipeline.steps.tokenise import TRANSCRIBE, TokeniseConfig
 
 
 def transcripts() -> PrepareConfig:
     """Stage 0: what is said in a clip. No language model is needed."""
     return PrepareConfig(tokenise=TokeniseConfig(task="transcription"))
+
+
+def transcription() -> PrepareConfig:
+    """Any stage whose LLM learns text: a prompt and a clip, and what is said in it. No language model is needed."""
+    return PrepareConfig(tokenise=TokeniseConfig(task="transcription", transcription_prompt=TRANSCRIBE))
 
 
 def asr() -> PrepareConfig:
@@ -49,7 +54,8 @@ def dialogues() -> PrepareConfig:
 
 
 DATA_RECIPES: dict[str, Callable[[], PrepareConfig]] = {
-    recipe.__name__: recipe for recipe in (transcripts, asr, ser, tts, emilia, emilia_streaming, dialogues)
+    recipe.__name__: recipe
+    for recipe in (transcripts, transcription, asr, ser, tts, emilia, emilia_streaming, dialogues)
 }
 """By the name on the command line."""
 

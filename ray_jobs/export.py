@@ -9,6 +9,7 @@ import argparse
 import json
 import typing
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,15 @@ _MADE_BY = "export.json"
 """In every output: the command that made it, so that the same command leaves it as it is."""
 
 
-def export(run: str, model: str, output: str) -> int:
+def export(run: str, model: str, output: str, *, transcription_prompt: str | None = None) -> int:
     """Write ``model``, a bundle or an OpenS2S directory, with the weights of ``run`` to ``output``; returns their step.
+    ``transcription_prompt`` takes the place of the one that the run's data names.
 
     Raises ``ValueError`` when the run has no checkpoint, or is of other weights than ``model``.
     """
     trained = StageRun.read(run)
+    if transcription_prompt is not None:
+        trained = replace(trained, transcription_prompt=transcription_prompt)
     with new_directory(output) as target:
         trained.export(fetch_directory(model), target)
     return trained.run.checkpoints.steps()[-1]
@@ -82,6 +86,7 @@ def _import(args: argparse.Namespace, target: Path) -> str:
         token2wav=args.token2wav,
         prompt_style=args.prompt_style,
         audio_padding=args.audio_padding,
+        transcription_prompt=args.transcription_prompt,
     )
     sizes = codebook_sizes(target)
     if len(set(sizes.values())) > 1:
@@ -90,7 +95,7 @@ def _import(args: argparse.Namespace, target: Path) -> str:
 
 
 def _run(args: argparse.Namespace, target: Path) -> str:
-    step = export(args.run, args.model, str(target))
+    step = export(args.run, args.model, str(target), transcription_prompt=args.transcription_prompt)
     return f"the weights of step {step} are at {args.output}"
 
 
@@ -126,12 +131,14 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--token2wav", help="published decoder directory (config.yaml, flow.pt, hift.pt)")
     verb.add_argument("--prompt-style", choices=typing.get_args(PromptStyle), help=_KNOWN_HELP)
     verb.add_argument("--audio-padding", choices=typing.get_args(AudioPadding), help=_KNOWN_HELP)
+    verb.add_argument("--transcription-prompt", metavar="TEXT", help=_TRANSCRIPTION_HELP)
     verb.add_argument("--output", required=True, help="directory or URL of the new bundle")
 
     verb = verbs.add_parser("run", help="weights of a training run → bundle")
     verb.set_defaults(make=_run)
     verb.add_argument("--run", required=True, help="directory or URL of a training run (ray_jobs.train)")
     verb.add_argument("--model", required=True, help="what the run started from: a bundle or an OpenS2S directory")
+    verb.add_argument("--transcription-prompt", metavar="TEXT", help=_TRANSCRIPTION_HELP)
     verb.add_argument("--output", required=True, help="directory or URL of the new model")
 
     verb = verbs.add_parser("publish", help="bundle → published directories")
@@ -159,6 +166,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _KNOWN_HELP = "how the model was trained, where its config.json does not say it (then: chat, full)"
+_TRANSCRIPTION_HELP = (
+    "text before a clip that the model was trained to transcribe, where neither its config.json nor its training data "
+    "names it"
+)
 _STYLE_HELP = "how assistant turns open, stored with the model (opens2s_core/prompt/writer.py); default %(default)s"
 _PADDING_HELP = "what short clips are padded with, stored with the model (%(default)s)"
 

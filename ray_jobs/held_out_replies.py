@@ -6,17 +6,14 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-import torch
 from transformers import PreTrainedTokenizerFast
 
 from opens2s_core.audio import encode_audio
 from opens2s_core.checkpoint.bundle import OPENS2S, TOKEN2WAV, opens2s_directory, read_bundle_info
-from opens2s_core.checkpoint.opens2s import load_prompt_builder, load_thinker
-from opens2s_core.checkpoint.vocabulary import read_vocabulary
+from opens2s_core.checkpoint.opens2s import load_prompt_builder
 from opens2s_core.inference.engine import ContextLengthExceeded
-from opens2s_core.inference.messages import AudioChunk, Finish, ReplyRequest, Sampling, StageMessage, TextDelta
+from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling, TextDelta
 from opens2s_core.inference.pipeline import Pipeline
-from opens2s_core.inference.thinker import ThinkerEngine
 from opens2s_core.prompt import (
     AUDIO_SLOT,
     SPEECH_TOKENS,
@@ -139,23 +136,7 @@ def _generator(model: Path, opens2s: Path) -> tuple[Any, int, float]:
     if (model / OPENS2S).is_dir() and (model / TOKEN2WAV).is_dir():
         info = read_bundle_info(model)
         return Pipeline.load(model).reply, info.sample_rate, info.units_temperature
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    thinker = load_thinker(opens2s, torch.float32 if device == "cpu" else None).to(device)
-    engine = ThinkerEngine(thinker, read_vocabulary(opens2s), capacity=1)
-
-    def text_only(request: ReplyRequest) -> Iterator[StageMessage]:
-        stream = engine.open(request)
-        try:
-            while True:
-                engine.step()
-                for message in engine.chunks(stream):
-                    yield message
-                    if isinstance(message, Finish):
-                        return
-        finally:
-            engine.close(stream)
-
-    return text_only, 0, 1.0
+    return Pipeline.load_text(opens2s).reply, 0, 1.0
 
 
 def _with_waveforms(messages: Sequence[Message], clips: Sequence[Any]) -> list[Message]:

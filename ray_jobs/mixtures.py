@@ -1,8 +1,10 @@
-"""The data of each training stage as named mixtures: the paper's (arXiv 2507.05177, section 3 and appendix A), and one
-for stage 0."""
+"""The data of each training stage as named mixtures: the paper's (arXiv 2507.05177, section 3 and appendix A), one for
+stage 0, and one for a stage 3 that trains transcription too."""
 
 from data_pipeline.dataset.mixture import Mixture, MixtureSource
 
+# Empathetic dialogues, general ones, and the text-to-speech pairs that are made of their replies.
+_STAGE3 = (("empathetic", 1.0, None), ("general", 1.0, None), ("replies_tts", 1.0, None))
 _NAMES: dict[str, tuple[tuple[str, float, str | None], ...]] = {
     # Conversations for the LLM (recipe dialogues: their written samples count); clips with their transcripts, and with
     # emotions where the corpus has them, for the audio encoder (recipe transcripts).
@@ -23,8 +25,9 @@ _NAMES: dict[str, tuple[tuple[str, float, str | None], ...]] = {
     ),
     "stage2a": (("emilia", 1.0, "en"), ("emilia", 1.0, "zh")),
     "stage2b": (("emilia_streaming", 1.0, "en"), ("emilia_streaming", 1.0, "zh")),
-    # Empathetic dialogues, general ones, and the text-to-speech pairs that are made of their replies.
-    "stage3": (("empathetic", 1.0, None), ("general", 1.0, None), ("replies_tts", 1.0, None)),
+    "stage3": _STAGE3,
+    # A model that also transcribes (recipe transcription).
+    "stage3_transcription": (*_STAGE3, ("transcription", 1.0, None)),
 }
 """Data sets by the name of their directory, their weights and languages."""
 

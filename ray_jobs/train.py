@@ -27,6 +27,7 @@ from data_pipeline.dataset import absolute_url, read_report
 from data_pipeline.dataset.index import INDEX
 from data_pipeline.dataset.layout import DatasetFiles
 from data_pipeline.dataset.mixture import Mixture, MixtureSource
+from data_pipeline.preparation.transcription import transcription_prompt
 from data_pipeline.report import merge_reports
 from opens2s_core.checkpoint.bundle import opens2s_directory
 from opens2s_core.checkpoint.files import weight_files
@@ -78,6 +79,11 @@ def train(
     if "units" in config.stage.losses:
         units_per_token = merge_reports(read_report(source.data) for source in sources.sources).units_per_token
     identity = _identity(config, sources, model) | {"units_per_token": units_per_token}
+    prompt = None
+    if config.stage.learns_from_clips:
+        prompt = transcription_prompt(source.data for source in sources.sources)
+    if prompt is not None:  # runs of earlier versions have no such key
+        identity["transcription_prompt"] = prompt
     if teacher is not None:
         teacher = absolute_directory(teacher)
         identity["teacher"] = _weights_digest(teacher_directory(teacher))
@@ -91,7 +97,13 @@ def train(
         data=sources,
         model=model,
         teacher=teacher,
-        run=StageRun(run=run, stage=config.stage, seed=config.plan.seed, units_per_token=units_per_token),
+        run=StageRun(
+            run=run,
+            stage=config.stage,
+            seed=config.plan.seed,
+            units_per_token=units_per_token,
+            transcription_prompt=prompt,
+        ),
         wandb=wandb,
     )
     with run.for_one_job(), show_training(config.stage.name, config.run.steps) as progress:

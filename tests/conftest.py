@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -22,6 +22,7 @@ import ray
 import s3fs
 import torch
 
+from data_pipeline.steps.tokenise import TRANSCRIBE
 from data_pipeline.synthesis.sentences.held_out import HELD_OUT_SENTENCES
 from opens2s_core.audio import SAMPLE_RATE
 from opens2s_core.checkpoint.bundle import OPENS2S, SPEECH_TOKENIZER, TOKEN2WAV
@@ -191,7 +192,8 @@ def untrained_voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_bundle(untrained_voice: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained bundle directory."""
+    """An untrained bundle directory, whose configuration has a transcription prompt as if it was trained to
+    transcribe."""
     bundle = tmp_path_factory.mktemp("bundle")
     create_bundle(TINY, HELD_OUT_SENTENCES, untrained_voice, bundle)
     _stir(bundle / OPENS2S)
@@ -206,4 +208,5 @@ def _stir(directory: Path) -> None:
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 parameter.normal_(0, 0.3, generator=generator)
+    model.config = replace(model.config, transcription_prompt=TRANSCRIBE)
     save_opens2s(model, directory)

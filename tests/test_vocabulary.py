@@ -47,6 +47,7 @@ ALLOWED = {
     ("data_pipeline/steps/row.py", "RowStep"),
     ("data_pipeline/report_plots.py", "figure"),  # matplotlib's
     ("data_pipeline/synthesis/quality/distributions.py", "figure"),
+    ("evaluation/report/plots.py", "figure"),
     ("opens2s_core/benchmark/plots.py", "figure"),
     ("opens2s_core/benchmark/plots.py", "_figure"),
     ("opens2s_core/models/packed_attention.py", "pack"),  # sequences in one row without padding

@@ -12,7 +12,7 @@ from data_pipeline.corpora.rows import bad_row
 from data_pipeline.corpora.tables import json_rows
 from data_pipeline.records import EMOTIONS, Emotion, Reject, RejectedRow, Utterance
 
-_EMOTIONS: dict[str, Emotion] = {
+EMOTION_NAMES: dict[str, Emotion] = {
     "neutral": "neutral",
     "neu": "neutral",
     "happy": "happy",
@@ -43,6 +43,7 @@ _EMOTIONS: dict[str, Emotion] = {
     "other": "other",
     "oth": "other",
 }
+"""What corpora call an emotion, and what it is called here."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +104,7 @@ class Manifest:
 
 
 def _emotion(label: str) -> Emotion:
-    emotion = _EMOTIONS.get(label.casefold())
+    emotion = EMOTION_NAMES.get(label.casefold())
     if emotion is None:
         raise RejectedRow(f"unknown emotion: {label!r:.100}, expected an emotion such as {', '.join(EMOTIONS)}")
     return emotion

@@ -90,8 +90,8 @@ class QualityConfig:
     """``recogniser`` as for :func:`~data_pipeline.synthesis.recognisers.opening.open_recogniser`.
 
     ``similarity`` is that of cloned voices to their seed clips. ``emotions`` is the path or URL of a classifier of
-    users' emotions, see ``ray_jobs.benchmark voices``. Models measure ``share`` of the clips, chosen by ``seed``; all
-    else is measured of all clips.
+    users' emotions, as ``ray_jobs.benchmark voices`` writes it, or ``embedded``: that of the embedded voices. Models
+    measure ``share`` of the clips, chosen by ``seed``; all else is measured of all clips.
     """
 
     recogniser: str = ""

@@ -1,6 +1,7 @@
 """Writers, speakers, recognisers and models by their names, opened once in a process."""
 
 from functools import lru_cache
+from importlib import resources
 from typing import get_args
 
 import fsspec
@@ -104,10 +105,14 @@ def _models(config: QualityConfig) -> Models:
         recogniser=open_recogniser(config.recogniser),
         dnsmos=Dnsmos() if config.dnsmos else None,
         speaker_encoder=ResemblyzerEncoder() if config.similarity else None,
-        emotions=_emotions(config.emotions) if config.emotions else None,
+        emotions=open_emotions(config.emotions) if config.emotions else None,
     )
 
 
-def _emotions(path: str) -> EmotionClassifier:
-    with fsspec.open(path, "rb") as file:
+def open_emotions(source: str) -> EmotionClassifier:
+    """The classifier of :class:`~data_pipeline.dialogues.config.QualityConfig`."""
+    if source == "embedded":
+        with (resources.files("data_pipeline.synthesis.quality") / "embedded_emotions.npz").open("rb") as file:
+            return EmotionClassifier.load(file)
+    with fsspec.open(source, "rb") as file:
         return EmotionClassifier.load(file)

@@ -25,17 +25,23 @@ CONTINUE = "Continue the following sentence in a coherent style: "
 CONTINUE_EMOTION = "Continue the following sentence based on the conveyed emotion tone in a coherent style: "
 """The text of the prompt before a clip that is continued in its emotion."""
 
+TRANSCRIBE = "Transcribe the following speech: "
+"""The text of the prompt before a clip that is transcribed."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokeniseConfig:
     """Samples of rows. ``text_prompts`` adds a sample with the user's text in place of the clips (paper section
     3.2: trained on speech alone, the speech decoder fails on text). Speaker vectors have ``speaker_dim`` numbers.
+    ``transcription_prompt`` is the text before a clip that is transcribed; a model that learns from such samples keeps
+    it as the way to ask for a transcript.
 
     ``max_text_tokens`` limits each text of a row, ``max_length`` the LLM positions of a sample.
     """
 
     task: Task
     text_prompts: bool = False
+    transcription_prompt: str = ""
     max_text_tokens: int = 1024
     max_length: int = 8192
     speaker_dim: int = SPEAKER_DIM
@@ -50,6 +56,8 @@ class TokeniseConfig:
             raise ValueError(f"task is {self.task!r}, expected one of {', '.join(TASKS)}")
         if self.text_prompts and self.task != "conversation":
             raise ValueError(f"text_prompts of the task {self.task!r}: expected them for conversations only")
+        if self.transcription_prompt and self.task != "transcription":
+            raise ValueError(f"transcription_prompt of the task {self.task!r}: expected one for transcription only")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +107,18 @@ def _sources(row: PreparedRow, config: TokeniseConfig) -> list[_Source]:
         assert isinstance(entry, Conversation), f"{entry.id}: expected a conversation for the task {config.task!r}"
         return _talk(row, entry, config)
     assert isinstance(entry, Utterance), f"{entry.id}: expected an utterance for the task {config.task!r}"
-    return [_utterance(row, entry, config.task)]
+    return [_utterance(row, entry, config)]
 
 
-def _utterance(row: PreparedRow, entry: Utterance, task: Task) -> _Source:
+def _utterance(row: PreparedRow, entry: Utterance, config: TokeniseConfig) -> _Source:
     """A clip with its transcript or its continuation."""
     clip = Audio(_Clip(row.clips[0], row.clip_samples[0]))
-    instruction: list[Text] = []
-    reply = entry.text
-    if task != "transcription":
+    prompt, reply = config.transcription_prompt, entry.text
+    if config.task != "transcription":
         assert row.continuation is not None, f"{entry.id}: expected a continuation"
         reply = row.continuation
-        instruction = [Text(CONTINUE if task == "continuation" else CONTINUE_EMOTION)]
+        prompt = CONTINUE if config.task == "continuation" else CONTINUE_EMOTION
+    instruction = [Text(prompt)] if prompt else []
     assistant = Message("assistant", (Text(reply),))
     written = (Message("user", (*instruction, Text(entry.text))), assistant)
     return _Source(

@@ -41,6 +41,7 @@ class BundleInfo:
     context: int | None = None  # positions of the longest conversation that the LLM reads (None: no LLM in the bundle)
     audio_positions: float = 0.0  # positions per second of a user's audio
     units_temperature: float = 1.0  # at which speech units are sampled
+    transcription_prompt: str = ""  # the text before a clip that the model was trained to transcribe; empty: it was not
     writes_tools: bool = False  # its tokenizer has a chat template, which writes tools
     voices: tuple[str, ...] = ()  # names of its speaker vectors
 
@@ -61,6 +62,7 @@ def read_bundle_info(bundle: str | Path) -> BundleInfo:
         voice_trained=config.trained,
         context=model.llm.max_position_embeddings if model else None,
         audio_positions=model.audio_positions(_MINUTE) / 60 if model else 0.0,
+        transcription_prompt=model.transcription_prompt if model else "",
         writes_tools=has_chat_template(opens2s),
         voices=tuple(load_voices(path)),
     )

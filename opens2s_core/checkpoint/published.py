@@ -1,9 +1,10 @@
 """Between bundles and the directories that the published code reads.
 
 Bundles: safetensors, the vocoder's weight normalisation folded, tied heads left out, and in ``config.json`` the
-settings ``audio_padding`` and ``prompt_style``. Published: every tensor under its published name and in the file format
-that the published code reads. That code ignores the two settings; they are kept for other readers. A tokenizer without
-a chat template gets one that writes the prompts of training (see :func:`chat_template` for one difference).
+settings ``audio_padding``, ``prompt_style`` and ``transcription_prompt``. Published: every tensor under its published
+name and in the file format that the published code reads. That code ignores these settings; they are kept for other
+readers. A tokenizer without a chat template gets one that writes the prompts of training (see :func:`chat_template` for
+one difference).
 """
 
 import shutil
@@ -81,18 +82,23 @@ def import_published(
     token2wav: str | Path | None = None,
     prompt_style: PromptStyle | None = None,
     audio_padding: AudioPadding | None = None,
+    transcription_prompt: str | None = None,
 ) -> None:
     """Write a bundle into ``output`` from published directories (paths or URLs); what is not given is left out of it.
 
-    ``prompt_style`` and ``audio_padding`` replace the settings of the directory, whose defaults are ``chat`` and
-    ``full``. Raises :class:`CheckpointError` or :class:`ConfigError`.
+    ``prompt_style``, ``audio_padding`` and ``transcription_prompt`` replace the settings of the directory, whose
+    defaults are ``chat``, ``full`` and an empty text. Raises :class:`CheckpointError` or :class:`ConfigError`.
     """
     bundle = Path(output)
     if opens2s is not None:
         source = fetch_directory(opens2s)
         read_vocabulary(source)  # raises for missing files before the weights are loaded
         model = opens2s_files.load_opens2s(source)
-        given = {"prompt_style": prompt_style, "audio_padding": audio_padding}
+        given = {
+            "prompt_style": prompt_style,
+            "audio_padding": audio_padding,
+            "transcription_prompt": transcription_prompt,
+        }
         config = model.config.to_dict() | {key: value for key, value in given.items() if value is not None}
         opens2s_files.write_opens2s(opens2s_files.saved_state(model), config, bundle / OPENS2S)
         _copy_opens2s_settings(source, bundle / OPENS2S, model.config.audio_encoder.num_mel_bins)
@@ -114,7 +120,8 @@ def _publish_opens2s(model: OpenS2S, source: Path, target: Path) -> None:
         )
     state = opens2s_files.published_state(model)
     copies = {head: state[head].clone() for head in opens2s_files.shared_heads(model)}
-    trained_as = {"audio_padding": model.config.audio_padding, "prompt_style": model.config.prompt_style}
+    names = ("audio_padding", "prompt_style", "transcription_prompt")
+    trained_as = {name: value for name, value in model.config.to_dict().items() if name in names}
     opens2s_files.write_opens2s(state | copies, model.config.published() | trained_as, target)
     _copy_opens2s_settings(source, target, model.config.audio_encoder.num_mel_bins)
     for config in target.rglob("tokenizer_config.json"):

@@ -38,14 +38,15 @@ def build_engine(stage: Stage, bundle: str | Path, *, capacity: int, settings: E
     directory = fetch_directory(bundle, f"{TOKEN2WAV if stage == 'token2wav' else OPENS2S}/*")
     match stage:
         case "thinker":
-            return _build_thinker(directory / OPENS2S, capacity, settings.thinker)
+            return build_thinker(directory / OPENS2S, capacity=capacity, settings=settings.thinker)
         case "speech_decoder":
             return _build_speech_decoder(directory / OPENS2S, capacity, settings.speech_decoder)
         case "token2wav":
             return _build_token2wav(directory / TOKEN2WAV, capacity, settings.token2wav)
 
 
-def _build_thinker(opens2s: Path, capacity: int, settings: LMSettings) -> Engine:
+def build_thinker(opens2s: Path, *, capacity: int, settings: LMSettings | None = None) -> Engine:
+    """The thinker of an OpenS2S directory; see :func:`build_engine`."""
     from opens2s_core.checkpoint.opens2s import load_thinker
     from opens2s_core.checkpoint.vocabulary import read_vocabulary
     from opens2s_core.inference.thinker import ThinkerEngine

@@ -5,9 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from opens2s_core.checkpoint.bundle import opens2s_directory
 from opens2s_core.inference.engine import Engine, StreamFailed, StreamId
 from opens2s_core.inference.family import OPENS2S, Records, is_final
-from opens2s_core.inference.loading import EngineSettings, build_engine
+from opens2s_core.inference.lm_settings import LMSettings
+from opens2s_core.inference.loading import EngineSettings, build_engine, build_thinker
 from opens2s_core.inference.messages import (
     AudioChunk,
     Finish,
@@ -45,8 +47,9 @@ class Pipeline:
     audio does not wait for text that cannot be spoken yet.
     """
 
-    def __init__(self, thinker: Engine, speech_decoder: Engine, token2wav: Engine) -> None:
-        self.engines = (thinker, speech_decoder, token2wav)
+    def __init__(self, thinker: Engine, *speech: Engine) -> None:
+        """``speech`` is the speech decoder and token2wav, or nothing: then no reply can be spoken."""
+        self.engines = (thinker, *speech)
         self._replies: dict[ReplyId, _Reply] = {}
         self._ids = itertools.count()
 
@@ -59,8 +62,16 @@ class Pipeline:
             build_engine("token2wav", directory, capacity=capacity, settings=settings),
         )
 
+    @classmethod
+    def load_text(cls, model: str | Path, *, capacity: int = 1, settings: LMSettings | None = None) -> "Pipeline":
+        """The thinker alone, of a bundle or an OpenS2S directory, for replies that are not spoken."""
+        return cls(build_thinker(opens2s_directory(model), capacity=capacity, settings=settings))
+
     def open(self, request: ReplyRequest, records: Records | None = None) -> ReplyId:
-        """Start a reply, or resume one. Raises as :meth:`Engine.open` does."""
+        """Start a reply, or resume one. Raises as :meth:`Engine.open` does, and ``ValueError`` for a spoken reply of a
+        pipeline without the engines of speech."""
+        if request.speak and len(self.engines) == 1:
+            raise ValueError("a spoken reply was requested: expected speak=False of a pipeline that only has a thinker")
         reply = _Reply([], unfinished=2 if request.speak else 1)
         reply_id = next(self._ids)
         self._replies[reply_id] = reply

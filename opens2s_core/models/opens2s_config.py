@@ -19,7 +19,14 @@ _FOREIGN_KEYS = {"architectures", "torch_dtype", "dtype", "transformers_version"
 """Keys of the published config.json that do not describe the architecture."""
 _SUB_CONFIGS = ("audio_encoder_config", "llm_config", "tts_lm_config")
 _PUBLISHED_KEYS = {*_SUB_CONFIGS, "adapter_inner_dim", "conv_kernel_sizes", "interleave_strategy"}
-_OWN_KEYS = {"audio_padding", "prompt_style", "units_per_token", "units_temperature", "speaker_dim"}
+_OWN_KEYS = {
+    "audio_padding",
+    "prompt_style",
+    "transcription_prompt",
+    "units_per_token",
+    "units_temperature",
+    "speaker_dim",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +63,10 @@ class Interleave:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenS2SConfig:
-    """The published ``config.json`` and five additional settings: the padding of audio, the prompt style of training,
-    the number of speech units per hidden state in the training data (None: unknown), the temperature for sampling units
-    (1 in the published server; 0 is greedy), and the size of a speaker vector."""
+    """The published ``config.json`` and six additional settings: the padding of audio, the prompt style of training,
+    the text before a clip that the model was trained to transcribe (empty: it was not trained to), the number of speech
+    units per hidden state in the training data (None: unknown), the temperature for sampling units (1 in the published
+    server; 0 is greedy), and the size of a speaker vector."""
 
     audio_encoder: Qwen2AudioEncoderConfig
     llm: Qwen3Config
@@ -68,6 +76,7 @@ class OpenS2SConfig:
     interleave: Interleave = field(default_factory=Interleave)
     audio_padding: AudioPadding = "full"
     prompt_style: PromptStyle = "chat"
+    transcription_prompt: str = ""
     units_per_token: float | None = None
     units_temperature: float = 1.0
     speaker_dim: int = SPEAKER_DIM
@@ -91,6 +100,7 @@ class OpenS2SConfig:
             interleave=Interleave.parse(values["interleave_strategy"]),
             audio_padding=_one_of(AudioPadding, "audio_padding", values.get("audio_padding", "full")),
             prompt_style=_one_of(PromptStyle, "prompt_style", values.get("prompt_style", "chat")),
+            transcription_prompt=_text("transcription_prompt", values.get("transcription_prompt", "")),
             units_per_token=_units_per_token(values.get("units_per_token")),
             units_temperature=_temperature(values.get("units_temperature", 1.0)),
             speaker_dim=_positive("speaker_dim", values.get("speaker_dim", SPEAKER_DIM)),
@@ -99,6 +109,8 @@ class OpenS2SConfig:
     def to_dict(self) -> dict[str, Any]:
         """The published layout with the additional settings."""
         own: dict[str, Any] = {"audio_padding": self.audio_padding, "prompt_style": self.prompt_style}
+        if self.transcription_prompt:
+            own["transcription_prompt"] = self.transcription_prompt
         if self.units_per_token is not None:
             own["units_per_token"] = self.units_per_token
         if self.units_temperature != 1.0:
@@ -127,6 +139,12 @@ class OpenS2SConfig:
 def _positive(key: str, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigError(f"{key}: expected a positive integer, got {value!r}")
+    return value
+
+
+def _text(key: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(f"{key}: expected a text, got {value!r}")
     return value
 
 

@@ -62,6 +62,11 @@ class StageConfig:
             raise ConfigError(f"{self.name}: {problem}, got rates {dict(self.rates)} and losses {dict(self.losses)}")
 
     @property
+    def learns_from_clips(self) -> bool:
+        """Whether the replies to clips are learned as text: with transcripts as replies, transcription."""
+        return self.text_of == "all" and bool(self.losses.keys() & {"text", "distillation"})
+
+    @property
     def uses_llm(self) -> bool:
         return self.reply_layout == "interleaved" and bool(self.losses.keys() & {"text", "units", "distillation"})
 

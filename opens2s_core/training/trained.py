@@ -23,12 +23,15 @@ from opens2s_core.training.stages import StageConfig
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageRun:
-    """A run of a stage. ``units_per_token``: of the data of the speech decoder, None where it is not trained."""
+    """A run of a stage. ``units_per_token``: of the data of the speech decoder, None where it is not trained.
+    ``transcription_prompt``: the text before the clips whose transcripts are trained on, None where none are: then that
+    of the start is kept."""
 
     run: Run
     stage: StageConfig
     seed: int
     units_per_token: float | None
+    transcription_prompt: str | None = None
 
     @classmethod
     def read(cls, directory: str | Path) -> "StageRun":
@@ -41,6 +44,7 @@ class StageRun:
                 stage=parse_config(StageConfig, values["config"]["stage"], "stage"),
                 seed=values["config"]["plan"]["seed"],
                 units_per_token=values["units_per_token"],
+                transcription_prompt=values.get("transcription_prompt"),
             )
         except (FileNotFoundError, ValueError, LookupError, TypeError) as error:
             raise RunError(f"{run.folder.url}: expected a training run of a stage of OpenS2S: {error}") from error
@@ -65,6 +69,8 @@ class StageRun:
             merge_lora(model.thinker)
         if self.units_per_token is not None:
             model.config = replace(model.config, units_per_token=self.units_per_token)
+        if self.transcription_prompt is not None:
+            model.config = replace(model.config, transcription_prompt=self.transcription_prompt)
         return model.requires_grad_(True)
 
     def export(self, start: Path, directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""Audio files of clients, in base64, as the samples that the model reads."""
+"""Audio files of clients, as they are or in base64, as the samples that the model reads."""
 
 import base64
 import binascii
@@ -16,6 +16,11 @@ def decode_input(data: str, *, max_seconds: float) -> Waveform:
     (``data:audio/wav;base64,…``).
     """
     file = _from_base64(_without_data_url(data) if data.startswith("data:") else data)
+    return decode_file(file, max_seconds=max_seconds)
+
+
+def decode_file(file: bytes, *, max_seconds: float) -> Waveform:
+    """An audio file of at most ``max_seconds`` → mono samples (n,) at 16 kHz. Raises :class:`AudioError`."""
     if not file:
         raise AudioError("audio is empty: it has no bytes")
     return resample(*decode_audio(file, max_seconds=max_seconds), SAMPLE_RATE)

@@ -20,7 +20,8 @@ Voices = Mapping[str, NDArray[np.float32] | None]
 class ApiContext:
     """``model`` is the name by which clients know what is served. ``units_per_token`` is the expected length of speech:
     speech units for each text token; ``units_temperature`` is how they are sampled. ``writes_tools`` is whether the
-    model's tokenizer has a chat template, which tools need. ``transcripts`` holds, by audio id, what earlier spoken
+    model's tokenizer has a chat template, which tools need. ``transcription_prompt`` is the text before a clip that the
+    model was trained to transcribe, empty where it was not. ``transcripts`` holds, by audio id, what earlier spoken
     replies to this client said, for those ids that the request refers to."""
 
     model: str
@@ -28,6 +29,7 @@ class ApiContext:
     units_per_token: float
     units_temperature: float = 1.0
     writes_tools: bool = True
+    transcription_prompt: str = ""
     voices: Voices = field(default_factory=lambda: {DEFAULT_VOICE: None})
     transcripts: Mapping[str, str] = field(default_factory=dict)
 

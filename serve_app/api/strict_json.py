@@ -27,7 +27,9 @@ _EXPECTED = {
     "string_type": "a string",
     "int_type": "an integer",
     "float_type": "a number",
+    "float_parsing": "a number",
     "bool_type": "true or false",
+    "bool_parsing": "true or false",
     "too_long": "at most {max_length} items",
 }
 """What is expected where pydantic's own text names a Python type, by the type of its error."""
@@ -51,6 +53,11 @@ def parse_json(model: type[Model], body: bytes, limits: Limits) -> Model:
         value = from_json(body.removeprefix(codecs.BOM_UTF8))
     except ValueError as error:
         raise ApiError(400, f"the body is not JSON: {error}") from error
+    return validated(model, value, limits)
+
+
+def validated(model: type[Model], value: Any, limits: Limits) -> Model:
+    """``value`` as the ``model``. Raises :class:`ApiError` naming the first field that is wrong."""
     try:
         return model.model_validate(value, context=limits)
     except ValidationError as error:

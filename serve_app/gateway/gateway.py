@@ -60,6 +60,7 @@ class Gateway:
             units_per_token=self._info.units_per_token,
             units_temperature=self._info.units_temperature,
             writes_tools=self._info.writes_tools,
+            transcription_prompt=self._info.transcription_prompt,
             voices={DEFAULT_VOICE: None, **load_voices(self._bundle)},
         )
         return create_api(self._config, self._info, context, self)

@@ -44,8 +44,8 @@ class Reply:
 
     def __init__(self, requests: Sequence[ReplyRequest], context: ReplyContext) -> None:
         self.stats = ReplyStats(context.sample_rate)
+        self.requests = requests
         self._context = context
-        self._requests = requests
         self._messages: asyncio.Queue[StageMessage | None] = asyncio.Queue()  # None at the end
         self._first: list[StageMessage | None] = []
         self._finishes: list[Finish] = []
@@ -63,7 +63,7 @@ class Reply:
     def finish(self) -> Finish | None:
         """How the reply ended, None until then: the counts of its parts together, and "length" where the text or the
         speech of any was cut."""
-        if len(self._finishes) < len(self._requests):
+        if len(self._finishes) < len(self.requests):
             return None
         cut = self._cut or any(finish.reason == "length" for finish in self._finishes)
         return Finish(
@@ -102,10 +102,10 @@ class Reply:
 
     async def _run(self) -> None:
         try:
-            if any(request.speak for request in self._requests):
+            if any(request.speak for request in self.requests):
                 self._spoken.enter_context(self._context.stages.pacer.spoken())
                 self._without_audio.enter_context(self._context.stages.pacer.first_audio())
-            for number, request in enumerate(self._requests):
+            for number, request in enumerate(self.requests):
                 await self._make(request, number)
             if self._closed:
                 return

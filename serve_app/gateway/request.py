@@ -24,6 +24,7 @@ from serve_app.gateway.reply import Reply, ReplyContext
 from serve_app.observability.metrics import GatewayMetrics
 
 Parsed = TypeVar("Parsed")
+JSON = "application/json"
 
 
 class Backend(Protocol):
@@ -79,19 +80,19 @@ class Intake:
             raise ApiError(503, "this server is about to stop: ask another", code="draining")
 
     @asynccontextmanager
-    async def enter(self, http: Request) -> AsyncIterator["AdmittedRequest"]:
-        """Admit a request for a reply. Refusals that need no body come before it is read. What the request holds is
-        released at the end, unless it was passed on to the response."""
+    async def enter(self, http: Request, media_type: str = JSON) -> AsyncIterator["AdmittedRequest"]:
+        """Admit a request for a reply whose body is of ``media_type``. Refusals that need no body come before it is
+        read. What the request holds is released at the end, unless it was passed on to the response."""
         self.check_accepting()
         client = self.client(http)
-        check_json(http.headers.get("content-type"))
+        check_media_type(http.headers.get("content-type"), media_type)
         self.backend.admission.check(client)
         async with AsyncExitStack() as held:
             yield AdmittedRequest(self, http, client, held)
 
     async def read_json(self, http: Request, parse: Callable[[bytes, ApiContext], Parsed]) -> Parsed:
         """The body of a request that asks for no reply. Raises :class:`ApiError`."""
-        check_json(http.headers.get("content-type"))
+        check_media_type(http.headers.get("content-type"), JSON)
         async with self.bodies.read(http) as body:
             return await self.decode(parse, body, self.context)
 
@@ -159,12 +160,12 @@ class AdmittedRequest:
         return keep
 
 
-def check_json(content_type: str | None) -> None:
-    """Requires ``application/json``, which browsers send to another origin only after a CORS preflight. Raises
-    :class:`ApiError` (415)."""
-    if content_type is not None and content_type.partition(";")[0].strip().lower() == "application/json":
+def check_media_type(content_type: str | None, expected: str) -> None:
+    """Requires bodies of the ``expected`` type. Raises :class:`ApiError` (415). Browsers send JSON to another origin
+    only after a CORS preflight, and forms without one: :func:`check_origin` refuses those."""
+    if content_type is not None and content_type.partition(";")[0].strip().lower() == expected:
         return
-    raise ApiError(415, f"content type {content_type!r}: expected 'application/json'", code="unsupported_media_type")
+    raise ApiError(415, f"content type {content_type!r}: expected {expected!r}", code="unsupported_media_type")
 
 
 def new_id() -> str:

@@ -18,6 +18,7 @@ from opens2s_core.inference.messages import ReplyRequest
 from serve_app.api.chat_request import ChatRequest, chat_reply_request, parse_chat
 from serve_app.api.chat_response import ReplyShape, completion, events
 from serve_app.api.context import ApiContext
+from serve_app.api.form_data import MULTIPART
 from serve_app.api.reference_worker import (
     ReferenceRequest,
     list_models,
@@ -29,6 +30,16 @@ from serve_app.api.reference_worker import (
     worker_status,
 )
 from serve_app.api.speech import content_type, parse_speech, speech_audio, speech_events, speech_reply_requests
+from serve_app.api.transcription import (
+    TranscriptionRequest,
+    check_transcribes,
+    clip_seconds,
+    parse_transcription,
+    transcript,
+    transcript_body,
+    transcript_events,
+    transcription_reply_request,
+)
 from serve_app.config import ServeConfig
 from serve_app.errors import ApiError, internal_error
 from serve_app.gateway.request import Backend, Intake, ReplyOptions, new_id
@@ -97,6 +108,23 @@ class Endpoints:
             audio = await _started(speech_audio(reply, speech.audio_format, rate))
             return StreamedReply(audio, admitted.release(), content_type(speech.audio_format))
 
+    async def transcriptions(self, http: Request) -> Response:
+        """``POST /v1/audio/transcriptions``"""
+        async with self._intake.enter(http, MULTIPART) as admitted:
+            check_transcribes(self._context)
+            asked = await admitted.parse(partial(parse_transcription, content_type=http.headers["content-type"]))
+            # Text is not played, so it is not paced.
+            options = ReplyOptions(id=new_id(), played=False, field="file")
+            reply = await admitted.reply(asked, _transcription_requests, options)
+            if asked.stream:
+                return StreamedReply(transcript_events(reply), admitted.release())
+            text = await transcript(reply)
+            if asked.response_format == "text":
+                return PlainTextResponse(text)
+            assert reply.finish is not None
+            (request,) = reply.requests
+            return JSONResponse(transcript_body(text, reply.finish, asked, clip_seconds(request)))
+
     async def worker_generate_stream(self, http: Request) -> Response:
         """``POST /worker_generate_stream``, the reference's own protocol: errors too are objects in its stream."""
         media_type = "application/octet-stream"
@@ -163,6 +191,7 @@ class Endpoints:
             "owned_by": "opens2s",
             "sample_rate": self._info.sample_rate,
             "voice_trained": self._info.voice_trained,
+            "transcribes": bool(self._context.transcription_prompt),
             "voices": sorted(self._context.voices),
             "notice": notice,
         }
@@ -170,6 +199,10 @@ class Endpoints:
 
 def _chat_requests(chat: ChatRequest, context: ApiContext) -> tuple[ReplyRequest]:
     return (chat_reply_request(chat, context),)
+
+
+def _transcription_requests(request: TranscriptionRequest, context: ApiContext) -> tuple[ReplyRequest]:
+    return (transcription_reply_request(request, context),)
 
 
 def _reference_requests(request: ReferenceRequest, context: ApiContext) -> tuple[ReplyRequest]:
@@ -195,6 +228,7 @@ def create_api(config: ServeConfig, info: BundleInfo, context: ApiContext, backe
     for method, path, handler in (
         ("POST", "/v1/chat/completions", endpoints.chat),
         ("POST", "/v1/audio/speech", endpoints.speech),
+        ("POST", "/v1/audio/transcriptions", endpoints.transcriptions),
         ("GET", "/v1/models", endpoints.models),
         ("GET", "/v1/models/{name}", endpoints.model),
         ("POST", "/worker_generate_stream", endpoints.worker_generate_stream),

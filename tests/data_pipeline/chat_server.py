@@ -20,6 +20,7 @@ class Reply:
     finish_reason: str = "stop"
     message: dict[str, Any] = field(default_factory=dict)  # further fields of the message
     headers: dict[str, str] = field(default_factory=dict)
+    usage: object = None
     body: bytes | None = None
     delay: float = 0  # seconds
     drop: bool = False  # the connection, without an answer
@@ -31,7 +32,8 @@ class Reply:
             return json.dumps({"error": {"message": "as the test wants"}}).encode()
         message = {"role": "assistant", "content": self.text} | self.message
         choice = {"index": 0, "finish_reason": self.finish_reason, "message": message}
-        return json.dumps({"id": "x", "object": "chat.completion", "model": "m", "choices": [choice]}).encode()
+        completion = {"id": "x", "object": "chat.completion", "model": "m", "choices": [choice]}
+        return json.dumps(completion if self.usage is None else completion | {"usage": self.usage}).encode()
 
 
 Respond = Callable[[dict[str, Any], int], Reply]

@@ -53,6 +53,21 @@ def test_an_answer_that_reaches_the_limit_is_cut() -> None:
         assert ask(client(server)) == Completion(text="I am", cut=True)
 
 
+@pytest.mark.parametrize(
+    ("usage", "counts"),
+    [
+        ({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}, (7, 3)),
+        ({"prompt_tokens": 7}, (7, None)),
+        ({"prompt_tokens": -1, "completion_tokens": "3"}, (None, None)),
+        ([7, 3], (None, None)),
+    ],
+)
+def test_tokens_are_those_that_the_server_counted(usage: object, counts: tuple[int | None, int | None]) -> None:
+    with chat_server(lambda *_: Reply(text="yes", usage=usage)) as server:
+        completion = ask(client(server))
+    assert (completion.prompt_tokens, completion.completion_tokens) == counts
+
+
 @pytest.mark.parametrize("wait", ["seconds", "date"])
 def test_a_retry_waits_as_long_as_the_server_requests(wait: str) -> None:
     def respond(_: object, tries: int) -> Reply:

@@ -15,10 +15,10 @@ import soundfile
 
 from data_pipeline.dialogues.reading import read_dialogues
 from data_pipeline.synthesis.speakers.flite import find_flite
+from evaluation.run import EvaluationConfig, run_evaluation
 from opens2s_core.audio import decode_audio, resample
 from opens2s_core.benchmark.recogniser import RATE, PocketSphinx
 from opens2s_core.benchmark.word_error import count_word_errors
-from ray_jobs.evaluate import evaluate
 from serve_app.ui.client import ChatEndpoint, Settings
 from serve_app.ui.timed_reply import TimedReply, timed_reply
 from tests.conftest import end, free_ports, wait_for
@@ -73,10 +73,18 @@ def test_the_demo_learns_its_turns_and_answers_over_http(tmp_path: Path) -> None
         )
     try:
         wait_for(f"http://127.0.0.1:{page}", staying, tmp_path / "demo.log", seconds=60)
-        rows = evaluate(str(workspace / "dialogues"), f"http://127.0.0.1:{port}")
-        assert len(rows) >= 50
-        assert sum(row["right"] for row in rows) >= 0.8 * len(rows), json.dumps(rows, indent=1)
-        assert all(row["first_audio"] is not None for row in rows)
+        report = run_evaluation(
+            EvaluationConfig(
+                suite="verbatim",
+                data=str(workspace / "dialogues"),
+                model=f"http://127.0.0.1:{port}",
+                output=tmp_path / "verbatim",
+            )
+        )
+        metrics = {metric["name"]: metric for metric in report["metrics"]}
+        assert report["counts"]["answered"] == report["counts"]["items"] >= 50
+        assert metrics["exact"]["value"] >= 80, json.dumps(report["scores"], indent=1)
+        assert metrics["first_audio"]["items"] == report["counts"]["items"]
         if find_flite():  # else the replies are learned from a voice that this one cannot render
             assert word_error(asyncio.run(replies(workspace / "dialogues", f"http://127.0.0.1:{port}", 16))) < 0.5
         second = subprocess.run(once, capture_output=True, text=True, timeout=60)

@@ -20,11 +20,14 @@ import pytest
 from numpy.typing import NDArray
 from ray import cloudpickle, serve
 
+from data_pipeline.steps.tokenise import TRANSCRIBE
+from data_pipeline.synthesis.protocols import Speech
+from data_pipeline.synthesis.recognisers.openai_transcriptions import OpenAITranscriptions, OpenAITranscriptionsConfig
 from opens2s_core.audio import encode_audio
 from opens2s_core.checkpoint.bundle import read_bundle_info
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling
 from opens2s_core.inference.pipeline import Pipeline, reply_text
-from opens2s_core.prompt import read_aloud
+from opens2s_core.prompt import Audio, Message, Text, read_aloud
 from serve_app.api.audio_input import decode_input
 from serve_app.api.chat_request import chat_reply_request, parse_chat
 from serve_app.api.context import ApiContext
@@ -285,6 +288,26 @@ def test_a_text_is_read_word_for_word_and_not_answered(served: str, tiny_bundle:
     assert len(pcm) > 22_050
     request = ReplyRequest(messages=read_aloud(text), reply_text=text, text=Sampling(max_tokens=100))
     assert reply_text(list(Pipeline.load(tiny_bundle).reply(request))) == text
+
+
+def test_a_transcript_is_what_the_model_writes_after_its_prompt_and_the_clip(served: str, tiny_bundle: Path) -> None:
+    speech = Speech(np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32), 16_000)
+    file = encode_audio(speech.samples, speech.rate)
+    clip = decode_input(base64.b64encode(file).decode(), max_seconds=20)
+    message = Message("user", (Text(TRANSCRIBE), Audio(clip)))
+    request = ReplyRequest(messages=(message,), speak=False, text=Sampling(max_tokens=64))
+    expected = reply_text(list(Pipeline.load(tiny_bundle).reply(request)))
+    assert expected
+
+    create = client(served).audio.transcriptions.create
+    assert create(model=MODEL, file=("clip.flac", file)).text == expected
+    *deltas, done = create(model=MODEL, file=("clip.flac", file), stream=True)
+    assert "".join(event.delta for event in deltas) == done.text == expected  # type: ignore[union-attr]
+    recogniser = OpenAITranscriptions(OpenAITranscriptionsConfig(base_url=f"{served}/v1", model=MODEL))
+    assert recogniser.transcribe(speech, "en") == expected
+    with pytest.raises(openai.BadRequestError) as refused:
+        create(model=MODEL, file=("clip.flac", b"no audio"))
+    assert refused.value.param == "file"
 
 
 def test_a_client_of_the_reference_gets_a_spoken_reply(served: str, alone: Alone) -> None:

@@ -115,6 +115,27 @@ def test_what_a_model_says_of_its_training_is_kept(bundle: Path, tmp_path: Path)
     assert (again.prompt_style, again.audio_padding) == ("plain", "masked")
 
 
+def test_the_transcription_prompt_is_stored_kept_and_published(bundle: Path, run: Path, tmp_path: Path) -> None:
+    def prompt_of(name: str) -> str:
+        return read_bundle_info(tmp_path / name).transcription_prompt
+
+    assert read_bundle_info(bundle).transcription_prompt == ""
+    import_golden(tmp_path / "trained", "--transcription-prompt", "Write: ")
+    main(["publish", "--model", f"{tmp_path}/trained", "--output", f"{tmp_path}/published"])
+    parts = [word for part in PARTS for word in (f"--{part.replace('_', '-')}", f"{tmp_path}/published/{part}")]
+    main(["import", *parts, "--output", f"{tmp_path}/again"])
+    main(["import", *parts, "--transcription-prompt", "", "--output", f"{tmp_path}/without"])
+    assert [prompt_of(name) for name in ("trained", "again", "without")] == ["Write: ", "Write: ", ""]
+
+    def export(name: str, start: Path, *options: str) -> str:
+        main(["run", "--run", str(run), "--model", str(start), *options, "--output", f"{tmp_path}/{name}"])
+        return prompt_of(name)
+
+    assert export("kept", tmp_path / "trained") == "Write: "
+    assert export("given", bundle, "--transcription-prompt", "Write: ") == "Write: "
+    assert export("removed", tmp_path / "trained", "--transcription-prompt", "") == ""
+
+
 def test_a_voice_alone_comes_in_and_out(tmp_path: Path) -> None:
     main(["import", "--token2wav", str(GOLDEN / "token2wav_tiny"), "--output", str(tmp_path / "voice")])
     main(["publish", "--model", str(tmp_path / "voice"), "--output", str(tmp_path / "published")])

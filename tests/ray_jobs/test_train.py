@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from data_pipeline.dataset.layout import MANIFEST, DatasetFiles
 from opens2s_core.checkpoint.bundle import OPENS2S
 from opens2s_core.checkpoint.opens2s import load_opens2s, save_opens2s
 from opens2s_core.config import ConfigError
 from opens2s_core.training.run import RunError
+from opens2s_core.training.trained import StageRun
 from opens2s_core.training.voice.make import STAGES as PARTS
 from ray_jobs import train as job
 from ray_jobs.finetune import fit_to_data
@@ -141,6 +143,23 @@ def no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(job, "show_training", silent)
     monkeypatch.setattr(job, "TorchTrainer", trainer)
+
+
+def test_a_run_knows_by_which_prompt_it_learns_to_transcribe(
+    tmp_path: Path, tiny_bundle: Path, data: str, no_workers: None
+) -> None:
+    def prompt_of(recipe: str) -> str | None:
+        run = str(tmp_path / recipe)
+        with pytest.raises(Trained):
+            job.train(train_recipe(recipe, "tiny").train, WorkersConfig(count=1), data, str(tiny_bundle), run)
+        return StageRun.read(run).transcription_prompt
+
+    settings = {"tokenise": {"transcription_prompt": "Write: "}}
+    DatasetFiles(data).put_json(MANIFEST, {"made_from": {"config": settings}})
+    assert prompt_of("stage1a") == "Write: "
+    assert prompt_of("stage0") is None  # it learns transcripts by CTC, from the audio encoder
+    DatasetFiles(data).put_json(MANIFEST, {})
+    assert prompt_of("stage1b") is None
 
 
 def test_another_run_in_the_same_directory_is_refused_with_the_difference(

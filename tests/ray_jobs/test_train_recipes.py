@@ -29,7 +29,12 @@ def model(tiny_bundle: Path) -> OpenS2S:
 
 def test_every_stage_has_a_recipe_and_all_but_fine_tuning_a_mixture() -> None:
     assert set(STAGES) == set(TRAINED)
-    assert set(MIXTURES) == set(STAGES) - {"finetune"}
+    assert set(MIXTURES) == set(STAGES) - {"finetune"} | {"stage3_transcription"}
+
+
+def test_the_stages_that_learn_text_from_clips_can_learn_transcription() -> None:
+    learning = {name for name in STAGES if train_recipe(name, "tiny").train.stage.learns_from_clips}
+    assert learning == {"stage1a", "stage1b", "stage3", "finetune"}
 
 
 @pytest.mark.parametrize("size", SIZES)

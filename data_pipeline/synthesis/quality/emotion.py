@@ -7,7 +7,7 @@ of an emotion is in the prosody.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 import torch
@@ -87,7 +87,7 @@ class EmotionClassifier:
             )
 
     @classmethod
-    def load(cls, file: Path | BinaryIO) -> "EmotionClassifier":
+    def load(cls, file: Path | IO[bytes]) -> "EmotionClassifier":
         """Raises ``ValueError`` or ``OSError`` for another file."""
         with np.load(file, allow_pickle=False) as arrays:
             return cls(

@@ -26,7 +26,7 @@ def open_recogniser(spec: str = "") -> Recogniser:
     if kind == "pocketsphinx" and ":" not in spec:
         return SphinxRecogniser()
     url, _, model = rest.partition("#")
-    if kind == "openai" and url and model:
+    if kind == "openai" and url.startswith(("http://", "https://")) and model:
         return OpenAITranscriptions(OpenAITranscriptionsConfig(base_url=url, model=model))
     raise ValueError(f"unknown recogniser {spec!r}: expected {_FORMS}")
 

@@ -1,12 +1,15 @@
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from data_pipeline.dialogues import opening
-from data_pipeline.dialogues.config import BuildConfig, QualityConfig, TextConfig, VoicesConfig
-from data_pipeline.dialogues.opening import ConfiguredTools, open_writer
+from data_pipeline.dialogues.config import SIX_EMOTIONS, BuildConfig, QualityConfig, TextConfig, VoicesConfig
+from data_pipeline.dialogues.opening import ConfiguredTools, open_emotions, open_writer
 from data_pipeline.synthesis.embedded_writer import EmbeddedWriter
 from data_pipeline.synthesis.llm_writer import LLMWriter
+from data_pipeline.synthesis.protocols import SpeechRequest
+from data_pipeline.synthesis.quality.prosody_features import prosody_features
 from data_pipeline.synthesis.speakers.cosyvoice import CosyVoiceSpeaker
 from data_pipeline.synthesis.speakers.embedded import EmbeddedSpeaker
 
@@ -71,3 +74,17 @@ def test_dnsmos_is_opened_where_it_is_wanted() -> None:
 
 def test_without_a_bundle_there_is_no_speech_tokenizer() -> None:
     assert ConfiguredTools(BuildConfig(texts=TEXTS)).units() is None
+
+
+def test_the_embedded_classifier_recognises_most_emotions_of_the_embedded_voices() -> None:
+    classifier, speaker = open_emotions("embedded"), EmbeddedSpeaker()
+    assert set(classifier.classes) == set(SIX_EMOTIONS)
+    requests = [
+        SpeechRequest(text="I did not expect to see her there.", voice="espeak:en-us+f2", emotion=emotion, seed=seed)
+        for emotion in SIX_EMOTIONS
+        for seed in range(4)
+    ]
+    features = np.stack([prosody_features(speaker.speak(request)) for request in requests])
+    found = classifier.predict(features, ["f2"] * len(requests), {})
+    right = sum(emotion == request.emotion for emotion, request in zip(found, requests, strict=True))
+    assert right > len(requests) / 2

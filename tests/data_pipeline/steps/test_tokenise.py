@@ -9,7 +9,7 @@ import pytest
 from data_pipeline.records import Content, Conversation, Emotion, RejectedRow
 from data_pipeline.schema import SAMPLE
 from data_pipeline.steps.row import PreparedRow
-from data_pipeline.steps.tokenise import CONTINUE_EMOTION, TokeniseConfig, tokenise
+from data_pipeline.steps.tokenise import CONTINUE_EMOTION, TRANSCRIBE, TokeniseConfig, tokenise
 from opens2s_core.audio import Waveform
 from opens2s_core.checkpoint.bundle import OPENS2S
 from opens2s_core.checkpoint.opens2s import load_prompt_builder
@@ -204,6 +204,20 @@ def test_the_teacher_of_an_utterance_reads_its_transcript(
     user_message = Message("user", tuple(Text(text) for text in [*instruction, words]))
     assert teacher(sample) == written(prompts, user_message, Message("assistant", (Text(answer),)))
     assert (sample["transcript"], sample["emotion"]) == (words, "sad")
+
+
+def test_a_transcription_has_its_prompt_before_the_clip(prompts: PromptBuilder) -> None:
+    config = TokeniseConfig(task="transcription", transcription_prompt=TRANSCRIBE)
+    (sample,) = samples(row(utterance(), QUESTION), prompts, config)
+    assert begins_with(sample, prompts, Message("user", (Text(TRANSCRIBE), Audio(None))), speak=False)
+    assert learned(sample, prompts) == "It rained all day.<|im_end|>\n"
+    asked = Message("user", (Text(TRANSCRIBE), Text("It rained all day.")))
+    assert teacher(sample) == written(prompts, asked, Message("assistant", (Text("It rained all day."),)))
+
+
+def test_a_transcription_prompt_of_another_task_is_refused() -> None:
+    with pytest.raises(ValueError, match="transcription_prompt of the task 'continuation'"):
+        TokeniseConfig(task="continuation", transcription_prompt=TRANSCRIBE)
 
 
 def test_the_transcript_is_of_the_only_clip_and_the_emotion_of_the_first(prompts: PromptBuilder) -> None:

@@ -287,6 +287,15 @@ def test_a_bundle_carries_the_units_per_token_of_its_training_data(tiny_bundle: 
     assert "units_per_token" not in model.config.published()
 
 
+def test_a_bundle_names_the_prompt_by_which_it_was_trained_to_transcribe(tiny_bundle: Path, tmp_path: Path) -> None:
+    model = load_opens2s(tiny_bundle / OPENS2S)
+    bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    for prompt in ("Write what you hear: ", ""):
+        model.config = replace(model.config, transcription_prompt=prompt)
+        save_opens2s(model, bundle / OPENS2S)
+        assert read_bundle_info(bundle).transcription_prompt == prompt
+
+
 @pytest.mark.parametrize("value", [0, -1.5, "3", True, float("inf")])
 def test_units_per_token_are_a_number_above_0(opens2s: Path, value: object) -> None:
     write_json(opens2s / "config.json", read_json(opens2s / "config.json") | {"units_per_token": value})

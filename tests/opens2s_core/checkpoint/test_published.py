@@ -102,7 +102,11 @@ def test_tied_heads_are_written_out(tiny_bundle: Path, published: Path) -> None:
 
 def test_the_configuration_is_as_transformers_4_wrote_it(published: Path) -> None:
     config, golden = read_json(published / OPENS2S / "config.json"), Golden("opens2s_tiny").values("config")
-    assert set(config) == set(golden) - {"transformers_version"} | {"audio_padding", "prompt_style"}
+    assert set(config) == set(golden) - {"transformers_version"} | {
+        "audio_padding",
+        "prompt_style",
+        "transcription_prompt",
+    }
     assert config["lora_config"] is None
     assert config["torch_dtype"] == "float32"
     for name in ("audio_encoder_config", "llm_config", "tts_lm_config"):
@@ -135,6 +139,7 @@ def test_tokenizers_are_as_transformers_4_reads_them(published: Path) -> None:
 def test_the_directory_says_how_the_model_was_trained(tiny_bundle: Path, published: Path) -> None:
     ours, theirs = read_config(tiny_bundle / OPENS2S), read_config(published / OPENS2S)
     assert (ours.prompt_style, ours.audio_padding) == (theirs.prompt_style, theirs.audio_padding)
+    assert ours.transcription_prompt == theirs.transcription_prompt != ""
 
 
 def test_a_tokenizer_without_a_chat_template_gets_that_of_the_prompts(tiny_bundle: Path, published: Path) -> None:

@@ -85,6 +85,16 @@ def test_the_size_of_speaker_vectors_is_written_where_it_is_not_the_published_on
     assert OpenS2SConfig.from_dict(other.to_dict()) == other != config
 
 
+def test_the_transcription_prompt_is_written_where_there_is_one(published: dict[str, Any]) -> None:
+    config = OpenS2SConfig.from_dict(published)
+    assert config.transcription_prompt == ""
+    assert "transcription_prompt" not in config.to_dict()
+    trained = OpenS2SConfig.from_dict(published | {"transcription_prompt": "Transcribe: "})
+    assert trained.transcription_prompt == "Transcribe: "
+    assert OpenS2SConfig.from_dict(trained.to_dict()) == trained != config
+    assert "transcription_prompt" not in trained.published()
+
+
 def test_the_given_values_are_not_changed(published: dict[str, Any]) -> None:
     published["llm_config"]["rope_scaling"] = {"type": "linear", "factor": 2.0}
     for values in (published, as_version_5(published)):
@@ -104,6 +114,7 @@ def test_the_given_values_are_not_changed(published: dict[str, Any]) -> None:
         ("adapter_inner_dim", 0, "adapter_inner_dim: expected a positive integer, got 0"),
         ("audio_padding", "some", r"audio_padding: expected one of \['full', 'masked'\], got 'some'"),
         ("prompt_style", "loud", "prompt_style: expected one of .* got 'loud'"),
+        ("transcription_prompt", None, "transcription_prompt: expected a text, got None"),
         ("llm_config", [], "llm_config: expected a mapping"),
         ("llm_config.model_type", "llama", r"llm_config\.model_type: expected 'qwen3', got 'llama'"),
         ("llm_config.hidden_size", "wide", "llm_config: .*hidden_size"),

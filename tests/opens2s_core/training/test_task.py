@@ -180,6 +180,9 @@ def test_the_trained_model_is_the_start_with_the_weights_of_the_checkpoint(
     trained = StageRun(run=opened, stage=run.stage, seed=run.plan.seed, units_per_token=2.5)
     exported = trained.load(tiny_bundle)
     assert exported.config.units_per_token == 2.5
+    assert exported.config.transcription_prompt == start.config.transcription_prompt != ""
+    transcribing = replace(trained, transcription_prompt="Write: ").load(tiny_bundle)
+    assert transcribing.config == replace(exported.config, transcription_prompt="Write: ")
     assert exported.state_dict().keys() == start.state_dict().keys()
     plain = Objective(exported, STAGE3, seed=0).eval()
     assert losses_of(plain, samples, vocabulary)["text"] == pytest.approx(batch_losses["text"], rel=1e-4)

@@ -21,13 +21,20 @@ from serve_app.gateway.routes import create_api
 from tests.fakes import LocalBackend, local_backend, reply_request, whole_reply
 
 RATE = 22_050
-INFO = BundleInfo(sample_rate=RATE, units_per_second=12.5, units_per_token=3.5, voice_trained=False)
+INFO = BundleInfo(
+    sample_rate=RATE,
+    units_per_second=12.5,
+    units_per_token=3.5,
+    voice_trained=False,
+    transcription_prompt="Transcribe:",
+)
 LIMITS = Limits(max_audio_seconds=2.0, max_messages=5, max_text_chars=2_000, max_tokens=64, max_body_bytes=500_000)
 CONFIG = ServeConfig(bundle="unused", limits=LIMITS)
-CHAT = "/v1/chat/completions"
+CHAT, TRANSCRIPTIONS = "/v1/chat/completions", "/v1/audio/transcriptions"
 ENDPOINTS: list[tuple[str, str]] = [
     ("POST", CHAT),
     ("POST", "/v1/audio/speech"),
+    ("POST", TRANSCRIPTIONS),
     ("GET", "/v1/models"),
     ("GET", "/v1/models/opens2s"),
     ("POST", "/worker_generate_stream"),
@@ -41,9 +48,11 @@ TEXT, SAMPLES = whole_reply(reply_request("hello"))
 PCM = SAMPLES.astype("<i2").tobytes()
 
 
-def api_of(config: ServeConfig, backend: LocalBackend) -> FastAPI:
-    context = ApiContext(model=config.model, limits=config.limits, units_per_token=3.5)
-    return create_api(config, INFO, context, backend)
+def api_of(config: ServeConfig, backend: LocalBackend, info: BundleInfo = INFO) -> FastAPI:
+    context = ApiContext(
+        model=config.model, limits=config.limits, units_per_token=3.5, transcription_prompt=info.transcription_prompt
+    )
+    return create_api(config, info, context, backend)
 
 
 @contextmanager
@@ -53,10 +62,11 @@ def served(
     *,
     engines: Sequence[Engine] | None = None,
     per_client: int = 16,
+    info: BundleInfo = INFO,
 ) -> Iterator[tuple[TestClient, LocalBackend]]:
     """A client of it, and what it works with; every slot must be free in the end."""
     with local_backend(2, losses, engines, per_client=per_client) as backend:
-        with TestClient(api_of(config, backend), raise_server_exceptions=False) as client:
+        with TestClient(api_of(config, backend, info), raise_server_exceptions=False) as client:
             yield client, backend
         asyncio.run(backend.free())
         assert backend.metrics.under_way == 0
@@ -130,16 +140,18 @@ def with_api(
     *,
     capacity: int = 2,
     queue: int = 4,
+    engines: Sequence[Engine] | None = None,
+    info: BundleInfo = INFO,
 ) -> None:
     """Carry out ``test`` on the application; every slot is free in the end, and no request is under way."""
 
     async def run() -> None:
         async with asyncio.timeout(20):
-            await test(api_of(config, backend), backend)
+            await test(api_of(config, backend, info), backend)
             await backend.free()
             assert backend.metrics.under_way == 0
 
-    with local_backend(capacity, queue=queue) as backend:
+    with local_backend(capacity, engines=engines, queue=queue) as backend:
         asyncio.run(run())
 
 

@@ -9,7 +9,7 @@ import pytest
 from serve_app.api.context import ApiContext
 from serve_app.config import GatewayConfig, Limits, ServeConfig
 from serve_app.errors import ApiError
-from serve_app.gateway.request import Intake, check_json
+from serve_app.gateway.request import JSON, Intake, check_media_type
 from tests.fakes import local_backend
 from tests.serve_app.gateway.served import INFO
 
@@ -40,7 +40,7 @@ def test_bodies_are_decoded_by_as_many_threads_as_configured() -> None:
 
 @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8"])
 def test_json_is_accepted_by_its_content_type(content_type: str) -> None:
-    check_json(content_type)
+    check_media_type(content_type, JSON)
 
 
 @pytest.mark.parametrize(
@@ -48,5 +48,11 @@ def test_json_is_accepted_by_its_content_type(content_type: str) -> None:
 )
 def test_other_kinds_of_bodies_are_refused(content_type: str | None) -> None:
     with pytest.raises(ApiError, match="expected 'application/json'") as refused:
-        check_json(content_type)
+        check_media_type(content_type, JSON)
     assert refused.value.status == 415
+
+
+def test_a_form_is_accepted_where_it_is_expected() -> None:
+    check_media_type("multipart/form-data; boundary=b", "multipart/form-data")
+    with pytest.raises(ApiError, match="content type 'application/json': expected 'multipart/form-data'"):
+        check_media_type(JSON, "multipart/form-data")

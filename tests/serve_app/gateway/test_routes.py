@@ -34,6 +34,7 @@ from tests.serve_app.gateway.served import (
     RATE,
     SPOKEN,
     TEXT,
+    TRANSCRIPTIONS,
     chat,
     logged,
     pcm,
@@ -267,7 +268,8 @@ def test_each_reply_is_one_line_in_the_log(log_transcripts: bool, caplog: pytest
 @given(body=st.binary(max_size=200), path=st.sampled_from([path for method, path in ENDPOINTS if method == "POST"]))
 @settings(max_examples=100)
 def test_any_bytes_are_refused(fuzzed: TestClient, body: bytes, path: str) -> None:
-    response = fuzzed.post(path, content=body, headers={"content-type": "application/json"})
+    content_type = "multipart/form-data; boundary=b" if path == TRANSCRIPTIONS else "application/json"
+    response = fuzzed.post(path, content=body, headers={"content-type": content_type})
     assert response.status_code in (200, 400)
     if path == "/worker_generate_stream":
         assert zero_ended(response.content)[0]["error_code"] == 1

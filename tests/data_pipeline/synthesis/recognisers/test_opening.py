@@ -52,7 +52,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    "spec", ["kaldi", "whisper:", "pocketsphinx:x", "openai", "openai:", "openai:http://x/v1", "openai:#m"]
+    "spec", ["kaldi", "whisper:", "pocketsphinx:x", "openai", "openai:", "openai:http://x/v1", "openai:x/v1#m"]
 )
 def test_other_names_are_refused(spec: str) -> None:
     with pytest.raises(ValueError, match=rf"unknown recogniser '{spec}': expected whisper, .*openai:URL#MODEL$"):

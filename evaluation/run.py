@@ -1,0 +1,222 @@
+"""A run of an evaluation: items, answers, transcripts, judgements, scores and the report, each made once."""
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data_pipeline.progress import Passed
+from data_pipeline.records import RejectedRow
+from data_pipeline.synthesis.protocols import Recogniser, Speech
+from evaluation.identity import open_run
+from evaluation.items import Answer, Item
+from evaluation.models import Model, ModelConfig, open_model
+from evaluation.scores import JointSuite, Judgement, Question, Score, Suite
+from evaluation.store import AnswerStore, StoredTranscript
+from opens2s_core.audio import SAMPLE_RATE, decode_audio
+from opens2s_core.storage import exclusive
+
+if TYPE_CHECKING:
+    from evaluation.judges.costs import Budget, Prices
+
+JUDGEMENTS = "judgements.jsonl"
+_LOCK = "run.lock"
+_TRANSCRIBING = 4
+"""Clips at once: endpoints are waited for, other recognisers share the cores."""
+
+ShowNamedProgress = Callable[..., AbstractContextManager[Callable[[Passed], None]]]
+"""A :data:`~data_pipeline.progress.ShowProgress` that also takes the ``name`` of what is done."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluationConfig:
+    """``suite`` and its ``options``, as :func:`~evaluation.suites.open_suite` takes them; ``data`` is where its items
+    are; ``model`` as :func:`~evaluation.models.open_model` takes it; ``output`` is the directory of the run.
+
+    ``judge`` is ``openai:URL#MODEL``; without one, what needs judgements is not scored, and the same run may be given
+    one later. ``recogniser`` is as in :func:`~data_pipeline.synthesis.recognisers.open_recogniser`, for suites with
+    transcripts. ``limit`` draws so many items with ``seed``. ``budget`` bounds judging; ``prices`` of the judge are for
+    the plan. The others are of :class:`~evaluation.models.ModelConfig`.
+    """
+
+    suite: str
+    data: str
+    model: str
+    output: Path
+    options: Mapping[str, str] = field(default_factory=dict)
+    judge: str = ""
+    recogniser: str = ""
+    limit: int | None = None
+    seed: int = 0
+    max_tokens: int = 1024
+    voice: str = "default"
+    actors: int = 1
+    concurrency: int = 1
+    budget: "Budget | None" = None
+    prices: "Prices | None" = None
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"expected limit >= 1 or None, got {self.limit}")
+
+    def model_config(self, *, spoken: bool) -> ModelConfig:
+        return ModelConfig(
+            spoken=spoken,
+            max_tokens=self.max_tokens,
+            seed=self.seed,
+            voice=self.voice,
+            actors=self.actors,
+            concurrency=self.concurrency,
+        )
+
+
+@contextmanager
+def _no_progress(rows: int, done: int, *, name: str) -> Iterator[Callable[[Passed], None]]:
+    yield lambda passed: None
+
+
+def run_evaluation(config: EvaluationConfig, *, progress: ShowNamedProgress = _no_progress) -> dict[str, Any]:
+    """The report, which is also written to the run's directory. What an earlier start of the run finished is not done
+    again; answers, transcripts and judgements with errors are tried again.
+
+    Raises ``ValueError`` for a suite, data, model, judge or directory that cannot be used, ``openai.APIStatusError``
+    for a refused key.
+    """
+    from data_pipeline.synthesis.recognisers import open_recogniser
+    from evaluation.judges.asking import collect_judgements
+    from evaluation.judges.judge import open_judge
+    from evaluation.report import build_report
+
+    suite = suite_of(config)
+    items = sampled(suite.items(config.data), config.limit, config.seed)
+    judge = open_judge(config.judge, seed=config.seed) if config.judge else None
+    recogniser = open_recogniser(config.recogniser) if suite.transcribed else None
+    model = open_model(config.model, config.model_config(spoken=suite.spoken))
+    data = suite.describe(config.data)
+    identity = {
+        "suite": suite.name,
+        "options": dict(config.options),
+        "data": data,
+        "data_checksum": data["checksum"],
+        "model_fingerprint": model.fingerprint,
+        "judge": judge.name if judge else "",
+        "recogniser": recogniser.name if recogniser else "",
+        "limit": config.limit,
+        "seed": config.seed,
+        "max_tokens": config.max_tokens,
+        "voice": config.voice,
+    }
+    with _locked(config.output):
+        facts = open_run(config.output, identity, model=config.model)
+        with AnswerStore(config.output, items) as store:
+            answer_items(model, items, store, progress)
+            if recogniser is not None:
+                transcribe(recogniser, items, store, progress)
+            answers = [store.answer(item.id) for item in items]
+        answered = {answer.item: answer for answer in answers if not answer.error}
+        questions, judgements = questions_of(suite, items, answered), list[Judgement]()
+        if judge is not None and questions:
+            judging = partial(progress, name="judging")
+            judgements = collect_judgements(judge, questions, config.output / JUDGEMENTS, config.budget, judging)
+        scores = score_answers(suite, items, answered, judgements)
+        return build_report(config.output, facts, suite, items, answers, judgements, scores)
+
+
+def suite_of(config: EvaluationConfig) -> Suite:
+    """Raises ``ValueError`` for an unknown suite or option."""
+    from evaluation.suites import open_suite
+
+    try:
+        return open_suite(config.suite, **config.options)
+    except TypeError as error:
+        raise ValueError(f"suite {config.suite}: options {sorted(config.options)}: {error}") from error
+
+
+def sampled(items: Sequence[Item], limit: int | None, seed: int) -> list[Item]:
+    """``limit`` of the items in their order, drawn with ``seed`` so that a larger limit has all of a smaller one."""
+    if repeated := len(items) - len({item.id for item in items}):
+        raise ValueError(f"{repeated} of {len(items)} items have the id of another: expected unique ids")
+    if not items:
+        raise ValueError("the suite has no items: expected at least one")
+    order = list(range(len(items)))
+    random.Random(seed).shuffle(order)
+    return [items[index] for index in sorted(order[:limit])]
+
+
+def answer_items(model: Model, items: Sequence[Item], store: AnswerStore, progress: ShowNamedProgress) -> None:
+    """Store an answer to each item that has none, or one with an error."""
+    missing = store.missing(items)
+    with progress(len(items), len(items) - len(missing), name="answering") as passed:
+        for answer in model.answers(missing) if missing else ():
+            store.add(answer)
+            seconds = sum(reply.audio_seconds for reply in answer.replies)
+            passed(Passed(rows=1, rejected=int(bool(answer.error)), audio_samples=round(seconds * SAMPLE_RATE)))
+
+
+def transcribe(recogniser: Recogniser, items: Sequence[Item], store: AnswerStore, progress: ShowNamedProgress) -> None:
+    """Store the transcript of each spoken reply that has none, or an error in its place."""
+    missing = store.untranscribed(items)
+
+    def attempt(wanted: tuple[Item, int]) -> tuple[StoredTranscript, float]:
+        item, turn = wanted
+        samples, rate = decode_audio(store.audio(item.id, turn))
+        try:
+            transcript = recogniser.transcribe(Speech(samples, rate), item.language)
+        except RejectedRow as error:
+            return StoredTranscript(item=item.id, turn=turn, transcript=None, error=str(error)), 0.0
+        return StoredTranscript(item=item.id, turn=turn, transcript=transcript), len(samples) / rate
+
+    with (
+        progress(len(missing), 0, name="transcribing") as passed,
+        ThreadPoolExecutor(_TRANSCRIBING) as pool,
+    ):
+        for row, seconds in pool.map(attempt, missing):
+            store.add_transcript(row)
+            passed(Passed(rows=1, rejected=int(bool(row.error)), audio_samples=round(seconds * SAMPLE_RATE)))
+
+
+def questions_of(suite: Suite, items: Sequence[Item], answered: Mapping[str, Answer]) -> list[Question]:
+    """About the answers without errors, by item."""
+    questions = [
+        question for item in items if item.id in answered for question in suite.questions(item, answered[item.id])
+    ]
+    return questions + (suite.joint_questions(items, answered) if isinstance(suite, JointSuite) else [])
+
+
+def score_answers(
+    suite: Suite, items: Sequence[Item], answered: Mapping[str, Answer], judgements: Sequence[Judgement]
+) -> list[Score]:
+    """The scores of the answers without errors, by item, from the judgements with values."""
+    by_question: dict[str, list[Judgement]] = {}
+    for judgement in judgements:
+        if judgement.value is not None:
+            by_question.setdefault(judgement.question, []).append(judgement)
+
+    def of(questions: Sequence[Question]) -> list[Judgement]:
+        return [judgement for question in questions for judgement in by_question.get(question.id, ())]
+
+    scores: list[Score] = []
+    for item in items:
+        if (answer := answered.get(item.id)) is not None:
+            scores += suite.scores(item, answer, of(suite.questions(item, answer)))
+    if isinstance(suite, JointSuite):
+        scores += suite.joint_scores(items, answered, of(suite.joint_questions(items, answered)))
+    return scores
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Two processes that appended to the same files would answer every item twice."""
+    lock = exclusive(directory / _LOCK)
+    try:
+        lock.__enter__()
+    except BlockingIOError:
+        raise ValueError(f"{directory}: another process works on this run") from None
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
