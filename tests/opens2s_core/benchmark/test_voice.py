@@ -59,7 +59,7 @@ def test_each_rendition_is_evaluated_with_its_own_transcript(corpus: Path, tiny_
 
 def test_too_few_held_out_sentences_are_refused(corpus: Path, tiny_bundle: Path) -> None:
     config = VoiceBenchmark(corpus=str(corpus), voice=str(tiny_bundle))
-    with pytest.raises(ValueError, match=r"expected 100 held-out sentences of 'en-us\+f2', the corpus has 2"):
+    with pytest.raises(ValueError, match=r"expected 100 held-out sentences of 'espeak:en-us\+f2', the corpus has 2"):
         measure_voice(config, FakeRecogniser([]))
 
 
