@@ -125,12 +125,12 @@ def run_evaluation(config: EvaluationConfig, *, progress: ShowNamedProgress = _n
             for answer in answers
             if not answer.error and (recogniser is None or is_transcribed(answer))
         }
-        questions, judgements = questions_of(suite, items, answered), list[Judgement]()
-        if judge is not None and questions:
+        questions, judgements = list[Question](), list[Judgement]()
+        if judge is not None and (questions := questions_of(suite, items, answered)):
             judging = partial(progress, name="judging")
             judgements = collect_judgements(judge, questions, config.output / JUDGEMENTS, config.budget, judging)
         scores = score_answers(suite, items, answered, judgements)
-        return build_report(config.output, facts, suite, items, answers, judgements, scores)
+        return build_report(config.output, facts, suite, items, answers, questions, judgements, scores)
 
 
 def is_transcribed(answer: Answer) -> bool:

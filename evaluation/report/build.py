@@ -22,14 +22,15 @@ def build_report(
     suite: Suite,
     items: Sequence[Item],
     answers: Iterable[Answer],
+    questions: Sequence[Question],
     judgements: Iterable[Judgement],
     scores: Iterable[Score],
 ) -> dict[str, Any]:
     """Writes ``report.json`` and ``report.html`` into ``directory``; returns the contents of the former.
 
-    ``facts`` are JSON values about the run; those of :data:`~evaluation.report.text.REQUIRED` must be there. Of two
-    answers to an item, or two judgements of one question, sample and judge, the later one counts. The keys of
-    ``report.json``::
+    ``questions`` are all those that judges were asked. ``facts`` are JSON values about the run; those of
+    :data:`~evaluation.report.text.REQUIRED` must be there. Of two answers to an item, or judgements of one question,
+    sample and judge, the later one counts. The keys of ``report.json``::
 
         suite         the name of the suite
         facts         those given: model, model_fingerprint, data_checksum, judge, recogniser, commit, date, ...
@@ -57,13 +58,14 @@ def build_report(
     for key in sorted(latest):
         judged[key[0]].append(latest[key])
     answered: dict[str, Answer] = {}
-    questions: dict[str, list[Question]] = {}
+    asked = defaultdict(list)
+    for question in questions:
+        asked[question.item].append(question)
     failed = {item.id: [Failure(kind="answer", item=item.id, reason="not answered")] for item in items}
     for answer in answers:
         if answer.item not in by_id:
             raise ValueError(f"expected an answer to an item of the run, got item {answer.item!r}")
-        questions[answer.item] = [] if answer.error else suite.questions(by_id[answer.item], answer)
-        failed[answer.item] = item_failures(answer, questions[answer.item], judged, transcribed=suite.transcribed)
+        failed[answer.item] = item_failures(answer, asked[answer.item], judged, transcribed=suite.transcribed)
         # Clips of all answers are large: those that are not shown are not kept.
         answered[answer.item] = answer if answer.item in {*worst, *shown} else replace(answer, replies=())
     failures = [failure for item in items for failure in failed[item.id]]
@@ -75,7 +77,7 @@ def build_report(
         "counts": {
             "items": len(items),
             "answered": sum(not answer.error for answer in answered.values()),
-            "questions": sum(map(len, questions.values())),
+            "questions": len(questions),
             "judgements": sum(map(len, judged.values())),
             "judgements_without_value": sum(each.value is None for each in latest.values()),
         },
@@ -94,9 +96,7 @@ def build_report(
         by_item[score.item].append(score)
     encoder = ClipEncoder()
     examples = {
-        name: build_example(
-            by_id[name], answered.get(name), suite.metrics, by_item[name], questions.get(name, ()), judged, encoder
-        )
+        name: build_example(by_id[name], answered.get(name), suite.metrics, by_item[name], asked[name], judged, encoder)
         for name in dict.fromkeys([*worst, *shown])
     }
     page = render(

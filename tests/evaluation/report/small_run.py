@@ -101,7 +101,18 @@ class SmallRun:
             if item.id in answers and not answers[item.id].error
             for score in self.suite.scores(item, answers[item.id], judged[f"{item.id}:quality"])
         ]
-        return build_report(directory, self.facts, self.suite, self.items, self.answers, judgements, scores)
+        return build_report(
+            directory, self.facts, self.suite, self.items, self.answers, self.questions(), judgements, scores
+        )
+
+    def questions(self) -> list[Question]:
+        items = {item.id: item for item in self.items}
+        return [
+            question
+            for answer in {answer.item: answer for answer in self.answers}.values()
+            if not answer.error and answer.item in items
+            for question in self.suite.questions(items[answer.item], answer)
+        ]
 
 
 def small_run(count: int, *, audio: bool = False, change: float = 0.0, **settings: Any) -> SmallRun:

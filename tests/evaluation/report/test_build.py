@@ -107,7 +107,7 @@ def test_answers_are_read_one_after_the_other(tmp_path: Path) -> None:
     whole = run.report(tmp_path / "a")
     scores = [Score(**score) for score in whole["scores"]]
     streamed = build_report(
-        tmp_path / "b", run.facts, run.suite, run.items, iter(run.answers), run.judgements(), scores
+        tmp_path / "b", run.facts, run.suite, run.items, iter(run.answers), run.questions(), run.judgements(), scores
     )
     assert streamed == whole
 

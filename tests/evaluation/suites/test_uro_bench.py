@@ -238,7 +238,7 @@ def test_versions_are_recognised_by_checksum_and_by_rows(tmp_path: Path) -> None
     facts = open_suite("uro-underemotion-en").describe(str(tmp_path))
     assert facts["sha256"] == digest
     assert (facts["version"], facts["rows"], facts["published_rows"]) == ("unknown version", 1, 137)
-    known = open_suite("uro-underemotion-en", versions={digest: "before 2025-08-03"})
+    known = open_uro("uro-underemotion-en", versions={digest: "before 2025-08-03"})
     assert known.describe(str(tmp_path))["version"] == "before 2025-08-03"
     for rows, version in ((20, "before 2025-08-03"), (25, "2025-08-03"), (21, "unknown version")):
         write(tmp_path, "uro-safety-zh", [row(n) for n in range(rows)])
