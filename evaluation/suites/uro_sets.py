@@ -15,6 +15,7 @@ word errors; ``performance`` (singing, reciting) needs a judge that listens, so 
 BEFORE = "before 2025-08-03"
 REBUILT = "2025-08-03"
 """The versions: of 2025-02-25, and rebuilt."""
+EITHER = f"{BEFORE} or {REBUILT}, which have as many rows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,9 @@ class UroSet:
         return self.mode in ("multi", "speaker")
 
     def version_of(self, rows: int) -> str | None:
-        """The version with so many rows, None where the number does not decide it."""
-        if self.rows == self.rows_before:
-            return None
+        """The version with so many rows, ``EITHER`` where both have them, None where none has."""
+        if rows == self.rows == self.rows_before:
+            return EITHER
         return {self.rows: REBUILT, self.rows_before: BEFORE}.get(rows)
 
 

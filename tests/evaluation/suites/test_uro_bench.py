@@ -243,6 +243,9 @@ def test_versions_are_recognised_by_checksum_and_by_rows(tmp_path: Path) -> None
     for rows, version in ((20, "before 2025-08-03"), (25, "2025-08-03"), (21, "unknown version")):
         write(tmp_path, "uro-safety-zh", [row(n) for n in range(rows)])
         assert open_suite("uro-safety-zh").describe(str(tmp_path))["version"] == version
+    write(tmp_path, "uro-underemotion-zh", [row(n, emotion="sad") for n in range(79)])
+    either = "before 2025-08-03 or 2025-08-03, which have as many rows"
+    assert open_suite("uro-underemotion-zh").describe(str(tmp_path))["version"] == either
 
 
 def test_paper_values() -> None:
