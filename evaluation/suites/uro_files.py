@@ -83,7 +83,7 @@ def _item(files: DataFiles, uro_set: UroSet, number: int, row: Mapping[str, Any]
 def _name(row: Mapping[str, Any], column: str, default: int, where: str) -> int | str:
     """A whole number or a text without slashes: it becomes a part of the path of a reply's clip."""
     value = row.get(column, default)
-    if not isinstance(value, int | str) or value == ".." or Path(str(value)).name != str(value):
+    if not isinstance(value, int | str) or value in ("", "..") or Path(str(value)).name != str(value):
         raise ValueError(f"{where}: expected {column}, a whole number or a text without slashes, got {value!r:.100}")
     return value
 
