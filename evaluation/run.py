@@ -1,6 +1,7 @@
 """A run of an evaluation: items, answers, transcripts, judgements, scores and the report, each made once."""
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from data_pipeline.progress import Passed
 from data_pipeline.records import RejectedRow
@@ -15,6 +17,7 @@ from data_pipeline.synthesis.protocols import Recogniser, Speech
 from evaluation.identity import open_run
 from evaluation.items import Answer, Item, items_checksum
 from evaluation.models import Model, ModelConfig, open_model
+from evaluation.models.opening import is_endpoint
 from evaluation.scores import JointSuite, Judgement, PublishedSuite, Question, Score, Suite
 from evaluation.store import AnswerStore, StoredTranscript
 from opens2s_core.audio import SAMPLE_RATE, decode_audio
@@ -140,7 +143,10 @@ def is_transcribed(answer: Answer) -> bool:
 
 def model_name(spec: str) -> str:
     """The model of an endpoint, or else its host; the last part of a path."""
-    return spec.rstrip("/").rpartition("#" if "#" in spec else "/")[2]
+    if is_endpoint(spec):
+        url, _, model = spec.partition("#")
+        return model or urlsplit(url).netloc
+    return spec.rstrip("/").rpartition("/")[2]
 
 
 def suite_of(config: EvaluationConfig) -> Suite:
@@ -154,14 +160,26 @@ def suite_of(config: EvaluationConfig) -> Suite:
 
 
 def sampled(items: Sequence[Item], limit: int | None, seed: int) -> list[Item]:
-    """``limit`` of the items in their order, drawn with ``seed`` so that a larger limit has all of a smaller one."""
-    if repeated := len(items) - len({item.id for item in items}):
-        raise ValueError(f"{repeated} of {len(items)} items have the id of another: expected unique ids")
+    """``limit`` of the items in their order, drawn with ``seed`` so that a larger limit has all of a smaller one.
+
+    Items with the same label ``pair`` are drawn together, as many pairs as needed for ``limit`` items or one more:
+    metrics of pairs have no value for halves.
+    """
+    if repeated := [id for id, count in Counter(item.id for item in items).items() if count > 1]:
+        raise ValueError(f"{len(repeated)} ids are those of several items, first {repeated[0]!r}: expected unique ids")
     if not items:
         raise ValueError("the suite has no items: expected at least one")
     order = list(range(len(items)))
     random.Random(seed).shuffle(order)
-    return [items[index] for index in sorted(order[:limit])]
+    members: dict[object, list[int]] = {}
+    for index in order:
+        members.setdefault(items[index].labels.get("pair") or index, []).append(index)
+    drawn: list[int] = []
+    for together in members.values():
+        if limit is not None and len(drawn) >= limit:
+            break
+        drawn += together
+    return [items[index] for index in sorted(drawn)]
 
 
 def answer_items(model: Model, items: Sequence[Item], store: AnswerStore, progress: ShowNamedProgress) -> None:

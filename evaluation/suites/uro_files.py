@@ -61,8 +61,8 @@ def _item(files: DataFiles, uro_set: UroSet, number: int, row: Mapping[str, Any]
         for entry in rounds
     )
     labels: dict[str, Any] = {
-        "id": row.get("id", number),
-        "rounds": [entry.get("round", index) for index, entry in enumerate(rounds)],
+        "id": _name(row, "id", number, where),
+        "rounds": [_name(entry, "round", index, where) for index, entry in enumerate(rounds)],
         "source_wavs": [entry["source_wav"] for entry in rounds],
     }
     needed = {"emotion": "emotion", "emotional speech": "emotion", "style": "style", "language": "requirement"}
@@ -78,6 +78,14 @@ def _item(files: DataFiles, uro_set: UroSet, number: int, row: Mapping[str, Any]
         references=references,
         labels=labels,
     )
+
+
+def _name(row: Mapping[str, Any], column: str, default: int, where: str) -> int | str:
+    """A whole number or a text without slashes: it becomes a part of the path of a reply's clip."""
+    value = row.get(column, default)
+    if not isinstance(value, int | str) or value in ("", "..") or Path(str(value)).name != str(value):
+        raise ValueError(f"{where}: expected {column}, a whole number or a text without slashes, got {value!r:.100}")
+    return value
 
 
 def _text(row: Mapping[str, Any], column: str, where: str) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from evaluation.items import Item, Turn, items_checksum
-from evaluation.run import EvaluationConfig, run_evaluation, sampled
+from evaluation.run import EvaluationConfig, model_name, run_evaluation, sampled
 from tests.evaluation.chat_endpoint import ChatEndpoint, Sent, completion, last_text, pcm, refusal, stream
 from tests.evaluation.small_run import SmallSuite, use_small_parts
 
@@ -204,5 +204,27 @@ def test_a_run_of_a_sample_answers_it_alone(config: EvaluationConfig, endpoint: 
 
 
 def test_items_need_unique_ids() -> None:
-    with pytest.raises(ValueError, match="1 of 3 items have the id of another"):
+    with pytest.raises(ValueError, match="1 ids are those of several items, first '0'"):
         sampled([*items(2), *items(1)], None, 0)
+
+
+def test_a_limit_draws_whole_pairs() -> None:
+    paired = [replace(item, labels={"pair": str(int(item.id) % 10)}) for item in items(20)]
+    for limit, count in ((1, 2), (2, 2), (3, 4), (19, 20), (50, 20)):
+        drawn = sampled(paired, limit, 0)
+        assert len(drawn) == count
+        assert set(Counter(item.labels["pair"] for item in drawn).values()) == {2}
+    assert {item.id for item in sampled(paired, 4, 0)} < {item.id for item in sampled(paired, 8, 0)}
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("http://host:8000/v1", "host:8000"),
+        ("https://host/v1/#org/model", "org/model"),
+        ("http://host", "host"),
+        ("runs/demo/export/", "export"),
+    ],
+)
+def test_a_model_is_named_by_its_endpoint_or_its_path(spec: str, name: str) -> None:
+    assert model_name(spec) == name

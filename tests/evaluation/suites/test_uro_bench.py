@@ -306,3 +306,11 @@ def test_a_run_of_dialogues_is_written_as_published(tmp_path: Path) -> None:
     expected = {**DIALOGUE, "dialogue": [{**first, "output_text": "won"}, {**second, "output_text": " "}]}
     assert rows_of(target / "asr_text.jsonl") == [expected]
     assert sorted(path.name for path in (target / "21").iterdir()) == ["chat_0.wav", "chat_1.wav"]
+
+
+@pytest.mark.parametrize("id", ["../../elsewhere", "/tmp/elsewhere", "a/b", "..", "", 1.5, None])
+def test_the_id_of_a_dialogue_is_no_path(id: object, tmp_path: Path) -> None:
+    dialogue = [{**row(0), "round": 1}, {**row(0), "round": 2}]
+    data = write(tmp_path, "uro-mtbencheval-en", [{"id": id, "dialogue": dialogue}])
+    with pytest.raises(ValueError, match="row 0: expected id, a whole number or a text without slashes, got"):
+        open_suite("uro-mtbencheval-en").items(str(data))
