@@ -15,6 +15,7 @@ from opens2s_core.storage import fetch_directory
 from tests.conftest import Cluster
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
 
 
 def submit(cluster: Cluster, *job: str) -> subprocess.CompletedProcess[str]:

@@ -222,6 +222,7 @@ run(writer, plan)
 """
 
 
+@pytest.mark.slow
 def test_a_process_killed_while_it_writes_is_finished_by_the_next(tmp_path: Path) -> None:
     plan = plan_shards(list(range(2000)), made_by=1)
     url, markers = absolute_url(str(tmp_path / "killed")), tmp_path / "killed" / "_shards"

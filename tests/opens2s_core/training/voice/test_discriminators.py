@@ -92,6 +92,7 @@ def test_losses_are_squared_errors_and_feature_distances():
     assert feature_loss(real, fake).item() == pytest.approx(2 * (2.0 + 4.0))
 
 
+@pytest.mark.slow
 def test_tones_are_soon_distinguished_from_noise(discriminators):
     optimizer = torch.optim.AdamW(discriminators.parameters(), lr=1e-2)
     generator = torch.Generator().manual_seed(0)

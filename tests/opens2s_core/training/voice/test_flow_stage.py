@@ -120,6 +120,7 @@ def test_other_voices_have_their_own_vectors(data_dir):
     assert not torch.equal(other, torch.from_numpy(speaker_vector("another", MODEL.flow.spk_embed_dim)))
 
 
+@pytest.mark.slow
 def test_flow_learns_the_mel_of_units(data_dir):
     torch.manual_seed(1)
     config = dataclasses.replace(CONFIG, window_units=(8,))

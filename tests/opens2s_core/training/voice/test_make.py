@@ -113,6 +113,7 @@ class Interrupted(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_stages_that_were_interrupted_make_the_same_voice(made: Path, corpus: Path, tmp_path: Path) -> None:
     def end(progress: Progress) -> None:
         if progress.done == 5:

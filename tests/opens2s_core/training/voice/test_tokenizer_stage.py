@@ -64,6 +64,7 @@ def mean(history: list[dict[str, float]], name: str) -> float:
     return float(np.mean([metrics[name] for metrics in history]))
 
 
+@pytest.mark.slow
 def test_units_learn_the_words_and_the_mel(trained: tuple) -> None:
     _, history = trained
     assert mean(history[-10:], "loss/ctc") < 0.4 * mean(history[10:20], "loss/ctc")
@@ -73,6 +74,7 @@ def test_units_learn_the_words_and_the_mel(trained: tuple) -> None:
     assert measured == [60, 120, 150]
 
 
+@pytest.mark.slow
 def test_most_of_the_codebook_is_used(trained: tuple) -> None:
     _, history = trained
     assert not any("codes_alive" in metrics for metrics in history[: RUN.quantised_from])
@@ -80,6 +82,7 @@ def test_most_of_the_codebook_is_used(trained: tuple) -> None:
     assert mean(history[-10:], "perplexity") > 0.5 * CODES
 
 
+@pytest.mark.slow
 def test_the_export_is_a_speech_tokenizer_that_encodes_differences(trained: tuple, corpus: Path) -> None:
     speech = SpeechCorpus(corpus, "train")
     tokenizer = load_speech_tokenizer(trained[0])
@@ -90,6 +93,7 @@ def test_the_export_is_a_speech_tokenizer_that_encodes_differences(trained: tupl
     assert len({unit for units in encoded for unit in units}) > 0.4 * CODES
 
 
+@pytest.mark.slow
 def test_a_run_in_two_parts_has_the_same_bits(corpus: Path, tmp_path: Path) -> None:
     run = replace(RUN, steps=26, checkpoint_every=8, quantised_from=6, validate_every=10, restart_every=5)
 

@@ -117,6 +117,7 @@ def resynthesis(stage, seed=0):
     return float((log_mel(stage.vocoder(mel[None], *noise)[0], MODEL.hift) - mel).abs().mean())
 
 
+@pytest.mark.slow
 def test_vocoder_learns_a_vowel_and_its_pitch(data_dir):
     torch.manual_seed(1)
     stage, before = make(data_dir), torch.get_rng_state()
