@@ -208,7 +208,7 @@ def test_items_need_unique_ids() -> None:
         sampled([*items(2), *items(1)], None, 0)
 
 
-def test_a_limit_draws_whole_pairs() -> None:
+def test_a_limit_keeps_whole_pairs() -> None:
     paired = [replace(item, labels={"pair": str(int(item.id) % 10)}) for item in items(20)]
     for limit, count in ((1, 2), (2, 2), (3, 4), (19, 20), (50, 20)):
         drawn = sampled(paired, limit, 0)
