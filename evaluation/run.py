@@ -128,12 +128,25 @@ def run_evaluation(config: EvaluationConfig, *, progress: ShowNamedProgress = _n
             for answer in answers
             if not answer.error and (recogniser is None or is_transcribed(answer))
         }
-        questions, judgements = list[Question](), list[Judgement]()
-        if judge is not None and (questions := questions_of(suite, items, answered)):
+        questions, judgements = questions_of(suite, items, answered), list[Judgement]()
+        if notes := list(_notes(suite, answered, is_judged=judge is not None or not questions)):
+            facts["notes"] = notes
+        if judge is None:
+            questions = []
+        elif questions:
             judging = partial(progress, name="judging")
             judgements = collect_judgements(judge, questions, config.output / JUDGEMENTS, config.budget, judging)
         scores = score_answers(suite, items, answered, judgements)
         return build_report(config.output, facts, suite, items, answers, questions, judgements, scores)
+
+
+def _notes(suite: Suite, answered: Mapping[str, Answer], *, is_judged: bool) -> Iterator[str]:
+    """Why metrics have no value, or one that does not measure what its title names, though nothing failed."""
+    if not is_judged:
+        yield "No judge was given: what needs one is not scored. The same run may be given one later."
+    replies = [reply for answer in answered.values() for reply in answer.replies]
+    if suite.spoken and replies and not any(reply.audio for reply in replies):
+        yield "The model spoke no reply: what rates speech or its transcript has no value, or that of silence."
 
 
 def is_transcribed(answer: Answer) -> bool:

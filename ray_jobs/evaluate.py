@@ -57,6 +57,8 @@ def _evaluate(args: argparse.Namespace) -> None:
     print(f"{counts['answered']:,} of {counts['items']:,} items are answered; {len(report['failures']):,} failures")
     for metric in report["metrics"]:
         print(_metric_line(metric))
+    for note in report["facts"].get("notes", ()):
+        print(note)
     print(f"report: {config.output / 'report.html'}")
 
 

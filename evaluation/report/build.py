@@ -29,8 +29,9 @@ def build_report(
     """Writes ``report.json`` and ``report.html`` into ``directory``; returns the contents of the former.
 
     ``questions`` are all those that judges were asked. ``facts`` are JSON values about the run; those of
-    :data:`~evaluation.report.text.REQUIRED` must be there. Of two answers to an item, or judgements of one question,
-    sample and judge, the later one counts. The keys of ``report.json``::
+    :data:`~evaluation.report.text.REQUIRED` must be there, and ``notes`` may, sentences that stand above the numbers.
+    Of two answers to an item, or judgements of one question, sample and judge, the later one counts. The keys of
+    ``report.json``::
 
         suite         the name of the suite
         facts         those given: model, model_fingerprint, data_checksum, judge, recogniser, commit, date, ...

@@ -47,7 +47,7 @@ def compare(directories: Sequence[Path], output: Path) -> dict[str, Any]:
     ``comparison.json``::
 
         suite        the name of the suite
-        warnings     sentences about facts and items that differ among the runs
+        warnings     the notes of the runs, and sentences about facts and items that differ among them
         runs         for each run: label, directory, facts, counts, metrics (as in report.json)
         paper        for each model with published values: metric to value
         differences  for each run but the first, and metric: run and baseline (labels), metric, value, low, high, items
@@ -153,7 +153,7 @@ def _check_comparable(first: _Run, other: _Run) -> None:
 
 
 def _warnings(runs: Sequence[_Run]) -> list[str]:
-    warnings = []
+    warnings = [f"{run.label}: {note}" for run in runs for note in run.report["facts"].get("notes", ())]
     for name in _COMPARED:
         values = [run.report["facts"][name] for run in runs]
         if any(value != values[0] for value in values):

@@ -159,10 +159,22 @@ def test_another_run_in_the_same_directory_is_refused(config: EvaluationConfig, 
 
 
 def test_answers_are_judged_by_a_judge_that_comes_later(config: EvaluationConfig, endpoint: ChatEndpoint) -> None:
-    assert values(run_evaluation(replace(config, judge="")))["judged"] is None
+    unjudged = run_evaluation(replace(config, judge=""))
+    assert values(unjudged)["judged"] is None
+    [note] = unjudged["facts"]["notes"]
+    assert note.startswith("No judge was given")
+    assert note in (config.output / "report.html").read_text()
     endpoint.requests.clear()
-    assert values(run_evaluation(config))["judged"] is not None
+    judged = run_evaluation(config)
+    assert values(judged)["judged"] is not None
+    assert "notes" not in judged["facts"]
     assert {body["model"] for body in endpoint.requests} == {"judge"}
+
+
+def test_a_spoken_suite_notes_that_a_model_does_not_speak(config: EvaluationConfig, endpoint: ChatEndpoint) -> None:
+    endpoint.respond = lambda body: completion("Score: 1" if body["model"] == "judge" else "A written reply.")
+    [note] = run_evaluation(config)["facts"]["notes"]
+    assert note.startswith("The model spoke no reply")
 
 
 def test_two_processes_do_not_work_on_one_run(config: EvaluationConfig) -> None:
@@ -208,7 +220,7 @@ def test_items_need_unique_ids() -> None:
         sampled([*items(2), *items(1)], None, 0)
 
 
-def test_a_limit_keeps_whole_pairs() -> None:
+def test_a_limit_takes_both_items_of_a_pair() -> None:
     paired = [replace(item, labels={"pair": str(int(item.id) % 10)}) for item in items(20)]
     for limit, count in ((1, 2), (2, 2), (3, 4), (19, 20), (50, 20)):
         drawn = sampled(paired, limit, 0)

@@ -32,6 +32,13 @@ def test_runs_stand_beside_each_other_and_the_published_values(tmp_path: Path) -
     assert comparison["warnings"] == []
 
 
+def test_the_notes_of_a_run_are_warnings(tmp_path: Path) -> None:
+    silent = small_run(30, facts=FACTS | {"model": "silent", "notes": ["The model spoke no reply."]})
+    comparison, page = compared(tmp_path, small_run(30), silent)
+    assert comparison["warnings"] == ["silent: The model spoke no reply."]
+    assert comparison["warnings"][0] in page.text
+
+
 def test_differences_are_paired(tmp_path: Path) -> None:
     better = small_run(30, change=0.5, facts=FACTS | {"model": "better"})
     comparison, page = compared(tmp_path, small_run(30), better)
