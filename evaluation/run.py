@@ -104,7 +104,7 @@ def run_evaluation(config: EvaluationConfig, *, progress: ShowNamedProgress = _n
     identity = {
         "suite": suite.name,
         "options": dict(config.options),
-        "data": suite.describe(config.data),
+        "data": suite.describe(config.data, all_items),
         "data_checksum": items_checksum(all_items),
         "model_fingerprint": model.fingerprint,
         "judge": judge.name if judge else "",
