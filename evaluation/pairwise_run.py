@@ -91,8 +91,8 @@ def pair_runs(config: PairwiseRunConfig) -> Paired:
     from evaluation.judges.pairwise import PairwiseConfig, pair_questions  # SciPy takes a second
 
     facts = read_run(config.first), read_run(config.second)
-    compared = [{name: each[name] for name in _COMPARED} for each in facts]
-    if differences := list(name_differences(*compared)):
+    of_first, of_second = ({name: each[name] for name in _COMPARED} for each in facts)
+    if differences := list(name_differences(of_first, of_second)):
         raise ValueError(
             f"expected runs of one suite over the same data: from {config.first} to {config.second}, "
             f"{'; '.join(differences)}"

@@ -61,7 +61,9 @@ def compare(directories: Sequence[Path], output: Path) -> dict[str, Any]:
             for run, row in zip(runs[1:], differences, strict=True)
             for metric, difference in zip(metrics, row, strict=True)
         ],
-        "agreements": [asdict(each) for each in agreements],
+        "agreements": [
+            {"runs": list(each.runs), "judges": list(each.judges), "found": asdict(each.found)} for each in agreements
+        ],
     }
     page = render(
         "comparison.html",

@@ -18,7 +18,9 @@ def compared(directory: Path, *runs: SmallRun) -> tuple[dict[str, Any], HtmlPage
         run.report(path)
         rows = (json.dumps(asdict(judgement)) + "\n" for judgement in run.judgements())
         (path / "judgements.jsonl").write_text("".join(rows))
-    return compare(paths, directory / "out"), HtmlPage(directory / "out/comparison.html")
+    comparison = compare(paths, directory / "out")
+    assert json.loads((directory / "out/comparison.json").read_text()) == comparison
+    return comparison, HtmlPage(directory / "out/comparison.html")
 
 
 def judged_by(name: str, *, lower: int) -> SmallRun:
@@ -38,7 +40,7 @@ def test_two_judges_of_the_same_answers_are_compared(tmp_path: Path) -> None:
     runs = judged_by("one", lower=0), judged_by("two", lower=3)
     comparison, page = compared(tmp_path, *runs)
     [found] = comparison["agreements"]
-    assert (found["runs"], found["judges"]) == (("demo (1)", "demo (2)"), ("one", "two"))
+    assert (found["runs"], found["judges"]) == (["demo (1)", "demo (2)"], ["one", "two"])
     assert found["found"]["exact"]["value"] == 9 / 12
     assert found["found"]["within_one"]["value"] == 1
     [expected] = agreement(runs[0].questions(), runs[0].judgements(), runs[1].judgements())
@@ -58,7 +60,7 @@ def test_judgements_without_a_value_in_one_run_are_unmatched(tmp_path: Path) -> 
 
 def test_every_two_of_several_runs_are_compared(tmp_path: Path) -> None:
     comparison, _ = compared(tmp_path, *(judged_by(name, lower=0) for name in ("one", "two", "three")))
-    assert [each["judges"] for each in comparison["agreements"]] == [("one", "two"), ("one", "three"), ("two", "three")]
+    assert [each["judges"] for each in comparison["agreements"]] == [["one", "two"], ["one", "three"], ["two", "three"]]
 
 
 @pytest.mark.parametrize("changed", [0, 11])
