@@ -132,7 +132,7 @@ def test_a_judge_that_does_not_answer_ends_the_job(path: Path) -> None:
         pytest.raises(JudgeUnavailable, match=r"^judge fake: 6 questions in a row got no answer, .*status 503"),
     ):
         collect_judgements(judge(server, concurrency=2, retries=0), questions(40), path)
-    assert len(server.requests) <= 9
+    assert len(server.requests) <= 5 + 1 + 6 + 1  # where q0 is answered late, counting starts again after five
     assert [row.question for row in read_rows(path, Judgement) if row.value is not None] == ["q0"]
 
 
