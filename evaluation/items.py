@@ -25,6 +25,7 @@ class Item:
     id: str  # unique in the suite
     turns: tuple[Turn, ...]  # at least one
     system: str = ""
+    transcribe: bool = False  # the reply to the only turn is the transcript of its clip, as the model was trained to
     language: str = "en"  # ISO 639-1
     category: str = ""  # for the plots of the report
     references: tuple[str, ...] = ()
@@ -59,6 +60,15 @@ def items_checksum(items: Sequence[Item]) -> str:
     digest = hashlib.sha256()
     for item in items:
         turns = [[turn.instruction, turn.text, hashlib.sha256(turn.audio).hexdigest()] for turn in item.turns]
-        rest = [item.id, item.system, item.language, item.category, list(item.references), dict(item.labels), turns]
+        rest = [
+            item.id,
+            item.system,
+            item.transcribe,
+            item.language,
+            item.category,
+            list(item.references),
+            dict(item.labels),
+            turns,
+        ]
         digest.update(json.dumps(rest, sort_keys=True).encode() + b"\n")
     return digest.hexdigest()

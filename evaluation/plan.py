@@ -28,7 +28,7 @@ def plan_evaluation(config: EvaluationConfig) -> EvaluationPlan:
     """Neither loads a model nor asks a judge. Raises ``ValueError`` for a suite or data that cannot be used."""
     from evaluation.judges.costs import TokenCounter, estimate
 
-    suite = suite_of(config)
+    suite = suite_of(config.suite, config.options)
     items = sampled(suite.items(config.data), config.limit, config.seed)
     questions = questions_of(suite, items, {item.id: _assumed(item, spoken=suite.spoken) for item in items})
     return EvaluationPlan(

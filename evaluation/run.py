@@ -14,21 +14,18 @@ from urllib.parse import urlsplit
 from data_pipeline.progress import Passed
 from data_pipeline.records import RejectedRow
 from data_pipeline.synthesis.protocols import Recogniser, Speech
-from evaluation.identity import open_run
+from evaluation.identity import locked, open_run
 from evaluation.items import Answer, Item, items_checksum
 from evaluation.models import Model, ModelConfig, open_model
 from evaluation.models.opening import is_endpoint
 from evaluation.scores import JointSuite, Judgement, PublishedSuite, Question, Score, Suite
-from evaluation.store import AnswerStore, StoredTranscript
+from evaluation.store import JUDGEMENTS, AnswerStore, StoredTranscript
 from opens2s_core.audio import SAMPLE_RATE, decode_audio
-from opens2s_core.storage import exclusive
 
 if TYPE_CHECKING:
     from evaluation.judges.costs import Budget, Prices
 
-JUDGEMENTS = "judgements.jsonl"
 PUBLISHED = "published"
-_LOCK = "run.lock"
 _TRANSCRIBING = 4
 """Clips at once: endpoints are waited for, other recognisers share the cores."""
 
@@ -79,11 +76,11 @@ class EvaluationConfig:
 
 
 @contextmanager
-def _no_progress(rows: int, done: int, *, name: str) -> Iterator[Callable[[Passed], None]]:
+def no_progress(rows: int, done: int, *, name: str) -> Iterator[Callable[[Passed], None]]:
     yield lambda passed: None
 
 
-def run_evaluation(config: EvaluationConfig, *, progress: ShowNamedProgress = _no_progress) -> dict[str, Any]:
+def run_evaluation(config: EvaluationConfig, *, progress: ShowNamedProgress = no_progress) -> dict[str, Any]:
     """The report, which is also written to the run's directory. What an earlier start of the run finished is not done
     again; answers, transcripts and judgements with errors are tried again.
 
@@ -95,7 +92,7 @@ def run_evaluation(config: EvaluationConfig, *, progress: ShowNamedProgress = _n
     from evaluation.judges.judge import open_judge
     from evaluation.report import build_report
 
-    suite = suite_of(config)
+    suite = suite_of(config.suite, config.options)
     all_items = suite.items(config.data)
     items = sampled(all_items, config.limit, config.seed)
     judge = open_judge(config.judge, seed=config.seed) if config.judge else None
@@ -104,7 +101,7 @@ def run_evaluation(config: EvaluationConfig, *, progress: ShowNamedProgress = _n
     identity = {
         "suite": suite.name,
         "options": dict(config.options),
-        "data": suite.describe(config.data),
+        "data": suite.describe(config.data, all_items),
         "data_checksum": items_checksum(all_items),
         "model_fingerprint": model.fingerprint,
         "judge": judge.name if judge else "",
@@ -114,8 +111,8 @@ def run_evaluation(config: EvaluationConfig, *, progress: ShowNamedProgress = _n
         "max_tokens": config.max_tokens,
         "voice": config.voice,
     }
-    with _locked(config.output):
-        facts = open_run(config.output, identity, model=config.model)
+    with locked(config.output):
+        facts = open_run(config.output, identity, model=config.model, data_path=config.data)
         with AnswerStore(config.output, items) as store:
             answer_items(model, items, store, progress)
             if recogniser is not None:
@@ -123,11 +120,7 @@ def run_evaluation(config: EvaluationConfig, *, progress: ShowNamedProgress = _n
             answers = [store.answer(item.id) for item in items]
             if isinstance(suite, PublishedSuite):
                 suite.write_published(items, answers, config.output / PUBLISHED, model_name(config.model))
-        answered = {
-            answer.item: answer
-            for answer in answers
-            if not answer.error and (recogniser is None or is_transcribed(answer))
-        }
+        answered = {answer.item: answer for answer in answers if is_usable(suite, answer)}
         questions, judgements = questions_of(suite, items, answered), list[Judgement]()
         if notes := list(_notes(suite, answered, is_judged=judge is not None or not questions)):
             facts["notes"] = notes
@@ -149,9 +142,11 @@ def _notes(suite: Suite, answered: Mapping[str, Answer], *, is_judged: bool) -> 
         yield "The model spoke no reply: what rates speech or its transcript has no value, or that of silence."
 
 
-def is_transcribed(answer: Answer) -> bool:
-    """Whether all spoken replies have transcripts."""
-    return all(reply.transcript is not None for reply in answer.replies if reply.audio)
+def is_usable(suite: Suite, answer: Answer) -> bool:
+    """Whether an answer can be scored: it has no error, and a transcript of each spoken reply where the suite reads
+    them."""
+    is_transcribed = all(reply.transcript is not None for reply in answer.replies if reply.audio)
+    return not answer.error and (is_transcribed or not suite.transcribed)
 
 
 def model_name(spec: str) -> str:
@@ -162,14 +157,14 @@ def model_name(spec: str) -> str:
     return spec.rstrip("/").rpartition("/")[2]
 
 
-def suite_of(config: EvaluationConfig) -> Suite:
+def suite_of(name: str, options: Mapping[str, str]) -> Suite:
     """Raises ``ValueError`` for an unknown suite or option."""
     from evaluation.suites import open_suite
 
     try:
-        return open_suite(config.suite, **config.options)
+        return open_suite(name, **options)
     except TypeError as error:
-        raise ValueError(f"suite {config.suite}: options {sorted(config.options)}: {error}") from error
+        raise ValueError(f"suite {name}: options {sorted(options)}: {error}") from error
 
 
 def sampled(items: Sequence[Item], limit: int | None, seed: int) -> list[Item]:
@@ -254,17 +249,3 @@ def score_answers(
     if isinstance(suite, JointSuite):
         scores += suite.joint_scores(items, answered, of(suite.joint_questions(items, answered)))
     return scores
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Two processes that appended to the same files would answer every item twice."""
-    lock = exclusive(directory / _LOCK)
-    try:
-        lock.__enter__()
-    except BlockingIOError:
-        raise ValueError(f"{directory}: another process works on this run") from None
-    try:
-        yield
-    finally:
-        lock.__exit__(None, None, None)

@@ -95,9 +95,9 @@ class Suite(Protocol):
         the row and what was expected."""
         ...
 
-    def describe(self, data: str) -> dict[str, Any]:
-        """Facts about ``data`` for the report: number of rows, checksums of files, published version if it is a known
-        one."""
+    def describe(self, data: str, items: Sequence[Item]) -> dict[str, Any]:
+        """Facts about ``data``, whose items are ``items``, for the report: number of rows, checksums of files, the
+        published version if it is a known one."""
         ...
 
     def questions(self, item: Item, answer: Answer) -> list[Question]:

@@ -13,6 +13,7 @@ from evaluation.items import Answer, Item, Reply
 from evaluation.jsonl import JsonlWriter, read_rows
 
 ANSWERS, TRANSCRIPTS, AUDIO = "answers.jsonl", "transcripts.jsonl", "audio"
+JUDGEMENTS = "judgements.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,16 +45,46 @@ class StoredTranscript:
     error: str = ""
 
 
-class AnswerStore:
-    """The answers in ``directory`` to ``items``, all those of the suite: clips are numbered by their order."""
+class StoredAnswers:
+    """The answers in ``directory``, to read them: nothing is written there."""
 
-    def __init__(self, directory: Path, items: Sequence[Item]) -> None:
+    def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._numbers = {item.id: number for number, item in enumerate(items)}
         rows = read_rows(directory / ANSWERS, StoredAnswer)
         self._answers = {row.item: row for row in rows}
         transcripts = read_rows(directory / TRANSCRIPTS, StoredTranscript)
         self._transcripts = {(row.item, row.turn): row for row in transcripts}
+
+    @property
+    def items(self) -> list[str]:
+        """Ids of the items with an answer or an error in its place."""
+        return list(self._answers)
+
+    def audio(self, item: str, turn: int) -> bytes:
+        """The FLAC of a spoken reply."""
+        return (self._directory / self._answers[item].replies[turn].audio).read_bytes()
+
+    def answer(self, item: str) -> Answer:
+        """With audio and transcripts. ``KeyError`` for an item without an answer."""
+        stored = self._answers[item]
+        return Answer(
+            item=item,
+            replies=tuple(self._reply(item, turn, reply) for turn, reply in enumerate(stored.replies)),
+            error=stored.error,
+        )
+
+    def _reply(self, item: str, turn: int, stored: StoredReply) -> Reply:
+        audio = (self._directory / stored.audio).read_bytes() if stored.audio else b""
+        transcript = row.transcript if (row := self._transcripts.get((item, turn))) is not None else None
+        return Reply(**(asdict(stored) | {"audio": audio, "transcript": transcript}))
+
+
+class AnswerStore(StoredAnswers):
+    """The answers in ``directory`` to ``items``, all those of the suite: clips are numbered by their order."""
+
+    def __init__(self, directory: Path, items: Sequence[Item]) -> None:
+        super().__init__(directory)
+        self._numbers = {item.id: number for number, item in enumerate(items)}
         (directory / AUDIO).mkdir(parents=True, exist_ok=True)
         self._answer_rows, self._transcript_rows = (JsonlWriter(directory / name) for name in (ANSWERS, TRANSCRIPTS))
 
@@ -95,27 +126,9 @@ class AnswerStore:
             if reply.audio and ((row := self._transcripts.get((item.id, turn))) is None or row.error)
         ]
 
-    def audio(self, item: str, turn: int) -> bytes:
-        """The FLAC of a spoken reply."""
-        return (self._directory / self._answers[item].replies[turn].audio).read_bytes()
-
     def add_transcript(self, row: StoredTranscript) -> None:
         self._transcript_rows.append(row)
         self._transcripts[row.item, row.turn] = row
-
-    def answer(self, item: str) -> Answer:
-        """With audio and transcripts. ``KeyError`` for an item without an answer."""
-        stored = self._answers[item]
-        return Answer(
-            item=item,
-            replies=tuple(self._reply(item, turn, reply) for turn, reply in enumerate(stored.replies)),
-            error=stored.error,
-        )
-
-    def _reply(self, item: str, turn: int, stored: StoredReply) -> Reply:
-        audio = (self._directory / stored.audio).read_bytes() if stored.audio else b""
-        transcript = row.transcript if (row := self._transcripts.get((item, turn))) is not None else None
-        return Reply(**(asdict(stored) | {"audio": audio, "transcript": transcript}))
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -1,8 +1,10 @@
-"""Evaluate a model by a suite, or compare runs:
+"""Evaluate a model by a suite, compare runs, or have a judge compare the replies of two:
 
 python -m ray_jobs.evaluate --suite voicebench-commoneval --data DIR --model runs/demo/run/export \\
        --output runs/common --judge 'openai:https://api.openai.com/v1#gpt-4o-mini'
 python -m ray_jobs.evaluate --compare runs/common runs/common-other --output runs/compared
+python -m ray_jobs.evaluate --pairwise runs/common runs/common-other --output runs/paired \\
+       --judge 'openai:https://api.openai.com/v1#gpt-4o-mini'
 
 The model is a path or URL of a bundle, of a published directory or of an OpenS2S directory, which a pool of Ray actors
 loads, or the http(s) address of an endpoint with OpenAI's chat completions. Keys of endpoints are read from the
@@ -21,6 +23,7 @@ import openai
 
 from evaluation.judges.costs import Budget, Prices
 from evaluation.models.opening import is_endpoint
+from evaluation.pairwise_run import PairwiseRunConfig, plan_pairwise, run_pairwise
 from evaluation.plan import plan_evaluation
 from evaluation.report import compare
 from evaluation.run import EvaluationConfig, run_evaluation
@@ -36,8 +39,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             compare(args.compare, args.output)
             print(f"the comparison of {len(args.compare)} runs is at {args.output / 'comparison.html'}")
             return
+        if args.pairwise:
+            _compare_pairwise(args)
+            return
         if missing := [name for name in ("suite", "data", "model") if not getattr(args, name)]:
-            parser.error(f"expected --compare, or --suite, --data and --model; --{missing[0]} is missing")
+            parser.error(f"expected --compare, --pairwise, or --suite, --data and --model; --{missing[0]} is missing")
         _evaluate(args)
     except (ValueError, OSError, ImportError) as error:
         raise SystemExit(f"python -m ray_jobs.evaluate: {error}") from error
@@ -62,6 +68,32 @@ def _evaluate(args: argparse.Namespace) -> None:
     print(f"report: {config.output / 'report.html'}")
 
 
+def _compare_pairwise(args: argparse.Namespace) -> None:
+    first, second = args.pairwise
+    budget, prices = _budget(args)
+    config = PairwiseRunConfig(
+        first=first,
+        second=second,
+        output=args.output,
+        judge=args.judge,
+        data=args.data or "",
+        seed=args.seed,
+        budget=budget,
+        prices=prices,
+    )
+    if args.plan:
+        print(plan_pairwise(config))
+        return
+    report = run_pairwise(config, progress=show_progress)
+    print(f"{report['labels'][0]} against {report['labels'][1]}, {report['counts']['judged']:,} items")
+    for name in ("wins", "ties", "losses", "position_bias"):
+        value, low, high = (None if share is None else 100 * share for share in report[name].values())
+        print(_metric_line({"title": name, "unit": "%", "value": value, "low": low, "high": high}))
+    if report["failures"]:
+        print(report["failures"])
+    print(f"report: {config.output / 'pairwise.html'}")
+
+
 def _metric_line(metric: dict[str, Any]) -> str:
     value, low, high = (metric[name] for name in ("value", "low", "high"))
     if value is None:
@@ -73,13 +105,17 @@ def _metric_line(metric: dict[str, Any]) -> str:
 def _config(args: argparse.Namespace) -> EvaluationConfig:
     fields = [field.name for field in dataclasses.fields(EvaluationConfig)]
     values: dict[str, Any] = {name: getattr(args, name) for name in fields if hasattr(args, name)}
+    budget, prices = _budget(args)
+    return EvaluationConfig(**(values | {"options": dict(args.option), "budget": budget, "prices": prices}))
+
+
+def _budget(args: argparse.Namespace) -> tuple[Budget | None, Prices | None]:
     prices = None
     if args.judge_prices:
         prices = Prices(prompt=args.judge_prices[0], completion=args.judge_prices[1])
-    budget = None
-    if args.budget_tokens is not None or args.budget_cost is not None:
-        budget = Budget(tokens=args.budget_tokens, cost=args.budget_cost, prices=prices)
-    return EvaluationConfig(**(values | {"options": dict(args.option), "budget": budget, "prices": prices}))
+    if args.budget_tokens is None and args.budget_cost is None:
+        return None, prices
+    return Budget(tokens=args.budget_tokens, cost=args.budget_cost, prices=prices), prices
 
 
 def _option(text: str) -> tuple[str, str]:
@@ -117,6 +153,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--budget-cost", type=float, help="the most USD that judging may use, with --judge-prices")
     add("--plan", action="store_true", help="print the number of items, their audio and the cost of judging, and stop")
     add("--compare", type=Path, nargs="+", metavar="RUN", help="compare finished runs instead, into --output")
+    add(
+        "--pairwise",
+        type=Path,
+        nargs=2,
+        metavar="RUN",
+        help="ask --judge instead which of the replies of two runs is better, into --output",
+    )
     return parser
 
 

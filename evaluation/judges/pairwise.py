@@ -38,7 +38,7 @@ class PairwiseConfig:
 def pair_questions(
     items: Sequence[Item], first: Sequence[Answer], second: Sequence[Answer], config: PairwiseConfig
 ) -> list[Question]:
-    """Two for each item to which both runs have an answer without error.
+    """Two for each item to which both runs have an answer without error: in order, then swapped.
 
     Raises ``ValueError`` for a reply without a transcript where transcripts are judged.
     """

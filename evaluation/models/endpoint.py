@@ -11,6 +11,11 @@ import openai
 
 from data_pipeline.openai_endpoint import open_client, request_errors
 from data_pipeline.records import RejectedRow, Unavailable
+from data_pipeline.synthesis.protocols import Speech
+from data_pipeline.synthesis.recognisers.openai_transcriptions import (
+    OpenAITranscriptions,
+    OpenAITranscriptionsConfig,
+)
 from evaluation.items import Answer, Item, Reply, Turn
 from evaluation.models.chat_reply import ReplyParser, read_reply
 from evaluation.models.model import ModelConfig
@@ -49,6 +54,11 @@ class EndpointModel:
         rate = described.get("sample_rate")
         self._rate = rate if isinstance(rate, int) and rate > 0 else _DEFAULT_RATE
         self._streams = True
+        self._transcriptions = OpenAITranscriptions(
+            OpenAITranscriptionsConfig(
+                base_url=self._url, model=self._model, retries=retries, timeout_seconds=timeout_seconds
+            )
+        )
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -82,6 +92,10 @@ class EndpointModel:
             return Answer(item=item.id, error=str(error)), not isinstance(error, Unavailable)
 
     def _replies(self, item: Item) -> Iterator[Reply]:
+        if item.transcribe:
+            speech = Speech(*decode_audio(item.turns[0].audio))
+            yield Reply(text=self._transcriptions.transcribe(speech, item.language))
+            return
         messages: list[dict[str, Any]] = [{"role": "system", "content": item.system}] if item.system else []
         for turn in item.turns:
             messages.append({"role": "user", "content": list(_content(turn))})

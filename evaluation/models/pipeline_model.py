@@ -5,10 +5,12 @@ from collections.abc import Iterator
 
 from evaluation.items import Answer, Item, Reply, Turn
 from evaluation.models.model import IncomingReply, ModelConfig
-from opens2s_core.checkpoint.bundle import OPENS2S, TOKEN2WAV, read_bundle_info
+from opens2s_core.checkpoint.bundle import OPENS2S, TOKEN2WAV, opens2s_directory, read_bundle_info
+from opens2s_core.checkpoint.opens2s import read_config
 from opens2s_core.inference.engine import StreamFailed
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling, TextDelta
 from opens2s_core.inference.pipeline import Pipeline
+from opens2s_core.inference.transcription import transcription_request
 from opens2s_core.prompt import Audio, Content, Message, Spoken, Text
 from opens2s_core.storage import SETTINGS, fetch_directory
 from opens2s_core.training.batch import load_clip
@@ -24,6 +26,7 @@ class PipelineModel:
 
     def __init__(self, model: str, config: ModelConfig) -> None:
         self._config = config
+        self._transcription_prompt = read_config(opens2s_directory(model)).transcription_prompt
         if config.spoken and has_voice(model):
             info = read_bundle_info(model)
             self._rate = info.sample_rate
@@ -41,6 +44,9 @@ class PipelineModel:
             return Answer(item=item.id, error=str(error))
 
     def _replies(self, item: Item) -> Iterator[Reply]:
+        if item.transcribe:
+            yield self._generated(self._transcription(item.turns[0].audio))
+            return
         messages = [Message("system", (Text(item.system),))] if item.system else []
         for turn in item.turns:
             messages.append(Message("user", tuple(_content(turn))))
@@ -57,6 +63,19 @@ class PipelineModel:
             units=self._units,
             seed=self._config.seed,
         )
+        return self._generated(request)
+
+    def _transcription(self, clip: bytes) -> ReplyRequest:
+        if not self._transcription_prompt:
+            raise ValueError(
+                "the model was not trained to transcribe: its config.json has no transcription_prompt. Expected one, "
+                "or the suite's option instruction"
+            )
+        return transcription_request(
+            self._transcription_prompt, load_clip(clip), max_tokens=self._config.max_tokens, seed=self._config.seed
+        )
+
+    def _generated(self, request: ReplyRequest) -> Reply:
         reply = IncomingReply()
         for message in self._pipeline.reply(request):
             match message:

@@ -1,5 +1,7 @@
 """The report of one run."""
 
+import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
@@ -43,6 +45,7 @@ def build_report(
         failures      kind ("answer", "transcript" or "judgement"), item, reason, question, sample, judge
         worst, random ids of the items that are shown
         items         id to category, of all items of the run
+        questions     id, item, scale, samples, and the SHA-256 of the messages, of each question to judges
         scores        item, metric, value, weight, group
 
     ``answers`` may be a generator: not all clips are in memory at a time. Raises ``ValueError`` for absent facts, an
@@ -88,6 +91,7 @@ def build_report(
         "worst": worst,
         "random": shown,
         "items": categories,
+        "questions": [_question(question) for question in questions],
         "scores": [
             {name: getattr(score, name) for name in ("item", "metric", "value", "weight", "group")} for score in scores
         ],
@@ -120,6 +124,12 @@ def build_report(
     write_text(directory / "report.json", to_json(report))
     write_text(directory / "report.html", page)
     return report
+
+
+def _question(question: Question) -> dict[str, Any]:
+    messages = json.dumps([dict(message) for message in question.messages], sort_keys=True)
+    fields = {name: getattr(question, name) for name in ("id", "item", "scale", "samples")}
+    return fields | {"sha256": hashlib.sha256(messages.encode()).hexdigest()}
 
 
 def _metric(summary: Summary) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from evaluation.statistics import item_values
 
 EXAMPLES = 20
 SEED = 0
-_TEXT = 2000
+TEXT = 2000
 """Characters of a text that are shown."""
 _ENTRIES = 12
 """Turns, references, labels or judgements of an item that are shown."""
@@ -87,34 +87,38 @@ def build_example(
             for metric, each in by_metric
             if each
         ),
-        system=shorten(item.system, _TEXT),
-        turns=tuple(_turn(turn, answer, index, encoder) for index, turn in enumerate(item.turns[:_ENTRIES])),
-        error=shorten(answer.error, _TEXT) if answer else "not answered",
-        references=tuple(shorten(reference, _TEXT) for reference in item.references[:_ENTRIES]),
+        system=shorten(item.system, TEXT),
+        turns=example_turns(item, answer, encoder),
+        error=shorten(answer.error, TEXT) if answer else "not answered",
+        references=tuple(shorten(reference, TEXT) for reference in item.references[:_ENTRIES]),
         reasons=tuple(
-            (metric.title, shorten(score.reason, _TEXT)) for metric, each in by_metric for score in each if score.reason
+            (metric.title, shorten(score.reason, TEXT)) for metric, each in by_metric for score in each if score.reason
         )[:_ENTRIES],
         judgements=tuple(
             ExampleJudgement(
                 judge=judgement.judge,
                 value="no value" if judgement.value is None else f"{judgement.value:g}",
-                text=shorten(judgement.text or judgement.error, _TEXT),
+                text=shorten(judgement.text or judgement.error, TEXT),
             )
             for judgement in judged[:_ENTRIES]
         ),
         questions=tuple(
-            shorten("\n\n".join(f"{message['role']}: {message['content']}" for message in question.messages), 2 * _TEXT)
+            shorten("\n\n".join(f"{message['role']}: {message['content']}" for message in question.messages), 2 * TEXT)
             for question in questions[:_ENTRIES]
         ),
     )
 
 
+def example_turns(item: Item, answer: Answer | None, encoder: ClipEncoder) -> tuple[ExampleTurn, ...]:
+    return tuple(_turn(turn, answer, index, encoder) for index, turn in enumerate(item.turns[:_ENTRIES]))
+
+
 def _turn(turn: Turn, answer: Answer | None, index: int, encoder: ClipEncoder) -> ExampleTurn:
     reply = answer.replies[index] if answer and index < len(answer.replies) else None
     return ExampleTurn(
-        text=shorten(turn.text, _TEXT),
+        text=shorten(turn.text, TEXT),
         clip=encoder.encode(turn.audio) if turn.audio else None,
-        reply=None if reply is None else shorten(reply.text, _TEXT),
-        transcript=None if reply is None or reply.transcript is None else shorten(reply.transcript, _TEXT),
+        reply=None if reply is None else shorten(reply.text, TEXT),
+        transcript=None if reply is None or reply.transcript is None else shorten(reply.transcript, TEXT),
         reply_clip=encoder.encode(reply.audio) if reply and reply.audio else None,
     )

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,16 @@ def check_facts(facts: Mapping[str, Any]) -> None:
 def provenance(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Names and values of :data:`PROVENANCE`."""
     return [(name.replace("_", " "), fact_text(facts[name])) for name in PROVENANCE]
+
+
+def number_labels(models: Sequence[str]) -> list[str]:
+    """The models, numbered where one occurs several times."""
+    counts, seen = Counter(models), Counter[str]()
+    labels = []
+    for model in models:
+        seen[model] += 1
+        labels.append(f"{model} ({seen[model]})" if counts[model] > 1 else model)
+    return labels
 
 
 def fact_text(value: Any) -> str:

@@ -81,8 +81,7 @@ class FeelingSwapSuite:
                 labelled[own.id] = replace(own, labels={**own.labels, "pair": pair, **others})
         return [labelled[item.id] for item in items if item.id in labelled]
 
-    def describe(self, data: str) -> dict[str, Any]:
-        items = self.items(data)
+    def describe(self, data: str, items: Sequence[Item]) -> dict[str, Any]:
         return {
             "rows": len(items),
             "pairs": len(items) // 2,

@@ -56,8 +56,7 @@ class MappedSuite:
             raise DataError(f"{data}: expected a unique id in each row, got {twice[0]!r} twice")
         return items
 
-    def describe(self, data: str) -> dict[str, Any]:
-        items = self.items(data)
+    def describe(self, data: str, items: Sequence[Item]) -> dict[str, Any]:
         return {
             "set": self._mapping.title,
             "source": self._mapping.source,

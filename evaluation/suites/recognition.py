@@ -14,7 +14,6 @@ from evaluation.suites.recognition_data import Clip, checksum, read_clips
 if TYPE_CHECKING:
     from opens2s_core.benchmark.word_error import WordErrors
 
-_TRANSCRIBE = {"en": "Transcribe the speech word for word.", "zh": "请逐字转写这段语音。"}
 _NAME_EMOTION = {
     "en": "Which emotion does the speaker express? Answer with one word of: {labels}.",
     "zh": "说话人表达了哪种情绪？请只用以下词语之一回答：{labels}。",
@@ -25,8 +24,10 @@ _NAME_EMOTION = {
 class SpeechRecognition:
     """The reply's text against the transcript: error rates over all words, and over all characters, of the data.
 
-    Case, punctuation and white space do not count. In Chinese each character is a word. ``instruction``
-    replaces the one before each clip; an empty one is right for a model trained with the recipe ``transcripts``.
+    Case, punctuation and white space do not count. In Chinese each character is a word. Models transcribe as they were
+    trained to: by the ``transcription_prompt`` of a checkpoint, or an endpoint's ``/v1/audio/transcriptions``. With an
+    ``instruction`` they are asked in a chat instead, with this text before each clip. An empty one is right for a model
+    that was trained with the recipe ``transcripts``.
     """
 
     language: str = "en"  # of a manifest, ISO 639-1; data sets have their own
@@ -44,16 +45,13 @@ class SpeechRecognition:
         items = []
         for clip in read_clips(data, self.language):
             if split_words(clip.transcript):
-                instruction = _TRANSCRIBE.get(clip.language, _TRANSCRIBE["en"])
-                if self.instruction is not None:
-                    instruction = self.instruction
-                items.append(_item(clip, instruction, references=(clip.transcript,)))
+                items.append(_item(clip, self.instruction, references=(clip.transcript,)))
         if not items:
             raise ValueError(f"{data}: expected clips with transcripts, found none")
         return items
 
-    def describe(self, data: str) -> dict[str, Any]:
-        return _facts(data, len(self.items(data)))
+    def describe(self, data: str, items: Sequence[Item]) -> dict[str, Any]:
+        return _facts(data, len(items))
 
     def questions(self, item: Item, answer: Answer) -> list[Question]:
         return []
@@ -96,8 +94,7 @@ class EmotionRecognition:
             items.append(_item(clip, instruction, labels={"emotion": clip.emotion, "labels": labels}))
         return items
 
-    def describe(self, data: str) -> dict[str, Any]:
-        items = self.items(data)
+    def describe(self, data: str, items: Sequence[Item]) -> dict[str, Any]:
         return {**_facts(data, len(items)), "labels": items[0].labels["labels"]}
 
     def questions(self, item: Item, answer: Answer) -> list[Question]:
@@ -133,11 +130,12 @@ def _counter() -> Callable[[str, str], "WordErrors"]:
 
 
 def _item(
-    clip: Clip, instruction: str, *, references: tuple[str, ...] = (), labels: Mapping[str, Any] | None = None
+    clip: Clip, instruction: str | None, *, references: tuple[str, ...] = (), labels: Mapping[str, Any] | None = None
 ) -> Item:
     return Item(
         id=clip.id,
-        turns=(Turn(text=clip.transcript, audio=clip.audio, instruction=instruction),),
+        turns=(Turn(text=clip.transcript, audio=clip.audio, instruction=instruction or ""),),
+        transcribe=instruction is None,
         language=clip.language,
         category=clip.emotion,
         references=references,

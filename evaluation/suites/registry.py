@@ -26,8 +26,8 @@ def _classifier(spec: str) -> SpeechClassifier | None:
     return open_classifier(spec) if spec else None
 
 
-def _uro(name: str, *, prompt_file: str | None = None, classifier: str = "") -> Suite:
-    return open_uro(name, prompt_file=prompt_file, classifier=_classifier(classifier))
+def _uro(name: str, *, prompt_file: str | None = None, classifier: str = "", version: str = "") -> Suite:
+    return open_uro(name, prompt_file=prompt_file, classifier=_classifier(classifier), version=version)
 
 
 def _ser(*, language: str = "en", labels: str = "") -> Suite:

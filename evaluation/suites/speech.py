@@ -66,8 +66,7 @@ class SpeechSuite:
     def items(self, data: str) -> list[Item]:
         return spoken_items(data)
 
-    def describe(self, data: str) -> dict[str, Any]:
-        items = self.items(data)
+    def describe(self, data: str, items: Sequence[Item]) -> dict[str, Any]:
         left_out = [
             f"{metric.title}: {package} is not installed (pip install 'opens2s-on-ray[quality,speakers]')"
             for metric, package in ((WORD_ERROR, "jiwer"), *CLIP_METRICS)

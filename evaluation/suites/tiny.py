@@ -73,8 +73,7 @@ class TinySuite:
     def items(self, data: str) -> list[Item]:
         return [_item(record) for record in read_records(data, (MANIFEST,))]
 
-    def describe(self, data: str) -> dict[str, Any]:
-        items = self.items(data)
+    def describe(self, data: str, items: Sequence[Item]) -> dict[str, Any]:
         accuracies = {f"classifier of {name}": value for name, value in self._classifiers.accuracies.items()}
         return {"rows": len(items), **accuracies}
 

@@ -1,8 +1,8 @@
 """URO-Bench (Honggao/URO-Bench, 2502.17810): spoken replies, which judges see as transcripts."""
 
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,7 +30,7 @@ class UroBench:
     uro_set: UroSet
     prompt: JudgePrompt | None = None  # None: no judge
     classifier: SpeechClassifier | None = None  # of "emotional speech"
-    versions: Mapping[str, str] = field(default_factory=dict)  # by SHA-256 of test.jsonl
+    version: str = ""  # of the data, as stated by who downloaded them
     spoken: ClassVar[bool] = True
     transcribed: ClassVar[bool] = True
 
@@ -56,14 +56,14 @@ class UroBench:
         normaliser(self.uro_set.language)  # raises before the model answers, where a library is missing
         return read_items(data, self.uro_set)
 
-    def describe(self, data: str) -> dict[str, Any]:
+    def describe(self, data: str, items: Sequence[Item]) -> dict[str, Any]:
         files = find_test_file(data, self.uro_set)
         sha256, rows = files.sha256(), row_count(files)
         facts: dict[str, Any] = {
             "sha256": sha256,
             "rows": rows,
             "published_rows": self.uro_set.rows,
-            "version": self.versions.get(sha256) or self.uro_set.version_of(rows) or _UNKNOWN,
+            "version": f"{self.version}, as stated" if self.version else self.uro_set.version_of(rows) or _UNKNOWN,
         }
         if self.prompt is not None:
             facts["judge_prompt_sha256"] = self.prompt.sha256
@@ -139,10 +139,10 @@ def open_uro(
     *,
     prompt_file: str | None = None,
     classifier: SpeechClassifier | None = None,
-    versions: Mapping[str, str] | None = None,
+    version: str = "",
 ) -> UroBench:
     """The suite ``name``, one of ``URO_SETS``. ``prompt_file`` replaces the judge's prompt, see
-    :mod:`~evaluation.suites.uro_prompts`; ``versions`` names versions of test.jsonl by SHA-256.
+    :mod:`~evaluation.suites.uro_prompts`; ``version`` names that of the data where its rows do not.
 
     Raises ``ValueError`` for an unknown set, a prompt file without a judge, and GenEmotion without a ``classifier``.
     """
@@ -158,7 +158,7 @@ def open_uro(
         uro_set=uro_set,
         prompt=None if default is None else open_prompt(prompt_file, default, answers),
         classifier=classifier if uro_set.mode == "emotional speech" else None,
-        versions=versions or {},
+        version=version,
     )
 
 

@@ -27,8 +27,8 @@ class Verbatim:
     def items(self, data: str) -> list[Item]:
         return [_item(dialogue) for dialogue in read_dialogues(data)]
 
-    def describe(self, data: str) -> dict[str, Any]:
-        return {"rows": len(self.items(data))}
+    def describe(self, data: str, items: Sequence[Item]) -> dict[str, Any]:
+        return {"rows": len(items)}
 
     def questions(self, item: Item, answer: Answer) -> list[Question]:
         return []

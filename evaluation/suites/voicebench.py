@@ -58,7 +58,7 @@ class RatedVoiceBench:
             for number, where, row in read_rows(data, self.subset, ("audio", "prompt"))
         ]
 
-    def describe(self, data: str) -> dict[str, Any]:
+    def describe(self, data: str, items: Sequence[Item]) -> dict[str, Any]:
         note = {"note": _ALPACA_NOTE} if self.subset.startswith("alpaca") else {}
         return {**describe_files(data, self.subset), "judge_prompt_sha256": self.prompt.sha256, **note}
 
@@ -115,7 +115,7 @@ class IfevalVoiceBench:
             items.append(Item(id=f"{number:04d}", turns=(turn_of(row, where),), category=category, labels=labels))
         return items
 
-    def describe(self, data: str) -> dict[str, Any]:
+    def describe(self, data: str, items: Sequence[Item]) -> dict[str, Any]:
         return describe_files(data, self.subset)
 
     def questions(self, item: Item, answer: Answer) -> list[Question]:

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, FiniteFloat
 
 from opens2s_core.audio import SAMPLE_RATE, AudioError, Waveform
-from opens2s_core.inference.messages import Finish, ReplyRequest, Sampling, TextDelta
-from opens2s_core.prompt import Audio, Message, Text
+from opens2s_core.inference.messages import Finish, ReplyRequest, TextDelta
+from opens2s_core.inference.transcription import transcription_request
+from opens2s_core.prompt import Audio
 from serve_app.api.audio_input import decode_file
 from serve_app.api.chat_response import ReplyStream, event
 from serve_app.api.context import ApiContext
@@ -22,9 +23,6 @@ from serve_app.api.sampling import fresh_seed
 from serve_app.api.strict_json import ModelText, StrictModel, check_model, neutral, validated
 from serve_app.errors import ApiError
 
-_TOKENS_PER_SECOND = 25
-"""More than fast speech has, also with a tokenizer of single bytes: it ends a transcript that repeats itself."""
-_LEAST_TOKENS = 64
 _UNKNOWN_LANGUAGE = "und"
 """ISO 639-2's code of a language that is not known."""
 
@@ -101,16 +99,13 @@ def transcription_reply_request(request: TranscriptionRequest, context: ApiConte
         samples = decode_file(request.file, max_seconds=context.limits.max_audio_seconds)
     except AudioError as error:
         raise ApiError(400, str(error), param="file") from error
-    user = Message("user", (Text(context.transcription_prompt), Audio(samples)))
-    longest = max(_LEAST_TOKENS, math.ceil(_TOKENS_PER_SECOND * len(samples) / SAMPLE_RATE))
-    return ReplyRequest(
-        messages=(Message("system", (Text(request.prompt),)), user) if request.prompt else (user,),
-        speak=False,
-        text=Sampling(
-            temperature=request.temperature,
-            max_tokens=min(longest, context.limits.max_tokens),
-            seed=fresh_seed(),
-        ),
+    return transcription_request(
+        context.transcription_prompt,
+        samples,
+        system=request.prompt,
+        max_tokens=context.limits.max_tokens,
+        temperature=request.temperature,
+        seed=fresh_seed(),
     )
 
 

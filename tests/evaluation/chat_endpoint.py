@@ -75,7 +75,9 @@ class ChatEndpoint:
                 self._send(endpoint.models if self._has_key() else refusal(401))
 
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                data = self.rfile.read(int(self.headers["content-length"]))
+                is_json = self.headers["content-type"] == "application/json"
+                body = json.loads(data) if is_json else {"form": data.decode("latin-1")}
                 if not self._has_key():
                     return self._send(refusal(401))
                 with endpoint.lock:

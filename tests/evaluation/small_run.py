@@ -28,7 +28,7 @@ class SmallSuite:
     def items(self, data: str) -> list[Item]:
         return [Item(id=f"item-{number}", turns=(Turn(text=f"<{number}>"),)) for number in range(int(data))]
 
-    def describe(self, data: str) -> dict[str, Any]:
+    def describe(self, data: str, items: Sequence[Item]) -> dict[str, Any]:
         return {"rows": int(data)}
 
     def questions(self, item: Item, answer: Answer) -> list[Question]:

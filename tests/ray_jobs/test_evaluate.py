@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ray_jobs.evaluate import main
-from tests.evaluation.chat_endpoint import ChatEndpoint, last_text, stream
+from tests.evaluation.chat_endpoint import ChatEndpoint, completion, last_text, stream
 from tests.evaluation.small_run import use_small_parts
 
 
@@ -87,3 +87,24 @@ def test_without_a_suite_it_names_what_is_missing(tmp_path: Path, capsys: pytest
     with pytest.raises(SystemExit):
         main(["--output", str(tmp_path)])
     assert "--suite is missing" in capsys.readouterr().err
+
+
+def test_the_replies_of_two_runs_are_compared_by_a_judge(
+    url: str, endpoint: ChatEndpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [tmp_path / name for name in ("one", "two")]
+    for run in runs:
+        main(arguments(url, run))
+    endpoint.requests.clear()
+    command = ["--pairwise", *map(str, runs), "--output", str(tmp_path / "paired"), "--judge", f"openai:{url}/v1#judge"]
+    main([*command, "--plan", "--judge-prices", "1", "2"])
+    assert "10 answers of a judge" in capsys.readouterr().out
+    assert endpoint.requests == []
+    endpoint.respond = lambda body: completion("[[A]]")
+    main(command)
+    printed = capsys.readouterr().out
+    assert "ties: 100 %, 95 % interval 100 to 100" in printed
+    assert "position_bias: 100 %" in printed
+    assert str(tmp_path / "paired" / "pairwise.html") in printed
+    with pytest.raises(SystemExit, match="the budget of 1 tokens allows no further question"):
+        main([*command[:-3], str(tmp_path / "other"), *command[-2:], "--budget-tokens", "1"])

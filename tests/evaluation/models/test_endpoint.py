@@ -123,6 +123,21 @@ def test_an_instruction_is_sent_before_the_clip() -> None:
     assert [part["type"] for part in message["content"]] == ["text", "input_audio"]
 
 
+def test_a_clip_to_transcribe_goes_to_the_endpoint_for_transcripts() -> None:
+    item = Item(id="a", turns=(Turn(text="hidden", audio=CLIP),), transcribe=True)
+    [request] = requests_of(item, Sent(body=b'{"text": "one two"}'))
+    assert 'name="model"\r\n\r\nfirst\r\n' in request["form"]
+    assert "hidden" not in request["form"]
+    [reply] = answer(lambda _: Sent(body=b'{"text": "one two"}'), item).replies
+    assert (reply.text, reply.audio) == ("one two", b"")
+
+
+def test_an_endpoint_that_does_not_transcribe_ends_the_run() -> None:
+    item = Item(id="a", turns=(Turn(audio=CLIP),), transcribe=True)
+    with pytest.raises(openai.NotFoundError, match="was not trained to transcribe"):
+        answer(lambda _: refusal(404, "it was not trained to transcribe"), item)
+
+
 def test_the_models_own_replies_are_the_history() -> None:
     endpoint = ChatEndpoint(lambda body: stream({"content": f"reply to {last_text(body)}"}))
     with endpoint.serving() as url:

@@ -12,9 +12,12 @@ from evaluation.models.model import ModelConfig
 from evaluation.models.pipeline_model import PipelineModel
 from opens2s_core.audio import decode_audio, encode_audio
 from opens2s_core.checkpoint.bundle import OPENS2S
+from opens2s_core.checkpoint.files import read_json, write_json
+from opens2s_core.checkpoint.opens2s import read_config
 from opens2s_core.checkpoint.published import publish
 from opens2s_core.inference.messages import AudioChunk, ReplyRequest, Sampling, TextDelta
 from opens2s_core.inference.pipeline import Pipeline
+from opens2s_core.inference.transcription import transcription_request
 from opens2s_core.prompt import Audio, Message, Spoken, Text
 from opens2s_core.training.batch import load_clip
 
@@ -68,6 +71,20 @@ def test_a_published_directory_answers_as_its_bundle(
     published = PipelineModel(str(tmp_path), CONFIG).answer(ITEM).replies
     assert [reply.text for reply in published] == [reply.text for reply in replies]
     assert all(reply.audio for reply in published)
+
+
+def test_a_clip_is_transcribed_as_serving_does_it(tiny_bundle: Path, tmp_path: Path) -> None:
+    item = Item(id="a", turns=(Turn(text="hidden", audio=CLIP),), transcribe=True)
+    [reply] = PipelineModel(str(tiny_bundle), WRITTEN).answer(item).replies
+    prompt = read_config(tiny_bundle / OPENS2S).transcription_prompt
+    request = transcription_request(prompt, load_clip(CLIP), max_tokens=12, seed=3)
+    deltas = Pipeline.load_text(tiny_bundle).reply(request)
+    assert reply.text == "".join(delta.text for delta in deltas if isinstance(delta, TextDelta)) != ""
+    shutil.copytree(tiny_bundle / OPENS2S, tmp_path / "untrained")
+    config = tmp_path / "untrained" / "config.json"
+    write_json(config, {key: value for key, value in read_json(config).items() if key != "transcription_prompt"})
+    refused = PipelineModel(str(tmp_path / "untrained"), WRITTEN).answer(item)
+    assert (refused.replies, "was not trained to transcribe" in refused.error) == ((), True)
 
 
 def test_a_model_without_a_voice_has_the_text_of_its_spoken_replies(

@@ -45,7 +45,7 @@ class SmallSuite:
     def items(self, data: str) -> list[Item]:
         raise NotImplementedError
 
-    def describe(self, data: str) -> dict[str, Any]:
+    def describe(self, data: str, items: Sequence[Item]) -> dict[str, Any]:
         raise NotImplementedError
 
     def questions(self, item: Item, answer: Answer) -> list[Question]:

@@ -145,7 +145,7 @@ def test_items_of_a_manifest_know_the_other_of_their_pair(tmp_path: Path) -> Non
         ("angry", "sad"),
         ("sad", "happy"),
     ]
-    assert SUITE.describe(data)["pairs"] == 2
+    assert SUITE.describe(data, SUITE.items(data))["pairs"] == 2
 
 
 @pytest.mark.parametrize(

@@ -74,14 +74,18 @@ def test_a_prepared_data_set_gives_its_clips_with_transcripts(tmp_path: Path) ->
     first, second = open_suite("asr").items(data)
     assert (first.id, first.references, first.language) == ("a", ("one two",), "en")
     assert (first.turns[0].audio, first.turns[0].text) == (FLAC, "one two")
-    assert first.turns[0].instruction == "Transcribe the speech word for word."
-    assert (second.id, second.turns[0].instruction) == ("b", "请逐字转写这段语音。")
+    assert (second.id, second.language) == ("b", "zh")
 
 
-def test_the_instruction_can_be_replaced_or_left_out(tmp_path: Path) -> None:
+def test_models_transcribe_as_they_were_trained_to_or_as_instructed(tmp_path: Path) -> None:
     data = prepare(tmp_path / "set", [sample("a", "one two")])
-    (item,) = open_suite("asr", instruction="").items(data)
-    assert item.turns[0].instruction == ""
+    for settings, expected in (
+        ({}, (True, "")),
+        ({"instruction": ""}, (False, "")),
+        ({"instruction": "Write it down:"}, (False, "Write it down:")),
+    ):
+        (item,) = open_suite("asr", **settings).items(data)
+        assert (item.transcribe, item.turns[0].instruction) == expected
 
 
 def test_error_rates_are_over_the_words_and_characters_of_all_clips(tmp_path: Path) -> None:
@@ -110,7 +114,10 @@ def test_a_manifest_can_be_given_as_a_file_or_as_its_directory(tmp_path: Path) -
     assert rate == original_rate
     assert np.array_equal(samples, original)
     assert suite.items(str(tmp_path)) == [item]
-    assert suite.describe(path) == {"sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest(), "rows": 1}
+    assert suite.describe(path, suite.items(path)) == {
+        "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest(),
+        "rows": 1,
+    }
     emotions = [item.labels["emotion"] for item in open_suite("ser").items(path)]
     assert emotions == ["happy", "sad"]
 
@@ -130,7 +137,7 @@ def test_bad_rows_of_a_manifest_are_named(tmp_path: Path, row: dict[str, Any], m
 def test_a_data_set_is_known_by_the_checksum_of_its_manifest(tmp_path: Path) -> None:
     data = prepare(tmp_path / "set", [sample("a", "one two")])
     digest = hashlib.sha256((tmp_path / "set/_dataset.json").read_bytes()).hexdigest()
-    assert open_suite("asr").describe(data) == {"sha256": digest, "rows": 1}
+    assert open_suite("asr").describe(data, open_suite("asr").items(data)) == {"sha256": digest, "rows": 1}
 
 
 def test_data_without_transcripts_or_emotions_are_an_error(tmp_path: Path) -> None:
@@ -146,7 +153,7 @@ def test_unweighted_accuracy_is_the_mean_of_the_recalls(tmp_path: Path) -> None:
     suite = open_suite("ser")
     data = prepare(tmp_path / "set", rows)
     assert suite.items(data)[0].turns[0].instruction.endswith("one word of: happy, sad.")
-    assert suite.describe(data)["labels"] == ["happy", "sad"]
+    assert suite.describe(data, suite.items(data))["labels"] == ["happy", "sad"]
     found = score(suite, data, ["Sad.", "happy", "happy or sad", "The speaker is joyful: HAPPY!"])
     # Recalls 1/3 of sad and 1 of happy; 2 of 4 right; one answer names two emotions.
     assert found == pytest.approx({"unweighted_accuracy": 100 * (1 / 3 + 1) / 2, "accuracy": 50.0, "named": 75.0})

@@ -110,7 +110,8 @@ def test_tone_similarity_is_the_probability_of_the_expected_tone() -> None:
 def test_what_is_not_installed_is_left_out_and_named(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"a")
     (tmp_path / "m.jsonl").write_text('{"audio": "a.wav", "text": "Hi."}\n')
-    described = SpeechSuite().describe(str(tmp_path / "m.jsonl"))
+    data = str(tmp_path / "m.jsonl")
+    described = SpeechSuite().describe(data, SpeechSuite().items(data))
     assert [line.partition(":")[0] for line in described["left out"]] == [
         "DNSMOS overall (P.835)",
         "DNSMOS P.808",

@@ -232,20 +232,20 @@ def test_a_published_prompt_for_rounds_can_be_used(tmp_path: Path) -> None:
     assert question.messages[0]["content"] == "How are you? A Fine. Why? B Sun. {answer3}"
 
 
-def test_versions_are_recognised_by_checksum_and_by_rows(tmp_path: Path) -> None:
+def test_versions_are_recognised_by_their_rows_or_stated(tmp_path: Path) -> None:
     file = write(tmp_path, "uro-underemotion-en", [row(0, emotion="sad")])
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    facts = open_suite("uro-underemotion-en").describe(str(tmp_path))
+    facts = open_suite("uro-underemotion-en").describe(str(tmp_path), [])
     assert facts["sha256"] == digest
     assert (facts["version"], facts["rows"], facts["published_rows"]) == ("unknown version", 1, 137)
-    known = open_uro("uro-underemotion-en", versions={digest: "before 2025-08-03"})
-    assert known.describe(str(tmp_path))["version"] == "before 2025-08-03"
+    stated = open_suite("uro-underemotion-en", version="before 2025-08-03")
+    assert stated.describe(str(tmp_path), [])["version"] == "before 2025-08-03, as stated"
     for rows, version in ((20, "before 2025-08-03"), (25, "2025-08-03"), (21, "unknown version")):
         write(tmp_path, "uro-safety-zh", [row(n) for n in range(rows)])
-        assert open_suite("uro-safety-zh").describe(str(tmp_path))["version"] == version
+        assert open_suite("uro-safety-zh").describe(str(tmp_path), [])["version"] == version
     write(tmp_path, "uro-underemotion-zh", [row(n, emotion="sad") for n in range(79)])
     either = "before 2025-08-03 or 2025-08-03, which have as many rows"
-    assert open_suite("uro-underemotion-zh").describe(str(tmp_path))["version"] == either
+    assert open_suite("uro-underemotion-zh").describe(str(tmp_path), [])["version"] == either
 
 
 def test_paper_values() -> None:

@@ -65,7 +65,7 @@ def test_a_prompt_file_is_used_verbatim_and_its_checksum_is_described(data: Path
     item = suite.items(str(data))[0]
     (question,) = suite.questions(item, text_answer(item, "A"))
     assert question.messages == ({"role": "user", "content": 'Rate A to first, as JSON {"grade": 1}.\r\n'},)
-    assert suite.describe(str(data))["judge_prompt_sha256"] == hashlib.sha256(template.encode()).hexdigest()
+    assert suite.describe(str(data), [])["judge_prompt_sha256"] == hashlib.sha256(template.encode()).hexdigest()
 
 
 def test_a_prompt_file_without_the_response_is_refused(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_prompt_file_without_the_response_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_data_are_described_by_checksum_and_rows(data: Path) -> None:
-    facts = open_suite("voicebench-commoneval").describe(str(data))
+    facts = open_suite("voicebench-commoneval").describe(str(data), [])
     files = sorted((data / "commoneval").iterdir())
     assert facts["sha256"] == hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     assert (facts["rows"], facts["published_rows"]) == (3, 200)
@@ -87,7 +87,7 @@ def test_the_papers_alpaca_value_is_at_both_sets_with_a_note(tmp_path: Path, sub
     write_parquet(tmp_path / subset / "test-00000-of-00001.parquet", rows("first"))
     suite = open_suite(f"voicebench-{subset}")
     assert suite.metrics[0].paper == {"OpenS2S (paper)": 4.09}
-    assert "does not name" in suite.describe(str(tmp_path))["note"]
+    assert "does not name" in suite.describe(str(tmp_path), [])["note"]
 
 
 def test_bad_rows_are_named(tmp_path: Path) -> None:
