@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from data_pipeline.html_page import page_environment
 from data_pipeline.quantities import audio_length, compact, share
 from data_pipeline.records import Age, Emotion, Gender, Reject
 from data_pipeline.report import Report, reject_kind
@@ -63,13 +63,7 @@ def render_html(title: str, report: Report, examples: Sequence[Example], rejects
     The first :data:`EXAMPLES` of ``examples`` can be played. Of ``rejects`` the first three of each kind are shown; all
     can be passed, they are not kept in memory.
     """
-    environment = Environment(
-        loader=PackageLoader("data_pipeline"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("data_pipeline")
     environment.filters.update(compact=compact, audio_length=audio_length)
     return environment.get_template("report.html").render(
         title=title,

@@ -4,7 +4,7 @@ it."""
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -72,12 +72,9 @@ def name_differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Two processes that appended to the same files would do everything twice. Raises ``ValueError`` for the second."""
-    lock = exclusive(directory / _LOCK)
-    try:
-        lock.__enter__()
-    except BlockingIOError:
-        raise ValueError(f"{directory}: another process works on this run") from None
-    try:
+    with ExitStack() as held:
+        try:
+            held.enter_context(exclusive(directory / _LOCK))
+        except BlockingIOError:
+            raise ValueError(f"{directory}: another process works on this run") from None
         yield
-    finally:
-        lock.__exit__(None, None, None)

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 from data_pipeline.progress import Passed
 from data_pipeline.records import RejectedRow
+from data_pipeline.service_names import is_http_url
 from data_pipeline.synthesis.protocols import Recogniser, Speech
 from evaluation.identity import locked, open_run
 from evaluation.items import Answer, Item, items_checksum
 from evaluation.models import Model, ModelConfig, open_model
-from evaluation.models.opening import is_endpoint
 from evaluation.scores import JointSuite, Judgement, PublishedSuite, Question, Score, Suite
 from evaluation.store import JUDGEMENTS, AnswerStore, StoredTranscript
 from opens2s_core.audio import SAMPLE_RATE, decode_audio
@@ -151,7 +151,7 @@ def is_usable(suite: Suite, answer: Answer) -> bool:
 
 def model_name(spec: str) -> str:
     """The model of an endpoint, or else its host; the last part of a path."""
-    if is_endpoint(spec):
+    if is_http_url(spec):
         url, _, model = spec.partition("#")
         return model or urlsplit(url).netloc
     return spec.rstrip("/").rpartition("/")[2]

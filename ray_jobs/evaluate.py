@@ -21,8 +21,8 @@ from typing import Any
 
 import openai
 
+from data_pipeline.service_names import is_http_url
 from evaluation.judges.costs import Budget, Prices
-from evaluation.models.opening import is_endpoint
 from evaluation.pairwise_run import PairwiseRunConfig, plan_pairwise, run_pairwise
 from evaluation.plan import plan_evaluation
 from evaluation.report import compare
@@ -56,7 +56,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     if args.plan:
         print(plan_evaluation(config))
         return
-    if not is_endpoint(config.model):
+    if not is_http_url(config.model):
         connect(quiet=True)
     report = run_evaluation(config, progress=show_progress)
     counts = report["counts"]

@@ -12,6 +12,7 @@ from data_pipeline.dialogues.speech import synthesise
 from data_pipeline.dialogues.utterances import PlannedUtterance, Side, Voice
 from data_pipeline.preparation.bundle import load_unit_encoder
 from data_pipeline.records import RejectedRow
+from data_pipeline.service_names import openai_service
 from data_pipeline.steps.speaker_embedding import ResemblyzerEncoder
 from data_pipeline.steps.speech_units import UnitEncoder
 from data_pipeline.synthesis.protocols import Person, Speaker, Writer
@@ -25,17 +26,15 @@ from data_pipeline.synthesis.speakers.registry import open_speaker
 @lru_cache(maxsize=1)
 def open_writer(spec: str) -> Writer:
     """``embedded`` or ``openai:URL#MODEL``. ``ValueError`` for any other text."""
-    kind, _, rest = spec.partition(":")
-    url, _, model = rest.partition("#")
     if spec == "embedded":
         from data_pipeline.synthesis.embedded_writer import EmbeddedWriter
 
         return EmbeddedWriter()
-    if kind == "openai" and url.startswith(("http://", "https://")) and model:
+    if service := openai_service(spec):
         from data_pipeline.chat_client import EndpointConfig
         from data_pipeline.synthesis.llm_writer import LLMWriter, LLMWriterConfig
 
-        return LLMWriter(LLMWriterConfig(endpoint=EndpointConfig(base_url=url, model=model)))
+        return LLMWriter(LLMWriterConfig(endpoint=EndpointConfig(base_url=service[0], model=service[1])))
     raise ValueError(f"unknown writer {spec!r}: expected embedded or openai:URL#MODEL")
 
 

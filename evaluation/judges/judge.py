@@ -6,6 +6,7 @@ from typing import Protocol
 
 from data_pipeline.chat_client import ChatClient, Completion, EndpointConfig, Sampling
 from data_pipeline.records import RejectedRow
+from data_pipeline.service_names import openai_service
 from evaluation.judges.costs import TokenCounter, prompt_tokens
 from evaluation.judges.parsing import parse_value
 from evaluation.scores import Judgement, Question
@@ -124,13 +125,11 @@ def open_judge(
     counter: TokenCounter | None = None,
 ) -> EndpointJudge:
     """The judge of ``openai:URL#MODEL``. Raises ``ValueError`` for another ``spec``."""
-    kind, _, rest = spec.partition(":")
-    url, _, model = rest.partition("#")
-    if kind != "openai" or not url.startswith(("http://", "https://")) or not model:
+    if (service := openai_service(spec)) is None:
         raise ValueError(f"unknown judge {spec!r}: expected openai:URL#MODEL")
     endpoint = EndpointConfig(
-        base_url=url,
-        model=model,
+        base_url=service[0],
+        model=service[1],
         concurrency=concurrency,
         requests_per_minute=requests_per_minute,
         template_thinking=False,  # OpenAI's own servers reject the field

@@ -1,5 +1,6 @@
 """Models by the text that names them on a command line."""
 
+from data_pipeline.service_names import is_http_url
 from evaluation.models.endpoint import EndpointModel
 from evaluation.models.in_process import PooledModel
 from evaluation.models.model import Model, ModelConfig
@@ -11,10 +12,6 @@ def open_model(spec: str, config: ModelConfig) -> Model:
 
     Raises ``ValueError`` where there is no such model, ``openai.APIStatusError`` for a refused key.
     """
-    if is_endpoint(spec):
+    if is_http_url(spec):
         return EndpointModel(spec, config)
     return PooledModel(spec, config)
-
-
-def is_endpoint(spec: str) -> bool:
-    return spec.startswith(("http://", "https://"))

@@ -11,7 +11,7 @@ from evaluation.scores import Judgement, Question
 
 _EXAMPLES = 3
 _REASON = 200
-"""Characters by which reasons are told apart."""
+"""Characters by which reasons are distinguished."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from data_pipeline.html_page import page_environment
 from evaluation.report.text import fact_text, interval, number, shorten, signed
 from evaluation.scores import Metric
 from evaluation.statistics import Estimate
@@ -24,13 +24,7 @@ class Plot:
 
 def render(template: str, **values: Any) -> str:
     """A page that needs no other file and no network, runs no script, and shows text as text."""
-    environment = Environment(
-        loader=PackageLoader("evaluation.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("evaluation.report")
     environment.filters.update(fact=fact_text, number=number, signed=signed, shorten=shorten)
     environment.globals.update(interval=interval)
     return environment.get_template(template).render(**values)

@@ -1,5 +1,6 @@
 """Sets for ``feeling-swap`` from the embedded writer's sentences and the embedded voices."""
 
+import itertools
 import json
 import random
 from collections.abc import Sequence
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from data_pipeline.records import Emotion
 from data_pipeline.synthesis.embedded_writer.delivery import LEADS
-from data_pipeline.synthesis.embedded_writer.grammar import Turn, all_turns
+from data_pipeline.synthesis.embedded_writer.grammar import Turn
 from data_pipeline.synthesis.embedded_writer.held_out import HELD_OUT_VOICES, HeldOut
 from data_pipeline.synthesis.protocols import Speaker, SpeechRequest
 from data_pipeline.synthesis.speakers.embedded import EmbeddedSpeaker
@@ -33,7 +34,7 @@ def make_pairs(
     """Writes ``count`` pairs: ``pairs.jsonl`` with ``id``, ``pair``, ``emotion``, ``tone``, ``text``, ``voice`` and
     ``audio``, and the clips as FLAC below ``audio/``. Returns the path of the manifest.
 
-    The sentences are those that are held out for tests and can be said in both feelings; topics take turns. Both clips
+    The sentences are those held out for tests that can be spoken in both feelings; topics take turns. Both clips
     of a pair are of one voice. ``tone`` is the one in which the embedded writer answers the feeling most often. The
     same arguments give the same files. Raises ``ValueError`` where there are fewer sentences than ``count``.
     """
@@ -73,13 +74,8 @@ def usual_tone(emotion: Emotion) -> str:
 
 def _sentences(count: int, held_out: HeldOut, rng: random.Random) -> list[tuple[Turn, tuple[Emotion, Emotion]]]:
     """Of each topic as many as of the others, as far as they go."""
-    by_topic: dict[str, list[Turn]] = {}
-    for turn in all_turns():
-        if held_out.is_for_tests(turn) and turn.suits("adult") and _feelings(turn):
-            by_topic.setdefault(turn.topic.name, []).append(turn)
-    shuffled = [rng.sample(turns, len(turns)) for turns in by_topic.values()]
-    rounds = (turns[i] for i in range(max(map(len, shuffled))) for turns in shuffled if i < len(turns))
-    found = [(turn, rng.choice(_feelings(turn))) for turn, _ in zip(rounds, range(count), strict=False)]
+    turns = held_out.turns_for_tests(rng, lambda turn: turn.suits("adult") and bool(_feelings(turn)))
+    found = [(turn, rng.choice(_feelings(turn))) for turn in itertools.islice(turns, count)]
     if len(found) < count:
         raise ValueError(f"expected at most {len(found)} pairs, got {count}")
     return found

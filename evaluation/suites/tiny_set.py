@@ -10,7 +10,7 @@ from typing import Any
 from data_pipeline.records import Emotion, RejectedRow
 from data_pipeline.synthesis.embedded_writer import EMOTIONS, EmbeddedWriter
 from data_pipeline.synthesis.embedded_writer.general import OTHER
-from data_pipeline.synthesis.embedded_writer.grammar import Turn, all_turns
+from data_pipeline.synthesis.embedded_writer.grammar import Turn
 from data_pipeline.synthesis.embedded_writer.held_out import HELD_OUT_VOICES, HeldOut
 from data_pipeline.synthesis.protocols import Person, ReplyRequest, Speaker, SpeechRequest, WrittenMessage
 from data_pipeline.synthesis.speakers.embedded import EMBEDDED_VOICES, EmbeddedSpeaker
@@ -63,7 +63,7 @@ def make_tiny_set(directory: Path, config: TinyConfig, *, speaker: Speaker | Non
 def write_rows(config: TinyConfig) -> list[dict[str, Any]]:
     """Rows of the manifest before they are spoken: their turns have no ``audio`` yet."""
     held_out, rng = HeldOut(seed=config.seed), random.Random(config.seed)
-    sentences = _sentences(held_out, rng)
+    sentences = held_out.turns_for_tests(rng, lambda turn: turn.suits("adult"))
     rows = [
         *_pairs(SEEN_VOICES, config.seen_voice_turns, config.seen_voices, sentences, rng),
         *_pairs(UNSEEN_VOICES, config.unseen_voice_turns, config.unseen_voices, sentences, rng),
@@ -89,16 +89,6 @@ def speak_rows(rows: Sequence[dict[str, Any]], directory: Path, speaker: Speaker
             speech = speaker.speak(request)
             turn["audio"] = f"audio/{row['id']}-{number}.flac"
             (directory / turn["audio"]).write_bytes(encode_audio(speech.samples, speech.rate))
-
-
-def _sentences(held_out: HeldOut, rng: random.Random) -> Iterator[Turn]:
-    """The held-out turns in random order, topics in turn."""
-    by_topic: dict[str, list[Turn]] = {}
-    for turn in all_turns():
-        if held_out.is_for_tests(turn) and turn.suits("adult"):
-            by_topic.setdefault(turn.topic.name, []).append(turn)
-    shuffled = [rng.sample(turns, len(turns)) for turns in by_topic.values()]
-    return (turns[i] for i in range(max(map(len, shuffled))) for turns in shuffled if i < len(turns))
 
 
 def _next(sentences: Iterator[Turn]) -> Turn:

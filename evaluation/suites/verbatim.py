@@ -7,8 +7,9 @@ from typing import Any
 from data_pipeline.dialogues.reading import SpokenDialogue, read_dialogues
 from evaluation.items import Answer, Item, Turn
 from evaluation.scores import Judgement, Metric, Question, Score
+from evaluation.suites.reply_measures import FIRST_AUDIO, FIRST_TEXT, REAL_TIME_FACTOR, times
 
-EXACT, FIRST_TEXT, FIRST_AUDIO, REAL_TIME_FACTOR = "exact", "first_text", "first_audio", "real_time_factor"
+EXACT = "exact"
 
 
 class Verbatim:
@@ -19,9 +20,9 @@ class Verbatim:
     transcribed = False
     metrics = (
         Metric(name=EXACT, title="Replies that are exactly those of the corpus", unit="%", scale=100.0),
-        Metric(name=FIRST_TEXT, title="Time to first text", unit="s", higher_is_better=False),
-        Metric(name=FIRST_AUDIO, title="Time to first audio", unit="s", higher_is_better=False),
-        Metric(name=REAL_TIME_FACTOR, title="Seconds of work per second of audio", higher_is_better=False),
+        Metric(name=FIRST_TEXT.name, title="Time to first text", unit="s", higher_is_better=False),
+        Metric(name=FIRST_AUDIO.name, title="Time to first audio", unit="s", higher_is_better=False),
+        Metric(name=REAL_TIME_FACTOR.name, title="Seconds of work per second of audio", higher_is_better=False),
     )
 
     def items(self, data: str) -> list[Item]:
@@ -54,8 +55,5 @@ def _scores(item: Item, answer: Answer) -> Iterator[Score]:
     reply, expected = answer.replies[0], item.references[0]
     reason = "" if reply.text == expected else f"expected {expected!r}"
     yield Score(item=item.id, metric=EXACT, value=float(reply.text == expected), reason=reason)
-    for metric, value in ((FIRST_TEXT, reply.first_text), (FIRST_AUDIO, reply.first_audio)):
-        if value is not None:
-            yield Score(item=item.id, metric=metric, value=value)
-    if reply.seconds is not None and reply.audio_seconds:
-        yield Score(item=item.id, metric=REAL_TIME_FACTOR, value=reply.seconds, weight=reply.audio_seconds)
+    for measure in times(reply):
+        yield Score(item=item.id, metric=measure.metric, value=measure.value, weight=measure.weight)

@@ -1,11 +1,13 @@
 """What of the grammar is kept out of training, so that a model can be tested on it."""
 
+import random
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
 
 from data_pipeline.synthesis.embedded_writer.general import unknown_turns
-from data_pipeline.synthesis.embedded_writer.grammar import Turn
+from data_pipeline.synthesis.embedded_writer.grammar import Turn, all_turns
 from data_pipeline.synthesis.embedded_writer.scene import Scene
 from data_pipeline.synthesis.embedded_writer.topics import TOPICS
 
@@ -46,6 +48,16 @@ class HeldOut:
     def is_for_tests(self, turn: Turn) -> bool:
         """Without fields there is no combination: the template decides."""
         return self.template(turn) and (self.combination(turn) or not turn.fields)
+
+    def turns_for_tests(self, rng: random.Random, wanted: Callable[[Turn], bool]) -> Iterator[Turn]:
+        """The ``wanted`` turns for tests in random order, topics in turn: of each as many as of the others, as far as
+        they go."""
+        by_topic: dict[str, list[Turn]] = {}
+        for turn in all_turns():
+            if self.is_for_tests(turn) and wanted(turn):
+                by_topic.setdefault(turn.topic.name, []).append(turn)
+        shuffled = [rng.sample(turns, len(turns)) for turns in by_topic.values()]
+        return (turns[i] for i in range(max(map(len, shuffled))) for turns in shuffled if i < len(turns))
 
     def unknown_turns(self) -> tuple[str, ...]:
         """The turns for tests that are not of the grammar."""

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from data_pipeline.html_page import page_environment
 from opens2s_core.audio import decode_audio, encode_audio
 
 _MEDIA_TYPES = {b"ID3": "audio/mpeg", b"\xff\xfb": "audio/mpeg", b"\xff\xf3": "audio/mpeg", b"OggS": "audio/ogg"}
@@ -56,13 +55,7 @@ def render_samples(title: str, dialogues: Sequence[SampleDialogue]) -> str:
     cells = defaultdict(list)
     for dialogue in dialogues:
         cells[dialogue.cell].append(dialogue)
-    environment = Environment(
-        loader=PackageLoader("data_pipeline"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("data_pipeline")
     environment.filters.update(audio_url=_audio_url, shown=_shown)
     return environment.get_template("dialogue_samples.html").render(title=title, cells=sorted(cells.items()))
 

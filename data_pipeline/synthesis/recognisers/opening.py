@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
+from data_pipeline.service_names import openai_service
 from data_pipeline.synthesis.protocols import Recogniser
 from data_pipeline.synthesis.recognisers.openai_transcriptions import (
     OpenAITranscriptions,
@@ -25,9 +26,8 @@ def open_recogniser(spec: str = "") -> Recogniser:
         return WhisperRecogniser(Path(rest) if rest else None)
     if kind == "pocketsphinx" and ":" not in spec:
         return SphinxRecogniser()
-    url, _, model = rest.partition("#")
-    if kind == "openai" and url.startswith(("http://", "https://")) and model:
-        return OpenAITranscriptions(OpenAITranscriptionsConfig(base_url=url, model=model))
+    if service := openai_service(spec):
+        return OpenAITranscriptions(OpenAITranscriptionsConfig(base_url=service[0], model=service[1]))
     raise ValueError(f"unknown recogniser {spec!r}: expected {_FORMS}")
 
 
